@@ -1,0 +1,182 @@
+"""The one table every label source becomes: which model succeeded on which instruction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.errors import InvalidInput
+
+RESERVED_COLUMNS = ("instruction_id", "instruction", "task", "group")
+PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens")
+_METADATA_KEY = b"routing_assets.labelled_instructions"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledInstructions:
+    """N instructions with the recorded success of K models on each of them.
+
+    Attributes:
+        name: Name of the dataset, shown wherever its numbers are shown.
+        models: The K model names, unique, in column order.
+        instruction_id: (N,) object array of str, unique.
+        instruction: (N,) object array of str.
+        success: (N, K) float32 in [0, 1]; NaN where the pair is unlabelled.
+        cost: (N, K) float64, USD of that one call; NaN where unknown.
+        input_tokens: (N, K) float64; NaN where unknown.
+        output_tokens: (N, K) float64; NaN where unknown.
+        task: (N,) object array of str, the task each instruction belongs to.
+        group: (N,) object array of str; instructions of one group never straddle two splits.
+        simulated: True when the labels were drawn from a model of the world, not measured.
+
+    Raises:
+        InvalidInput: when shapes differ, names or ids repeat, or values leave their range.
+    """
+
+    name: str
+    models: tuple[str, ...]
+    instruction_id: np.ndarray
+    instruction: np.ndarray
+    success: np.ndarray
+    cost: np.ndarray | None = None
+    input_tokens: np.ndarray | None = None
+    output_tokens: np.ndarray | None = None
+    task: np.ndarray | None = None
+    group: np.ndarray | None = None
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "models", tuple(self.models))
+        for column in RESERVED_COLUMNS:
+            _coerce(self, column, object)
+        _coerce(self, "success", np.float32)
+        for suffix in PER_MODEL_SUFFIXES:
+            _coerce(self, suffix, np.float64)
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self.instruction_id)
+
+    def __repr__(self) -> str:
+        kind = "simulated" if self.simulated else "measured"
+        return f"LabelledInstructions({self.name!r}, {len(self)} instructions x {len(self.models)} models, {kind})"
+
+    def take(self, rows: np.ndarray | Sequence[int] | slice) -> LabelledInstructions:
+        """The given rows (indices, boolean mask or slice) in the given order, with all K models."""
+        index = rows if isinstance(rows, slice) else np.asarray(rows)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return LabelledInstructions(**{k: v[index] if isinstance(v, np.ndarray) else v for k, v in values.items()})
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of models, ids, texts and values; the dataset's name is not part of it."""
+        digest = hashlib.sha256(json.dumps([self.models, self.simulated]).encode())
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"\0{field.name}{value.shape}".encode())
+                for part in _canonical_bytes(value):
+                    digest.update(part)
+        return digest.hexdigest()
+
+    def to_arrow(self) -> pa.Table:
+        """The wide label table (one column per model, ``<model>|cost`` …), lossless.
+
+        Name, models and ``simulated`` travel in the schema's metadata, so :meth:`from_arrow` restores the object;
+        any other reader sees an ordinary wide table with nulls where a value is unknown.
+        """
+        columns: dict[str, pa.Array] = {}
+        for column in RESERVED_COLUMNS:
+            if (values := getattr(self, column)) is not None:
+                columns[column] = pa.array(values, pa.string())
+        for k, model in enumerate(self.models):
+            columns[model] = pa.array(self.success[:, k], from_pandas=True)
+        for suffix in PER_MODEL_SUFFIXES:
+            if (values := getattr(self, suffix)) is not None:
+                for k, model in enumerate(self.models):
+                    columns[f"{model}|{suffix}"] = pa.array(values[:, k], from_pandas=True)
+        about = json.dumps({"name": self.name, "models": self.models, "simulated": self.simulated})
+        return pa.table(columns).replace_schema_metadata({_METADATA_KEY: about.encode()})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> LabelledInstructions:
+        """Restores what :meth:`to_arrow` wrote.
+
+        Raises:
+            InvalidInput: when the table was not written by :meth:`to_arrow`.
+        """
+        about = stored_description(table.schema)
+        if about is None:
+            raise InvalidInput(
+                "this table carries no description of a label dataset", remedy="Read foreign tables with load_labels()"
+            )
+        models = tuple(about["models"])
+
+        def matrix(suffix: str | None) -> np.ndarray | None:
+            names = [model if suffix is None else f"{model}|{suffix}" for model in models]
+            if not set(names) <= set(table.column_names):
+                return None
+            columns = [table[name].to_numpy(zero_copy_only=False) for name in names]
+            return np.column_stack(columns) if columns else np.empty((len(table), 0))
+
+        texts: dict[str, Any] = {
+            column: table[column].to_numpy(zero_copy_only=False)
+            for column in RESERVED_COLUMNS
+            if column in table.column_names
+        }
+        success = matrix(None)
+        if success is None:
+            raise InvalidInput("a model's success column is missing", remedy="Store the table again")
+        optional = {suffix: matrix(suffix) for suffix in PER_MODEL_SUFFIXES}
+        return cls(
+            name=about["name"], models=models, success=success, simulated=about["simulated"], **texts, **optional
+        )
+
+    def _check(self) -> None:
+        n, k = len(self.instruction_id), len(self.models)
+        if k == 0:
+            raise InvalidInput("there are no models", source=self.name)
+        if len(set(self.models)) != k:
+            raise InvalidInput("a model name occurs twice", source=self.name)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                wanted = (n,) if field.name in RESERVED_COLUMNS else (n, k)
+                if value.shape != wanted:
+                    raise InvalidInput(f"{field.name} has shape {value.shape}, not {wanted}", source=self.name)
+        if len(set(self.instruction_id.tolist())) != n:
+            raise InvalidInput("instruction ids repeat", source=self.name, column="instruction_id")
+        if np.any((self.success < 0) | (self.success > 1)):
+            raise InvalidInput("success lies outside [0, 1]", source=self.name, column="success")
+        for suffix in PER_MODEL_SUFFIXES:
+            values = getattr(self, suffix)
+            if values is not None and np.any((values < 0) | np.isinf(values)):
+                raise InvalidInput(f"{suffix} is negative or infinite", source=self.name, column=suffix)
+
+
+def stored_description(schema: pa.Schema) -> dict[str, Any] | None:
+    """Name, models and ``simulated`` of a table written by :meth:`LabelledInstructions.to_arrow`, else None."""
+    about = (schema.metadata or {}).get(_METADATA_KEY)
+    return None if about is None else json.loads(about)
+
+
+def _coerce(labels: LabelledInstructions, attribute: str, dtype: Any) -> None:
+    value = getattr(labels, attribute)
+    if value is not None:
+        object.__setattr__(labels, attribute, np.asarray(value, dtype=dtype))
+
+
+def _canonical_bytes(values: np.ndarray) -> list[bytes]:
+    if values.dtype == object:
+        encoded = [str(value).encode() for value in values]
+        lengths = np.fromiter((len(text) for text in encoded), dtype="<i8", count=len(encoded))
+        return [lengths.tobytes(), *encoded]
+    little_endian = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
+    return [little_endian.astype(values.dtype.newbyteorder("<")).tobytes()]
