@@ -1,0 +1,1 @@
+"""Route batches of instructions to LLMs under a hard budget, as audited Dagster assets."""

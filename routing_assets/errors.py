@@ -1,0 +1,32 @@
+"""Errors that come from outside: they say where the fault lies and what to do about it."""
+
+from __future__ import annotations
+
+
+class InvalidInput(ValueError):
+    """A file, table, catalog or setting from outside that cannot be used as it is.
+
+    The message reads ``source, row R, column C: problem. remedy`` with the parts that are known.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        source: str | None = None,
+        row: int | str | None = None,
+        column: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.problem, self.source, self.row, self.column, self.remedy = problem, source, row, column, remedy
+        place = ", ".join(
+            part
+            for part in (
+                source,
+                None if row is None else f"row {row}",
+                None if column is None else f"column '{column}'",
+            )
+            if part
+        )
+        message = f"{place}: {problem}" if place else problem
+        super().__init__(f"{message.rstrip('.')}. {remedy}" if remedy else message)
