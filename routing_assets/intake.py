@@ -1,0 +1,97 @@
+"""How batch files enter: checked, named, kept by content, entered in the ledger; or rejected with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from routing_assets.datasets import load_batch
+from routing_assets.files import atomic_path, file_sha256
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class ReceivedBatch:
+    """A batch that is in the ledger; ``revision`` counts the distinct files received under its id."""
+
+    batch_id: str
+    file_sha256: str
+    path: Path
+    revision: int
+    is_new: bool
+
+    @property
+    def run_key(self) -> str:
+        """Dagster forgets no run key, so the key carries content and revision."""
+        return f"{self.batch_id}@{self.file_sha256[:16]}#{self.revision}"
+
+
+def batch_id_of(file_name: str) -> str:
+    """A partition key from a file name: its stem where that is plain, else a plain form with a hash of the name."""
+    stem = Path(file_name).stem
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:_LONGEST_NAME]
+    if plain == stem:
+        return plain
+    return f"{plain or 'batch'}-{hashlib.sha256(file_name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def receive(
+    home: Home, path: Path, *, batch_id: str | None = None, request: Mapping[str, Any] | None = None, move: bool = False
+) -> ReceivedBatch:
+    """Check a batch file, enter it in the ledger and keep its bytes under ``received/``.
+
+    Args:
+        path: Parquet, CSV, JSONL or OpenAI Batch JSONL.
+        batch_id: the partition key; from the file name when absent.
+        request: the batch's own routing settings; None follows the standing policy.
+        move: claim the file (one rename) instead of copying it.
+
+    Raises:
+        InvalidInput: the file is no usable batch; nothing was recorded.
+    """
+    batch_id = batch_id_of(batch_id or path.name)
+    instructions = len(load_batch(path))
+    sha256 = file_sha256(path)
+    kept = home.received / batch_id / f"{sha256[:16]}{path.suffix.lower()}"
+    warehouse = Warehouse(home.warehouse)
+    known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
+    request_json = json.dumps(request, sort_keys=True) if request else None
+    is_new = not known or known[-1]["file_sha256"] != sha256 or known[-1]["request"] != request_json
+    if is_new:
+        row = {
+            "batch_id": batch_id,
+            "file_name": path.name,
+            "file_sha256": sha256,
+            "instructions": instructions,
+            "request": request_json,
+        }
+        warehouse.append("batches", pa.Table.from_pylist([row]))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if move:
+        os.replace(path, kept)
+    elif not kept.exists():
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(path, temporary)
+    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new)
+
+
+def reject(home: Home, path: Path, reason: str) -> Path:
+    """Move a file to ``inbox/rejected/`` with its reason beside it; an earlier rejected file is never overwritten."""
+    home.rejected.mkdir(parents=True, exist_ok=True)
+    target = home.rejected / f"{file_sha256(path)[:8]}-{path.name[-_LONGEST_NAME:]}"
+    with atomic_path(target.with_name(f"{target.name}.reason.txt")) as temporary:
+        temporary.write_text(f"{reason}\n", encoding="utf-8")
+    os.replace(path, target)
+    return target

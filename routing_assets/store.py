@@ -1,0 +1,44 @@
+"""The Parquet store: every table that an asset makes, one immutable file per run, and which one is current.
+
+``store/<asset>/[<partition>/]<run id>.parquet`` is never rewritten; ``current.parquet`` beside it is a hard link
+to the newest, replaced in one step. A killed run therefore leaves either the old table or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from routing_assets.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Store:
+    """Tables of assets under ``root``."""
+
+    root: Path
+
+    def path(self, asset: str, partition: str | None = None, run_id: str | None = None) -> Path:
+        """The table written by ``run_id``, or the current one."""
+        folder = self.root / asset / partition if partition else self.root / asset
+        return folder / f"{run_id or 'current'}.parquet"
+
+    def write(self, table: pa.Table, asset: str, partition: str | None, run_id: str) -> Path:
+        """Write the table of this run and make it the current one."""
+        version, current = self.path(asset, partition, run_id), self.path(asset, partition)
+        with atomic_path(version) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        link = current.with_name(f".{run_id}.link")
+        link.unlink(missing_ok=True)
+        os.link(version, link)
+        os.replace(link, current)
+        return version
+
+    def read(self, asset: str, partition: str | None = None, run_id: str | None = None) -> pa.Table:
+        """The table that ``run_id`` wrote, if it wrote one; otherwise the current one."""
+        version = self.path(asset, partition, run_id)
+        return pq.read_table(version if version.exists() else self.path(asset, partition), partitioning=None)

@@ -1,0 +1,105 @@
+"""The DuckDB warehouse: calibration tables, ledgers and audit queries. The only place that opens the database.
+
+DuckDB lets one process write or many read, never both. So every connection here lives for one short
+transaction: it is opened with jittered retries while another process holds the file, and always closed.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from routing_assets.sql import query
+
+# Within one process DuckDB refuses a second connection with another access mode.
+_one_connection_per_process = threading.RLock()
+
+
+class WarehouseBusy(TimeoutError):
+    """Another process kept the warehouse open for longer than the timeout."""
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The warehouse file at ``path``; waits up to ``timeout_s`` for other processes to close it."""
+
+    path: Path
+    timeout_s: float = 60.0
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-write transaction: committed at the end, rolled back on any error."""
+        with self._connection(read_only=False) as connection:
+            connection.execute("begin")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("rollback")
+                raise
+            connection.execute("commit")
+
+    @contextmanager
+    def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A short read-only connection."""
+        if not self.path.exists():
+            self.create()
+        with self._connection(read_only=True) as connection:
+            yield connection
+
+    def create(self) -> None:
+        """Bring the schema up to date (``sql/schema.sql``); safe to repeat."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.transaction() as connection:
+            connection.execute(query("schema"))
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Append ``rows`` by column name to ``table``."""
+        with self.transaction() as connection:
+            append(connection, table, rows)
+
+    def fetch(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The rows of ``sql/<name>.sql`` as dictionaries."""
+        with self.reader() as connection:
+            cursor = connection.execute(query(name), dict(parameters or {}))
+            columns = [column[0] for column in cursor.description or []]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    @contextmanager
+    def _connection(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        with _one_connection_per_process:
+            connection = self._connect(read_only=read_only)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self.timeout_s
+        pause = 0.02
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only)
+            except duckdb.IOException as error:
+                if "lock" not in str(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise WarehouseBusy(
+                        f"The warehouse {self.path} stayed open elsewhere for {self.timeout_s:.0f} s. "
+                        f"Close the program that holds it and run again. DuckDB says: {error}"
+                    ) from error
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not cryptography
+            pause = min(pause * 1.5, 1.0)
+
+
+def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Append ``rows`` by column name, inside a transaction that the caller holds."""
+    connection.append(table, rows.to_pandas(), by_name=True)
