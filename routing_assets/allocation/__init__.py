@@ -1,0 +1,20 @@
+"""Allocate a batch of instructions to models under one hard budget: exact, certified, constrained.
+
+Stands on its own: numpy and OR-Tools, no other room of the project.
+"""
+
+from routing_assets.allocation.allocate import POLICIES, allocate
+from routing_assets.allocation.answer import Allocation
+from routing_assets.allocation.errors import InfeasibleAllocation, InfeasibleBudget, InfeasibleConstraints
+from routing_assets.allocation.problem import AllocationProblem, ExtraBudget
+
+__all__ = [
+    "POLICIES",
+    "Allocation",
+    "AllocationProblem",
+    "ExtraBudget",
+    "InfeasibleAllocation",
+    "InfeasibleBudget",
+    "InfeasibleConstraints",
+    "allocate",
+]

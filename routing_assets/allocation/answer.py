@@ -1,0 +1,100 @@
+"""The answer: who gets what, what it costs, and the proof that hardly anything better exists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from routing_assets.allocation.exact import exact_sum, float_not_above, float_not_below
+from routing_assets.allocation.problem import AllocationProblem
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """One model per instruction, with its certificate.
+
+    Success is *expected* success: the mean or sum of the probabilities the problem was given.
+    """
+
+    problem: AllocationProblem = field(repr=False)
+    choice: np.ndarray
+    """(N,) index into ``models``."""
+    policy: str
+    status: str
+    """``optimal`` (nothing better exists, to float resolution), ``within_gap`` (proven gap at most 1e-6), ``time_limit``
+    (feasible, ``gap`` is what is proven), ``heuristic`` (the policy proves nothing; ``gap`` is what it leaves on the table)."""
+    expected_success: float
+    """Mean over the batch."""
+    total_cost: float
+    """USD; never above the budget, compared without rounding."""
+    upper_bound: float
+    """No assignment within the budget and constraints has a greater mean expected success."""
+    shadow_price: float
+    """Expected successes (of the whole batch) per extra USD at the margin."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Shadow price of every constraint in use, expected successes per unit of its limit; ``budget`` among them."""
+    binding: tuple[str, ...] = ()
+    """Names of the constraints with a positive shadow price: those that cost success."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the policy did beside the plain case, for example ``no_model_met_target`` (instructions)."""
+    potential: np.ndarray | None = field(default=None, repr=False)
+    """(N, K) success less priced resources, where side constraints make it more than success - shadow_price x cost."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models ``choice`` points into."""
+        return tuple(self.problem.models or ())
+
+    @property
+    def gap(self) -> float:
+        """Relative distance to the upper bound: how much better any assignment could be, at most."""
+        if self.upper_bound <= self.expected_success:
+            return 0.0
+        return (self.upper_bound - self.expected_success) / self.upper_bound
+
+    @cached_property
+    def budget_slack(self) -> float:
+        """USD left of the budget, rounded down."""
+        if np.isinf(self.problem.budget):
+            return float("inf")
+        spent = exact_sum(self.problem.chosen(self.problem.cost_matrix, self.choice))
+        return float_not_above(type(spent)(self.problem.budget) - spent)
+
+    @cached_property
+    def _runner_up(self) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.arange(len(self.problem))
+        worth = self.potential
+        if worth is None:
+            worth = self.problem.success - self.shadow_price * self.problem.cost_matrix
+            if self.problem.allowed is not None:
+                worth[~self.problem.allowed] = -np.inf
+        else:
+            worth = worth.copy()
+        chosen = worth[rows, self.choice]
+        worth[rows, self.choice] = -np.inf
+        second = worth.argmax(axis=1)
+        price = chosen - worth[rows, second]
+        return np.where(np.isinf(price), -1, second), price
+
+    @property
+    def runner_up(self) -> np.ndarray:
+        """(N,) next best model of each instruction at the shadow prices; -1 where no other is allowed."""
+        return self._runner_up[0]
+
+    @property
+    def switching_price(self) -> np.ndarray:
+        """(N,) expected successes lost, money accounted for, by moving to the runner-up (its reduced cost).
+
+        About zero for the few instructions at the margin, where it may be slightly negative; inf without a runner-up.
+        """
+        return self._runner_up[1]
+
+
+def measure(problem: AllocationProblem, choice: np.ndarray) -> tuple[float, float]:
+    """Return the mean expected success and the total cost in USD (rounded up) of a choice."""
+    success = exact_sum(problem.chosen(problem.success, choice)) / len(problem)
+    return float(success), float_not_below(exact_sum(problem.chosen(problem.cost_matrix, choice)))

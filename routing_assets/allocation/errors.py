@@ -1,0 +1,39 @@
+"""What makes an allocation impossible, and what would make it possible."""
+
+from __future__ import annotations
+
+
+class InfeasibleAllocation(ValueError):
+    """No assignment of the whole batch keeps every constraint."""
+
+
+class InfeasibleBudget(InfeasibleAllocation):
+    """The budget cannot pay for the batch.
+
+    ``budget`` is what was given, ``cheapest_budget`` the USD with which the same problem can be solved (a float, rounded
+    up so that it suffices exactly), ``constraints`` the names of the other constraints it was found under.
+    """
+
+    def __init__(
+        self, budget: float, cheapest_budget: float, *, policy: str = "mip", constraints: tuple[str, ...] = ()
+    ) -> None:
+        self.budget, self.cheapest_budget = budget, cheapest_budget
+        self.policy, self.constraints = policy, constraints
+        under = f" under {', '.join(constraints)}" if constraints else ""
+        super().__init__(
+            f"a budget of {budget!r} USD cannot pay for the batch with policy '{policy}'{under}: "
+            f"the cheapest feasible budget is {cheapest_budget!r} USD"
+        )
+
+
+class InfeasibleConstraints(InfeasibleAllocation):
+    """Some constraints contradict each other whatever the budget.
+
+    ``conflict`` names a minimal set of them: dropping any one of the set lifts this contradiction.
+    """
+
+    def __init__(self, conflict: tuple[str, ...], detail: str = "") -> None:
+        self.conflict = conflict
+        super().__init__(
+            f"these constraints cannot hold together: {'; '.join(conflict)}. {detail or 'Relax or drop one of them'}"
+        )

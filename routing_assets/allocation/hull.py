@@ -1,0 +1,85 @@
+"""Upper non-decreasing hulls of (cost, value) points: of the models' means, and of every instruction at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def upper_hull(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return the indices of the vertices of the upper non-decreasing convex hull, cheapest first.
+
+    ``cost`` and ``value`` have shape (K,). Dominated and collinear points are left out; of equal points the first stays.
+    """
+    vertices: list[int] = []
+    for k in np.lexsort((np.arange(cost.size), -value, cost)):
+        if vertices and value[k] <= value[vertices[-1]]:
+            continue
+        while len(vertices) >= 2:
+            a, b = vertices[-2], vertices[-1]
+            if (value[b] - value[a]) * (cost[k] - cost[a]) > (value[k] - value[a]) * (cost[b] - cost[a]):
+                break
+            vertices.pop()
+        vertices.append(int(k))
+    return np.array(vertices)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Moves along the instructions' hulls, by falling efficiency: the linear relaxation takes them in this order.
+
+    All arrays have shape (S,): ``row`` moves from model ``before`` to ``after``, which costs ``weight`` more, is worth
+    ``value`` more, and has ``efficiency`` = value / weight.
+    """
+
+    row: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    weight: np.ndarray
+    value: np.ndarray
+    efficiency: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.row.size)
+
+
+def cheapest(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return each row's lightest allowed column, (M,); of equally light ones the most valuable. -inf value = forbidden."""
+    allowed_weight = np.where(np.isneginf(value), np.inf, weight)
+    lightest = allowed_weight.min(axis=1, keepdims=True)
+    return np.where(allowed_weight == lightest, value, -np.inf).argmax(axis=1)
+
+
+def most_valuable(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return each row's most valuable column, (M,); of equally valuable ones the lightest."""
+    return np.where(value == value.max(axis=1, keepdims=True), weight, np.inf).argmin(axis=1)
+
+
+def hull_steps(value: np.ndarray, weight: np.ndarray, start: np.ndarray, floor: float = 0.0) -> Steps:
+    """Walk every row's hull upward from column ``start`` while a step's efficiency exceeds ``floor``.
+
+    ``value`` and ``weight`` are (M, K) float64; -inf value marks a forbidden column. Rows are walked all at once, one
+    vertex per round, so the work is M x K times the mean number of vertices. Of collinear vertices the farthest is taken.
+    """
+    rows, here = np.arange(len(start)), start
+    last = np.full(len(start), np.inf)
+    parts: list[tuple[np.ndarray, ...]] = []
+    v, w = value, weight
+    while rows.size:
+        at = np.arange(rows.size)
+        gain = v - v[at, here][:, None]
+        extra = w - w[at, here][:, None]
+        efficiency = np.divide(gain, extra, out=np.full_like(gain, -np.inf), where=extra > 0)
+        best = efficiency.max(axis=1)
+        after = np.where(efficiency == best[:, None], extra, -np.inf).argmax(axis=1)
+        go = best > floor
+        at, rows, before, after = at[go], rows[go], here[go], after[go]
+        last = np.minimum(best[go], last[go])  # rounding must not reorder collinear steps of one row
+        parts.append((rows, before, after, extra[at, after], gain[at, after], last))
+        v, w, here = v[go], w[go], after
+    if not parts:
+        return Steps(*(np.empty(0, np.intp) for _ in range(3)), *(np.empty(0) for _ in range(3)))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(-columns[-1], kind="stable")
+    return Steps(*(column[order] for column in columns))

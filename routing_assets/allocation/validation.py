@@ -1,0 +1,185 @@
+"""Checks of a problem's inputs, with messages that name the row and the model at fault."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from routing_assets.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from routing_assets.allocation.problem import AllocationProblem
+
+
+def success_matrix(success: Any) -> np.ndarray:
+    """Return ``success`` as a float (N, K) array with every entry in [0, 1]."""
+    matrix = as_floats(success, "success")
+    if matrix.ndim != 2:
+        raise InvalidInput(f"success must have shape (instructions, models), not {matrix.shape}")
+    if matrix.shape[0] == 0:
+        raise InvalidInput("the batch is empty", remedy="Allocate at least one instruction")
+    if matrix.shape[1] == 0:
+        raise InvalidInput("there are no models", remedy="Give success at least one column")
+    in_range(matrix, "success", None, low=0.0, high=1.0)
+    return matrix
+
+
+def model_names(models: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    """Return ``count`` distinct model names."""
+    if models is None:
+        return tuple(f"model_{k}" for k in range(count))
+    names = tuple(str(name) for name in models)
+    if len(names) != count:
+        raise InvalidInput(f"{len(names)} model names for {count} columns of success")
+    if len(set(names)) != count:
+        raise InvalidInput(f"model '{next(name for name in names if names.count(name) > 1)}' is named twice")
+    return names
+
+
+def as_floats(values: Any, name: str) -> np.ndarray:
+    """Return ``values`` as float32 or float64, copying only what is neither."""
+    try:
+        array = np.asarray(values)
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} is not an array of numbers ({error})") from error
+
+
+def in_range(values: np.ndarray, name: str, models: Sequence[str] | None, low: float, high: float) -> None:
+    """Refuse entries that are NaN, infinite or outside [low, high], naming the first one."""
+    smallest, largest = values.min(), values.max()  # NaN in any entry makes both NaN
+    if smallest >= low and largest <= high and math.isfinite(largest):
+        return
+    bad = ~((values >= low) & (values <= high) & np.isfinite(values))
+    place = tuple(int(i) for i in np.argwhere(bad)[0])
+    model = None if models is None and len(place) < 2 else place[-1]
+    label = None if model is None else (models[model] if models is not None else f"model_{model}")
+    where = f"at least {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
+    raise InvalidInput(
+        f"{name} is {values[place]}, and must be finite and {where}",
+        row=place[0] if len(place) == 2 or models is None else None,
+        column=label,
+        remedy=f"{int(bad.sum())} such entries in all",
+    )
+
+
+def per_model_or_pair(values: Any, name: str, models: Sequence[str] | None, n: int) -> np.ndarray:
+    """Return a non-negative (K,) or (N, K) array."""
+    array, k = as_floats(values, name), len(models or ())
+    if array.shape not in ((k,), (n, k)):
+        raise InvalidInput(f"{name} has shape {array.shape}, and must be ({k},) per model or ({n}, {k}) per pair")
+    in_range(array, name, models, low=0.0, high=math.inf)
+    return array
+
+
+def limit(value: Any, name: str) -> float:
+    """Return a non-negative limit; infinity means none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} must be a number, not {value!r}") from error
+    if math.isnan(number) or number < 0:
+        raise InvalidInput(f"{name} is {number}, and must be at least 0")
+    return number
+
+
+def per_model(values: Any, name: str, models: Sequence[str], default: float, high: float) -> np.ndarray:
+    """Return one number per model in [0, high], (K,) float64, from a mapping or a sequence; ``default`` where none."""
+    if isinstance(values, Mapping):
+        unknown = [str(key) for key in values if key not in models]
+        if unknown:
+            raise InvalidInput(f"{name} names unknown models: {', '.join(unknown)}", remedy=f"Known: {', '.join(models)}")
+        values = [values.get(model) for model in models]
+    numbers = [default if value is None or math.isnan(value) else float(value) for value in values]
+    if len(numbers) != len(models):
+        raise InvalidInput(f"{name} has {len(numbers)} entries for {len(models)} models")
+    for model, number in zip(models, numbers, strict=True):
+        if number < 0 or number > high:
+            raise InvalidInput(f"{name} is {number}, and must be between 0 and {high:g}", column=model)
+    return np.array(numbers)
+
+
+def constraints(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None:
+    """Normalise and check every optional constraint of a problem; ``put`` writes the frozen fields."""
+    n, models = len(problem), tuple(problem.models or ())
+    for name, default, high in (
+        ("min_share", 0.0, 1.0),
+        ("max_share", 1.0, 1.0),
+        ("capacity", math.inf, math.inf),
+        ("token_capacity", math.inf, math.inf),
+    ):
+        if getattr(problem, name) is not None:
+            put(name, per_model(getattr(problem, name), name, models, default, high))
+    _needs(problem, "token_capacity", "tokens")
+    if problem.tokens is not None:
+        tokens = as_floats(problem.tokens, "tokens")
+        tokens = tokens[:, None] if tokens.shape == (n,) else tokens
+        if tokens.shape not in ((n, 1), (n, len(models))):
+            raise InvalidInput(f"tokens has shape {tokens.shape}, and must be ({n},) or ({n}, {len(models)})")
+        in_range(tokens, "tokens", None, low=0.0, high=math.inf)
+        put("tokens", tokens)
+    _latency(problem, put)
+    _groups(problem, put)
+    if problem.forbidden is not None:
+        forbidden = np.asarray(problem.forbidden)
+        if forbidden.dtype != np.bool_ or forbidden.shape != problem.success.shape:
+            raise InvalidInput(f"forbidden must be bool of shape {problem.success.shape}, not {forbidden.dtype} {forbidden.shape}")
+        put("forbidden", forbidden)
+    for extra in problem.extra_budgets:
+        per_model_or_pair(extra.usage, f"usage of extra budget '{extra.name}'", models, n)
+        limit(extra.limit, f"limit of extra budget '{extra.name}'")
+    put("extra_budgets", tuple(problem.extra_budgets))
+    _churn(problem, put)
+
+
+def _needs(problem: AllocationProblem, name: str, needed: str) -> None:
+    if getattr(problem, name) is not None and getattr(problem, needed) is None:
+        raise InvalidInput(f"{name} needs {needed}", remedy=f"Pass {needed} as well")
+
+
+def _latency(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None:
+    for name in ("mean_latency", "max_latency"):
+        _needs(problem, name, "latency")
+        if getattr(problem, name) is not None:
+            put(name, limit(getattr(problem, name), name))
+    if problem.latency is not None:
+        put("latency", per_model_or_pair(problem.latency, "latency", problem.models, len(problem)))
+
+
+def _groups(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None:
+    for name in ("group_floor", "max_group_gap"):
+        _needs(problem, name, "group")
+    if problem.group is None:
+        return
+    group = np.asarray(problem.group).astype(str)
+    if group.shape != (len(problem),):
+        raise InvalidInput(f"group has shape {group.shape}, and must be ({len(problem)},)")
+    put("group", group)
+    labels = [str(label) for label in np.unique(group)]
+    floor = problem.group_floor
+    if floor is not None:
+        by_label = {str(k): v for k, v in floor.items()} if isinstance(floor, Mapping) else dict.fromkeys(labels, floor)
+        unknown = [label for label in by_label if label not in labels]
+        if unknown:
+            raise InvalidInput(f"group_floor names unknown groups: {', '.join(unknown)}", remedy=f"Known: {', '.join(labels)}")
+        put("group_floor", {label: limit(value, f"group_floor of '{label}'") for label, value in by_label.items()})
+    if problem.max_group_gap is not None:
+        put("max_group_gap", limit(problem.max_group_gap, "max_group_gap"))
+
+
+def _churn(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None:
+    _needs(problem, "max_changes", "previous")
+    if problem.previous is None:
+        return
+    previous = np.asarray(problem.previous)
+    if previous.shape != (len(problem),) or previous.dtype.kind not in "iu":
+        raise InvalidInput(f"previous must hold {len(problem)} model indices")
+    wrong = np.flatnonzero((previous < -1) | (previous >= problem.n_models))
+    if wrong.size:
+        raise InvalidInput(f"previous is {previous[wrong[0]]}, and must be -1 or a model index", row=int(wrong[0]))
+    put("previous", previous.astype(np.intp))
+    if problem.max_changes is not None:
+        put("max_changes", int(limit(problem.max_changes, "max_changes")))
