@@ -1,5 +1,7 @@
 """Labelled instructions from anywhere become one validated table; batches likewise. No Dagster, no torch."""
 
+from routing_assets.datasets.batch import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.load import LabelFormat, load_labels
 
-__all__ = ["LabelledInstructions"]
+__all__ = ["BatchInstructions", "LabelFormat", "LabelledInstructions", "load_batch", "load_labels", "write_batch"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -71,8 +71,10 @@ class LabelledInstructions:
     def take(self, rows: np.ndarray | Sequence[int] | slice) -> LabelledInstructions:
         """The given rows (indices, boolean mask or slice) in the given order, with all K models."""
         index = rows if isinstance(rows, slice) else np.asarray(rows)
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return LabelledInstructions(**{k: v[index] if isinstance(v, np.ndarray) else v for k, v in values.items()})
+        arrays: dict[str, Any] = {
+            name: values[index] for name, values in vars(self).items() if isinstance(values, np.ndarray)
+        }
+        return replace(self, **arrays)
 
     @cached_property
     def content_hash(self) -> str:
@@ -134,7 +136,7 @@ class LabelledInstructions:
         success = matrix(None)
         if success is None:
             raise InvalidInput("a model's success column is missing", remedy="Store the table again")
-        optional = {suffix: matrix(suffix) for suffix in PER_MODEL_SUFFIXES}
+        optional: dict[str, Any] = {suffix: matrix(suffix) for suffix in PER_MODEL_SUFFIXES}
         return cls(
             name=about["name"], models=models, success=success, simulated=about["simulated"], **texts, **optional
         )
@@ -145,6 +147,8 @@ class LabelledInstructions:
             raise InvalidInput("there are no models", source=self.name)
         if len(set(self.models)) != k:
             raise InvalidInput("a model name occurs twice", source=self.name)
+        if taken := set(self.models) & set(RESERVED_COLUMNS):
+            raise InvalidInput(f"a model cannot be called {sorted(taken)[0]!r}: the label table has that column")
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):

@@ -1,0 +1,210 @@
+"""Parquet, CSV and JSONL files as one raw table that still knows the row numbers a user sees.
+
+Row numbers count records from the top of the file: the first record of a Parquet or JSONL file is row 1; the header
+of a CSV file is row 1 and its first record row 2, as a spreadsheet shows it (a line break inside quotes starts no
+new row, and blank lines are not counted).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from routing_assets.errors import InvalidInput
+
+SUPPORTED = ".parquet, .csv or .jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """A file as it was read, nothing checked but that its columns have distinct names and that it has rows.
+
+    Attributes:
+        source: The path as the user gave it, for messages.
+        columns: The file's columns; those of a CSV are text, where the empty text stands for a missing value.
+        first_row: Row number of the first record (2 for CSV, else 1).
+    """
+
+    source: str
+    columns: pa.Table
+    first_row: int = 1
+
+    def row(self, index: int | np.integer) -> int:
+        """The row number a user sees for the record at ``index``."""
+        return self.first_row + int(index)
+
+    def __len__(self) -> int:
+        return self.columns.num_rows
+
+
+def read_raw_table(path: str | Path) -> RawTable:
+    """Reads a Parquet, CSV (UTF-8, comma-separated, with a header) or JSONL file by its extension.
+
+    Raises:
+        InvalidInput: when the file is absent, of another kind, corrupt, not UTF-8, has no rows, or repeats a column.
+    """
+    path = Path(path)
+    readers = {".parquet": _read_parquet, ".pq": _read_parquet, ".csv": _read_csv}
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+        return records_to_table(read_json_lines(path), source=str(path))
+    if suffix not in readers:
+        raise InvalidInput(
+            f"the file type '{path.suffix}' is not supported", source=str(path), remedy=f"Save it as {SUPPORTED}"
+        )
+    require_file(path)
+    raw = RawTable(str(path), readers[suffix](path), first_row=2 if suffix == ".csv" else 1)
+    names = raw.columns.column_names
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InvalidInput(
+            "the column name occurs twice", source=raw.source, column=repeated[0], remedy="Rename or remove one of them"
+        )
+    if len(raw) == 0:
+        raise no_rows(raw.source)
+    return raw
+
+
+def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
+    """The objects of a JSONL file, one per line, in order; the object at index i stands on line i + 1.
+
+    Raises:
+        InvalidInput: when the file is absent, not UTF-8 or has no rows, or when a line is not one JSON object with
+            distinct keys.
+    """
+    path = Path(path)
+    text = read_text(path).rstrip()
+    if not text:
+        raise no_rows(str(path))
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            record = json.loads(line, object_pairs_hook=_distinct_keys)
+        except ValueError as error:
+            raise InvalidInput(
+                f"the line is not valid JSON ({error})",
+                source=str(path),
+                row=number,
+                remedy="Write one JSON object per line, without blank lines between",
+            ) from error
+        if not isinstance(record, dict):
+            raise InvalidInput(
+                f"the line holds a JSON {type(record).__name__}, not an object",
+                source=str(path),
+                row=number,
+                remedy='Write one object per line, such as {"instruction_id": "1", "instruction": "…"}',
+            )
+        records.append(record)
+    return records
+
+
+def records_to_table(records: list[dict[str, Any]], *, source: str) -> RawTable:
+    """JSON objects as a table; a key that a record lacks is null there, and mixed types become text."""
+    names = dict.fromkeys(name for record in records for name in record)
+    try:
+        columns = {name: _to_array([record.get(name) for record in records]) for name in names}
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
+            source=source,
+            row=_first_unencodable(records) + 1,
+            remedy="Write the text again as UTF-8",
+        ) from error
+    return RawTable(source, pa.table(columns))
+
+
+def read_text(path: Path) -> str:
+    """The whole file as text, without a byte-order mark.
+
+    Raises:
+        InvalidInput: when the file is absent or not UTF-8, naming the first line that is not.
+    """
+    require_file(path)
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"byte 0x{content[error.start]:02x} is not UTF-8",
+            source=str(path),
+            row=content.count(b"\n", 0, error.start) + 1,
+            remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')",
+        ) from error
+
+
+def require_file(path: Path) -> None:
+    """Raises InvalidInput unless ``path`` is an existing file."""
+    if not path.is_file():
+        what = "this is a directory, not a file" if path.is_dir() else "there is no such file"
+        raise InvalidInput(what, source=str(path), remedy=f"Give the path of a {SUPPORTED} file")
+
+
+def no_rows(source: str) -> InvalidInput:
+    """The error for a file without a single record."""
+    return InvalidInput("the file has no rows", source=source, remedy="Check that it was written completely")
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(
+            f"this is not a readable Parquet file ({error})", source=str(path), remedy="Write or copy it again"
+        ) from error
+
+
+def _read_csv(path: Path) -> pa.Table:
+    text = read_text(path)
+    if not text.strip():
+        raise no_rows(str(path))
+    if text.count('"') % 2:
+        raise _malformed_csv(path, "a double quote is never closed")
+    content = pa.py_buffer(text.encode() + b"\n")
+    parse = pacsv.ParseOptions(newlines_in_values=True)
+    # One thread and one block: only then does Arrow number the rows it complains about.
+    read = pacsv.ReadOptions(use_threads=False, block_size=min(content.size, 2**31 - 1))
+    try:
+        names = pacsv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
+        as_text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+        return pacsv.read_csv(pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text)
+    except pa.ArrowInvalid as error:
+        raise _malformed_csv(path, str(error)) from error
+
+
+def _malformed_csv(path: Path, reason: str) -> InvalidInput:
+    return InvalidInput(
+        f"this is not a well-formed CSV ({reason})",
+        source=str(path),
+        remedy="Put texts that contain commas, quotes or line breaks in double quotes, with quotes doubled",
+    )
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return record
+
+
+def _first_unencodable(records: list[dict[str, Any]]) -> int:
+    for index, record in enumerate(records):
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return index
+    raise AssertionError("every record can be encoded")
+
+
+def _to_array(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
+        return pa.array(texts, pa.string())

@@ -1,0 +1,210 @@
+"""Label tables of one's own, wide or long, in Parquet, CSV or JSONL.
+
+Wide: ``instruction_id, instruction, [task], [group]``, one column per model with its success in [0, 1], optionally
+``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``.
+Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from routing_assets.datasets.labels import (
+    PER_MODEL_SUFFIXES,
+    RESERVED_COLUMNS,
+    LabelledInstructions,
+    stored_description,
+)
+from routing_assets.datasets.reading import RawTable
+from routing_assets.datasets.validation import (
+    amount_column,
+    check_ignored,
+    check_unique,
+    default_name,
+    optional_text_column,
+    require_columns,
+    success_column,
+    text_column,
+)
+from routing_assets.errors import InvalidInput
+
+_AMOUNTS = {"cost": "cost in USD", "input_tokens": "number of tokens", "output_tokens": "number of tokens"}
+_ALIASES = {"total_cost": "cost"}
+
+
+def table_labels(
+    raw: RawTable, *, name: str | None = None, ignore_columns: Sequence[str] = (), allow_missing: bool = False
+) -> LabelledInstructions:
+    """A wide or long label table as labelled instructions; one with columns ``model`` and ``success`` is long.
+
+    Args:
+        raw: The table as read.
+        name: The dataset's name; the file's own by default.
+        ignore_columns: Columns that are neither part of the layout nor a model.
+        allow_missing: Take an empty success cell for "unlabelled" instead of refusing it. An (instruction, model) pair
+            that a long table does not mention is unlabelled in any case.
+
+    Raises:
+        InvalidInput: naming file, row and column of the first fault found.
+    """
+    if stored_description(raw.columns.schema) is not None:
+        return LabelledInstructions.from_arrow(raw.columns)
+    check_ignored(raw, ignore_columns)
+    raw = RawTable(raw.source, raw.columns.drop_columns(list(ignore_columns)), raw.first_row)
+    require_columns(raw, ("instruction_id", "instruction"))
+    is_long = {"model", "success"} <= set(raw.columns.column_names)
+    read = _read_long if is_long else _read_wide
+    return read(raw, default_name(raw.source, name), allow_missing)
+
+
+def _read_wide(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstructions:
+    ids = text_column(raw, "instruction_id")
+    check_unique(raw, "instruction_id", ids)
+    models, amount_columns = _split_wide_columns(raw)
+    success = [
+        success_column(raw, model, allow_missing=allow_missing, remedy=_model_column_remedy(model)) for model in models
+    ]
+    for model, values in zip(models, success, strict=True):
+        if np.isnan(values).all():
+            raise InvalidInput(
+                "the model has no success value at all",
+                source=raw.source,
+                column=model,
+                remedy=_model_column_remedy(model),
+            )
+    amounts: dict[str, Any] = {}
+    for (model, suffix), column in amount_columns.items():
+        matrix = amounts.setdefault(suffix, np.full((len(raw), len(models)), np.nan))
+        matrix[:, models.index(model)] = amount_column(raw, column, _AMOUNTS[suffix])
+    return LabelledInstructions(
+        name=name,
+        models=tuple(models),
+        instruction_id=ids,
+        instruction=text_column(raw, "instruction"),
+        success=np.column_stack(success),
+        task=optional_text_column(raw, "task"),
+        group=optional_text_column(raw, "group"),
+        **amounts,
+    )
+
+
+def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str], str]]:
+    """The models, and for each (model, kind of amount) the column that holds it."""
+    others = [column for column in raw.columns.column_names if column not in RESERVED_COLUMNS]
+    per_model = [column for column in others if _suffix(column) in PER_MODEL_SUFFIXES]
+    models = [column for column in others if column not in per_model]
+    if not models:
+        raise InvalidInput(
+            "there is no model column",
+            source=raw.source,
+            remedy="Add one column per model with its success (wide), or the columns 'model' and 'success' (long)",
+        )
+    amounts: dict[tuple[str, str], str] = {}
+    for column in per_model:
+        model, suffix = column.rpartition("|")[0], _suffix(column)
+        if model not in models:
+            raise InvalidInput(
+                f"there is no success column for the model {model!r}",
+                source=raw.source,
+                column=column,
+                remedy=f"Add the column {model!r}, or pass ignore_columns=[{column!r}]",
+            )
+        if (model, suffix) in amounts:
+            raise InvalidInput(
+                f"the {suffix} of {model!r} is given already by {amounts[model, suffix]!r}",
+                source=raw.source,
+                column=column,
+                remedy="Remove one of the two columns",
+            )
+        amounts[model, suffix] = column
+    return models, amounts
+
+
+def _suffix(column: str) -> str:
+    suffix = column.rpartition("|")[2] if "|" in column else ""
+    return _ALIASES.get(suffix, suffix)
+
+
+def _model_column_remedy(column: str) -> str:
+    return (
+        f"A column of a wide table that is not {', '.join(RESERVED_COLUMNS)} holds a model's success in [0, 1]; "
+        f"if it is no model, pass ignore_columns=[{column!r}] or remove it"
+    )
+
+
+def _read_long(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstructions:
+    known = (*RESERVED_COLUMNS, "model", "success", *PER_MODEL_SUFFIXES)
+    for column in raw.columns.column_names:
+        if column not in known:
+            raise InvalidInput(
+                "the column is not part of a long label table",
+                source=raw.source,
+                column=column,
+                remedy=f"Pass ignore_columns=[{column!r}] or remove it; known are {', '.join(known)}",
+            )
+    ids, row_model = text_column(raw, "instruction_id"), text_column(raw, "model")
+    first, i = _codes(ids)
+    first_of_model, k = _codes(row_model)
+    _check_pairs_unique(raw, ids, row_model, i * len(first_of_model) + k)
+    texts: dict[str, Any] = {
+        column: _constant_per_id(raw, column, first, i)
+        for column in RESERVED_COLUMNS
+        if column in raw.columns.column_names
+    }
+    success = success_column(
+        raw, "success", allow_missing=allow_missing, remedy="Write 0 or 1, or a fraction in between"
+    )
+
+    def matrix(values: np.ndarray) -> np.ndarray:
+        cells = np.full((len(first), len(first_of_model)), np.nan)
+        cells[i, k] = values
+        return cells
+
+    amounts: dict[str, Any] = {
+        suffix: matrix(amount_column(raw, suffix, _AMOUNTS[suffix]))
+        for suffix in PER_MODEL_SUFFIXES
+        if suffix in raw.columns.column_names
+    }
+    return LabelledInstructions(
+        name=name, models=tuple(row_model[first_of_model]), success=matrix(success), **texts, **amounts
+    )
+
+
+def _codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The row where each distinct value first appears, in order; and each row's place in that order."""
+    numbers: dict[str, int] = {}
+    codes = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values))
+    return np.unique(codes, return_index=True)[1], codes
+
+
+def _check_pairs_unique(raw: RawTable, ids: np.ndarray, models: np.ndarray, pair: np.ndarray) -> None:
+    order = np.argsort(pair, kind="stable")
+    repeats = np.flatnonzero(pair[order][1:] == pair[order][:-1])
+    if len(repeats):
+        again = order[repeats + 1].min()
+        before = np.flatnonzero(pair == pair[again])[0]
+        raise InvalidInput(
+            f"the pair ({ids[again]!r}, {models[again]!r}) stands already in row {raw.row(before)}",
+            source=raw.source,
+            row=raw.row(again),
+            column="instruction_id",
+            remedy="Keep one row per instruction and model (average repeated trials: success may be a fraction)",
+        )
+
+
+def _constant_per_id(raw: RawTable, column: str, first: np.ndarray, code: np.ndarray) -> np.ndarray:
+    values = text_column(raw, column)
+    differs = values != values[first][code]
+    if differs.any():
+        row = differs.argmax()
+        raise InvalidInput(
+            f"the same instruction_id has another {column} in row {raw.row(first[code[row]])}",
+            source=raw.source,
+            row=raw.row(row),
+            column=column,
+            remedy="Give different instructions different ids",
+        )
+    return values[first]

@@ -1,0 +1,177 @@
+"""Checks on the columns of a raw table: each failure names file, row and column and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from routing_assets.datasets.reading import RawTable
+from routing_assets.errors import InvalidInput
+
+
+def require_columns(raw: RawTable, names: Iterable[str], *, remedy: str | None = None) -> None:
+    """Raises InvalidInput naming the first of ``names`` that the table lacks, and the columns it has."""
+    present = raw.columns.column_names
+    for name in names:
+        if name not in present:
+            raise InvalidInput(
+                f"the required column is missing; the file has {', '.join(map(repr, present))}",
+                source=raw.source,
+                column=name,
+                remedy=remedy or "Add it, or rename the column that holds it",
+            )
+
+
+def text_column(raw: RawTable, name: str) -> np.ndarray:
+    """(N,) object array of str. Whole numbers are written as text ("7"), texts are left as they are ("007").
+
+    Raises:
+        InvalidInput: when a value is missing, empty or only whitespace, or the column holds neither text nor integers.
+    """
+    column = _plain(raw.columns[name])
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+        raise InvalidInput(
+            f"the column holds values of type {column.type}, not text",
+            source=raw.source,
+            row=raw.row(0),
+            column=name,
+            remedy="Store it as text",
+        )
+    column = column.cast(pa.string())
+    blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
+    if pc.any(blank).as_py():
+        raise InvalidInput(
+            "the text is empty, missing or only whitespace",
+            source=raw.source,
+            row=raw.row(pc.index(blank, True).as_py()),
+            column=name,
+            remedy="Fill the cell or remove the row",
+        )
+    return column.to_numpy(zero_copy_only=False)
+
+
+def optional_text_column(raw: RawTable, name: str) -> np.ndarray | None:
+    """As :func:`text_column`, or None when the table has no such column."""
+    return text_column(raw, name) if name in raw.columns.column_names else None
+
+
+def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, such as 1 or 0.5") -> np.ndarray:
+    """(N,) float64; NaN where the cell is missing or empty. Booleans count as 0 and 1.
+
+    Raises:
+        InvalidInput: naming the first cell that is not a number.
+    """
+    column = _plain(raw.columns[name])
+    if pa.types.is_string(column.type):
+        trimmed = pc.utf8_trim_whitespace(column)
+        column = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+        column = pc.replace_with_mask(column, _equals_ignoring_case(column, "true"), pa.scalar("1"))
+        column = pc.replace_with_mask(column, _equals_ignoring_case(column, "false"), pa.scalar("0"))
+    try:
+        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        index, value = _first_non_number(column)
+        raise InvalidInput(
+            f"{value!r} is not a number", source=raw.source, row=raw.row(index), column=name, remedy=remedy
+        ) from error
+
+
+def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str) -> np.ndarray:
+    """(N,) float64 success in [0, 1]; NaN where missing, if ``allow_missing``.
+
+    Raises:
+        InvalidInput: naming the first cell that is missing, not a number or outside [0, 1].
+    """
+    values = number_column(raw, name, remedy=remedy)
+    if not allow_missing and np.isnan(values).any():
+        raise InvalidInput(
+            "success is missing",
+            source=raw.source,
+            row=raw.row(np.isnan(values).argmax()),
+            column=name,
+            remedy="Fill it, or leave the row out of a long table, or pass allow_missing=True for unlabelled",
+        )
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        index = outside.argmax()
+        raise InvalidInput(
+            f"success is {values[index]:g}, outside [0, 1]",
+            source=raw.source,
+            row=raw.row(index),
+            column=name,
+            remedy=remedy,
+        )
+    return values
+
+
+def amount_column(raw: RawTable, name: str, what: str = "cost in USD") -> np.ndarray:
+    """(N,) float64, zero or more; NaN where missing.
+
+    Raises:
+        InvalidInput: naming the first cell that is not a number, negative or infinite.
+    """
+    values = number_column(raw, name)
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        index = wrong.argmax()
+        raise InvalidInput(
+            f"the {what} is {values[index]:g}",
+            source=raw.source,
+            row=raw.row(index),
+            column=name,
+            remedy="Write zero or a positive number, or leave the cell empty when it is unknown",
+        )
+    return values
+
+
+def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
+    """Raises InvalidInput naming the first value that occurs twice, and where it stood before."""
+    if len(set(values.tolist())) == len(values):
+        return
+    seen: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if (before := seen.setdefault(value, index)) != index:
+            raise InvalidInput(
+                f"{value!r} stands already in row {raw.row(before)}",
+                source=raw.source,
+                row=raw.row(index),
+                column=name,
+                remedy="Give each instruction an id of its own",
+            )
+
+
+def check_ignored(raw: RawTable, ignore_columns: Sequence[str]) -> None:
+    """Raises InvalidInput when a column to be ignored is not in the table (a misspelling, most likely)."""
+    require_columns(raw, ignore_columns, remedy="Correct ignore_columns")
+
+
+def default_name(path: str | Path, name: str | None) -> str:
+    """The dataset's name: as given, else the file's or folder's own."""
+    return name or Path(path).resolve().stem
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text is text, whether stored as dictionary, large string, string view or a column of nulls."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type) or pa.types.is_null(column.type):
+        column = column.cast(pa.string())
+    return column
+
+
+def _equals_ignoring_case(column: pa.ChunkedArray, word: str) -> pa.ChunkedArray:
+    return pc.fill_null(pc.equal(pc.utf8_lower(column), word), False)
+
+
+def _first_non_number(column: pa.ChunkedArray) -> tuple[int, object]:
+    for index, value in enumerate(column.to_pylist()):
+        if value is not None:
+            try:
+                pa.scalar(value, column.type).cast(pa.float64())
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                return index, value
+    raise AssertionError("every value is a number")
