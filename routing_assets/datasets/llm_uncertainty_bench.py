@@ -58,7 +58,9 @@ def load_llm_uncertainty_bench(
     root = Path(path)
     if not is_llm_uncertainty_bench(root):
         raise InvalidInput(
-            "there are no folders data/ and outputs_base/", source=str(root), remedy="Give the benchmark's top folder, or one file"
+            "there are no folders data/ and outputs_base/",
+            source=str(root),
+            remedy="Give the benchmark's top folder, or one file",
         )
     outputs = _output_files(root, prompt, tasks)
     models = tuple(dict.fromkeys(model for files in outputs.values() for model in sorted(files)))
