@@ -1,0 +1,172 @@
+"""From logits to probabilities that can be trusted: one temperature per model, then the observed rate of each bucket.
+
+Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks". Histogram binning: Zadrozny & Elkan 2001. The
+buckets and all figures are computed by SQL (``sql/calibration_*.sql``) in an in-memory DuckDB and returned as Arrow tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+SQL = Path(__file__).resolve().parents[2] / "sql"
+
+Matrix = NDArray[np.float32]
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """How temperatures and buckets are fitted.
+
+    ``temperature_prior`` is the strength, in labels, with which a model's temperature is pulled toward the one shared by all models.
+    The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
+    """
+
+    temperature_prior: float = 50.0
+    buckets: int = 20
+    min_count: int = 50
+    equal_width: bool = False
+    monotone: bool = False
+    smoothing: float = 10.0
+    z: float = 1.96
+
+
+def sigmoid(logits: NDArray[np.floating]) -> Matrix:
+    """Logistic function, stable for large values."""
+    return (0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))).astype(np.float32)
+
+
+def log_loss(logits: NDArray[np.floating], success: NDArray[np.floating]) -> Vector:
+    """Mean cross-entropy of each model, (K,), over the pairs with a label; NaN for a model without labels."""
+    labelled = ~np.isnan(success)
+    z = np.asarray(logits, dtype=np.float64)
+    loss = np.where(labelled, np.logaddexp(0.0, z) - z * np.where(labelled, success, 0.0), 0.0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(loss.sum(0) / labelled.sum(0))
+
+
+def fit_temperatures(logits: Matrix, success: Matrix, prior: float = CalibrationConfig.temperature_prior) -> Vector:
+    """Temperatures (K,) by maximum likelihood; ``scaled = sigmoid(logit / temperature)``.
+
+    The inverse temperatures are found by bounded golden-section search, first one for all models, then one for each with a Gaussian
+    prior in the logarithm around the shared one that weighs like ``prior`` labels. A model without labels gets the shared one.
+    """
+    shared = _least(lambda log_t: float(np.nansum(_total_loss(logits, success, np.full(logits.shape[1], log_t)))))
+    temperatures = np.empty(logits.shape[1])
+    for k in range(logits.shape[1]):
+        column = slice(k, k + 1)
+
+        def penalised(log_t: float, column: slice = column) -> float:
+            loss = _total_loss(logits[:, column], success[:, column], np.array([log_t]))
+            return float(np.nansum(loss)) + 0.5 * prior * (log_t - shared) ** 2
+
+        temperatures[k] = np.exp(_least(penalised))
+    return temperatures
+
+
+def _total_loss(logits: Matrix, success: Matrix, log_temperature: Vector) -> Vector:
+    return log_loss(logits / np.exp(log_temperature), success) * (~np.isnan(success)).sum(0)
+
+
+def _least(loss, low: float = -3.0, high: float = 3.0, steps: int = 40) -> float:  # type: ignore[no-untyped-def]
+    """Golden-section search for the minimum of a unimodal function."""
+    ratio = (5**0.5 - 1) / 2
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    for _ in range(steps):
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = loss(right)
+    return (low + high) / 2
+
+
+def scale(logits: Matrix, temperatures: Vector) -> Matrix:
+    """Temperature-scaled probabilities (N, K)."""
+    return sigmoid(logits / temperatures)
+
+
+def fit_buckets(
+    probability: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    config: CalibrationConfig = CalibrationConfig(),
+) -> pa.Table:
+    """One row per model and bucket: ``model_index, model, bucket, lower, upper, count, mean_probability, observed_rate, calibrated,
+    wilson_lower, wilson_upper``.
+
+    ``probability`` and ``success`` are (N, K); pairs without a label (NaN) are left out. ``lower`` is inclusive; the buckets of a
+    model cover [0, 1]. A bucket of count n with s successes gets (s + smoothing x model mean) / (n + smoothing).
+    """
+    return _query(
+        "calibration_buckets.sql",
+        probability,
+        success,
+        models,
+        {
+            "buckets": config.buckets,
+            "min_count": config.min_count,
+            "equal_width": config.equal_width,
+            "smoothing": config.smoothing,
+            "monotone": config.monotone,
+            "z": config.z,
+        },
+    )
+
+
+def apply_buckets(probability: Matrix, buckets: pa.Table, column: str = "calibrated") -> Matrix:
+    """The buckets' ``column`` for each probability, (N, K). A model without buckets keeps its probability."""
+    model = buckets["model_index"].to_numpy()
+    lower, value = buckets["lower"].to_numpy(), buckets[column].to_numpy()
+    result = np.array(probability, dtype=np.float32)
+    for k in np.unique(model):
+        rows = model == k
+        result[:, k] = value[rows][bucket_of(probability[:, k], lower[rows])]
+    return result
+
+
+def bucket_of(probability: NDArray[np.floating], lower: Vector) -> NDArray[np.int64]:
+    """Index of the bucket that each probability falls into, given the sorted inclusive lower edges of one model."""
+    return np.clip(np.searchsorted(lower, np.asarray(probability, dtype=np.float64), side="right") - 1, 0, None)
+
+
+def calibration_metrics(probability: Matrix, success: Matrix, models: Sequence[str], bins: int = 10) -> pa.Table:
+    """One row per model: ``labels, success_rate, mean_probability, log_loss, brier, auc, ece, ece_floor``."""
+    return _query("calibration_metrics.sql", probability, success, models, {"bins": bins})
+
+
+def reliability(
+    probability: Matrix, success: Matrix, models: Sequence[str], bins: int = 10, z: float = 1.96
+) -> pa.Table:
+    """Points of the reliability diagrams, one row per model and equal-width bin that holds a label."""
+    return _query("calibration_reliability.sql", probability, success, models, {"bins": bins, "z": z})
+
+
+def _query(
+    file: str, probability: Matrix, success: Matrix, models: Sequence[str], parameters: Mapping[str, object]
+) -> pa.Table:
+    row, column = np.nonzero(~np.isnan(success))
+    predictions = pa.table(
+        {
+            "model_index": column.astype(np.int32),
+            "model": pa.DictionaryArray.from_arrays(
+                pa.array(column.astype(np.int32)), pa.array(list(models), pa.string())
+            ),
+            "probability": probability[row, column].astype(np.float64),
+            "success": success[row, column].astype(np.float64),
+        }
+    )
+    with duckdb.connect() as connection:
+        connection.register("predictions", predictions)
+        return connection.sql((SQL / file).read_text(), params=dict(parameters)).to_arrow_table()

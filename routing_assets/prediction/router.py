@@ -1,0 +1,164 @@
+"""The router: classifier, temperatures and buckets of one training, and the estimate that the allocation uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.prediction.calibration import (
+    CalibrationConfig,
+    apply_buckets,
+    fit_buckets,
+    fit_temperatures,
+    scale,
+    sigmoid,
+)
+from routing_assets.prediction.classifier import ClassifierConfig, SuccessClassifier, train_classifier
+from routing_assets.prediction.embedding_cache import EmbeddingCache
+
+Matrix = NDArray[np.float32]
+Estimate = Literal["auto", "scaled", "bucket"]
+
+
+class SplitRows(Protocol):
+    """Row indices of a grouped split."""
+
+    @property
+    def train(self) -> NDArray[np.integer]: ...
+    @property
+    def validation(self) -> NDArray[np.integer]: ...
+    @property
+    def calibration(self) -> NDArray[np.integer]: ...
+    @property
+    def test(self) -> NDArray[np.integer]: ...
+
+
+@dataclass(frozen=True)
+class RouterConfig:
+    """Settings of a router. ``decision`` names the estimate that feeds the allocation."""
+
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    decision: Estimate = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilityMatrix:
+    """P(success) of N instructions on K models after each step, each (N, K) float32 in [0, 1].
+
+    ``raw`` from the classifier, ``scaled`` by temperature, ``calibrated`` the observed rate of the bucket, ``decision`` what the
+    allocation uses.
+    """
+
+    models: tuple[str, ...]
+    raw: Matrix
+    scaled: Matrix
+    calibrated: Matrix
+    decision: Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Router:
+    """Everything that turns an instruction into probabilities. ``decision`` is the resolved estimate, ``why`` says how it was chosen."""
+
+    classifier: SuccessClassifier
+    temperatures: NDArray[np.float64]
+    buckets: pa.Table
+    decision: Estimate
+    why: str
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The K models, in column order."""
+        return self.classifier.models
+
+    def predict(
+        self, instruction: Sequence[str] | NDArray[np.object_], task: Sequence[str | None] | None = None
+    ) -> ProbabilityMatrix:
+        """Probabilities of every model on every instruction."""
+        return self.probabilities(self.classifier.logits(instruction, task))
+
+    def probabilities(self, logits: Matrix) -> ProbabilityMatrix:
+        """Probabilities for logits of this router's classifier."""
+        scaled = scale(logits, self.temperatures)
+        calibrated = apply_buckets(scaled, self.buckets)
+        decision = calibrated if self.decision == "bucket" else scaled
+        return ProbabilityMatrix(self.models, sigmoid(logits), scaled, calibrated, decision)
+
+    def save(self, directory: Path | str) -> None:
+        """Write the router into ``directory``: safetensors, Parquet and JSON."""
+        directory = Path(directory)
+        self.classifier.save(directory / "classifier")
+        pq.write_table(self.buckets, directory / "calibration_buckets.parquet")
+        about = {"temperatures": self.temperatures.tolist(), "decision": self.decision, "why": self.why}
+        (directory / "router.json").write_text(json.dumps(about, indent=1))
+
+    @classmethod
+    def load(cls, directory: Path | str, *, embeddings_cache: Path | str | EmbeddingCache | None = None) -> Router:
+        """Inverse of :meth:`save`."""
+        directory = Path(directory)
+        classifier = SuccessClassifier.load(directory / "classifier", embeddings_cache=embeddings_cache)
+        about = json.loads((directory / "router.json").read_text())
+        buckets = pq.read_table(directory / "calibration_buckets.parquet")
+        return cls(classifier, np.array(about["temperatures"]), buckets, about["decision"], about["why"])
+
+
+def fit_router(
+    labels: LabelledInstructions,
+    split: SplitRows,
+    config: RouterConfig = RouterConfig(),
+    *,
+    embeddings_cache: Path | str | EmbeddingCache | None = None,
+    checkpoint: Path | str | None = None,
+    progress: bool = False,
+) -> Router:
+    """Train, calibrate and choose the decision estimate. Nothing of ``split.test`` is read.
+
+    The steps are public functions, so that each can be an asset of its own: :func:`train_classifier`, :func:`calibration_data`,
+    :func:`fit_temperatures`, :func:`fit_buckets`, :func:`choose_decision`.
+    """
+    classifier = train_classifier(
+        labels,
+        split.train,
+        split.validation,
+        config.classifier,
+        embeddings_cache=embeddings_cache,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    logits, success = calibration_data(classifier, labels, split)
+    temperatures = fit_temperatures(logits, success, config.calibration.temperature_prior)
+    buckets = fit_buckets(scale(logits, temperatures), success, labels.models, config.calibration)
+    decision, why = choose_decision(classifier, temperatures, buckets, labels, split, config)
+    return Router(classifier, temperatures, buckets, decision, why)
+
+
+def calibration_data(
+    classifier: SuccessClassifier, labels: LabelledInstructions, split: SplitRows
+) -> tuple[Matrix, Matrix]:
+    """Logits and success, each (C, K), of rows that the classifier was not trained on."""
+    rows = labels.take(split.calibration)
+    return classifier.logits(rows.instruction, rows.task), rows.success
+
+
+def choose_decision(
+    classifier: SuccessClassifier,
+    temperatures: NDArray[np.float64],
+    buckets: pa.Table,
+    labels: LabelledInstructions,
+    split: SplitRows,
+    config: RouterConfig = RouterConfig(),
+) -> tuple[Estimate, str]:
+    """The estimate that feeds the allocation, and why, in words."""
+    if config.decision != "auto":
+        return config.decision, f"set to {config.decision}"
+    return "scaled", "temperature-scaled by default"
