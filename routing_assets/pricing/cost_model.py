@@ -1,0 +1,207 @@
+"""What a call costs for an instruction that no model has answered yet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.length_regression import LengthRegression, fit_length_regression
+from routing_assets.pricing.recorded_costs import RecordedCosts, recorded_costs
+from routing_assets.pricing.spend import CostEstimate
+
+CostMode = Literal["auto", "mean", "per_instruction"]
+RIDGE_STRENGTHS = (0.01, 1.0, 10.0, 100.0)
+ABOUT_AS_GOOD = 1.02  # of the least held-out error: the more regular of two equal fits extrapolates better
+FOLDS = 5
+MIN_CALLS = 50  # labelled calls of each model from which instructions are told apart
+MIN_EXPLAINED = 0.05  # share of the variance that per-instruction estimates must explain to be worth their risk
+
+
+@dataclass(frozen=True)
+class CostError:
+    """Held-out error of a way to estimate costs, averaged over the models.
+
+    ``relative_mae``: mean absolute error of a call over the model's mean cost. ``explained``: share of the variance
+    between calls that is predicted (0 for the mean). ``total_bias``: error of the sum over all calls, relative.
+    """
+
+    relative_mae: float
+    explained: float
+    total_bias: float
+
+
+@dataclass(frozen=True, eq=False)
+class CostModel:
+    """Expected cost of a call, per model, or per model and instruction.
+
+    Attributes:
+        models: the K models, in the column order of every estimate.
+        mode: "mean" (the article's protocol: one cost per model) or "per_instruction" (token-aware).
+        mean_cost: (K,) USD, mean over the labelled calls.
+        relative_std: (K,) held-out standard deviation of a call around its estimate, relative to the estimate.
+        shared_error: (K,) relative standard error of the model's level.
+        by_length: regression on the text alone, or None in mode "mean".
+        by_task: regression on text and task, or None where the labels have no tasks.
+        held_out: error of each mode on texts left out of its fit, where costs were measured.
+        source: where the costs come from, in words.
+        why: why this mode was chosen, in words.
+    """
+
+    models: tuple[str, ...]
+    mode: Literal["mean", "per_instruction"]
+    mean_cost: np.ndarray
+    relative_std: np.ndarray
+    shared_error: np.ndarray
+    by_length: LengthRegression | None
+    by_task: LengthRegression | None
+    held_out: dict[str, CostError]
+    source: str
+    why: str
+
+    def estimate(self, instruction: np.ndarray, task: np.ndarray | None = None) -> CostEstimate:
+        """Costs of sending each of N texts to each of K models; ``task`` (N,) sharpens them where tasks are known."""
+        mean = self._mean(instruction, task)
+        return CostEstimate(mean=mean, std=mean * self.relative_std, shared_error=self.shared_error)
+
+    def _mean(self, instruction: np.ndarray, task: np.ndarray | None) -> np.ndarray:
+        if self.by_length is None:
+            return np.tile(self.mean_cost, (len(instruction), 1))
+        mean = self.by_length.predict(instruction)
+        if task is not None and self.by_task is not None:
+            known = np.isin(np.asarray(task).astype(str), self.by_task.tasks)
+            mean[known] = self.by_task.predict(instruction[known], np.asarray(task)[known])
+        return mean
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "models": list(self.models),
+            "mode": self.mode,
+            "mean_cost": self.mean_cost.tolist(),
+            "relative_std": self.relative_std.tolist(),
+            "shared_error": self.shared_error.tolist(),
+            "by_length": self.by_length and self.by_length.to_dict(),
+            "by_task": self.by_task and self.by_task.to_dict(),
+            "held_out": {mode: asdict(error) for mode, error in self.held_out.items()},
+            "source": self.source,
+            "why": self.why,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> CostModel:
+        """Inverse of :meth:`to_dict`."""
+        return cls(
+            models=tuple(stored["models"]),
+            mode=stored["mode"],
+            mean_cost=np.asarray(stored["mean_cost"], dtype=np.float64),
+            relative_std=np.asarray(stored["relative_std"], dtype=np.float64),
+            shared_error=np.asarray(stored["shared_error"], dtype=np.float64),
+            by_length=stored["by_length"] and LengthRegression.from_dict(stored["by_length"]),
+            by_task=stored["by_task"] and LengthRegression.from_dict(stored["by_task"]),
+            held_out={mode: CostError(**error) for mode, error in stored["held_out"].items()},
+            source=stored["source"],
+            why=stored["why"],
+        )
+
+
+def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, mode: CostMode = "auto") -> CostModel:
+    """Learn what calls cost from labelled calls (see :func:`recorded_costs`) and, if given, the catalog's prices.
+
+    "mean" gives every call of a model its mean cost. "per_instruction" predicts each call from the length of its text
+    and its task. "auto" takes the second where it predicts held-out calls better, and the first where costs were not
+    measured call by call. Both fall back to the mean where a model has under ``MIN_CALLS`` labelled calls; ``why``
+    says so. Pass the training rows only. Raises InvalidInput if some model's costs are unknown.
+    """
+    recorded = recorded_costs(labels, catalog)
+    if mode == "mean":
+        return _mean_model(labels.models, recorded, "asked for")
+    if mode == "auto" and not recorded.measured:
+        return _mean_model(labels.models, recorded, "costs were not measured call by call")
+    calls = int(np.isfinite(recorded.cost).sum(axis=0).min())
+    if calls < MIN_CALLS:
+        return _mean_model(labels.models, recorded, f"{calls} labelled calls are too few to tell instructions apart")
+    strength, predicted = _cross_validated(labels, recorded.cost)
+    by_mean = _mean_model(labels.models, recorded, "")
+    held_out = {
+        "mean": _error(recorded.cost, np.tile(by_mean.mean_cost, (len(labels), 1))),
+        "per_instruction": _error(recorded.cost, predicted),
+    }
+    explained = held_out["per_instruction"].explained
+    why = f"per-instruction estimates explain {explained:.1%} of the variance of held-out calls"
+    if mode == "auto" and explained < MIN_EXPLAINED:
+        return replace(by_mean, held_out=held_out, why=why)
+    residual = _root_mean_square(recorded.cost - predicted)
+    known_predicted = np.where(np.isfinite(recorded.cost), predicted, np.nan)
+    return replace(
+        by_mean,
+        mode="per_instruction",
+        relative_std=_ratio(residual, _root_mean_square(known_predicted)),
+        shared_error=_ratio(residual, by_mean.mean_cost) / np.sqrt(np.isfinite(recorded.cost).sum(axis=0)),
+        by_length=fit_length_regression(labels.instruction, None, recorded.cost, strength),
+        by_task=_by_task(labels, recorded.cost, strength),
+        held_out=held_out,
+        why=why,
+    )
+
+
+def _mean_model(models: tuple[str, ...], recorded: RecordedCosts, why: str) -> CostModel:
+    mean_cost = np.nanmean(recorded.cost, axis=0)
+    relative_std = _ratio(np.nanstd(recorded.cost, axis=0), mean_cost)
+    return CostModel(
+        models=models,
+        mode="mean",
+        mean_cost=mean_cost,
+        relative_std=relative_std,
+        shared_error=relative_std / np.sqrt(np.isfinite(recorded.cost).sum(axis=0)),
+        by_length=None,
+        by_task=None,
+        held_out={},
+        source=recorded.source,
+        why=why,
+    )
+
+
+def _by_task(labels: LabelledInstructions, cost: np.ndarray, strength: float) -> LengthRegression | None:
+    return None if labels.task is None else fit_length_regression(labels.instruction, labels.task, cost, strength)
+
+
+def _cross_validated(labels: LabelledInstructions, cost: np.ndarray) -> tuple[float, np.ndarray]:
+    """Strongest ridge that is about as good as the best, and its (N, K) predictions for texts left out of the fit."""
+    _, text = np.unique(labels.instruction.astype(str), return_inverse=True)
+    fold = np.random.default_rng(0).permutation(text.max() + 1)[text] % FOLDS
+    predicted = {strength: np.empty_like(cost) for strength in RIDGE_STRENGTHS}
+    for left_out in np.unique(fold):
+        rest, held = fold != left_out, fold == left_out
+        task = (None, None) if labels.task is None else (labels.task[rest], labels.task[held])
+        for strength, prediction in predicted.items():
+            fitted = fit_length_regression(labels.instruction[rest], task[0], cost[rest], strength)
+            prediction[held] = fitted.predict(labels.instruction[held], task[1])
+    unexplained = {strength: 1.0 - _error(cost, prediction).explained for strength, prediction in predicted.items()}
+    limit = ABOUT_AS_GOOD * min(unexplained.values())
+    strength = max(strength for strength, error in unexplained.items() if error <= limit)
+    return strength, predicted[strength]
+
+
+def _error(cost: np.ndarray, predicted: np.ndarray) -> CostError:
+    known = np.isfinite(cost)
+    predicted = np.where(known, predicted, np.nan)
+    mean = np.nanmean(cost, axis=0)
+    variance = np.nanvar(cost, axis=0)
+    return CostError(
+        relative_mae=float(np.mean(_ratio(np.nanmean(np.abs(cost - predicted), axis=0), mean))),
+        explained=float(np.mean(1.0 - _ratio(np.nanmean((cost - predicted) ** 2, axis=0), variance, empty=1.0))),
+        total_bias=float(np.nansum(predicted) / np.nansum(cost) - 1.0) if np.nansum(cost) else 0.0,
+    )
+
+
+def _root_mean_square(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.nanmean(values**2, axis=0))
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, empty: float = 0.0) -> np.ndarray:
+    """Elementwise ratio; ``empty`` where the denominator is zero (a model that is free, a cost that never varies)."""
+    return np.divide(numerator, denominator, out=np.full_like(numerator, empty), where=denominator > 0)

@@ -1,0 +1,73 @@
+"""What each labelled call cost, from whatever the label table and the catalog know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.tokens import proxy_tokens
+
+# Output tokens per call where neither table nor catalog says anything; spend is then an assumption, and is said to be.
+ASSUMED_OUTPUT_TOKENS = 128.0
+_PER_MILLION = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCosts:
+    """Costs of the labelled calls.
+
+    Attributes:
+        cost: (N, K) USD per call; NaN where unknown.
+        measured: whether costs or token counts were recorded call by call; False when they follow from prices and
+            the length of the text alone.
+        source: where the numbers come from, in words.
+    """
+
+    cost: np.ndarray
+    measured: bool
+    source: str
+
+
+def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -> RecordedCosts:
+    """Costs of the labelled calls from the best source there is.
+
+    In this order: today's catalog prices x recorded token counts; the recorded cost of the call; catalog prices x
+    proxy tokens of the text (plus ``ASSUMED_OUTPUT_TOKENS``). Raises InvalidInput if a model has none of them.
+    """
+    if catalog is not None and (labels.input_tokens is not None or labels.output_tokens is not None):
+        result = RecordedCosts(_priced_tokens(labels, catalog), True, "catalog prices x recorded tokens")
+    elif labels.cost is not None:
+        result = RecordedCosts(labels.cost, True, "costs recorded with the labels")
+    elif catalog is not None:
+        result = RecordedCosts(_priced_tokens(labels, catalog), False, "catalog prices x length of the text")
+    else:
+        raise InvalidInput(
+            "the label table records no costs and there is no model catalog",
+            source=labels.name,
+            remedy="Give a catalog with prices, or a '<model>|cost' column in USD for each model.",
+        )
+    unknown = [model for model, column in zip(labels.models, result.cost.T, strict=True) if np.isnan(column).all()]
+    if unknown:
+        raise InvalidInput(
+            f"no cost is known for {', '.join(unknown)}",
+            source=labels.name,
+            remedy="Give a catalog with prices, or record at least one call's cost for each model.",
+        )
+    return result
+
+
+def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:
+    prices = catalog.select(labels.models).models
+    input_price = np.array([entry.input_price for entry in prices]) * _PER_MILLION
+    output_price = np.array([entry.output_price for entry in prices]) * _PER_MILLION
+    shape = labels.success.shape
+    if labels.input_tokens is not None:
+        input_tokens = labels.input_tokens
+    else:
+        input_tokens = np.broadcast_to(proxy_tokens(labels.instruction)[:, None], shape)
+    output_tokens = np.full(shape, ASSUMED_OUTPUT_TOKENS) if labels.output_tokens is None else labels.output_tokens
+    return input_tokens * input_price + output_tokens * output_price

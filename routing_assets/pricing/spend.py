@@ -1,0 +1,62 @@
+"""What a batch will really cost, how likely it overspends its budget, and the margin that prevents it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from routing_assets.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class SpendForecast:
+    """Forecast of the realised spend of an allocated batch, in USD: normal, by the central limit theorem."""
+
+    mean: float
+    std: float
+
+    def overspend_probability(self, budget: float) -> float:
+        """Probability that the realised spend exceeds ``budget`` USD."""
+        if self.std == 0.0:
+            return float(self.mean > budget)
+        return 1.0 - NormalDist(self.mean, self.std).cdf(budget)
+
+
+@dataclass(frozen=True, eq=False)
+class CostEstimate:
+    """Estimated cost of N new calls on K models.
+
+    Attributes:
+        mean: (N, K) USD, the expected cost of the call.
+        std: (N, K) USD, how far one call falls from it; independent between calls.
+        shared_error: (K,) relative standard error that all calls of a model share (its level is known from finitely
+            many labelled calls only), so that it does not average out over a batch.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    shared_error: np.ndarray
+
+    def forecast(self, choice: np.ndarray) -> SpendForecast:
+        """Spend of the batch when instruction n goes to model ``choice[n]``."""
+        row = np.arange(len(choice))
+        mean = self.mean[row, choice]
+        per_model = np.bincount(choice, weights=mean, minlength=len(self.shared_error))
+        variance = (self.std[row, choice] ** 2).sum() + ((per_model * self.shared_error) ** 2).sum()
+        return SpendForecast(float(mean.sum()), float(np.sqrt(variance)))
+
+    def safe_share(self, choice: np.ndarray, probability: float) -> float:
+        """Share of a budget to allocate so that the realised spend stays within it with ``probability``.
+
+        ``choice`` is an allocation of the batch at the full budget; its relative uncertainty stands for that of the
+        slightly smaller one. Multiply the budget by the share and allocate again.
+        """
+        if not 0.5 <= probability < 1.0:
+            raise InvalidInput(
+                f"probability {probability} of staying within the budget is not in [0.5, 1)",
+                remedy="Ask for 0.95, say; certainty would need the calls' costs in advance.",
+            )
+        forecast = self.forecast(choice)
+        return 1.0 / (1.0 + NormalDist().inv_cdf(probability) * forecast.std / forecast.mean)

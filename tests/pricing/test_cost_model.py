@@ -1,0 +1,187 @@
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.pricing.cost_model import CostModel, fit_cost_model
+from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS, recorded_costs
+from routing_assets.pricing.spend import CostEstimate, SpendForecast
+from routing_assets.pricing.tokens import proxy_tokens
+
+CATALOG = ModelCatalog(
+    models=(
+        ModelEntry(name="large", input_price=10.0, output_price=30.0),
+        ModelEntry(name="small", input_price=1.0, output_price=2.0),
+    )
+)
+
+
+def labelled(n=400, seed=0, **columns) -> LabelledInstructions:
+    rng = np.random.default_rng(seed)
+    text = np.array([f"{i:04d} " + "x" * size for i, size in enumerate(rng.integers(10, 2000, n))], dtype=object)
+    return LabelledInstructions(
+        name="toy",
+        models=("large", "small"),
+        instruction_id=np.arange(n).astype(str).astype(object),
+        instruction=text,
+        success=np.ones((n, 2)),
+        **columns,
+    )
+
+
+def length_costs(labels: LabelledInstructions, noise=0.1, seed=1) -> np.ndarray:
+    noise_factor = np.random.default_rng(seed).normal(1, noise, (len(labels), 2)).clip(0.1)
+    return (1e-4 + 1e-5 * proxy_tokens(labels.instruction)[:, None] * [10.0, 1.0]) * noise_factor
+
+
+def test_proxy_counts_bytes_in_fours_and_never_zero():
+    assert_allclose(proxy_tokens(np.array(["a", "12345678", "é" * 8], dtype=object)), [1, 2, 4])
+
+
+def test_costs_come_from_tokens_at_todays_prices_first():
+    labels = labelled(
+        3, cost=np.full((3, 2), 9.0), input_tokens=np.full((3, 2), 1e6), output_tokens=np.full((3, 2), 2e6)
+    )
+    recorded = recorded_costs(labels, CATALOG)
+    assert_allclose(recorded.cost, [[70.0, 5.0]] * 3)
+    assert recorded.measured
+
+
+def test_costs_of_the_table_serve_without_token_counts():
+    labels = labelled(3, cost=np.full((3, 2), 9.0))
+    for catalog in (None, CATALOG):
+        assert_allclose(recorded_costs(labels, catalog).cost, 9.0)
+
+
+def test_prices_and_length_serve_when_nothing_was_measured():
+    labels = labelled(3)
+    recorded = recorded_costs(labels, CATALOG)
+    expected = np.outer(proxy_tokens(labels.instruction), [10e-6, 1e-6]) + ASSUMED_OUTPUT_TOKENS * np.array(
+        [30e-6, 2e-6]
+    )
+    assert_allclose(recorded.cost, expected)
+    assert not recorded.measured
+
+
+def test_no_costs_at_all_is_refused_with_a_remedy():
+    with pytest.raises(InvalidInput, match=r"toy: .*no costs.*Give a catalog"):
+        recorded_costs(labelled(3), None)
+    with pytest.raises(InvalidInput, match="no cost is known for small"):
+        recorded_costs(labelled(2, cost=np.array([[1.0, np.nan], [1.0, np.nan]])), None)
+
+
+def test_mean_mode_prices_every_call_of_a_model_alike():
+    labels = labelled(cost=length_costs(labelled()))
+    estimate = fit_cost_model(labels, None, "mean").estimate(labels.instruction[:5])
+    assert_allclose(estimate.mean, np.tile(labels.cost.mean(axis=0), (5, 1)))
+
+
+def test_auto_tells_instructions_apart_where_that_predicts_held_out_calls():
+    labels = labelled(cost=length_costs(labelled()))
+    model = fit_cost_model(labels, None)
+    fresh = labelled(seed=7)
+    expected = length_costs(fresh, noise=0.0)
+    error = np.abs(model.estimate(fresh.instruction).mean - expected).mean(axis=0) / expected.mean(axis=0)
+    assert model.mode == "per_instruction"
+    assert np.all(error < 0.02)
+    assert model.held_out["per_instruction"].relative_mae < 0.5 * model.held_out["mean"].relative_mae
+    assert abs(model.held_out["per_instruction"].total_bias) < 0.02
+
+
+def test_auto_keeps_the_mean_where_length_says_nothing():
+    noise = np.random.default_rng(0).uniform(0.5, 1.5, (400, 2))
+    model = fit_cost_model(labelled(cost=noise), None)
+    assert model.mode == "mean"
+    assert "explain" in model.why
+
+
+def test_auto_keeps_the_mean_without_measurements_and_asking_gives_lengths():
+    labels = labelled()
+    assert fit_cost_model(labels, CATALOG).mode == "mean"
+    asked = fit_cost_model(labels, CATALOG, "per_instruction")
+    fresh = labelled(seed=3)
+    assert_allclose(asked.estimate(fresh.instruction).mean, recorded_costs(fresh, CATALOG).cost, rtol=0.02)
+
+
+def test_few_calls_fall_back_to_the_mean_and_say_so():
+    labels = labelled(20, cost=length_costs(labelled(20)))
+    assert "too few" in fit_cost_model(labels, None, "per_instruction").why
+
+
+def test_task_sharpens_estimates_and_may_be_missing_or_new():
+    rng = np.random.default_rng(0)
+    task = rng.choice(["poem", "yes or no"], 400).astype(object)
+    cost = np.where(task == "poem", 10.0, 1.0)[:, None] * rng.uniform(0.9, 1.1, (400, 2))
+    labels = labelled(cost=cost, task=task)
+    model = fit_cost_model(labels, None)
+    poem = model.estimate(labels.instruction, np.full(400, "poem")).mean
+    answer = model.estimate(labels.instruction, np.full(400, "yes or no")).mean
+    assert_allclose(poem.mean(axis=0), 10, rtol=0.05)
+    assert_allclose(answer.mean(axis=0), 1, rtol=0.1)
+    text = labels.instruction[:2]
+    mixed = model.estimate(text, np.array(["poem", "new task"])).mean
+    assert_allclose(mixed, [poem[0], model.estimate(text).mean[1]])
+
+
+def test_missing_costs_are_left_out_of_the_fit():
+    full = length_costs(labelled(), noise=0.0)
+    holes = full.copy()
+    holes[np.random.default_rng(2).random(full.shape) < 0.4] = np.nan
+    model = fit_cost_model(labelled(cost=holes), None, "per_instruction")
+    assert_allclose(model.estimate(labelled().instruction).mean, full, atol=0.01 * full.max())
+
+
+def test_estimates_never_fall_under_half_the_cheapest_call():
+    labels = labelled(cost=length_costs(labelled()))
+    tiny = fit_cost_model(labels, None).estimate(np.array(["x"], dtype=object)).mean
+    assert np.all(tiny >= labels.cost.min(axis=0) / 2)
+
+
+@pytest.mark.parametrize("mode", ["mean", "per_instruction"])
+def test_stored_model_estimates_the_same(mode):
+    labels = labelled(cost=length_costs(labelled()), task=np.array(["a", "b"] * 200, dtype=object))
+    model = fit_cost_model(labels, None, mode)
+    again = CostModel.from_dict(json.loads(json.dumps(model.to_dict())))
+    assert_allclose(
+        again.estimate(labels.instruction, labels.task).mean, model.estimate(labels.instruction, labels.task).mean
+    )
+    assert again.held_out == model.held_out
+    assert (again.mode, again.models, again.why) == (model.mode, model.models, model.why)
+
+
+def test_forecast_by_hand():
+    estimate = CostEstimate(
+        mean=np.array([[3.0, 9.0], [5.0, 9.0]]),
+        std=np.array([[0.3, 1.0], [0.4, 1.0]]),
+        shared_error=np.array([0.0, 0.5]),
+    )
+    assert estimate.forecast(np.array([0, 0])) == SpendForecast(8.0, pytest.approx(0.5))
+    assert estimate.forecast(np.array([0, 1])).std == pytest.approx(np.sqrt(0.3**2 + 1 + 4.5**2))
+    assert SpendForecast(8.0, 0.5).overspend_probability(8.0) == pytest.approx(0.5)
+    assert SpendForecast(8.0, 0.5).overspend_probability(9.0) == pytest.approx(0.0228, abs=1e-4)
+    assert SpendForecast(8.0, 0.0).overspend_probability(8.0) == 0.0
+
+
+@pytest.mark.parametrize("mode", ["mean", "per_instruction"])
+def test_safe_share_holds_the_budget_as_often_as_promised(mode):
+    kept = []
+    for seed in range(200):
+        train = labelled(200, seed=seed)
+        train = labelled(200, seed=seed, cost=length_costs(train, noise=0.5, seed=seed))
+        batch = labelled(100, seed=1000 + seed)
+        true_cost = length_costs(batch, noise=0.5, seed=1000 + seed)
+        choice = np.zeros(100, dtype=int)
+        estimate = fit_cost_model(train, None, mode).estimate(batch.instruction)
+        budget = estimate.forecast(choice).mean / estimate.safe_share(choice, 0.9)
+        kept.append(true_cost[:, 0].sum() <= budget)
+    assert np.mean(kept) == pytest.approx(0.9, abs=0.07)
+
+
+def test_safe_share_refuses_certainty():
+    estimate = CostEstimate(np.ones((1, 1)), np.ones((1, 1)), np.zeros(1))
+    with pytest.raises(InvalidInput, match="certainty"):
+        estimate.safe_share(np.array([0]), 1.0)
