@@ -22,9 +22,9 @@ class LengthRegression:
 
     Attributes:
         knots: (H,) proxy tokens at which the slope may change.
-        tasks: tasks with an offset and a slope of their own; empty when tasks are not used.
+        tasks: tasks with an offset of their own; empty when tasks are not used.
         intercept: (K,) USD.
-        weights: (1 + H + 2 T, K) USD per unit of each feature.
+        weights: (1 + H + T, K) USD per unit of each feature.
         floor: (K,) USD, half of the cheapest call in training.
     """
 
@@ -76,12 +76,11 @@ def fit_length_regression(
 
 
 def _features(tokens: np.ndarray, task: np.ndarray | None, knots: np.ndarray, tasks: tuple[str, ...]) -> np.ndarray:
-    """(N, 1 + H + 2 T): tokens, hinges at the knots, then per task an indicator and tokens within it."""
+    """(N, 1 + H + T): tokens, hinges at the knots, then an indicator per task."""
     hinges = np.maximum(tokens[:, None] - knots, 0.0)
     columns = [tokens[:, None], hinges]
     if tasks:
         if task is None:
             raise ValueError("this regression was fitted with tasks and needs them")
-        indicator = (np.asarray(task, dtype=object)[:, None] == np.array(tasks, dtype=object)).astype(np.float64)
-        columns += [indicator, indicator * tokens[:, None]]
+        columns.append((np.asarray(task, dtype=object)[:, None] == np.array(tasks, dtype=object)).astype(np.float64))
     return np.hstack(columns)
