@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from routing_assets.allocation.answer import Allocation, measure
+from routing_assets.allocation.bracket import bracket_price
 from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleConstraints
-from routing_assets.allocation.exact import exact_sum, float_not_below, within
-from routing_assets.allocation.knapsack import Relaxation, relax
+from routing_assets.allocation.exact import float_not_below
+from routing_assets.allocation.knapsack import CapacityTooSmall, KnapsackAnswer, solve_knapsack
 from routing_assets.allocation.ndch import ndch, ndch_p
 from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.threshold import threshold
 from routing_assets.errors import InvalidInput
 
 POLICIES = ("threshold", "ndch", "ndch_p", "mip")
+RELATIVE_GAP = 1e-6
+_SAMPLE_ROWS = 1 << 15
 
 
 def allocate(
@@ -39,20 +43,20 @@ def allocate(
         raise InvalidInput(f"unknown policy '{policy}'", remedy=f"Known: {', '.join(POLICIES)}")
     _refuse_hopeless_rows(problem)
     if policy == "mip":
-        return _mip(problem)
+        return _mip(problem, seed, exact, time_limit_s)
     unsupported = problem.side_constraints if policy == "threshold" else _beyond_budget(problem)
     if unsupported:
         raise InvalidInput(f"policy '{policy}' cannot keep {', '.join(unsupported)}", remedy="Use policy 'mip'")
     choice, notes = _heuristic(problem, policy, target, seed)
     success, cost = measure(problem, choice)
-    bound = _relaxation(problem)
-    return Allocation(
-        problem, choice, policy, "heuristic", success, cost, max(success, bound.bound / len(problem)), bound.price, notes=notes
-    )
+    best = _knapsack(problem, seed, relative_gap=math.inf, time_limit_s=time_limit_s)
+    bound = max(success, measure(problem, best.choice)[0] + best.loss / len(problem))
+    return Allocation(problem, choice, policy, "heuristic", success, cost, bound, best.price, notes=notes)
 
 
 def _beyond_budget(problem: AllocationProblem) -> tuple[str, ...]:
-    return (*problem.side_constraints, *(("forbidden or max_latency",) if problem.allowed is not None else ()))
+    pairs = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
+    return (*problem.side_constraints, *pairs)
 
 
 def _heuristic(problem: AllocationProblem, policy: str, target: float, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -73,29 +77,38 @@ def _refuse_hopeless_rows(problem: AllocationProblem) -> None:
         raise InfeasibleConstraints(names, f"Row {hopeless[0]} is left without a model ({hopeless.size} such rows)")
 
 
-def _relaxation(problem: AllocationProblem) -> Relaxation:
-    value = problem.success.astype(np.float64)
-    if problem.allowed is not None:
-        value[~problem.allowed] = -np.inf
-    cost = problem.cost_matrix.astype(np.float64)
-    relaxation = relax(value, cost, problem.budget)
-    if relaxation is None:
-        masked = np.where(np.isneginf(value), np.inf, cost)
-        raise InfeasibleBudget(problem.budget, float_not_below(exact_sum(masked.min(axis=1))))
-    return relaxation
+def _knapsack(problem: AllocationProblem, seed: int, relative_gap: float, time_limit_s: float) -> KnapsackAnswer:
+    value, weight, allowed = problem.success, problem.cost_matrix, problem.allowed
+    n, bracket = len(problem), (0.0, math.inf)
+    if n > 2 * _SAMPLE_ROWS and math.isfinite(problem.budget):
+        rows = np.sort(np.random.default_rng(seed).choice(n, _SAMPLE_ROWS, replace=False))
+        sampled = value[rows].astype(np.float64)
+        if allowed is not None:
+            sampled[~allowed[rows]] = -np.inf
+        bracket = bracket_price(sampled, weight[rows].astype(np.float64), n, problem.budget)
+    try:
+        return solve_knapsack(
+            [(value, weight, allowed)],
+            n,
+            problem.budget,
+            bracket,
+            relative_gap=relative_gap,
+            time_limit_s=time_limit_s,
+            dtype=np.result_type(value, weight),
+        )
+    except CapacityTooSmall as short:
+        raise InfeasibleBudget(problem.budget, float_not_below(short.least)) from None
 
 
-def _mip(problem: AllocationProblem) -> Allocation:
+def _mip(problem: AllocationProblem, seed: int, exact: bool, time_limit_s: float) -> Allocation:
     if problem.side_constraints:
         raise NotImplementedError("side constraints are being built")
-    relaxation = _relaxation(problem)
-    choice = relaxation.choice
-    success, cost = measure(problem, choice)
-    if not within(exact_sum(problem.chosen(problem.cost_matrix, choice)), problem.budget):
-        raise InfeasibleBudget(problem.budget, cost)
-    bound = max(success, relaxation.bound / len(problem))
-    binding = ("budget",) if relaxation.price > 0 else ()
-    status = "optimal" if bound == success else "within_gap"
+    answer = _knapsack(problem, seed, 0.0 if exact else RELATIVE_GAP, time_limit_s)
+    success, cost = measure(problem, answer.choice)
+    bound = success if answer.proven else success + answer.loss / len(problem)
+    status = "optimal" if answer.proven else "within_gap" if bound - success <= RELATIVE_GAP * bound else "time_limit"
+    binding = ("budget",) if answer.price > 0 else ()
+    prices = {"budget": answer.price}
     return Allocation(
-        problem, choice, "mip", status, success, cost, bound, relaxation.price, {"budget": relaxation.price}, binding
+        problem, answer.choice, "mip", status, success, cost, bound, answer.price, prices=prices, binding=binding
     )

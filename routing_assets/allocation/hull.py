@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+_BLOCK_ROWS = 1 << 13
 
 
 def upper_hull(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -57,29 +60,37 @@ def most_valuable(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def hull_steps(value: np.ndarray, weight: np.ndarray, start: np.ndarray, floor: float = 0.0) -> Steps:
-    """Walk every row's hull upward from column ``start`` while a step's efficiency exceeds ``floor``.
+    """Walk every row's hull upward from column ``start`` while a step's efficiency exceeds ``floor``; sorted.
 
-    ``value`` and ``weight`` are (M, K) float64; -inf value marks a forbidden column. Rows are walked all at once, one
-    vertex per round, so the work is M x K times the mean number of vertices. Of collinear vertices the farthest is taken.
+    ``value`` and ``weight`` are (M, K); -inf value marks a forbidden column. Equally efficient steps keep the order of
+    their rows, and a row's own steps stay in order.
     """
-    rows, here = np.arange(len(start)), start
-    last = np.full(len(start), np.inf)
     parts: list[tuple[np.ndarray, ...]] = []
-    v, w = value, weight
-    while rows.size:
-        at = np.arange(rows.size)
-        gain = v - v[at, here][:, None]
-        extra = w - w[at, here][:, None]
-        efficiency = np.divide(gain, extra, out=np.full_like(gain, -np.inf), where=extra > 0)
-        best = efficiency.max(axis=1)
-        after = np.where(efficiency == best[:, None], extra, -np.inf).argmax(axis=1)
-        go = best > floor
-        at, rows, before, after = at[go], rows[go], here[go], after[go]
-        last = np.minimum(best[go], last[go])  # rounding must not reorder collinear steps of one row
-        parts.append((rows, before, after, extra[at, after], gain[at, after], last))
-        v, w, here = v[go], w[go], after
+    for first in range(0, len(start), _BLOCK_ROWS):
+        part = slice(first, first + _BLOCK_ROWS)
+        parts += _walk(first, value[part].astype(np.float64), weight[part].astype(np.float64), start[part], floor)
     if not parts:
         return Steps(*(np.empty(0, np.intp) for _ in range(3)), *(np.empty(0) for _ in range(3)))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.argsort(-columns[-1], kind="stable")
     return Steps(*(column[order] for column in columns))
+
+
+def _walk(
+    first: int, value: np.ndarray, weight: np.ndarray, start: np.ndarray, floor: float
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield one vertex further per round, for all rows that have one. Of collinear vertices the farthest is taken."""
+    rows, here = first + np.arange(len(start)), start
+    last = np.full(len(start), np.inf)
+    while rows.size:
+        at = np.arange(rows.size)
+        gain = value - value[at, here][:, None]
+        extra = weight - weight[at, here][:, None]
+        efficiency = np.divide(gain, extra, out=np.full_like(gain, -np.inf), where=extra > 0)
+        best = efficiency.max(axis=1)
+        after = np.where(efficiency == best[:, None], extra, -np.inf).argmax(axis=1)
+        go = best > floor
+        at, rows, before, after = at[go], rows[go], here[go], after[go]
+        last = np.minimum(best[go], last[go])  # rounding must not reorder the collinear steps of a row
+        yield rows, before, after, extra[at, after], gain[at, after], last
+        value, weight, here = value[go], weight[go], after

@@ -1,52 +1,136 @@
-"""One budget, one choice per row: the multiple-choice knapsack, its linear relaxation and greedy filling.
+"""One budget, one choice per row: the multiple-choice knapsack, at any size, from memory or from a stream of chunks.
 
-The dual of  max sum v[i, x_i]  s.t.  sum w[i, x_i] <= B  is one price:
+The dual of  max sum v[i, x_i]  s.t.  sum w[i, x_i] <= B  is one price p:
 
-    L(p) = p B + sum_i max_k (v[i, k] - p w[i, k])  >=  optimum   for every p >= 0
+    L(p) = p B + sum_i max_k (v[i, k] - p w[i, k])  >=  optimum   for every p >= 0,
 
-and at the best price the rows' maximisers fill the budget up to a single row.
+and at the best price the rows' maximisers fill the budget up to a single row. A seeded sample brackets that price; one
+pass over the data then settles every row whose maximiser is the same at both ends of the bracket (v - p w is linear in
+p, so it stays the maximiser between them), and only the few other rows, the *window*, are solved exactly.
 """
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.hull import cheapest, hull_steps
+from routing_assets.allocation.core import fill_slack
+from routing_assets.allocation.exact import exact_sum, within
+from routing_assets.allocation.hull import hull_steps
+from routing_assets.allocation.scan import Chunk, Scan, alternatives, scan
+
+_QUICK_STATES = 1 << 13
+_THOROUGH_STATES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Relaxation:
-    """The linear relaxation's price and bound, and the whole-number filling that goes with them."""
+class KnapsackAnswer:
+    """A feasible choice, the price that supports it, and the bound that certifies it."""
 
+    choice: np.ndarray
     price: float
     """Value per unit of weight at the margin; 0 where the capacity does not bind."""
-    bound: float
-    """Upper bound on the total value."""
-    choice: np.ndarray
-    """(M,) feasible columns (up to float rounding of the weights' sum)."""
-    value: float
-    weight: float
+    loss: float
+    """How much more total value any choice could have, at most."""
+    proven: bool
+    """Nothing better exists, to float resolution."""
 
 
-def relax(value: np.ndarray, weight: np.ndarray, capacity: float) -> Relaxation | None:
-    """Solve the relaxation of (M, K) float64 ``value`` and ``weight`` exactly; None where nothing fits.
+class CapacityTooSmall(Exception):  # noqa: N818 - an answer: the caller words it
+    """Even the lightest choice exceeds the capacity; ``least`` is what it weighs."""
 
-    Takes the hull steps of all rows by falling efficiency until the capacity is full (Sinha & Zoltners 1979).
+    def __init__(self, least: Fraction) -> None:
+        super().__init__(str(float(least)))
+        self.least = least
+
+
+def solve_knapsack(
+    chunks: Iterable[Chunk],
+    n: int,
+    capacity: float,
+    bracket: tuple[float, float],
+    *,
+    relative_gap: float,
+    time_limit_s: float,
+    dtype: np.dtype,
+) -> KnapsackAnswer:
+    """Maximise the value of one column per row with total weight <= ``capacity``, compared exactly.
+
+    ``chunks`` must be iterable again and again and give the same ``n`` rows. ``bracket`` is a guess of the price's range,
+    (0, inf) where there is none. ``relative_gap`` 0 asks for the optimum.
     """
-    start = cheapest(value, weight)
-    rows = np.arange(len(start))
-    base_value, base_weight = float(value[rows, start].sum()), float(weight[rows, start].sum())
-    if base_weight > capacity * (1 + 1e-12) + 1e-300:
-        return None
-    steps = hull_steps(value, weight, start)
-    filled = base_weight + np.cumsum(steps.weight)
-    taken = int(np.searchsorted(filled, capacity, side="right"))
-    choice = start.copy()
-    choice[steps.row[:taken]] = steps.after[:taken]
-    total_value = base_value + float(steps.value[:taken].sum())
-    total_weight = float(filled[taken - 1]) if taken else base_weight
-    price = float(steps.efficiency[taken]) if taken < len(steps) else 0.0
-    bound = total_value + (price * max(0.0, capacity - total_weight) if price else 0.0)
-    return Relaxation(price, bound, choice, total_value, total_weight)
+    deadline = time.monotonic() + time_limit_s
+    low, high = bracket
+    while True:
+        found = scan(chunks, n, low, high, dtype, max_window=n)
+        if not within(found.weight, capacity):
+            if math.isinf(high):
+                raise CapacityTooSmall(found.weight)
+            low, high = high, math.inf
+        elif low > 0 and found.low_price_weight < capacity:
+            low, high = 0.0, low
+        else:
+            break
+    position = _take_steps(found, low, capacity)
+    return _fill_slack(position, chunks, found, capacity, relative_gap * abs(position.value), deadline)
+
+
+@dataclass(frozen=True, eq=False)
+class _Position:
+    """Maximisers at ``price`` that keep the capacity."""
+
+    choice: np.ndarray
+    price: float
+    value: float
+    weight: Fraction
+
+
+def _take_steps(found: Scan, low: float, capacity: float) -> _Position:
+    """Take the window's most efficient steps as far as the capacity lasts (Sinha & Zoltners 1979)."""
+    start, w = found.choice[found.window], found.window_weight
+    steps = hull_steps(found.window_value, w, start, low)
+    room = math.inf if math.isinf(capacity) else float(Fraction(capacity) - found.weight)
+    taken = int(np.searchsorted(np.cumsum(steps.weight), room, side="right"))
+    while True:
+        after = start.copy()
+        after[steps.row[:taken]] = steps.after[:taken]
+        moved = np.flatnonzero(after != start)
+        weight = found.weight + exact_sum(w[moved, after[moved]]) - exact_sum(w[moved, start[moved]])
+        if within(weight, capacity):
+            break
+        taken -= 1  # the float sums were an ulp out
+    choice = found.choice.copy()
+    choice[found.window] = after
+    price = float(steps.efficiency[taken]) if taken < len(steps) else low
+    return _Position(choice, price, found.value + float(steps.value[:taken].sum()), weight)
+
+
+def _fill_slack(
+    position: _Position, chunks: Iterable[Chunk], found: Scan, capacity: float, enough: float, deadline: float
+) -> KnapsackAnswer:
+    """Use the slack that the break step left: in the window, and only if that is not enough among all rows."""
+    choice, price = position.choice, position.price
+    if price == 0:
+        return KnapsackAnswer(choice, 0.0, 0.0, proven=True)
+    slack = Fraction(capacity) - position.weight
+    loss = price * float(slack)
+    answer = KnapsackAnswer(choice, price, loss, proven=loss == 0)
+    window: Chunk = (found.window_value, found.window_weight, None)
+    for source, rows, states in (([window], found.window, _QUICK_STATES), (chunks, None, _THOROUGH_STATES)):
+        if answer.loss <= enough:
+            break
+        options = alternatives(source, choice if rows is None else choice[rows], price, below=answer.loss)
+        filling = fill_slack(
+            options, slack, price, best=answer.loss, enough=enough, max_states=states, deadline=deadline
+        )
+        filled = answer.choice
+        if filling.row.size:
+            filled = choice.copy()
+            filled[filling.row if rows is None else rows[filling.row]] = filling.column
+        answer = KnapsackAnswer(filled, price, filling.loss, proven=filling.complete and rows is None)
+    return answer

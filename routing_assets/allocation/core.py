@@ -1,0 +1,107 @@
+"""Fill the last slack of a budget exactly: dynamic programming over the few rows that are nearly indifferent."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from routing_assets.allocation.scan import Alternatives
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """Moves that use the slack best: ``row`` goes to ``column``. ``loss`` remains to the bound; ``complete``: none less."""
+
+    row: np.ndarray
+    column: np.ndarray
+    loss: float
+    complete: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    parent: np.ndarray
+    column: np.ndarray
+
+
+def fill_slack(
+    options: Alternatives,
+    slack: Fraction,
+    price: float,
+    *,
+    best: float,
+    enough: float,
+    max_states: int,
+    deadline: float,
+) -> Filling:
+    """Choose moves with total added weight <= ``slack`` and least loss = sum of reduced costs + price x unused slack.
+
+    ``best`` is the loss to beat; the search stops at ``enough``. Weights are whole numbers of a grid on which they are
+    exact wherever 62 bits allow; else they are rounded against the budget. A state that has lost as much as the best
+    filling cannot lead to a better one, and one that weighs more and is worth less than another is dropped
+    (Pisinger 1995). Beyond ``max_states`` those with the least loss are kept, and the answer is not ``complete``.
+    """
+    added, room, unit = _on_grid(options, slack)
+    weight, loss = np.zeros(1, np.int64), np.zeros(1)
+    stages: list[_Stage] = []
+    best_state, best_stage, complete = 0, 0, True
+    for m in range(len(options.row)):
+        columns = np.flatnonzero(options.loss[m] < best)
+        if not columns.size:  # rows come by least loss: no later one can help either
+            break
+        if best <= enough or time.monotonic() > deadline:
+            complete = False
+            break
+        weight, loss, stage = _extend(weight, loss, columns, added[m], options.loss[m], best, price * unit)
+        if weight.size > max_states:
+            keep = np.sort(np.argpartition(loss, max_states)[:max_states])
+            weight, loss, stage = weight[keep], loss[keep], _Stage(stage.parent[keep], stage.column[keep])
+            complete = False
+        stages.append(stage)
+        total = np.where(weight <= room, loss + (price * unit) * (room - weight), np.inf)
+        at = int(total.argmin())
+        if total[at] < best:
+            best, best_state, best_stage = float(total[at]), at, len(stages)
+    rows, chosen = _trace(stages[:best_stage], best_state)
+    return Filling(options.row[rows], chosen, max(best, 0.0), complete)
+
+
+def _extend(
+    weight: np.ndarray, loss: np.ndarray, columns: np.ndarray, added: np.ndarray, losses: np.ndarray, best: float, price: float
+) -> tuple[np.ndarray, np.ndarray, _Stage]:
+    """Add one row's options to all states and drop what is hopeless or dominated."""
+    stay = weight.size
+    new_weight = np.concatenate([weight, *(weight + added[k] for k in columns)])
+    new_loss = np.concatenate([loss, *(loss + losses[k] for k in columns)])
+    alive = np.flatnonzero(new_loss < best)
+    order = alive[np.lexsort((new_loss[alive], new_weight[alive]))]
+    worth = price * new_weight[order] - new_loss[order]
+    ceiling = np.maximum.accumulate(worth)
+    order = order[np.concatenate([[True], worth[1:] > ceiling[:-1]])]
+    column = np.concatenate([[-1], columns])[order // stay]
+    return new_weight[order], new_loss[order], _Stage(order % stay, column)
+
+
+def _on_grid(options: Alternatives, slack: Fraction) -> tuple[np.ndarray, int, float]:
+    """Return added weights (M, K) and slack as whole numbers of a power of two small enough to be exact if 62 bits allow."""
+    reachable = np.where(np.isfinite(options.loss), options.weight, 0.0)
+    greatest = float(np.maximum(np.abs(reachable).max(axis=1, initial=0.0), np.abs(options.before)).sum()) * 2
+    exponent = 61 - math.frexp(greatest)[1] if greatest > 0 else 0
+    after = np.ceil(np.ldexp(reachable, exponent)).astype(np.int64)
+    before = np.floor(np.ldexp(options.before, exponent)).astype(np.int64)
+    room = min(math.floor(slack * Fraction(2) ** exponent), 1 << 61)
+    return after - before[:, None], room, math.ldexp(1.0, -exponent)
+
+
+def _trace(stages: list[_Stage], state: int) -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = [], []
+    for m in range(len(stages) - 1, -1, -1):
+        column, state = int(stages[m].column[state]), int(stages[m].parent[state])
+        if column >= 0:
+            rows.append(m)
+            columns.append(column)
+    return np.array(rows, np.intp), np.array(columns, np.intp)
