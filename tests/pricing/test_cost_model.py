@@ -121,7 +121,7 @@ def test_task_sharpens_estimates_and_may_be_missing_or_new():
     poem = model.estimate(labels.instruction, np.full(400, "poem")).mean
     answer = model.estimate(labels.instruction, np.full(400, "yes or no")).mean
     assert_allclose(poem.mean(axis=0), 10, rtol=0.05)
-    assert_allclose(answer.mean(axis=0), 1, rtol=0.05)
+    assert_allclose(answer.mean(axis=0), 1, rtol=0.1)
     text = labels.instruction[:2]
     mixed = model.estimate(text, np.array(["poem", "new task"])).mean
     assert_allclose(mixed, [poem[0], model.estimate(text).mean[1]])
