@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from routing_assets.datasets import load_batch
+from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -64,7 +65,7 @@ def receive(
     batch_id = batch_id_of(batch_id or path.name)
     instructions = len(load_batch(path))
     sha256 = file_sha256(path)
-    kept = home.received / batch_id / f"{sha256[:16]}{path.suffix.lower()}"
+    kept = _kept_path(home, batch_id, sha256, path.suffix)
     warehouse = Warehouse(home.warehouse)
     known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
     request_json = json.dumps(request, sort_keys=True) if request else None
@@ -87,11 +88,27 @@ def receive(
     return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new)
 
 
+def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
+    """The newest file received for a batch. Raises InvalidInput when the ledger knows none."""
+    known = Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id})
+    if not known:
+        raise InvalidInput(
+            f"no file was received for batch '{batch_id}'", remedy="Register it with routing-assets route FILE."
+        )
+    sha256, name = known[-1]["file_sha256"], Path(known[-1]["file_name"])
+    kept = _kept_path(home, batch_id, sha256, name.suffix)
+    return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False)
+
+
+def _kept_path(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
+    return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
+
+
 def reject(home: Home, path: Path, reason: str) -> Path:
     """Move a file to ``inbox/rejected/`` with its reason beside it; an earlier rejected file is never overwritten."""
     home.rejected.mkdir(parents=True, exist_ok=True)
-    target = home.rejected / f"{file_sha256(path)[:8]}-{path.name[-_LONGEST_NAME:]}"
+    target = home.rejected / f"{file_sha256(path)[:8]}-{batch_id_of(path.name)}{path.suffix.lower()[:16]}"
     with atomic_path(target.with_name(f"{target.name}.reason.txt")) as temporary:
-        temporary.write_text(f"{reason}\n", encoding="utf-8")
+        temporary.write_text(f"{path.name!r} was rejected: {reason}\n", encoding="utf-8")
     os.replace(path, target)
     return target

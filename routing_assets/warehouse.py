@@ -64,7 +64,13 @@ class Warehouse:
     def append(self, table: str, rows: pa.Table) -> None:
         """Append ``rows`` by column name to ``table``."""
         with self.transaction() as connection:
-            append(connection, table, rows)
+            connection.append(table, rows.to_pandas(), by_name=True)
+
+    def run(self, name: str, rows: pa.Table) -> None:
+        """Run ``sql/<name>.sql``, which reads ``rows``, as one transaction."""
+        with self.transaction() as connection:
+            connection.register("rows", rows)
+            connection.execute(query(name))
 
     def fetch(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The rows of ``sql/<name>.sql`` as dictionaries."""
@@ -99,7 +105,3 @@ class Warehouse:
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 1.5, 1.0)
 
-
-def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
-    """Append ``rows`` by column name, inside a transaction that the caller holds."""
-    connection.append(table, rows.to_pandas(), by_name=True)

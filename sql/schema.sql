@@ -24,32 +24,55 @@ create table if not exists price_lists (
 );
 
 create table if not exists calibration_temperatures (
-    calibration_id   varchar not null,     -- content hash of temperatures, buckets and classifier
+    temperatures_id  varchar not null,     -- content hash of classifier and temperatures
     model            varchar not null,
-    temperature      double  not null,
-    recorded_at      timestamptz not null default current_timestamp
+    temperature      double  not null,     -- scaled = sigmoid(logit / temperature)
+    recorded_at      timestamptz not null default current_timestamp,
+    primary key (temperatures_id, model)
+);
+
+create table if not exists calibration_buckets (
+    buckets_id       varchar not null,     -- content hash of classifier, temperatures and buckets
+    model            varchar not null,
+    model_index      integer not null,
+    bucket           integer not null,
+    lower            double  not null,     -- inclusive
+    upper            double  not null,
+    count            bigint  not null,     -- labels behind the bucket
+    mean_probability double,
+    observed_rate    double,               -- successes / count
+    calibrated       double  not null,     -- observed rate, smoothed toward the model's mean
+    wilson_lower     double,
+    wilson_upper     double,
+    recorded_at      timestamptz not null default current_timestamp,
+    primary key (buckets_id, model, bucket)
 );
 
 create table if not exists calibration_quality (
-    calibration_id   varchar not null,
-    split            varchar not null,
-    step             varchar not null,     -- raw, scaled, calibrated, decision
+    buckets_id       varchar not null,
+    step             varchar not null,     -- raw, scaled, calibrated or decision
     model            varchar not null,
-    count            bigint  not null,
-    ece              double,
-    brier            double,
+    labels           bigint  not null,
+    success_rate     double,
+    mean_probability double,
     log_loss         double,
+    brier            double,
     auc              double,
-    recorded_at      timestamptz not null default current_timestamp
+    ece              double,
+    ece_floor        double,               -- what perfect calibration would show with so few labels
+    recorded_at      timestamptz not null default current_timestamp,
+    primary key (buckets_id, step, model)
 );
 
 create table if not exists routers (
     router_version        varchar not null,
+    classifier_id         varchar not null,
     label_hash            varchar not null,
-    calibration_id        varchar not null,
+    temperatures_id       varchar not null,
+    buckets_id            varchar not null,
+    decision_estimate     varchar not null,
     mlflow_run_id         varchar not null,
     mlflow_model_version  integer not null,
-    decision_estimate     varchar not null,
     dagster_run_id        varchar not null,
     recorded_at           timestamptz not null default current_timestamp
 );

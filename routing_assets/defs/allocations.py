@@ -1,0 +1,119 @@
+"""Stage 5, per batch: the four allocations, side by side under the same budget."""
+
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from routing_assets.allocation import InfeasibleAllocation
+from routing_assets.allocation.exact import exact_sum, within
+from routing_assets.datasets import BatchInstructions
+from routing_assets.defs.common import OWNERS, batches, failure, markdown_table
+from routing_assets.defs.requests import RoutingRequest
+from routing_assets.errors import InvalidInput
+from routing_assets.routed import route_batch, summary_of
+from routing_assets.sources import catalog_from_table
+
+GROUP = "allocations"
+
+METHODS = {
+    "threshold": "The cheapest model whose calibrated success reaches the target; the most probable one where none does.",
+    "ndch": "The two neighbouring vertices of the non-decreasing convex hull of (cost, success), mixed at random.",
+    "ndch_p": "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
+    "mip": "The most expected successes within the budget, with a proof of how near the optimum it is.",
+}
+
+
+def allocation_asset(policy: str) -> dg.AssetsDefinition:
+    """The asset ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
+    name = f"{policy}_allocation"
+    assigned_once = dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=name, blocking=True)
+    within_budget = dg.AssetCheckSpec("spend_is_within_budget", asset=name, blocking=policy != "threshold")
+
+    @dg.asset(
+        name=name,
+        description=METHODS[policy],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"ortools" if policy == "mip" else "numpy", "parquet"},
+        partitions_def=batches,
+        check_specs=[assigned_once, within_budget],
+        code_version="1",
+    )
+    def _allocation(
+        routing_request: RoutingRequest,
+        batch_instructions: pa.Table,
+        probability_matrix: pa.Table,
+        cost_matrix: pa.Table,
+        model_catalog: pa.Table,
+    ) -> dg.MaterializeResult:
+        batch = BatchInstructions.from_arrow(batch_instructions)
+        catalog = catalog_from_table(model_catalog)
+        settings = routing_request.settings()
+        try:
+            routed = route_batch(batch, probability_matrix, cost_matrix, catalog, settings, policy)
+        except (InvalidInput, InfeasibleAllocation) as error:
+            raise failure(error) from error
+        return dg.MaterializeResult(
+            value=routed.table,
+            metadata=allocation_metadata(routed.table),
+            check_results=[
+                is_assigned_once(assigned_once, routed.table, batch),
+                is_within_budget(within_budget, routed.table),
+            ],
+        )
+
+    return _allocation
+
+
+def is_assigned_once(
+    spec: dg.AssetCheckSpec, table: pa.Table, batch: BatchInstructions
+) -> dg.AssetCheckResult:
+    """Each instruction of the batch stands in the table exactly once, with a model."""
+    same = table["instruction_id"].to_pylist() == batch.instruction_id.tolist()
+    return dg.AssetCheckResult(
+        check_name=spec.name,
+        passed=same and table["model"].null_count == 0,
+        metadata={"instructions": len(batch), "assigned": table.num_rows - table["model"].null_count},
+    )
+
+
+def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckResult:
+    """The sum of the costs, without rounding, is at most the budget."""
+    budget = summary_of(table)["budget_usd"]
+    cost = exact_sum(table["cost"].to_numpy())
+    return dg.AssetCheckResult(
+        check_name=spec.name,
+        passed=within(cost, budget),
+        severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
+        metadata={"cost_usd": float(cost), "budget_usd": budget},
+    )
+
+
+def allocation_metadata(table: pa.Table) -> dict[str, Any]:
+    """Numbers that plot over time, and the traffic of each model."""
+    summary = summary_of(table)
+    numbers = ("budget_usd", "cost_usd", "expected_success", "upper_bound", "gap", "shadow_price")
+    grouped = table.group_by("model").aggregate([("cost", "sum"), ("expected_success", "mean"), ("cost", "count")])
+    traffic = [
+        {
+            "model": row["model"],
+            "instructions": row["cost_count"],
+            "expected_success": row["expected_success_mean"],
+            "cost_usd": row["cost_sum"],
+        }
+        for row in sorted(grouped.to_pylist(), key=lambda row: -row["cost_count"])
+    ]
+    return {
+        **{name: float(summary[name]) for name in numbers},
+        **{name: summary[name] for name in ("status", "router_version", "price_version", "settings_version")},
+        "binding": ", ".join(summary["binding"]) or "nothing",
+        "notes": dg.MetadataValue.json(summary["notes"]),
+        "traffic": markdown_table(traffic),
+    }
+
+
+threshold_allocation = allocation_asset("threshold")
+ndch_allocation = allocation_asset("ndch")
+ndch_p_allocation = allocation_asset("ndch_p")
+mip_allocation = allocation_asset("mip")

@@ -1,0 +1,104 @@
+"""Stage 4, per batch: the instructions, what each model would probably achieve on them, and what it would cost."""
+
+import json
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.datasets import BatchInstructions, load_batch
+from routing_assets.defs.common import OWNERS, batches, failure, markdown_table
+from routing_assets.defs.home import RoutingHome
+from routing_assets.errors import InvalidInput
+from routing_assets.intake import latest_revision
+from routing_assets.matrices import long_table
+from routing_assets.pricing.cost_model import CostModel
+
+GROUP = "batches"
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="1")
+def batch_instructions(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
+    """The instructions of one batch, as received and validated."""
+    try:
+        received = latest_revision(home.paths(), context.partition_key)
+        batch = load_batch(received.path)
+    except InvalidInput as error:
+        raise failure(error) from error
+    table = batch.to_arrow()
+    return dg.MaterializeResult(
+        value=table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256}),
+        data_version=dg.DataVersion(received.file_sha256),
+        metadata={"file_sha256": received.file_sha256, "revision": received.revision, "instructions": len(batch)},
+    )
+
+
+PROBABILITIES_ARE_VALID = dg.AssetCheckSpec(
+    "probabilities_are_valid", asset="probability_matrix", blocking=True, description="Finite and within [0, 1]."
+)
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"torch", "parquet"},
+    partitions_def=batches,
+    deps=["router_release"],
+    check_specs=[PROBABILITIES_ARE_VALID],
+    code_version="1",
+)
+def probability_matrix(
+    context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table
+) -> dg.MaterializeResult:
+    """P(success) for every instruction and model: raw, temperature-scaled, calibrated, and as used for decisions."""
+    from routing_assets.champion import load_champion
+
+    batch = BatchInstructions.from_arrow(batch_instructions)
+    try:
+        champion = load_champion(home.paths())
+    except InvalidInput as error:
+        raise failure(error) from error
+    predicted = champion.router.predict(batch.instruction, batch.task)
+    columns = {kind: getattr(predicted, kind) for kind in ("raw", "scaled", "calibrated", "decision")}
+    models = champion.router.models
+    valid = all(np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all() for p in columns.values())
+    means = [{"model": m, **{k: float(p[:, i].mean()) for k, p in columns.items()}} for i, m in enumerate(models)]
+    return dg.MaterializeResult(
+        value=long_table(
+            batch.instruction_id,
+            models,
+            columns,
+            about={"models": json.dumps(models), "router_version": champion.version},
+        ),
+        check_results=[
+            dg.AssetCheckResult(check_name=PROBABILITIES_ARE_VALID.name, passed=valid, metadata={"pairs": len(batch)})
+        ],
+        metadata={
+            "router_version": champion.version,
+            "mean_best_probability": float(columns["decision"].max(axis=1).mean()) if len(batch) else 0.0,
+            "mean_probability": markdown_table(means),
+        },
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="1")
+def cost_matrix(batch_instructions: pa.Table, cost_model: pa.Table) -> dg.MaterializeResult:
+    """The estimated USD of every call, by the prices in force."""
+    batch = BatchInstructions.from_arrow(batch_instructions)
+    model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
+    price_version = cost_model["price_version"][0].as_py()
+    estimate = model.estimate(batch.instruction, batch.task)
+    totals = estimate.mean.sum(axis=0)
+    return dg.MaterializeResult(
+        value=long_table(
+            batch.instruction_id,
+            model.models,
+            {"cost": estimate.mean, "cost_std": estimate.std},
+            about={"models": json.dumps(model.models), "price_version": price_version},
+        ),
+        metadata={
+            "price_version": price_version,
+            "cost_of_everything_on_the_dearest_usd": float(totals.max()),
+            "cost_of_everything_on_the_cheapest_usd": float(totals.min()),
+        },
+    )

@@ -1,0 +1,28 @@
+"""What every asset of the project shares: owner, groups, partitions and table metadata."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+OWNERS = ["team:routing"]
+batches = dg.DynamicPartitionsDefinition(name="batches")
+
+
+def failure(error: Exception) -> dg.Failure:
+    """Wrong input or an infeasible problem: the reason as the description, and no retry."""
+    return dg.Failure(description=str(error), allow_retries=False)
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Rows as a Markdown table for the asset's page; floats with four significant digits."""
+    if not rows:
+        return dg.MetadataValue.md("*nothing*")
+
+    def cell(value: Any) -> str:
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))

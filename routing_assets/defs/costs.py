@@ -1,0 +1,73 @@
+"""Stage 2b: what a call costs, from the catalog's prices or the label table's own costs."""
+
+import json
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.defs.common import OWNERS, failure, markdown_table
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.labels import split_from_table
+from routing_assets.errors import InvalidInput
+from routing_assets.pricing.cost_model import fit_cost_model
+from routing_assets.sources import catalog_from_table
+from routing_assets.versions import content_version
+
+
+class CostConfig(dg.Config):
+    """How the cost of a new call is estimated."""
+
+    mode: str = Field(
+        default="auto",
+        description="mean (one cost per model, the article's), per_instruction (token-aware), or auto (held-out error).",
+    )
+
+
+@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, code_version="1")
+def cost_model(
+    context: dg.AssetExecutionContext,
+    config: CostConfig,
+    home: RoutingHome,
+    labelled_instructions: pa.Table,
+    splits: pa.Table,
+    model_catalog: pa.Table,
+) -> dg.MaterializeResult:
+    """The estimated USD of a call, per model, or per model and instruction where costs were recorded."""
+    labels, catalog = LabelledInstructions.from_arrow(labelled_instructions), catalog_from_table(model_catalog)
+    try:
+        model = fit_cost_model(labels.take(split_from_table(splits).train), catalog, config.mode)
+    except InvalidInput as error:
+        raise failure(error) from error
+    fitted = pa.table({"cost_model": [json.dumps(model.to_dict())]})
+    version = content_version(fitted, model_catalog)
+    prices = {entry.name: (entry.input_price, entry.output_price) for entry in catalog.models} if catalog else {}
+    rows = [
+        {
+            "price_version": version,
+            "model": name,
+            "mean_cost": float(mean),
+            "input_price": prices.get(name, (None, None))[0],
+            "output_price": prices.get(name, (None, None))[1],
+            "source": model.source,
+            "dagster_run_id": context.run_id,
+        }
+        for name, mean in zip(model.models, model.mean_cost, strict=True)
+    ]
+    home.warehouse().append("price_lists", pa.Table.from_pylist(rows))
+    shown = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
+    errors = [{"mode": mode, **vars(error)} for mode, error in model.held_out.items()]
+    return dg.MaterializeResult(
+        value=fitted.append_column("price_version", pa.array([version])),
+        data_version=dg.DataVersion(version),
+        metadata={
+            "mode": model.mode,
+            "why_this_mode": model.why,
+            "source": model.source,
+            "dearest_mean_cost_usd": float(np.max(model.mean_cost)),
+            "held_out_error": markdown_table(errors),
+            "mean_cost": markdown_table(shown),
+        },
+    )

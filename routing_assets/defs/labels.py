@@ -1,0 +1,131 @@
+"""Stage 1: the labelled instructions, the models' prices, and the splits."""
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.defs.common import OWNERS, failure, markdown_table
+from routing_assets.defs.home import RoutingHome
+from routing_assets.errors import InvalidInput
+from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
+from routing_assets.sources import DEFAULT_LABELS, catalog_table, read_catalog, read_labels
+
+GROUP = "labels"
+
+
+class LabelsConfig(dg.Config):
+    """Where the recorded successes come from."""
+
+    labels: str = Field(
+        default=DEFAULT_LABELS,
+        description="A label table (Parquet, CSV, JSONL), a dataset folder, or simulated:llm_uncertainty_bench / simulated:r1_math.",
+    )
+    format: str = Field(default="auto", description="auto, table, routerbench or llm_uncertainty_bench.")
+    size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
+    seed: int = Field(default=0, description="Seed of the simulation.")
+
+
+class CatalogConfig(dg.Config):
+    """Where the prices come from."""
+
+    catalog: str | None = Field(
+        default=DEFAULT_LABELS,
+        description="A model catalog (YAML), simulated:<twin> for published prices, or null: costs are in the label table.",
+    )
+
+
+class SplitConfig(dg.Config):
+    """Shares of the labelled instructions."""
+
+    train: float = Field(default=0.70, description="Share that trains the classifier.")
+    validation: float = Field(default=0.05, description="Share that stops the training and chooses settings.")
+    calibration: float = Field(default=0.05, description="Share that fits temperatures and buckets.")
+    test: float = Field(default=0.20, description="Share that measures; nothing is fitted on it.")
+    seed: int = Field(default=0, description="Seed of the split.")
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1")
+def labelled_instructions(
+    context: dg.AssetExecutionContext, config: LabelsConfig, home: RoutingHome
+) -> dg.MaterializeResult:
+    """Which LLM succeeded on which instruction: one validated table, whatever the source."""
+    try:
+        labels = read_labels(config.labels, format=config.format, size=config.size, seed=config.seed)
+    except InvalidInput as error:
+        raise failure(error) from error
+    home.warehouse().append(
+        "labels",
+        pa.Table.from_pylist(
+            [
+                {
+                    "label_hash": labels.content_hash,
+                    "name": labels.name,
+                    "source": config.labels,
+                    "simulated": labels.simulated,
+                    "instructions": len(labels),
+                    "models": list(labels.models),
+                    "dagster_run_id": context.run_id,
+                }
+            ]
+        ),
+    )
+    rates = np.nanmean(labels.success, axis=0)
+    return dg.MaterializeResult(
+        value=labels.to_arrow(),
+        data_version=dg.DataVersion(labels.content_hash),
+        metadata={
+            "dataset": labels.name,
+            "simulated": labels.simulated,
+            "models": len(labels.models),
+            "labelled_share": float(np.isfinite(labels.success).mean()),
+            "success_by_model": markdown_table(
+                [{"model": m, "success": float(r)} for m, r in zip(labels.models, rates, strict=True)]
+            ),
+        },
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"yaml"}, code_version="1")
+def model_catalog(config: CatalogConfig) -> dg.MaterializeResult:
+    """The models' prices (USD per 1M tokens) and limits; no rows where costs come from the label table."""
+    try:
+        catalog = read_catalog(config.catalog)
+    except InvalidInput as error:
+        raise failure(error) from error
+    table = catalog_table(catalog)
+    return dg.MaterializeResult(
+        value=table,
+        data_version=dg.DataVersion(catalog.version if catalog else "costs-from-labels"),
+        metadata={"source": config.catalog or "the label table's own costs", "catalog": markdown_table(table.to_pylist())},
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, code_version="1")
+def splits(config: SplitConfig, labelled_instructions: pa.Table) -> dg.MaterializeResult:
+    """Train, validation, calibration and test, never separating equal texts or members of one group."""
+    labels = LabelledInstructions.from_arrow(labelled_instructions)
+    fractions = SplitFractions(config.train, config.validation, config.calibration, config.test)
+    try:
+        split = split_instructions(labels.instruction, labels.group, seed=config.seed, fractions=fractions)
+    except InvalidInput as error:
+        raise failure(error) from error
+    return dg.MaterializeResult(
+        value=pa.table({"instruction_id": pa.array(labels.instruction_id, pa.string()), "split": split.names()}),
+        metadata={name: len(rows) for name, rows in split.parts()},
+    )
+
+
+@dg.asset_check(asset=splits, additional_ins={"labelled_instructions": dg.AssetIn()}, blocking=True)
+def splits_do_not_leak(splits: pa.Table, labelled_instructions: pa.Table) -> dg.AssetCheckResult:
+    """The same text, or the same group, never straddles two splits."""
+    labels = LabelledInstructions.from_arrow(labelled_instructions)
+    leaking = leaks(split_from_table(splits), labels.instruction, labels.group)
+    return dg.AssetCheckResult(passed=len(leaking) == 0, metadata={"leaking_instructions": len(leaking)})
+
+
+def split_from_table(table: pa.Table) -> Split:
+    """The row indices of each part of the ``splits`` table."""
+    names = table["split"].to_numpy(zero_copy_only=False)
+    return Split(*(np.flatnonzero(names == part) for part in ("train", "validation", "calibration", "test")))

@@ -1,0 +1,30 @@
+"""How one batch is to be routed: the run's own settings over the standing policy."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from routing_assets.routing import RoutingSettings, settings_from, standing_policy
+from routing_assets.settings import Home
+
+
+class RoutingRequest(dg.ConfigurableResource):
+    """Settings of this run; what is left empty follows ``policy.yaml``, then the defaults."""
+
+    policy: str | None = Field(default=None, description="threshold, ndch, ndch_p or mip.")
+    budget_usd: float | None = Field(default=None, description="Hard budget for the batch in USD.")
+    budget_fraction: float | None = Field(
+        default=None, description="Budget as a fraction of sending everything to the dearest model."
+    )
+    target: float | None = Field(default=None, description="Success that the threshold policy asks for.")
+    seed: int | None = Field(default=None, description="Seed of every random choice.")
+    exact: bool | None = Field(default=None, description="Prove the MIP optimal, not only to a gap of 1e-6.")
+    constraints: dict[str, Any] | None = Field(default=None, description="Further constraints of the allocation.")
+
+    def settings(self) -> RoutingSettings:
+        """The settings in force for this run."""
+        own = {name: value for name, value in self.model_dump().items() if value is not None}
+        if "budget_fraction" in own:
+            own.setdefault("budget_usd", None)
+        return settings_from(own, base=standing_policy(Home.from_env().policy_file), source="the run's settings")

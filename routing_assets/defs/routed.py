@@ -1,0 +1,87 @@
+"""Stage 6, per batch: the chosen allocation, its files for the LLM runners, and its entry in the ledger."""
+
+import json
+
+import dagster as dg
+import pyarrow as pa
+
+from routing_assets.datasets import BatchInstructions
+from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
+from routing_assets.defs.common import OWNERS, batches
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.requests import RoutingRequest
+from routing_assets.export import export_batch
+from routing_assets.matrices import about
+from routing_assets.routed import summary_of
+from routing_assets.store import Store
+
+GROUP = "routed"
+ASSIGNED_ONCE = dg.AssetCheckSpec("every_instruction_is_assigned_once", asset="routed_batch", blocking=True)
+WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch", blocking=True)
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    partitions_def=batches,
+    check_specs=[ASSIGNED_ONCE, WITHIN_BUDGET],
+    code_version="1",
+)
+def routed_batch(
+    routing_request: RoutingRequest,
+    batch_instructions: pa.Table,
+    threshold_allocation: pa.Table,
+    ndch_allocation: pa.Table,
+    ndch_p_allocation: pa.Table,
+    mip_allocation: pa.Table,
+) -> dg.MaterializeResult:
+    """The allocation of the policy in force; the other three remain for comparison."""
+    allocations = {
+        "threshold": threshold_allocation,
+        "ndch": ndch_allocation,
+        "ndch_p": ndch_p_allocation,
+        "mip": mip_allocation,
+    }
+    chosen = allocations[routing_request.settings().policy]
+    file_sha256 = about(batch_instructions)["file_sha256"]
+    return dg.MaterializeResult(
+        value=chosen.replace_schema_metadata({**chosen.schema.metadata, b"file_sha256": file_sha256.encode()}),
+        metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen)},
+        check_results=[
+            is_assigned_once(ASSIGNED_ONCE, chosen, BatchInstructions.from_arrow(batch_instructions)),
+            is_within_budget(WITHIN_BUDGET, chosen),
+        ],
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet", "json"}, partitions_def=batches, code_version="1")
+def batch_export(
+    context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
+) -> dg.MaterializeResult:
+    """The routed batch in the outbox (Parquet and JSONL), then the decision in the ledger."""
+    folder = export_batch(routed_batch, batch_instructions, home.paths().outbox / context.partition_key)
+    decision = {
+        "batch_id": context.partition_key,
+        "dagster_run_id": context.run_id,
+        "file_sha256": about(routed_batch)["file_sha256"],
+        **decision_columns(routed_batch),
+        "routed_path": str(Store(home.paths().store).path("routed_batch", context.partition_key, context.run_id)),
+    }
+    home.warehouse().append("decisions", pa.Table.from_pylist([decision]))
+    return dg.MaterializeResult(
+        metadata={"outbox": dg.MetadataValue.path(str(folder)), "instructions": routed_batch.num_rows}
+    )
+
+
+def decision_columns(routed: pa.Table) -> dict[str, object]:
+    """A routed table's summary under the column names of the ledger."""
+    summary = summary_of(routed)
+    same = ("router_version", "price_version", "policy", "settings_version", "instructions", "expected_success")
+    certificate = ("upper_bound", "gap", "shadow_price", "status")
+    return {
+        **{name: summary[name] for name in (*same, *certificate)},
+        "settings": json.dumps(summary["settings"], sort_keys=True),
+        "budget": summary["budget_usd"],
+        "total_cost": summary["cost_usd"],
+    }

@@ -1,0 +1,192 @@
+"""Stages 2 and 3: a router, that is a classifier, its temperatures and buckets, and the estimate for decisions."""
+
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import Field
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.defs.common import OWNERS, markdown_table
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.labels import split_from_table
+from routing_assets.versions import content_version
+
+GROUP = "router"
+
+
+class ClassifierSettings(dg.Config):
+    """How the success classifier is trained."""
+
+    method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
+    encoder: str = Field(default="packaged", description="packaged MiniLM, a local directory, or a hub name.")
+    seed: int = Field(default=0, description="Seed of weights and batches.")
+
+
+class CalibrationSettings(dg.Config):
+    """How probabilities are cut into buckets."""
+
+    buckets: int = Field(default=20, description="Buckets per model, at most.")
+    equal_width: bool = Field(default=False, description="Buckets of equal width instead of equal mass.")
+    monotone: bool = Field(default=False, description="Observed rates may not fall as the probability rises.")
+    smoothing: float = Field(default=10.0, description="Labels' worth of pull toward the model's mean.")
+
+
+class DecisionSettings(dg.Config):
+    """Which estimate feeds the allocation."""
+
+    estimate: str = Field(default="auto", description="auto (chosen on validation data), scaled or bucket.")
+    ece_limit: float = Field(default=0.15, description="A router with a greater calibration error is refused.")
+    ece_tolerance: float = Field(
+        default=0.02, description="How much calibration may raise the error before the router is refused (noise)."
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, code_version="1")
+def success_classifier(
+    context: dg.AssetExecutionContext,
+    config: ClassifierSettings,
+    home: RoutingHome,
+    labelled_instructions: pa.Table,
+    splits: pa.Table,
+) -> dg.MaterializeResult:
+    """P(success) of every model from the text: a sentence encoder with a multi-label head, logged to MLflow."""
+    from routing_assets.router_steps import train_and_log
+
+    labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
+    trained = train_and_log(home.paths(), labels, split, config.model_dump(), run_id=context.run_id)
+    return dg.MaterializeResult(
+        value=pa.Table.from_pylist([trained.record]),
+        data_version=dg.DataVersion(trained.record["classifier_id"]),
+        metadata={
+            **trained.record,
+            "why_this_method": trained.why,
+            **{f"test_{name}": value for name, value in trained.test_means.items()},
+            "test_quality": markdown_table(trained.test_quality),
+            "losses": markdown_table(trained.losses),
+        },
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="1")
+def held_out_logits(
+    home: RoutingHome, success_classifier: pa.Table, labelled_instructions: pa.Table, splits: pa.Table
+) -> dg.MaterializeResult:
+    """Logit and success of every pair that calibrates: instructions the classifier did not learn from."""
+    from routing_assets import router_steps
+
+    labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
+    logits = router_steps.held_out_logits(home.paths(), record(success_classifier), labels, split)
+    return dg.MaterializeResult(value=logits, data_version=dg.DataVersion(content_version(logits)))
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="1")
+def calibration_temperatures(
+    home: RoutingHome, success_classifier: pa.Table, held_out_logits: pa.Table, labelled_instructions: pa.Table
+) -> dg.MaterializeResult:
+    """One temperature per model, by maximum likelihood on held-out labels."""
+    from routing_assets import router_steps
+
+    models = LabelledInstructions.from_arrow(labelled_instructions).models
+    fitted = router_steps.temperatures(held_out_logits, models)
+    version = content_version(success_classifier, fitted)
+    table = fitted.append_column("temperatures_id", pa.array([version] * fitted.num_rows))
+    home.warehouse().run("insert_calibration_temperatures", table)
+    return dg.MaterializeResult(
+        value=table,
+        data_version=dg.DataVersion(version),
+        metadata={"temperatures_id": version, "temperatures": markdown_table(fitted.to_pylist())},
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="1")
+def calibration_buckets(
+    config: CalibrationSettings, home: RoutingHome, held_out_logits: pa.Table, calibration_temperatures: pa.Table
+) -> dg.MaterializeResult:
+    """The observed success rate of each model in each probability bucket, with Wilson intervals and counts."""
+    from routing_assets import router_steps
+
+    fitted = router_steps.buckets(held_out_logits, calibration_temperatures, config.model_dump())
+    version = content_version(calibration_temperatures, fitted)
+    table = fitted.append_column("buckets_id", pa.array([version] * fitted.num_rows))
+    home.warehouse().run("insert_calibration_buckets", table)
+    return dg.MaterializeResult(
+        value=table,
+        data_version=dg.DataVersion(version),
+        metadata={"buckets_id": version, "labels_per_bucket": float(table["count"].to_numpy().mean())},
+    )
+
+
+CALIBRATION_HOLDS = dg.AssetCheckSpec(
+    "calibration_holds",
+    asset="router",
+    blocking=True,
+    description="On validation data the calibrated error is within the limit and not above that of raw probabilities.",
+)
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, check_specs=[CALIBRATION_HOLDS], code_version="1")
+def router(
+    config: DecisionSettings,
+    home: RoutingHome,
+    success_classifier: pa.Table,
+    calibration_temperatures: pa.Table,
+    calibration_buckets: pa.Table,
+    labelled_instructions: pa.Table,
+    splits: pa.Table,
+) -> dg.MaterializeResult:
+    """Classifier, temperatures and buckets as one version, the estimate that decides, and how good each step is."""
+    from routing_assets import router_steps
+
+    labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
+    assembled = router_steps.assemble(
+        home.paths(),
+        record(success_classifier),
+        calibration_temperatures,
+        calibration_buckets,
+        labels,
+        split,
+        config.estimate,
+    )
+    home.warehouse().run("insert_calibration_quality", assembled.test_quality)
+    return dg.MaterializeResult(
+        value=pa.Table.from_pylist([assembled.record]),
+        data_version=dg.DataVersion(assembled.record["router_version"]),
+        metadata={
+            **assembled.record,
+            "why_this_estimate": assembled.why,
+            "test_quality": markdown_table(assembled.mean_quality("test")),
+            "validation_quality": markdown_table(assembled.mean_quality("validation")),
+            **{f"test_ece_{row['step']}": row["ece"] for row in assembled.mean_quality("test")},
+        },
+        check_results=[calibration_holds(assembled.mean_quality("validation"), config)],
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow", "duckdb"}, code_version="1")
+def router_release(
+    context: dg.AssetExecutionContext, home: RoutingHome, router: pa.Table
+) -> dg.MaterializeResult:
+    """Puts the checked router in force: a line in the ledger, and MLflow's alias ``champion``."""
+    from routing_assets import tracking
+
+    release = record(router) | {"dagster_run_id": context.run_id}
+    tracking.put_in_force(home.paths(), release["mlflow_model_version"])
+    home.warehouse().append("routers", pa.Table.from_pylist([release]))
+    return dg.MaterializeResult(metadata=release)
+
+
+def record(table: pa.Table) -> dict[str, Any]:
+    """The single row of a table."""
+    return table.to_pylist()[0]
+
+
+def calibration_holds(quality: list[dict[str, Any]], config: DecisionSettings) -> dg.AssetCheckResult:
+    """Whether calibration error is within the limit, and no worse than before beyond sampling noise."""
+    ece = {row["step"]: row["ece"] for row in quality}
+    allowed = max(ece["raw"], quality[0]["ece_floor"]) + config.ece_tolerance
+    return dg.AssetCheckResult(
+        check_name=CALIBRATION_HOLDS.name,
+        passed=bool(ece["decision"] <= allowed and ece["decision"] <= config.ece_limit),
+        metadata={"ece": dg.MetadataValue.json(ece), "allowed": allowed, "limit": config.ece_limit},
+    )

@@ -1,0 +1,38 @@
+"""Instruction x model matrices as long tables: one row per pair, instructions in batch order, models in router order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+
+def long_table(
+    instruction_id: np.ndarray, models: Sequence[str], columns: Mapping[str, np.ndarray], *, about: Mapping[str, str]
+) -> pa.Table:
+    """A table ``instruction_id, model, <columns>`` of N x K rows; ``about`` travels in the schema's metadata.
+
+    Ids and names are dictionary-encoded, so a million instructions cost four bytes a pair for each.
+    """
+    n, k = len(instruction_id), len(models)
+    rows = {
+        "instruction_id": _repeated(np.repeat(np.arange(n, dtype=np.int32), k), instruction_id),
+        "model": _repeated(np.tile(np.arange(k, dtype=np.int32), n), models),
+        **{name: pa.array(np.ascontiguousarray(values).reshape(-1)) for name, values in columns.items()},
+    }
+    return pa.table(rows).replace_schema_metadata({key.encode(): value.encode() for key, value in about.items()})
+
+
+def matrix(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray:
+    """The (N, K) matrix of one column of :func:`long_table`."""
+    return table[column].to_numpy().reshape(-1, len(models))
+
+
+def about(table: pa.Table) -> dict[str, str]:
+    """What the table says of itself in the schema's metadata."""
+    return {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+
+
+def _repeated(codes: np.ndarray, values: Sequence[str] | np.ndarray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(values, pa.string()))

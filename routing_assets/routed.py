@@ -1,0 +1,128 @@
+"""A routed batch: the allocation of a priced probability matrix, as a table that carries its own summary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.allocation import Allocation, allocate
+from routing_assets.datasets import BatchInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.matrices import about, matrix
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.tokens import proxy_tokens
+from routing_assets.routing import RoutingSettings, allocation_problem
+
+
+@dataclass(frozen=True, eq=False)
+class RoutedBatch:
+    """One allocation of one batch.
+
+    ``table`` holds instruction_id, model, expected_success, cost (estimated USD), runner_up and switching_price, in
+    batch order; its schema's metadata holds :meth:`summary`, so that the file alone can be audited.
+    """
+
+    allocation: Allocation
+    table: pa.Table
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was decided, and under which versions."""
+        return summary_of(self.table)
+
+
+def route_batch(
+    batch: BatchInstructions,
+    probabilities: pa.Table,
+    costs: pa.Table,
+    catalog: ModelCatalog | None,
+    settings: RoutingSettings,
+    policy: str,
+    *,
+    previous: pa.Table | None = None,
+) -> RoutedBatch:
+    """Allocate a batch.
+
+    Args:
+        probabilities: the long table of ``probability_matrix``; its ``decision`` column feeds the allocation.
+        costs: the long table of ``cost_matrix``.
+        catalog: limits of the models; None where costs come from the labels.
+        policy: the allocation to make, whatever policy the settings choose for the routed batch.
+        previous: the routed table that is to be changed little, where a churn limit is set.
+
+    Raises:
+        InvalidInput: probabilities and costs speak of different models.
+        InfeasibleAllocation: no assignment keeps budget and constraints.
+    """
+    models = tuple(json.loads(about(probabilities)["models"]))
+    priced = tuple(json.loads(about(costs)["models"]))
+    if models != priced:
+        raise InvalidInput(
+            f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
+            remedy="Materialise cost_model with a catalog that names the router's models.",
+        )
+    cost = matrix(costs, "cost", models)
+    problem = allocation_problem(
+        matrix(probabilities, "decision", models),
+        cost,
+        models,
+        settings,
+        catalog=catalog,
+        tokens=proxy_tokens(batch.instruction) if batch.input_tokens is None else batch.input_tokens,
+        group=batch.group if batch.group is not None else batch.task,
+        previous=None if previous is None else _previous_choice(batch, previous, models),
+    )
+    allocation = allocate(problem, policy, target=settings.target, seed=settings.seed, exact=settings.exact)
+    summary = {
+        "policy": policy,
+        "budget_usd": problem.budget,
+        "cost_usd": allocation.total_cost,
+        "expected_success": allocation.expected_success,
+        "upper_bound": allocation.upper_bound,
+        "gap": allocation.gap,
+        "shadow_price": allocation.shadow_price,
+        "status": allocation.status,
+        "binding": list(allocation.binding),
+        "notes": {name: _plain(value) for name, value in allocation.notes.items()},
+        "instructions": len(batch),
+        "dearest_usd": float(cost.sum(axis=0).max()),
+        "settings": json.loads(settings.to_json()),
+        "settings_version": settings.version,
+        "router_version": about(probabilities)["router_version"],
+        "price_version": about(costs)["price_version"],
+    }
+    return RoutedBatch(allocation, _table(batch, allocation, cost, summary))
+
+
+def summary_of(table: pa.Table) -> dict[str, Any]:
+    """The summary that a routed table carries."""
+    return json.loads(about(table)["summary"])
+
+
+def _table(batch: BatchInstructions, allocation: Allocation, cost: np.ndarray, summary: dict[str, Any]) -> pa.Table:
+    rows, choice = np.arange(len(batch)), allocation.choice
+    names = pa.array(allocation.models, pa.string())
+    runner_up = pa.array(allocation.runner_up, pa.int32(), mask=allocation.runner_up < 0)
+    columns = {
+        "instruction_id": pa.array(batch.instruction_id, pa.string()),
+        "model": pa.DictionaryArray.from_arrays(pa.array(choice, pa.int32()), names),
+        "expected_success": pa.array(allocation.problem.success[rows, choice]),
+        "cost": pa.array(cost[rows, choice]),
+        "runner_up": pa.DictionaryArray.from_arrays(runner_up, names),
+        "switching_price": pa.array(allocation.switching_price),
+    }
+    return pa.table(columns).replace_schema_metadata({b"summary": json.dumps(summary).encode()})
+
+
+def _previous_choice(batch: BatchInstructions, previous: pa.Table, models: tuple[str, ...]) -> np.ndarray:
+    index = {model: k for k, model in enumerate(models)}
+    before = dict(zip(previous["instruction_id"].to_pylist(), previous["model"].to_pylist(), strict=True))
+    return np.array([index.get(before.get(i, ""), -1) for i in batch.instruction_id], dtype=np.int64)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

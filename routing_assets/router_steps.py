@@ -1,0 +1,199 @@
+"""The steps that make a router, from table to table: each is one asset. ``prediction.fit_router`` runs the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets import tracking
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.evaluation.splits import Split
+from routing_assets.files import file_sha256
+from routing_assets.matrices import long_table, matrix
+from routing_assets.prediction.calibration import (
+    CalibrationConfig,
+    calibration_metrics,
+    fit_buckets,
+    fit_temperatures,
+    scale,
+    sigmoid,
+)
+from routing_assets.prediction.classifier import ClassifierConfig, SuccessClassifier, train_classifier
+from routing_assets.prediction.encoder import EncoderConfig
+from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
+from routing_assets.settings import Home
+from routing_assets.versions import content_version
+
+STEPS = ("raw", "scaled", "calibrated", "decision")
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """What training left behind: ``record`` names the classifier everywhere, the rest is for the asset's page."""
+
+    record: dict[str, Any]
+    why: str
+    losses: list[dict[str, Any]]
+    test_quality: list[dict[str, Any]]
+
+    @property
+    def test_means(self) -> dict[str, float]:
+        """Mean over the models of each test figure."""
+        names = ("log_loss", "brier", "auc", "ece")
+        return {name: _mean([row[name] for row in self.test_quality]) for name in names}
+
+
+def train_and_log(
+    home: Home, labels: LabelledInstructions, split: Split, settings: Mapping[str, Any], *, run_id: str
+) -> TrainedClassifier:
+    """Train the classifier, keep it under ``routers/``, log and register it in MLflow.
+
+    An interrupted training of the same labels and settings goes on where it stopped.
+    """
+    config = classifier_config(settings)
+    work = home.checkpoints / content_version(pa.Table.from_pylist([{"labels": labels.content_hash, **settings}]))
+    classifier = train_classifier(
+        labels,
+        split.train,
+        split.validation,
+        config,
+        embeddings_cache=home.embeddings,
+        checkpoint=work,
+        progress=True,
+    )
+    classifier.save(work / "classifier")
+    classifier_id = file_sha256(work / "classifier" / "classifier.safetensors")[:12]
+    directory = home.routers / "classifiers" / classifier_id
+    classifier.save(directory)
+    test = labels.take(split.test)
+    quality = calibration_metrics(sigmoid(classifier.logits(test.instruction, test.task)), test.success, labels.models)
+    trained = TrainedClassifier(
+        {"classifier_id": classifier_id, "label_hash": labels.content_hash},
+        classifier.why,
+        [{"epoch": e.epoch, "train": e.train, "validation": e.validation} for e in classifier.history],
+        quality.to_pylist(),
+    )
+    per_model = {f"{n}/{row['model']}": row[n] for row in trained.test_quality for n in ("auc", "log_loss", "brier")}
+    logged = tracking.log_classifier(
+        home,
+        directory,
+        labels.models,
+        parameters=settings,
+        losses=trained.losses,
+        metrics={f"test_{name}": value for name, value in (trained.test_means | per_model).items()},
+        tags={"label_hash": labels.content_hash, "dataset": labels.name, "dagster_run_id": run_id},
+    )
+    record = {"mlflow_run_id": logged.run_id, "mlflow_model_version": logged.model_version, "dagster_run_id": run_id}
+    return replace(trained, record=trained.record | record)
+
+
+def held_out_logits(home: Home, record: Mapping[str, Any], labels: LabelledInstructions, split: Split) -> pa.Table:
+    """Logit and success of every labelled pair that calibrates: instructions the classifier did not learn from."""
+    logits, success = calibration_data(_classifier(home, record), labels, split)
+    rows = np.arange(len(logits)).astype(str)
+    return long_table(rows, labels.models, {"logit": logits, "success": success}, about={})
+
+
+def temperatures(logits: pa.Table, models: tuple[str, ...]) -> pa.Table:
+    """One temperature per model: ``model, temperature``."""
+    fitted = fit_temperatures(matrix(logits, "logit", models), matrix(logits, "success", models))
+    return pa.table({"model": pa.array(models, pa.string()), "temperature": fitted})
+
+
+def buckets(logits: pa.Table, temperatures: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
+    """The bucket table of every model, from the temperature-scaled probabilities."""
+    models = tuple(temperatures["model"].to_pylist())
+    scaled = scale(matrix(logits, "logit", models), temperatures["temperature"].to_numpy())
+    return fit_buckets(scaled, matrix(logits, "success", models), models, CalibrationConfig(**settings))
+
+
+@dataclass(frozen=True, eq=False)
+class AssembledRouter:
+    """A router kept under ``routers/<version>``, with its ledger record and its quality on held-out rows."""
+
+    record: dict[str, Any]
+    why: str
+    quality: Mapping[str, pa.Table]
+    """By split: log-loss, Brier score, AUC and calibration error of each model after each step."""
+
+    @property
+    def test_quality(self) -> pa.Table:
+        """The rows for the warehouse."""
+        table = self.quality["test"].drop(["model_index"])
+        return table.append_column("buckets_id", pa.array([self.record["buckets_id"]] * table.num_rows))
+
+    def mean_quality(self, split: str) -> list[dict[str, Any]]:
+        """Mean over the models after each step."""
+        rows = self.quality[split].to_pylist()
+        figures = ("log_loss", "brier", "auc", "ece", "ece_floor")
+        return [
+            {"step": step, **{name: _mean([row[name] for row in rows if row["step"] == step]) for name in figures}}
+            for step in STEPS
+        ]
+
+
+def assemble(
+    home: Home,
+    record: Mapping[str, Any],
+    temperatures: pa.Table,
+    buckets: pa.Table,
+    labels: LabelledInstructions,
+    split: Split,
+    estimate: str,
+) -> AssembledRouter:
+    """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk."""
+    classifier, fitted = _classifier(home, record), temperatures["temperature"].to_numpy()
+    plain_buckets = buckets.drop(["buckets_id"])
+    decision, why = choose_decision(
+        classifier, fitted, plain_buckets, labels, split, RouterConfig(decision=estimate)  # type: ignore[arg-type]
+    )
+    router = Router(classifier, fitted, plain_buckets, decision, why)
+    about = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
+    version = content_version(pa.Table.from_pylist([about]))
+    router.save(home.routers / version)
+    return AssembledRouter(
+        {
+            **about,
+            "temperatures_id": temperatures["temperatures_id"][0].as_py(),
+            "router_version": version,
+        },
+        why,
+        {"validation": quality(router, labels, split.validation), "test": quality(router, labels, split.test)},
+    )
+
+
+def quality(router: Router, labels: LabelledInstructions, rows: np.ndarray) -> pa.Table:
+    """Log-loss, Brier score, AUC and calibration error of each model after each step, on the given rows."""
+    held_out = labels.take(rows)
+    predicted = router.predict(held_out.instruction, held_out.task)
+    tables = []
+    for step in STEPS:
+        table = calibration_metrics(getattr(predicted, step), held_out.success, labels.models)
+        tables.append(table.append_column("step", pa.array([step] * table.num_rows)))
+    return pa.concat_tables(tables)
+
+
+def classifier_config(settings: Mapping[str, Any]) -> ClassifierConfig:
+    """The classifier's configuration from the asset's settings."""
+    default = ClassifierConfig()
+    return replace(
+        default,
+        method=settings["method"],
+        encoder=EncoderConfig(name=settings["encoder"]),
+        training=replace(default.training, seed=settings["seed"]),
+    )
+
+
+def _classifier(home: Home, record: Mapping[str, Any]) -> SuccessClassifier:
+    directory = home.routers / "classifiers" / record["classifier_id"]
+    return SuccessClassifier.load(directory, embeddings_cache=home.embeddings)
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else float("nan")

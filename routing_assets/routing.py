@@ -1,0 +1,170 @@
+"""Routing settings: which policy spends how much, and the allocation problem they make of a priced batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from routing_assets.allocation import POLICIES, AllocationProblem
+from routing_assets.errors import InvalidInput
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+
+
+CONSTRAINTS = (
+    "min_share",
+    "max_share",
+    "capacity",
+    "token_capacity",
+    "mean_latency",
+    "max_latency",
+    "group_floor",
+    "max_group_gap",
+    "max_changes",
+    "required_tags",
+)
+
+
+@dataclass(frozen=True)
+class RoutingSettings:
+    """How one batch is to be routed.
+
+    Attributes:
+        policy: which allocation becomes the routed batch: ``threshold``, ``ndch``, ``ndch_p`` or ``mip``.
+        budget_usd: hard budget for the whole batch; None takes ``budget_fraction``.
+        budget_fraction: budget as a fraction of sending everything to the dearest model.
+        target: success that the threshold policy asks for.
+        seed: of every random choice.
+        exact: prove the MIP optimal instead of stopping at a relative gap of 1e-6.
+        constraints: values by name, see ``CONSTRAINTS``; those per model are mappings from model name.
+    """
+
+    policy: str = "mip"
+    budget_usd: float | None = None
+    budget_fraction: float = 0.5
+    target: float = 0.75
+    seed: int = 0
+    exact: bool = False
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
+        if self.budget_usd is not None and not self.budget_usd >= 0:
+            raise InvalidInput(f"the budget is {self.budget_usd} USD", remedy="Give zero or more.")
+        if not self.budget_fraction >= 0:
+            raise InvalidInput(f"the budget fraction is {self.budget_fraction}", remedy="Give zero or more.")
+        for name in self.constraints:
+            if name not in CONSTRAINTS:
+                raise InvalidInput(
+                    f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}."
+                )
+        if not 0 <= self.target <= 1:
+            raise InvalidInput(f"the success target is {self.target}", remedy="Give a probability from 0 to 1.")
+
+    def budget(self, cost: np.ndarray) -> float:
+        """USD for a batch whose calls cost ``cost`` (N, K)."""
+        if self.budget_usd is not None:
+            return self.budget_usd
+        return self.budget_fraction * float(cost.sum(axis=0, dtype=np.float64).max())
+
+    @property
+    def version(self) -> str:
+        """Content hash: equal settings have equal versions."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def settings_from(values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str) -> RoutingSettings:
+    """``base`` with the given values in place of its own; unknown names are refused."""
+    known = [f.name for f in fields(RoutingSettings)]
+    for name in values:
+        if name not in known:
+            raise InvalidInput(
+                f"routing setting '{name}' is unknown", source=source, remedy=f"Choose from {', '.join(known)}."
+            )
+    return replace(base or RoutingSettings(), **values)
+
+
+def standing_policy(path: Path) -> RoutingSettings:
+    """The settings in the policy file (YAML); the defaults where there is none."""
+    if not path.exists():
+        return RoutingSettings()
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if not isinstance(values, dict):
+        raise InvalidInput("the policy is no mapping", source=str(path), remedy="Write one 'name: value' a line.")
+    return settings_from(values, source=str(path))
+
+
+def allocation_problem(
+    success: np.ndarray,
+    cost: np.ndarray,
+    models: tuple[str, ...],
+    settings: RoutingSettings,
+    *,
+    catalog: ModelCatalog | None,
+    tokens: np.ndarray,
+    group: np.ndarray | None = None,
+    previous: np.ndarray | None = None,
+) -> AllocationProblem:
+    """The problem of one batch: its matrices, the budget and constraints of ``settings``, the limits of the catalog.
+
+    Args:
+        success: (N, K) probability of success.
+        cost: (N, K) estimated USD per call.
+        catalog: its shares, capacities, latencies, context lengths and tags become constraints.
+        tokens: (N,) tokens of each instruction, for context lengths and token capacities.
+        group: (N,) tenant or task, for fairness between groups.
+        previous: (N,) model index in the allocation that is to be changed little; -1 where an instruction is new.
+    """
+    wanted = dict(settings.constraints)
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    limits: dict[str, Any] = {
+        name: {**catalog_limits(entries, name), **wanted.pop(name, {})} or None
+        for name in ("min_share", "max_share", "capacity")
+    }
+    latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
+    wants_latency = wanted.keys() & {"mean_latency", "max_latency"}
+    forbidden = forbidden_pairs(entries, models, tokens, frozenset(wanted.pop("required_tags", ())))
+    return AllocationProblem(
+        success,
+        cost,
+        settings.budget(cost),
+        models,
+        latency=latency if wants_latency else None,
+        tokens=tokens if "token_capacity" in wanted else None,
+        forbidden=forbidden if forbidden.any() else None,
+        group=group if wanted.keys() & {"group_floor", "max_group_gap"} else None,
+        previous=previous if "max_changes" in wanted and previous is not None else None,
+        **limits,
+        **{name: value for name, value in wanted.items() if name != "max_changes" or previous is not None},
+    )
+
+
+def catalog_limits(entries: Mapping[str, ModelEntry], name: str) -> dict[str, float]:
+    """The catalog's value of one limit, for the models that have it."""
+    values = {model: getattr(entry, name) for model, entry in entries.items()}
+    return {model: value for model, value in values.items() if value is not None}
+
+
+def forbidden_pairs(
+    entries: Mapping[str, ModelEntry], models: tuple[str, ...], tokens: np.ndarray, required_tags: frozenset[str]
+) -> np.ndarray:
+    """(N, K) True where an instruction is too long for a model's context, or the model lacks a required tag."""
+    context = np.array([_field(entries, model, "context_tokens", np.inf) for model in models])
+    lacks_tag = np.array([not required_tags <= set(_field(entries, model, "tags", ())) for model in models])
+    return (tokens[:, None] > context[None, :]) | lacks_tag[None, :]
+
+
+def _field(entries: Mapping[str, ModelEntry], model: str, name: str, default: Any) -> Any:
+    value = getattr(entries[model], name) if model in entries else None
+    return default if value is None else value

@@ -1,0 +1,59 @@
+"""Labels and prices by name: a file, a dataset folder, or ``simulated:<twin>``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+
+from routing_assets.datasets import LabelledInstructions, load_labels
+from routing_assets.datasets.simulated import simulate
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, load_catalog, twin_catalog
+
+SIMULATED = "simulated:"
+DEFAULT_LABELS = f"{SIMULATED}llm_uncertainty_bench"
+
+_CATALOG_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("input_price", pa.float64()),
+        ("output_price", pa.float64()),
+        ("latency_s", pa.float64()),
+        ("min_share", pa.float64()),
+        ("max_share", pa.float64()),
+        ("capacity", pa.int64()),
+        ("context_tokens", pa.int64()),
+        ("tags", pa.list_(pa.string())),
+    ]
+)
+
+
+def read_labels(
+    source: str, *, format: str = "auto", size: int | None = None, seed: int = 0
+) -> LabelledInstructions:
+    """The labelled instructions at ``source``; ``size`` and ``seed`` matter to simulated twins only."""
+    if source.startswith(SIMULATED):
+        return simulate(source.removeprefix(SIMULATED), size=size, seed=seed)
+    return load_labels(Path(source), format=format)
+
+
+def read_catalog(source: str | None) -> ModelCatalog | None:
+    """The model catalog at ``source``; None where costs come from the label table."""
+    if source is None:
+        return None
+    if source.startswith(SIMULATED):
+        return twin_catalog(source.removeprefix(SIMULATED))
+    return load_catalog(Path(source))
+
+
+def catalog_table(catalog: ModelCatalog | None) -> pa.Table:
+    """One row per model of the catalog; no rows for None."""
+    rows = [asdict(entry) for entry in catalog.models] if catalog else []
+    return pa.Table.from_pylist(rows, schema=_CATALOG_SCHEMA)
+
+
+def catalog_from_table(table: pa.Table) -> ModelCatalog | None:
+    """Inverse of :func:`catalog_table`."""
+    entries = tuple(ModelEntry(**{**row, "tags": tuple(row["tags"])}) for row in table.to_pylist())
+    return ModelCatalog(entries) if entries else None

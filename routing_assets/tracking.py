@@ -1,0 +1,88 @@
+"""Experiment tracking and the model registry: MLflow on the SQLite store of ROUTING_HOME."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from routing_assets.settings import Home
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow  # noqa: E402 - after its telemetry is off
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.models import infer_signature  # noqa: E402
+
+EXPERIMENT = "success_classifier"
+REGISTERED_MODEL = "success_classifier"
+CANDIDATE, IN_FORCE = "candidate", "champion"
+
+
+@dataclass(frozen=True)
+class LoggedClassifier:
+    """Where MLflow keeps a classifier."""
+
+    run_id: str
+    model_version: int
+
+
+def connect(home: Home) -> MlflowClient:
+    """A client of the project's own store, made under a lock on first use (SQLite migrations do not share)."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.root / ".mlflow.lock"):
+        mlflow.set_tracking_uri(home.mlflow_uri)
+        client = MlflowClient()
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            client.create_experiment(EXPERIMENT, artifact_location=home.mlflow_artifacts.as_uri())
+    return client
+
+
+def log_classifier(
+    home: Home,
+    directory: Path,
+    models: tuple[str, ...],
+    *,
+    parameters: Mapping[str, Any],
+    losses: list[Mapping[str, float]],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> LoggedClassifier:
+    """Log a trained classifier and register it with the alias ``candidate``.
+
+    Args:
+        directory: what ``SuccessClassifier.save`` wrote; it becomes the model's artifact.
+        losses: one mapping of metric name to value per epoch.
+        metrics: figures on the test split.
+        tags: label hash, Dagster run id and the like.
+    """
+    client = connect(home)
+    mlflow.set_experiment(EXPERIMENT)
+    example = {"instruction": ["What is 2 + 2?"]}
+    output = {model: np.zeros(1, dtype=np.float32) for model in models}
+    with mlflow.start_run(tags=dict(tags)) as run:
+        mlflow.log_params(dict(parameters))
+        for epoch, values in enumerate(losses):
+            mlflow.log_metrics(dict(values), step=epoch)
+        mlflow.log_metrics(dict(metrics))
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"classifier": str(directory)},
+            signature=infer_signature(example, output),
+            registered_model_name=REGISTERED_MODEL,
+            pip_requirements=["routing_assets"],
+        )
+    version = int(logged.registered_model_version)
+    client.set_registered_model_alias(REGISTERED_MODEL, CANDIDATE, str(version))
+    return LoggedClassifier(run.info.run_id, version)
+
+
+def put_in_force(home: Home, model_version: int) -> None:
+    """Point the alias ``champion`` at a version: its router passed the checks and now serves batches."""
+    connect(home).set_registered_model_alias(REGISTERED_MODEL, IN_FORCE, str(model_version))

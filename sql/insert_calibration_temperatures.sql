@@ -1,0 +1,3 @@
+-- Content-addressed: what is there already is the same.
+insert or ignore into calibration_temperatures by name
+select * from rows;
