@@ -22,8 +22,6 @@ def load_champion(home: Home) -> Champion:
     """The router in force. Raises InvalidInput when none was trained yet."""
     rows = Warehouse(home.warehouse).fetch("latest_router")
     if not rows:
-        raise InvalidInput(
-            "no router was trained yet", source=str(home.root), remedy="Run routing-assets train first."
-        )
+        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     version = rows[0]["router_version"]
     return Champion(version, Router.load(home.routers / version, embeddings_cache=home.embeddings))

@@ -17,6 +17,7 @@ import pyarrow as pa
 from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256
+from routing_assets.ledger import refuse_dispatched
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -60,9 +61,10 @@ def receive(
         move: claim the file (one rename) instead of copying it.
 
     Raises:
-        InvalidInput: the file is no usable batch; nothing was recorded.
+        InvalidInput: the file is no usable batch, or the batch is dispatched; nothing was recorded.
     """
     batch_id = batch_id_of(batch_id or path.name)
+    refuse_dispatched(home, batch_id)
     instructions = len(load_batch(path))
     sha256 = file_sha256(path)
     kept = _kept_path(home, batch_id, sha256, path.suffix)
@@ -102,6 +104,17 @@ def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
 
 def _kept_path(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
     return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
+
+
+def whole_files(inbox: Path, before: Mapping[str, list[int]]) -> tuple[list[Path], dict[str, list[int]]]:
+    """Files that did not change since the tick before, oldest first, and what this tick saw.
+
+    Hidden files, folders and links are no batches.
+    """
+    files = [path for path in inbox.iterdir() if path.is_file() and not path.is_symlink() and path.name[0] != "."]
+    seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+    whole = [path for path in files if before.get(path.name) == seen[path.name]]
+    return sorted(whole, key=lambda path: (seen[path.name][1], path.name)), seen
 
 
 def reject(home: Home, path: Path, reason: str) -> Path:

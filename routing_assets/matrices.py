@@ -1,4 +1,4 @@
-"""Instruction x model matrices as long tables: one row per pair, instructions in batch order, models in router order."""
+"""Instruction x model matrices as long tables: a row per pair, instructions in batch order, models in router order."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Any
 import mlflow
 import pandas as pd
 
-from routing_assets.prediction.classifier import SuccessClassifier
 from routing_assets.prediction.calibration import sigmoid
+from routing_assets.prediction.classifier import SuccessClassifier
 
 
 class SuccessClassifierModel(mlflow.pyfunc.PythonModel):

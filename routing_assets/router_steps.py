@@ -1,9 +1,12 @@
-"""The steps that make a router, from table to table: each is one asset. ``prediction.fit_router`` runs the same functions."""
+"""The steps that make a router, from table to table, one for each asset; ``fit_router`` runs the same functions."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,6 @@ import pyarrow as pa
 
 from routing_assets import tracking
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split
 from routing_assets.files import file_sha256
 from routing_assets.matrices import long_table, matrix
@@ -66,10 +68,7 @@ def train_and_log(
         checkpoint=work,
         progress=True,
     )
-    classifier.save(work / "classifier")
-    classifier_id = file_sha256(work / "classifier" / "classifier.safetensors")[:12]
-    directory = home.routers / "classifiers" / classifier_id
-    classifier.save(directory)
+    classifier_id, directory = _keep(classifier, work, home.routers / "classifiers")
     test = labels.take(split.test)
     quality = calibration_metrics(sigmoid(classifier.logits(test.instruction, test.task)), test.success, labels.models)
     trained = TrainedClassifier(
@@ -88,6 +87,7 @@ def train_and_log(
         metrics={f"test_{name}": value for name, value in (trained.test_means | per_model).items()},
         tags={"label_hash": labels.content_hash, "dataset": labels.name, "dagster_run_id": run_id},
     )
+    shutil.rmtree(work)
     record = {"mlflow_run_id": logged.run_id, "mlflow_model_version": logged.model_version, "dagster_run_id": run_id}
     return replace(trained, record=trained.record | record)
 
@@ -150,7 +150,12 @@ def assemble(
     classifier, fitted = _classifier(home, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
     decision, why = choose_decision(
-        classifier, fitted, plain_buckets, labels, split, RouterConfig(decision=estimate)  # type: ignore[arg-type]
+        classifier,
+        fitted,
+        plain_buckets,
+        labels,
+        split,
+        RouterConfig(decision=estimate),  # type: ignore[arg-type]
     )
     router = Router(classifier, fitted, plain_buckets, decision, why)
     about = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
@@ -187,6 +192,17 @@ def classifier_config(settings: Mapping[str, Any]) -> ClassifierConfig:
         encoder=EncoderConfig(name=settings["encoder"]),
         training=replace(default.training, seed=settings["seed"]),
     )
+
+
+def _keep(classifier: SuccessClassifier, work: Path, folder: Path) -> tuple[str, Path]:
+    """Save under the hash of the weights, whole or not at all."""
+    classifier.save(work / "classifier")
+    classifier_id = file_sha256(work / "classifier" / "classifier.safetensors")[:12]
+    directory = folder / classifier_id
+    if not directory.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(work / "classifier", directory)
+    return classifier_id, directory
 
 
 def _classifier(home: Home, record: Mapping[str, Any]) -> SuccessClassifier:

@@ -16,7 +16,6 @@ from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
-
 CONSTRAINTS = (
     "min_share",
     "max_share",
@@ -62,9 +61,7 @@ class RoutingSettings:
             raise InvalidInput(f"the budget fraction is {self.budget_fraction}", remedy="Give zero or more.")
         for name in self.constraints:
             if name not in CONSTRAINTS:
-                raise InvalidInput(
-                    f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}."
-                )
+                raise InvalidInput(f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}.")
         if not 0 <= self.target <= 1:
             raise InvalidInput(f"the success target is {self.target}", remedy="Give a probability from 0 to 1.")
 

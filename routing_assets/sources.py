@@ -29,9 +29,7 @@ _CATALOG_SCHEMA = pa.schema(
 )
 
 
-def read_labels(
-    source: str, *, format: str = "auto", size: int | None = None, seed: int = 0
-) -> LabelledInstructions:
+def read_labels(source: str, *, format: str = "auto", size: int | None = None, seed: int = 0) -> LabelledInstructions:
     """The labelled instructions at ``source``; ``size`` and ``seed`` matter to simulated twins only."""
     if source.startswith(SIMULATED):
         return simulate(source.removeprefix(SIMULATED), size=size, seed=seed)

@@ -14,10 +14,11 @@ from filelock import FileLock
 from routing_assets.settings import Home
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-import mlflow  # noqa: E402 - after its telemetry is off
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.models import infer_signature  # noqa: E402
+import mlflow
+from mlflow import MlflowClient
+from mlflow.models import infer_signature
 
 EXPERIMENT = "success_classifier"
 REGISTERED_MODEL = "success_classifier"

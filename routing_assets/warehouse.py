@@ -104,4 +104,3 @@ class Warehouse:
                     ) from error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 1.5, 1.0)
-

@@ -8,7 +8,7 @@ import pyarrow as pa
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.datasets import BatchInstructions
-from routing_assets.defs.common import OWNERS, batches, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, markdown_table
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.routed import route_batch, summary_of
@@ -38,6 +38,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
         kinds={"ortools" if policy == "mip" else "numpy", "parquet"},
         partitions_def=batches,
         check_specs=[assigned_once, within_budget],
+        dagster_type=ARROW_TABLE,
         code_version="1",
     )
     def _allocation(
@@ -66,9 +67,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
     return _allocation
 
 
-def is_assigned_once(
-    spec: dg.AssetCheckSpec, table: pa.Table, batch: BatchInstructions
-) -> dg.AssetCheckResult:
+def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch: BatchInstructions) -> dg.AssetCheckResult:
     """Each instruction of the batch stands in the table exactly once, with a model."""
     same = table["instruction_id"].to_pylist() == batch.instruction_id.tolist()
     return dg.AssetCheckResult(

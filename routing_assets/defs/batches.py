@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions, load_batch
-from routing_assets.defs.common import OWNERS, batches, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
@@ -45,6 +45,7 @@ PROBABILITIES_ARE_VALID = dg.AssetCheckSpec(
     partitions_def=batches,
     deps=["router_release"],
     check_specs=[PROBABILITIES_ARE_VALID],
+    dagster_type=ARROW_TABLE,
     code_version="1",
 )
 def probability_matrix(

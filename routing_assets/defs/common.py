@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 OWNERS = ["team:routing"]
+# Dagster takes the output of an asset with check_specs for nothing unless its type is given.
+ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
 batches = dg.DynamicPartitionsDefinition(name="batches")
 
 

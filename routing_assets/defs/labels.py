@@ -98,7 +98,10 @@ def model_catalog(config: CatalogConfig) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         value=table,
         data_version=dg.DataVersion(catalog.version if catalog else "costs-from-labels"),
-        metadata={"source": config.catalog or "the label table's own costs", "catalog": markdown_table(table.to_pylist())},
+        metadata={
+            "source": config.catalog or "the label table's own costs",
+            "catalog": markdown_table(table.to_pylist()),
+        },
     )
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
-from routing_assets.defs.common import OWNERS, batches
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.export import export_batch
@@ -26,6 +26,7 @@ WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch"
     kinds={"parquet"},
     partitions_def=batches,
     check_specs=[ASSIGNED_ONCE, WITHIN_BUDGET],
+    dagster_type=ARROW_TABLE,
     code_version="1",
 )
 def routed_batch(

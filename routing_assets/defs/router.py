@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import OWNERS, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.versions import content_version
@@ -125,7 +125,14 @@ CALIBRATION_HOLDS = dg.AssetCheckSpec(
 )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, check_specs=[CALIBRATION_HOLDS], code_version="1")
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"duckdb"},
+    check_specs=[CALIBRATION_HOLDS],
+    dagster_type=ARROW_TABLE,
+    code_version="1",
+)
 def router(
     config: DecisionSettings,
     home: RoutingHome,
@@ -164,9 +171,7 @@ def router(
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow", "duckdb"}, code_version="1")
-def router_release(
-    context: dg.AssetExecutionContext, home: RoutingHome, router: pa.Table
-) -> dg.MaterializeResult:
+def router_release(context: dg.AssetExecutionContext, home: RoutingHome, router: pa.Table) -> dg.MaterializeResult:
     """Puts the checked router in force: a line in the ledger, and MLflow's alias ``champion``."""
     from routing_assets import tracking
 

@@ -1,0 +1,136 @@
+"""The command line: each command starts a Dagster job and prints what it made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from routing_assets.errors import InvalidInput
+from routing_assets.settings import PROJECT_ROOT, Home
+
+POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="routing_assets")
+def main() -> None:
+    """Route batches of instructions to LLMs under a hard budget.
+
+    Everything is kept under ROUTING_HOME (default: ./.routing).
+    """
+
+
+def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors that speak for themselves into one line and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from routing_assets.runs import RunFailed
+
+        try:
+            command(*args, **kwargs)
+        except (InvalidInput, RunFailed) as error:
+            click.secho(f"error: {error}", fg="red", err=True)
+            sys.exit(2)
+
+    return wrapped
+
+
+@main.command()
+@click.option("--size", default=4000, show_default=True, help="Simulated instructions to learn from.")
+@click.option("--seed", default=0, show_default=True)
+@says_what_is_wrong
+def demo(size: int, seed: int) -> None:
+    """The whole system on simulated data: labels, router, a routed batch, budget curves."""
+    from routing_assets.demo import run_demo
+
+    run_demo(Home.from_env(), size=size, seed=seed)
+
+
+@main.command()
+@click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
+@click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
+@click.option("--format", "format_", default="auto", show_default=True, help="auto, table, routerbench, ...")
+@click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
+@click.option("--seed", default=0, show_default=True)
+@says_what_is_wrong
+def train(labels: str, catalog: str | None, format_: str, method: str, seed: int) -> None:
+    """Train, calibrate and put a router in force."""
+    from routing_assets import commands
+
+    commands.train(Home.from_env(), labels, catalog, format_, method=method, seed=seed)
+
+
+@main.command()
+@click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--policy", type=POLICY, help="Default: the standing policy (mip).")
+@click.option("--budget", type=float, help="Hard budget for the batch in USD.")
+@click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
+@click.option("--target", type=float, help="Success that the threshold policy asks for.")
+@click.option("--batch-id", help="Name of the batch; default: from the file name.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
+)
+@says_what_is_wrong
+def route(batch: Path, batch_id: str | None, output: Path | None, **request: Any) -> None:
+    """Route the instructions of the file BATCH: exactly one model each, within the budget."""
+    from routing_assets import commands
+
+    given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}
+    commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output)
+
+
+@main.command()
+@click.argument("catalog")
+@says_what_is_wrong
+def prices(catalog: str) -> None:
+    """Put a new model CATALOG in force, without training anything again."""
+    from routing_assets import commands
+
+    commands.update_prices(Home.from_env(), catalog)
+
+
+@main.command()
+@click.argument("batch_id")
+@says_what_is_wrong
+def dispatch(batch_id: str) -> None:
+    """Mark BATCH_ID as handed to the LLM runners: it is never routed again."""
+    from routing_assets import commands
+
+    commands.dispatch(Home.from_env(), batch_id)
+
+
+@main.command()
+@click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
+@click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
+@click.option("--format", "format_", default="auto", show_default=True)
+@click.option("--seeds", default=5, show_default=True, help="Number of random splits.")
+@click.option("--size", type=int, help="Instructions of a simulated twin.")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
+@says_what_is_wrong
+def evaluate(labels: str, catalog: str | None, format_: str, seeds: int, size: int | None, output: Path) -> None:
+    """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
+    from routing_assets import commands
+
+    commands.evaluate(Home.from_env(), labels, catalog, format_, seeds=seeds, size=size, output=output)
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True)
+def ui(port: int) -> None:
+    """Dagster's UI with sensors and schedules, on loopback."""
+    home = Home.from_env().create()
+    os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+    program = Path(sys.executable).with_name("dg")
+    os.chdir(PROJECT_ROOT)
+    os.execv(program, [str(program), "dev", "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606 - replaces this process
+
+
+if __name__ == "__main__":
+    main()

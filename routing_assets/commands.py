@@ -1,0 +1,142 @@
+"""What the commands do: configure a job, run it, print what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from routing_assets.errors import InvalidInput
+from routing_assets.export import write_routed
+from routing_assets.intake import receive
+from routing_assets.ledger import refuse_dispatched
+from routing_assets.routed import summary_of
+from routing_assets.routing import settings_from
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+from routing_assets.sources import SIMULATED
+from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
+
+
+def train(
+    home: Home, labels: str, catalog: str | None, format: str, *, method: str, seed: int, size: int | None = None
+) -> None:
+    """Train, calibrate and put a router in force."""
+    with instance_of(home) as instance:
+        run_job(
+            instance,
+            "train_router",
+            ops={
+                "labelled_instructions": {"labels": _absolute(labels), "format": format, "size": size, "seed": seed},
+                "model_catalog": {"catalog": _catalog(labels, catalog)},
+                "splits": {"seed": seed},
+                "success_classifier": {"method": method, "seed": seed},
+            },
+        )
+    router = Warehouse(home.warehouse).fetch("latest_router")[0]
+    click.echo(
+        f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
+        f"decides by {router['decision_estimate']})"
+    )
+    rows = Warehouse(home.warehouse).fetch("router_quality", {"router_version": router["router_version"]})
+    click.echo(text_table(rows))
+
+
+def route(
+    home: Home, batch: Path, request: Mapping[str, Any], *, batch_id: str | None = None, output: Path | None = None
+) -> str:
+    """Register a batch file and route it; returns the batch id."""
+    settings_from(request, source="the command line")
+    with instance_of(home) as instance:
+        received = receive(home, batch, batch_id=batch_id, request=request)
+        run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
+    store = Store(home.store)
+    routed = store.read("routed_batch", received.batch_id)
+    click.echo(
+        text_table(
+            [allocation_row(store, policy, received.batch_id) for policy in ("threshold", "ndch", "ndch_p", "mip")]
+        )
+    )
+    summary = summary_of(routed)
+    click.echo(
+        f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
+        f"{summary['cost_usd']:.6g} of {summary['budget_usd']:.6g} USD, "
+        f"expected success {summary['expected_success']:.4f}, gap {summary['gap']:.1e}"
+    )
+    click.echo(f"written to {home.outbox / received.batch_id}")
+    if output is not None:
+        write_routed(routed, store.read("batch_instructions", received.batch_id), output)
+        click.echo(f"written to {output}")
+    return received.batch_id
+
+
+def update_prices(home: Home, catalog: str) -> None:
+    """Put a catalog in force."""
+    with instance_of(home) as instance:
+        run_job(instance, "update_prices", ops={"model_catalog": {"catalog": _absolute(catalog)}})
+    click.echo("new prices are in force; batches that are not dispatched yet will be routed again")
+
+
+def dispatch(home: Home, batch_id: str) -> None:
+    """Freeze the decision in force of a batch."""
+    warehouse = Warehouse(home.warehouse)
+    refuse_dispatched(home, batch_id)
+    decisions = warehouse.fetch("current_decision", {"batch_id": batch_id})
+    if not decisions:
+        raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
+    row = {"batch_id": batch_id, "dagster_run_id": decisions[0]["dagster_run_id"]}
+    warehouse.append("dispatches", pa.Table.from_pylist([row]))
+    click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
+
+
+def evaluate(
+    home: Home, labels: str, catalog: str | None, format: str, *, seeds: int, size: int | None, output: Path
+) -> None:
+    """Run ``budget_curves`` on a label table and print its summary."""
+    config = {
+        "labels": _absolute(labels),
+        "format": format,
+        "catalog": _catalog(labels, catalog),
+        "seeds": seeds,
+        "size": size,
+        "output": str(output.absolute()),
+    }
+    with instance_of(home) as instance:
+        run_job(instance, "evaluate_router", ops={"budget_curves": config})
+    click.echo((output / "summary.txt").read_text(encoding="utf-8"))
+    click.echo(f"written to {output}")
+
+
+def allocation_row(store: Store, policy: str, batch_id: str) -> dict[str, Any]:
+    """The line of one allocation in the table that ``route`` prints."""
+    summary = summary_of(store.read(f"{policy}_allocation", batch_id))
+    return {
+        "policy": policy,
+        "budget USD": summary["budget_usd"],
+        "cost USD": summary["cost_usd"],
+        "expected success": summary["expected_success"],
+        "gap": summary["gap"],
+        "status": summary["status"],
+    }
+
+
+def text_table(rows: list[dict[str, Any]]) -> str:
+    """Rows as aligned columns; floats with four significant digits."""
+    cells = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    lines = [list(rows[0]), *cells]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def _absolute(source: str) -> str:
+    return source if source.startswith(SIMULATED) else str(Path(source).absolute())
+
+
+def _catalog(labels: str, catalog: str | None) -> str | None:
+    if catalog is not None:
+        return _absolute(catalog)
+    return labels if labels.startswith(SIMULATED) else None

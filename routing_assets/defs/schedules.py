@@ -1,0 +1,28 @@
+"""Batches that wait, or whose decision is out of date, are routed (again)."""
+
+import dagster as dg
+
+from routing_assets.defs.common import batches
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.jobs import route_batch
+from routing_assets.ledger import stale_batches
+
+
+@dg.schedule(job=route_batch, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def reroute_stale_batches(
+    context: dg.ScheduleEvaluationContext, home: RoutingHome
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Routes every batch that is not dispatched and whose file, router, prices or policy changed since its decision."""
+    stale = stale_batches(home.paths())
+    if not stale:
+        return dg.SkipReason("every open batch is routed by the router, prices and policy in force")
+    context.instance.add_dynamic_partitions(batches.name, [batch.batch_id for batch in stale])
+    return [
+        dg.RunRequest(
+            run_key=f"{batch.batch_id}@{batch.fingerprint}",
+            partition_key=batch.batch_id,
+            run_config={"resources": {"routing_request": {"config": batch.request}}},
+            tags={"routing/stale": ",".join(batch.reasons)},
+        )
+        for batch in stale
+    ]

@@ -1,0 +1,54 @@
+"""Questions to the ledger about batches: what is waiting, what is stale, what went out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from routing_assets.errors import InvalidInput
+from routing_assets.routing import settings_from, standing_policy
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class StaleBatch:
+    """A batch that is not dispatched and whose decision is missing or no longer what would be decided today."""
+
+    batch_id: str
+    request: dict[str, Any]
+    reasons: tuple[str, ...]
+    fingerprint: str
+    """What a new decision would be based on; the same fingerprint is asked for only once."""
+
+
+def is_dispatched(home: Home, batch_id: str) -> bool:
+    """Whether the batch was handed to the LLM runners."""
+    return bool(Warehouse(home.warehouse).fetch("dispatch_of", {"batch_id": batch_id}))
+
+
+def refuse_dispatched(home: Home, batch_id: str) -> None:
+    """Raise InvalidInput for a batch that was handed over: it is frozen."""
+    if is_dispatched(home, batch_id):
+        raise InvalidInput(f"batch '{batch_id}' is dispatched and frozen", remedy="Give the new batch another name.")
+
+
+def stale_batches(home: Home) -> list[StaleBatch]:
+    """Batches to be routed (again): never decided, or file, router, prices or settings changed since."""
+    standing = standing_policy(home.policy_file)
+    stale = []
+    for row in Warehouse(home.warehouse).fetch("open_batches"):
+        request = json.loads(row["request"]) if row["request"] else {}
+        settings = settings_from(request, base=standing, source=f"the request of batch {row['batch_id']}")
+        now = {
+            "file": (row["decided_file"], row["file_sha256"]),
+            "router": (row["decided_router"], row["router_version"]),
+            "prices": (row["decided_prices"], row["price_version"]),
+            "policy": (row["decided_settings"], settings.version),
+        }
+        reasons = tuple(name for name, (decided, current) in now.items() if decided != current)
+        if reasons and row["router_version"] is not None:
+            fingerprint = "/".join(str(current)[:16] for _, current in now.values())
+            stale.append(StaleBatch(row["batch_id"], request, reasons, fingerprint))
+    return stale

@@ -1,0 +1,76 @@
+"""Run the project's Dagster jobs from Python, on the project's own instance, so that the UI shows them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+QUIET = {"console": {"config": {"log_level": "ERROR"}}}
+
+
+class RunFailed(RuntimeError):
+    """A Dagster run failed; the message is the reason that the failing step gave."""
+
+
+@contextmanager
+def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this installation, made on first use."""
+    home.create()
+    Warehouse(home.warehouse).create()
+    os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_job(
+    instance: dg.DagsterInstance,
+    job: str,
+    *,
+    ops: Mapping[str, Mapping[str, Any]] | None = None,
+    resources: Mapping[str, Mapping[str, Any]] | None = None,
+    batch_id: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run a job of the project in this process.
+
+    Args:
+        ops: configuration by asset.
+        resources: configuration by resource.
+        batch_id: partition of the per-batch job; registered when new.
+
+    Raises:
+        RunFailed: with the reason of the first failed step or blocking check.
+    """
+    from routing_assets.definitions import defs
+    from routing_assets.defs.common import batches
+
+    if batch_id is not None:
+        instance.add_dynamic_partitions(batches.name, [batch_id])
+    result = defs.resolve_job_def(job).execute_in_process(
+        run_config={
+            "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
+            "resources": {name: {"config": dict(config)} for name, config in (resources or {}).items()},
+            "loggers": QUIET,
+        },
+        instance=instance,
+        partition_key=batch_id,
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RunFailed(_reason(result))
+    return result
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            said = data.user_failure_data.description if data.user_failure_data else None
+            return f"{event.step_key}: {said or (data.error.to_string() if data.error else 'failed')}"
+    return f"run {result.run_id} failed; see its log in the UI"

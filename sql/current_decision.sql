@@ -1,0 +1,2 @@
+-- The decision in force for one batch.
+select * from current_decisions where batch_id = $batch_id;
