@@ -1,0 +1,143 @@
+"""A finished evaluation: its curves, its summary and a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.evaluation import summary as figures
+from routing_assets.evaluation.intervals import Curves, bootstrap_curves, mean_curves
+from routing_assets.evaluation.results import SeedResult, curves_table
+from routing_assets.evaluation.verdict import Verdict, give_verdict
+
+TABLE_FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+TABLE_POLICIES = (
+    "best_single", "zero_router", "random", "threshold", "ndch", "ndch_p", "mip", "knn_mip",
+    "mip_token_aware", "mip_safe", "oracle_predicted_costs", "oracle",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Results over all seeds.
+
+    Attributes:
+        dataset: name of the label table; ``simulated`` whether its labels were drawn, not measured.
+        models: K names.
+        label_hash: content hash of the label table.
+        catalog_version: content hash of the prices, or None where costs came from the label table.
+        budget_fractions: (F,) of the dearest model's spend on the test split.
+        replicates: of the bootstrap.
+        seeds: results per seed.
+        seconds: wall-clock time of the evaluation.
+    """
+
+    dataset: str
+    simulated: bool
+    models: tuple[str, ...]
+    label_hash: str
+    catalog_version: str | None
+    budget_fractions: np.ndarray
+    replicates: int
+    seeds: Sequence[SeedResult]
+    seconds: float
+
+    @cached_property
+    def curves(self) -> pa.Table:
+        """One row per seed, policy and feasible budget fraction; see :func:`curves_table`."""
+        return curves_table(self.dataset, self.budget_fractions, list(self.seeds))
+
+    @cached_property
+    def mean_curves(self) -> Curves:
+        """Mean curves over the seeds."""
+        return mean_curves(self.seeds)
+
+    @cached_property
+    def bootstrap(self) -> Curves:
+        """Paired bootstrap replicates of the mean curves."""
+        return bootstrap_curves(self.seeds, self.replicates)
+
+    @cached_property
+    def policies(self) -> dict[str, figures.Row]:
+        """Figures per policy."""
+        return figures.policy_rows(self.budget_fractions, self.mean_curves, self.bootstrap, self.seeds)
+
+    @cached_property
+    def best_single(self) -> str:
+        """The model that is best on the test split in most seeds."""
+        return self.models[int(np.bincount([seed.best_single for seed in self.seeds]).argmax())]
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Route or do not route, at which budgets, how sure."""
+        k = self.models.index(self.best_single)
+        cost = np.mean([seed.cost[:, k].sum() / seed.cost[:, seed.dearest].sum() for seed in self.seeds])
+        return give_verdict(
+            self.dataset,
+            self.simulated,
+            self.budget_fractions,
+            self.mean_curves,
+            self.bootstrap,
+            self.best_single,
+            float(cost),
+            self.policies,
+        )
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Everything in one JSON-able dictionary."""
+        infeasible = {
+            policy: [
+                float(f) for f in self.budget_fractions if f not in {row["budget_fraction"] for row in rows["curve"]}
+            ]
+            for policy, rows in self.policies.items()
+        }
+        return {
+            "dataset": self.dataset,
+            "simulated": self.simulated,
+            "verdict": {"route": self.verdict.route, "budgets": self.verdict.budgets, "text": self.verdict.text},
+            "models": list(self.models),
+            "best_single": self.best_single,
+            "seeds": [seed.seed for seed in self.seeds],
+            "scored_instructions": [len(seed.rows) for seed in self.seeds],
+            "budget_fractions": self.budget_fractions.tolist(),
+            "infeasible_budget_fractions": {policy: missing for policy, missing in infeasible.items() if missing},
+            "policies": self.policies,
+            "differences": figures.difference_rows(self.budget_fractions, self.mean_curves, self.bootstrap),
+            "per_model": figures.model_rows(self.models, self.budget_fractions, self.seeds),
+            "calibration": figures.calibration_rows(self.models, self.seeds),
+            "two_models": figures.two_model_rows(self.seeds) if len(self.models) == 2 else None,
+            "decision": [seed.decision for seed in self.seeds],
+            "cost_model": [dict(seed.cost_model) for seed in self.seeds],
+            "knn": [dict(seed.knn) for seed in self.seeds],
+            "bootstrap_replicates": self.replicates,
+            "label_hash": self.label_hash,
+            "catalog_version": self.catalog_version,
+            "timings_s": {"total": self.seconds, "per_seed": [dict(seed.timings) for seed in self.seeds]},
+        }
+
+    def table(self) -> str:
+        """Relative success by policy and budget, and the verdict, for a terminal."""
+        fractions = [f for f in TABLE_FRACTIONS if np.isclose(self.budget_fractions, f).any()]
+        head = (
+            f"{'success / best single at budget':<32}" + "".join(f"{f:>8.0%}" for f in fractions) + "    AIQ  95 % from"
+        )
+        lines = [f"{self.dataset}{' (simulated)' if self.simulated else ''}: {len(self.seeds)} seeds", head]
+        for policy in TABLE_POLICIES:
+            if policy not in self.policies:
+                continue
+            row = self.policies[policy]
+            at = {round(cell["budget_fraction"], 6): f"{cell['relative_success']:.3f}" for cell in row["curve"]}
+            from_budget = row["budget_fraction_to_keep_95_percent"]["estimate"]
+            lines.append(
+                f"{policy:<32}"
+                + "".join(f"{at.get(round(f, 6), '–'):>8}" for f in fractions)
+                + f"{row['aiq_paper']['estimate']:>7.3f}"
+                + (f"{'–':>11}" if from_budget is None else f"{from_budget:>11.0%}")
+            )
+        return "\n".join([*lines, "", self.verdict.text])

@@ -1,0 +1,140 @@
+"""Figures of an evaluation, as a person would print them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from routing_assets.evaluation.evaluation import Evaluation
+from routing_assets.evaluation.intervals import mean_curves
+from routing_assets.evaluation.summary import difference
+from routing_assets.prediction.calibration import reliability
+
+# Colour-blind safe (Okabe & Ito): the policy under test stands out, controls are grey.
+LINES: dict[str, tuple[str, dict[str, object]]] = {
+    "oracle": ("oracle (true labels)", {"color": "#E69F00", "lw": 1.4, "ls": "-"}),
+    "mip": ("MIP", {"color": "#0072B2", "lw": 2.4}),
+    "mip_token_aware": ("MIP, token-aware costs", {"color": "#56B4E9", "lw": 1.6, "ls": "--"}),
+    "ndch_p": ("NDCH(P)", {"color": "#009E73", "lw": 1.6}),
+    "ndch": ("NDCH", {"color": "#CC79A7", "lw": 1.3}),
+    "threshold": ("threshold", {"color": "#D55E00", "lw": 1.1, "ls": "-."}),
+    "knn_mip": ("tuned kNN + MIP", {"color": "#444444", "lw": 1.4, "ls": ":"}),
+    "random": ("random, same traffic as MIP", {"color": "#999999", "lw": 1.2, "ls": ":"}),
+}
+BANDS = ("oracle", "mip", "ndch_p", "ndch")
+GAINS = {"zero_router": ("over the best fixed mixture", "#0072B2"), "knn_mip": ("over tuned kNN + MIP", "#444444")}
+STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25}
+
+
+def draw_curves(evaluation: Evaluation, path: Path) -> None:
+    """Success against budget with bands over seeds, and MIP's gains over its controls with paired 95 % intervals."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11.5, 5.2), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+        _curves(left, evaluation)
+        _gains(right, evaluation)
+        kind = "SIMULATED data" if evaluation.simulated else "measured data"
+        figure.suptitle(
+            f"{evaluation.dataset} ({kind}) · {len(evaluation.models)} models · {len(evaluation.seeds)} seeds · "
+            f"{np.mean([len(seed.rows) for seed in evaluation.seeds]):,.0f} test instructions each",
+            fontweight="bold",
+        )
+        FigureCanvasAgg(figure).print_figure(path, dpi=160, format="png")
+
+
+def draw_reliability(evaluation: Evaluation, path: Path) -> None:
+    """Reliability diagram per model, raw and as used for the decision, test splits of all seeds together."""
+    models = evaluation.models
+    columns = min(4, len(models))
+    rows = -(-len(models) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.6 * columns, 2.6 * rows + 0.6), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
+        for step, colour in (("raw", "#D55E00"), ("decision", "#0072B2")):
+            probability = np.concatenate([seed.probabilities[step] for seed in evaluation.seeds])
+            success = np.concatenate([seed.success for seed in evaluation.seeds])
+            points = reliability(probability, success, models).to_pydict()
+            for k, model in enumerate(models):
+                mine = np.array(points["model_index"]) == k
+                x, y, low, high = (
+                    np.array(points[name])[mine]
+                    for name in ("mean_probability", "observed_rate", "wilson_lower", "wilson_upper")
+                )
+                axes[k].errorbar(x, y, yerr=[y - low, high - y], fmt="o-", ms=3, lw=1, color=colour, label=step)
+                axes[k].set_title(model, fontsize=8)
+        for axis in axes[: len(models)]:
+            axis.plot([0, 1], [0, 1], color="#999999", lw=0.8, zorder=0)
+        for axis in axes[len(models) :]:
+            axis.set_axis_off()
+        axes[0].legend(frameon=False, fontsize=8)
+        figure.supxlabel("predicted probability of success")
+        figure.supylabel("observed success rate")
+        figure.suptitle(
+            f"{evaluation.dataset}{' (SIMULATED data)' if evaluation.simulated else ''}: reliability on test"
+        )
+        FigureCanvasAgg(figure).print_figure(path, dpi=130, format="png")
+
+
+def _curves(axis: Axes, evaluation: Evaluation) -> None:
+    fractions, curves = evaluation.budget_fractions, evaluation.mean_curves
+    per_seed = np.stack([mean_curves([seed]).relative[0] for seed in evaluation.seeds])  # (S, P, F)
+    for policy, (label, style) in LINES.items():
+        if policy not in curves.policies:
+            continue
+        p = curves.of(policy)
+        axis.plot(fractions, curves.relative[0, p], label=label, **style)  # type: ignore[arg-type]
+        if policy in BANDS:
+            known = np.isfinite(per_seed[:, p]).all(axis=0)
+            low, high = per_seed[:, p, known].min(axis=0), per_seed[:, p, known].max(axis=0)
+            axis.fill_between(fractions[known], low, high, color=str(style["color"]), alpha=0.13, lw=0)
+    hull = curves.relative[0, curves.of("zero_router")]
+    axis.plot(fractions, hull, color="black", lw=1.2, ls=(0, (6, 2)), label="best fixed mixture (hull of the models)")
+    axis.axhline(1.0, color="black", lw=0.8, zorder=0)
+    _single_models(axis, evaluation, bottom=float(np.nanmin(curves.relative[0, curves.of("ndch")])) - 0.12)
+    axis.set(xlim=(0, 1.02), xlabel="budget, share of the dearest model's spend on everything")
+    axis.set_ylabel("success, relative to the best single model")
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    axis.set_title(
+        "Bands: least and greatest of the seeds. Dots: single models, as many as fit", fontsize=8, loc="left"
+    )
+
+
+def _single_models(axis: Axes, evaluation: Evaluation, bottom: float) -> None:
+    """A dot per model at its own cost and success; the best one and those far above the bottom are named."""
+    cost = np.mean([s.cost.sum(axis=0) / s.cost[:, s.dearest].sum() for s in evaluation.seeds], axis=0)
+    success = np.mean([s.success.mean(axis=0) / s.success[:, s.best_single].mean() for s in evaluation.seeds], axis=0)
+    axis.set_ylim(bottom=bottom)
+    shown = success > bottom
+    axis.plot(cost[shown], success[shown], "o", ms=4, color="black", alpha=0.55, zorder=3)
+    best = int(np.argmax(success))
+    axis.annotate(
+        f"best single model: {evaluation.models[best]}",
+        (cost[best], 1.0),
+        xytext=(0.99, 1.004),
+        textcoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize=8,
+    )
+
+
+def _gains(axis: Axes, evaluation: Evaluation) -> None:
+    for shift, (other, (label, colour)) in zip((-0.006, 0.006), GAINS.items(), strict=True):
+        rows = difference(evaluation.budget_fractions, evaluation.mean_curves, evaluation.bootstrap, "mip", other)
+        x = np.array([row["budget_fraction"] for row in rows]) + shift
+        y = 100 * np.array([row["difference"] for row in rows])
+        ends = 100 * np.array([row["interval"] for row in rows]).reshape(-1, 2).T
+        axis.errorbar(x, y, yerr=np.abs(ends - y), fmt="o-", ms=4, lw=1.2, capsize=2, color=colour, label=label)
+    axis.axhline(0.0, color="black", lw=0.8)
+    axis.set(xlim=(0, 1.02), xlabel="budget", ylabel="gain of MIP, points of relative success")
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.legend(frameon=False, fontsize=8)
+    axis.set_title("Paired 95 % bootstrap intervals over instructions and seeds", fontsize=8, loc="left")

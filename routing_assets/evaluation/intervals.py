@@ -1,0 +1,98 @@
+"""Paired bootstrap over test instructions and seeds.
+
+Every replicate draws one weight per group of related instructions, used for all policies and in all seeds whose test
+split holds the group, and draws the seeds again. So differences between policies are paired, copies of a text are not
+counted as independent evidence, and neither is an instruction that several seeds tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.evaluation.results import SeedResult
+
+CHUNK = 50  # replicates weighed at once: bounds memory at CHUNK x test rows
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Mean curves over seeds, B times (B replicates, or one estimate), for P policies at F budgets.
+
+    NaN where no seed could afford the budget. ``cost_fraction`` is of the dearest model's spend, ``cheapest`` (B, 2)
+    the cost fraction and success of the cheapest model, ``best`` (B,) the success of the best single model.
+    """
+
+    policies: tuple[str, ...]
+    success: np.ndarray
+    relative: np.ndarray
+    cost_fraction: np.ndarray
+    cheapest: np.ndarray
+    best: np.ndarray
+
+    def of(self, policy: str) -> int:
+        """Index of a policy on axis 1."""
+        return self.policies.index(policy)
+
+
+def mean_curves(seeds: Sequence[SeedResult]) -> Curves:
+    """The estimate itself (B = 1): every instruction and seed counted once."""
+    ones = [np.ones((1, len(seed.rows))) for seed in seeds]
+    return _weighted(seeds, ones, np.ones((1, len(seeds))))
+
+
+def bootstrap_curves(seeds: Sequence[SeedResult], replicates: int = 1000, seed: int = 0) -> Curves:
+    """Replicates of :func:`mean_curves` under Poisson weights of related instructions and resampled seeds."""
+    rng = np.random.default_rng(seed)
+    components = 1 + max(int(result.component.max()) for result in seeds)
+    chunks = []
+    for start in range(0, replicates, CHUNK):
+        size = min(CHUNK, replicates - start)
+        weight = rng.poisson(1.0, size=(size, components)).astype(np.float64)
+        seed_weight = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=size).astype(np.float64)
+        chunks.append(_weighted(seeds, [weight[:, result.component] for result in seeds], seed_weight))
+    names = ("success", "relative", "cost_fraction", "cheapest", "best")
+    return Curves(chunks[0].policies, *(np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in names))
+
+
+def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of (B,) replicates; NaN replicates are left out."""
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(replicates, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_weight: np.ndarray) -> Curves:
+    policies = tuple(seeds[0].outcomes)
+    per_seed = [_one_seed(result, policies, weight) for result, weight in zip(seeds, weights, strict=True)]
+    names = ("success", "relative", "cost_fraction", "cheapest", "best")
+    return Curves(policies, *(_over_seeds([part[name] for part in per_seed], seed_weight) for name in names))
+
+
+def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Weighted means over the instructions of one seed, for B rows of weights (B, n)."""
+    weight = weight / weight.sum(axis=1, keepdims=True)
+    shape = (len(weight), len(policies), len(result.budget))
+    success = np.stack([(weight @ result.outcomes[name].success.T) for name in policies], axis=1).reshape(shape)
+    cost = np.stack([(weight @ result.outcomes[name].cost.T) for name in policies], axis=1).reshape(shape)
+    best = weight @ result.success[:, result.best_single]
+    dearest = weight @ result.cost[:, result.dearest]
+    cheapest = weight @ np.column_stack([result.cost[:, result.cheapest], result.success[:, result.cheapest]])
+    return {
+        "success": success,
+        "relative": success / best[:, None, None],
+        "cost_fraction": cost / dearest[:, None, None],
+        "cheapest": np.column_stack([cheapest[:, 0] / dearest, cheapest[:, 1]]),
+        "best": best,
+    }
+
+
+def _over_seeds(parts: list[np.ndarray], seed_weight: np.ndarray) -> np.ndarray:
+    """Mean over seeds (B, ...) with weights (B, S), leaving out seeds where the value is NaN."""
+    values = np.stack(parts, axis=1)
+    weight = np.where(np.isnan(values), 0.0, seed_weight.reshape(seed_weight.shape + (1,) * (values.ndim - 2)))
+    total = weight.sum(axis=1)
+    summed = (np.nan_to_num(values) * weight).sum(axis=1)
+    return np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)

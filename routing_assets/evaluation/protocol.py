@@ -1,0 +1,198 @@
+"""The evaluation: the article's protocol, run through the same code that production uses.
+
+Per seed: split (grouped), train and calibrate a router, learn what calls cost, allocate the test split at each budget
+by every policy and control, and look up what that achieved and cost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.evaluation.evaluation import Evaluation
+from routing_assets.evaluation.knn import TunedKNN, knn_estimates
+from routing_assets.evaluation.policies import TestSplit, follow_all
+from routing_assets.evaluation.results import SeedResult
+from routing_assets.evaluation.splits import Split, SplitFractions, related_rows, split_instructions
+from routing_assets.prediction.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder import SentenceEncoder
+from routing_assets.prediction.router import Router, RouterConfig, fit_router
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.cost_model import CostModel, fit_cost_model
+from routing_assets.pricing.recorded_costs import RecordedCosts, recorded_costs
+from routing_assets.pricing.spend import CostEstimate
+
+BUDGET_FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Settings of an evaluation.
+
+    ``budget_fractions`` are of the spend of the dearest model on the whole test split; ``replicates`` those of the
+    bootstrap; ``safe_probability`` that with which ``mip_safe`` must stay within its budget.
+    """
+
+    router: RouterConfig = field(default_factory=RouterConfig)
+    fractions: SplitFractions = field(default_factory=SplitFractions)
+    budget_fractions: tuple[float, ...] = BUDGET_FRACTIONS
+    safe_probability: float = 0.95
+    replicates: int = 1000
+
+
+def evaluate(
+    labels: LabelledInstructions,
+    catalog: ModelCatalog | None = None,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    config: EvaluationConfig | None = None,
+    *,
+    embeddings_cache: Path | str | EmbeddingCache | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Evaluate routing on a label table: five seeds of split, training, calibration and allocation.
+
+    ``embeddings_cache`` (a directory, or None for memory only) is shared between the seeds. Raises InvalidInput when
+    costs are unknown, when splits would be empty, or when no test instruction has a label for every model.
+    """
+    config = config or EvaluationConfig()
+    if not isinstance(embeddings_cache, EmbeddingCache):
+        embeddings_cache = EmbeddingCache(SentenceEncoder(config.router.classifier.encoder), embeddings_cache)
+    if catalog is not None:
+        catalog = catalog.select(labels.models)
+    started = time.perf_counter()
+    recorded = recorded_costs(labels, catalog)
+    component = related_rows(labels.instruction, labels.group)
+    results = []
+    with tqdm(seeds, desc=f"evaluating {labels.name}", unit="seed", disable=not progress) as bar:
+        for seed in bar:
+            split = split_instructions(labels.instruction, labels.group, seed=seed, fractions=config.fractions)
+            bar.set_postfix_str(f"{len(split.train)} train, {len(split.test)} test")
+            results.append(_one_seed(labels, catalog, recorded, component, split, seed, config, embeddings_cache))
+    return Evaluation(
+        dataset=labels.name,
+        simulated=labels.simulated,
+        models=labels.models,
+        label_hash=labels.content_hash,
+        catalog_version=None if catalog is None else catalog.version,
+        budget_fractions=np.array(config.budget_fractions),
+        replicates=config.replicates,
+        seeds=results,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _one_seed(
+    labels: LabelledInstructions,
+    catalog: ModelCatalog | None,
+    recorded: RecordedCosts,
+    component: np.ndarray,
+    split: Split,
+    seed: int,
+    config: EvaluationConfig,
+    embeddings: EmbeddingCache,
+) -> SeedResult:
+    stage = _Stopwatch()
+    rows = split.test[np.isfinite(labels.success[split.test]).all(axis=1)]
+    if not len(rows):
+        raise InvalidInput(
+            f"no test instruction of seed {seed} has a label for every model",
+            source=labels.name,
+            remedy="Label some instructions with all models, or evaluate fewer models.",
+        )
+    test = labels.take(rows)
+    router = fit_router(labels, split, seeded(config.router, seed), embeddings_cache=embeddings)
+    stage.done("fit_router")
+    estimates = estimates_by_step(router, test)
+    stage.done("predict")
+    estimates["knn"], knn = _knn(labels, split, rows, router, embeddings)
+    stage.done("knn")
+    cost_model = fit_cost_model(labels.take(split.train), catalog, "auto")
+    cost, costs = _costs(labels.take(split.train), catalog, recorded, rows, test, cost_model)
+    stage.done("cost_model")
+    budget = np.array(config.budget_fractions) * cost.sum(axis=0)[np.argmax(cost.mean(axis=0))]
+    batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability)
+    outcomes = follow_all(batch, budget)
+    stage.done("allocate")
+    return SeedResult(
+        seed=seed,
+        rows=rows,
+        component=component[rows],
+        budget=budget,
+        success=test.success,
+        cost=cost,
+        outcomes=outcomes,
+        probabilities={step: estimates[step] for step in estimates if step != "knn"},
+        knn=asdict(knn),
+        decision=f"{router.decision}: {router.why}",
+        cost_model={"mode": cost_model.mode, "source": cost_model.source, "why": cost_model.why}
+        | {f"held_out_{mode}": asdict(error) for mode, error in cost_model.held_out.items()},
+        timings=stage.seconds,
+    )
+
+
+def seeded(config: RouterConfig, seed: int) -> RouterConfig:
+    """The same settings with another seed of training."""
+    training = replace(config.classifier.training, seed=seed)
+    return replace(config, classifier=replace(config.classifier, training=training))
+
+
+def estimates_by_step(router: Router, test: LabelledInstructions) -> dict[str, np.ndarray]:
+    """(n, K) probabilities after each step of the router."""
+    matrix = router.predict(test.instruction, None if test.task is None else list(test.task))
+    return {step: getattr(matrix, step) for step in ("raw", "scaled", "calibrated", "decision")}
+
+
+def _knn(
+    labels: LabelledInstructions, split: Split, rows: np.ndarray, router: Router, embeddings: EmbeddingCache
+) -> tuple[np.ndarray, TunedKNN]:
+    """The kNN control on the very embeddings that the router has, shared preambles cut off alike."""
+
+    def embed(part: np.ndarray) -> np.ndarray:
+        return embeddings.embed(router.classifier.preparation.prepare(labels.instruction[part]))
+
+    success = labels.success
+    return knn_estimates(
+        embed(split.train), success[split.train], embed(split.validation), success[split.validation], embed(rows)
+    )
+
+
+def _costs(
+    train: LabelledInstructions,
+    catalog: ModelCatalog | None,
+    recorded: RecordedCosts,
+    rows: np.ndarray,
+    test: LabelledInstructions,
+    cost_model: CostModel,
+) -> tuple[np.ndarray, dict[str, CostEstimate]]:
+    """True costs (n, K) of the test calls, and what was estimated of them beforehand.
+
+    Where calls were not measured one by one, a model's calls cost the same, as in the article, and are known exactly.
+    """
+    mean = fit_cost_model(train, catalog, "mean").estimate(test.instruction)
+    if not recorded.measured:
+        return mean.mean, {"mean": CostEstimate(mean.mean, np.zeros_like(mean.mean), np.zeros(len(train.models)))}
+    costs = {"mean": mean}
+    best = mean
+    if cost_model.mode == "per_instruction":
+        best = costs["token_aware"] = cost_model.estimate(test.instruction, test.task)
+    truth = recorded.cost[rows]
+    return np.where(np.isfinite(truth), truth, best.mean), costs
+
+
+class _Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def done(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now

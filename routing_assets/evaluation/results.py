@@ -1,0 +1,111 @@
+"""What an evaluation records, per seed, policy and budget: the realised outcome of every test instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyOutcome:
+    """What one policy did with the test split of one seed, at each of F budgets; NaN where the budget was infeasible.
+
+    Attributes:
+        success: (F, n) realised success of each instruction under the model chosen for it; its expectation for
+            policies that mix at random.
+        cost: (F, n) USD that the call really cost.
+        traffic: (F, K) share of the instructions that each model got.
+        predicted_success: (F,) mean success that the policy expected.
+        predicted_cost: (F,) USD that the policy expected to spend.
+        overspend_probability: (F,) probability, forecast beforehand, of spending more than the budget.
+    """
+
+    success: np.ndarray
+    cost: np.ndarray
+    traffic: np.ndarray
+    predicted_success: np.ndarray
+    predicted_cost: np.ndarray
+    overspend_probability: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class SeedResult:
+    """Everything measured on the test split of one seed.
+
+    Attributes:
+        seed: of the split and of the training.
+        rows: (n,) rows of the label table that were scored: test rows with a label for every model.
+        component: (n,) which rows are related (equal text or group); related rows are resampled together.
+        budget: (F,) USD.
+        success: (n, K) true labels.
+        cost: (n, K) USD, true costs.
+        outcomes: by policy name.
+        probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
+        knn: neighbours and smoothing that the kNN control was tuned to.
+        decision: the estimate that fed the allocation, and why, in words.
+        cost_model: mode, source and held-out error of the token-aware cost model.
+        timings: seconds by stage.
+    """
+
+    seed: int
+    rows: np.ndarray
+    component: np.ndarray
+    budget: np.ndarray
+    success: np.ndarray
+    cost: np.ndarray
+    outcomes: Mapping[str, PolicyOutcome]
+    probabilities: Mapping[str, np.ndarray]
+    knn: Mapping[str, float]
+    decision: str
+    cost_model: Mapping[str, object]
+    timings: Mapping[str, float]
+
+    @property
+    def best_single(self) -> int:
+        """The model with the highest success on the test split."""
+        return int(np.argmax(self.success.mean(axis=0)))
+
+    @property
+    def dearest(self) -> int:
+        """The model with the highest mean cost on the test split; its spend is what budgets are fractions of."""
+        return int(np.argmax(self.cost.mean(axis=0)))
+
+    @property
+    def cheapest(self) -> int:
+        """The model with the lowest mean cost on the test split."""
+        return int(np.argmin(self.cost.mean(axis=0)))
+
+
+def curves_table(dataset: str, budget_fractions: np.ndarray, seeds: list[SeedResult]) -> pa.Table:
+    """One row per seed, policy and feasible budget fraction.
+
+    Columns: dataset, seed, policy, budget_fraction, success, relative_success, cost (USD), cost_fraction, and the
+    budget (USD) with what the policy had predicted: predicted_success, predicted_cost, overspend_probability.
+    """
+    rows = []
+    for result in seeds:
+        best = result.success[:, result.best_single].mean()
+        reference = result.cost[:, result.dearest].sum()
+        for policy, outcome in result.outcomes.items():
+            success, cost = outcome.success.mean(axis=1, dtype=np.float64), outcome.cost.sum(axis=1)
+            for f in np.flatnonzero(np.isfinite(success)):
+                rows.append(
+                    {
+                        "dataset": dataset,
+                        "seed": result.seed,
+                        "policy": policy,
+                        "budget_fraction": float(budget_fractions[f]),
+                        "success": float(success[f]),
+                        "relative_success": float(success[f] / best),
+                        "cost": float(cost[f]),
+                        "cost_fraction": float(cost[f] / reference),
+                        "budget": float(result.budget[f]),
+                        "predicted_success": float(outcome.predicted_success[f]),
+                        "predicted_cost": float(outcome.predicted_cost[f]),
+                        "overspend_probability": float(outcome.overspend_probability[f]),
+                    }
+                )
+    return pa.Table.from_pylist(rows)

@@ -1,0 +1,150 @@
+"""Whether routing is worth it on a data set: in words, with the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.evaluation.intervals import Curves, interval
+from routing_assets.evaluation.summary import Row, difference
+
+WORTHWHILE = 0.005  # gain in relative success under which routing is not worth its trouble
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision and its grounds.
+
+    Attributes:
+        route: whether routing by predictions is worth it at some budget.
+        budgets: budget fractions at which it is: MIP above the best fixed mixture of models, by more than half a point,
+            with a 95 % interval that excludes zero.
+        text: the verdict in words.
+    """
+
+    route: bool
+    budgets: tuple[float, ...]
+    text: str
+
+
+def give_verdict(
+    dataset: str,
+    simulated: bool,
+    fractions: np.ndarray,
+    point: Curves,
+    replicates: Curves,
+    best_single: str,
+    best_single_cost: float,
+    policies: dict[str, Row],
+) -> Verdict:
+    """Compare MIP with what can be had without predicting anything: a fixed mixture of models, and the best model.
+
+    ``best_single_cost`` is the best single model's spend as a fraction of the dearest model's.
+    """
+    gains = difference(fractions, point, replicates, "mip", "zero_router")
+    worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
+    name = f"{dataset} (simulated data)" if simulated else dataset
+    sentences = [
+        _decision(name, gains, worth),
+        _savings(best_single, best_single_cost, policies["mip"]),
+        _at_full_budget(point, replicates, best_single),
+        _against_knn(fractions, point, replicates),
+        _spend(policies),
+    ]
+    return Verdict(bool(worth), tuple(gain["budget_fraction"] for gain in worth), " ".join(filter(None, sentences)))
+
+
+def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
+    if not gains:
+        return f"{name}: do not route. No budget considered can pay for the batch."
+    if not worth:
+        best = max(gains, key=lambda gain: gain["difference"])
+        return (
+            f"{name}: do not route. At no budget is MIP clearly better than the best fixed mixture of models; at most "
+            f"it gains {_points(best)} (at {best['budget_fraction']:.0%} budget)."
+        )
+    best = max(worth, key=lambda gain: gain["difference"])
+    sure = min(gain["probability_above"] for gain in worth)
+    certainty = f"each of these gains is above zero with probability {_probability(sure)} or more"
+    rest = [gain["budget_fraction"] for gain in gains if gain not in worth]
+    return (
+        f"{name}: route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest "
+        f"model's spend. MIP beats the best fixed mixture of models there, by {_points(best)} at best (at "
+        f"{best['budget_fraction']:.0%}); {certainty}."
+        + (f" At {_ranges(rest, gains)} it is not clearly better." if rest else "")
+    )
+
+
+def _savings(best_single: str, cost: float, mip: Row) -> str:
+    parts = []
+    for share in ("95", "100"):
+        row = mip[f"budget_fraction_to_keep_{share}_percent"]
+        if row["estimate"] is None:
+            parts.append(f"never keeps {share} % of its success")
+        else:
+            low, high = row["interval"]
+            upper = "not reached" if high is None else f"{high:.0%}"
+            lower = "not reached" if low is None else f"{low:.0%}"
+            parts.append(f"keeps {share} % of its success from {row['estimate']:.0%} [{lower}, {upper}] on")
+    return f"Best single model: {best_single}, at {cost:.0%} of the dearest model's spend. MIP {' and '.join(parts)}."
+
+
+def _at_full_budget(point: Curves, replicates: Curves, best_single: str) -> str:
+    p = point.of("mip")
+    low, high = interval(replicates.relative[:, p, -1])
+    at_full = point.relative[0, p, -1]
+    word = "above" if low > 1 else "below" if high < 1 else "level with"
+    return f"At the largest budget MIP is {word} {best_single}: {at_full:.3f} [{low:.3f}, {high:.3f}] of its success."
+
+
+def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves) -> str:
+    if "knn_mip" not in point.policies:
+        return ""
+    rows = difference(fractions, point, replicates, "mip", "knn_mip")
+    above = [row for row in rows if row["interval"][0] > 0]
+    below = [row for row in rows if row["interval"][1] < 0]
+    return (
+        f"Against tuned kNN + MIP it is clearly above at {len(above)} and clearly below at {len(below)} "
+        f"of {len(rows)} budgets."
+    )
+
+
+def _spend(policies: dict[str, Row]) -> str:
+    by_mean = [row for row in policies["mip"]["curve"] if row["realised_spend_over_budget"] > 0]
+    worst = max(by_mean, key=lambda row: row["realised_spend_over_budget"])
+    if worst["realised_spend_over_budget"] <= 1 + 1e-9:
+        return ""
+    text = (
+        f"Costs are estimates: with mean prices MIP really spent up to {worst['realised_spend_over_budget']:.1%} of "
+        f"its budget (at {worst['budget_fraction']:.0%})"
+    )
+    if "mip_token_aware" in policies:
+        aware = max(row["realised_spend_over_budget"] for row in policies["mip_token_aware"]["curve"])
+        text += f", with token-aware prices up to {aware:.1%}"
+    if "mip_safe" in policies:
+        curve = policies["mip_safe"]["curve"]
+        over, runs = sum(row["seeds_over_budget"] for row in curve), sum(row["seeds"] for row in curve)
+        text += f"; with the safety margin {over} of {runs} batches overspent"
+    return text + "."
+
+
+def _points(gain: Row) -> str:
+    low, high = gain["interval"]
+    return f"{100 * gain['difference']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _probability(p: float) -> str:
+    return ">99.9 %" if p > 0.999 else f"{100 * p:.1f} %"
+
+
+def _ranges(chosen: list[float], gains: list[Row]) -> str:
+    """Budget fractions as ranges of neighbours on the grid: "5 %–40 % and 70 %"."""
+    grid = [gain["budget_fraction"] for gain in gains]
+    runs: list[list[float]] = []
+    for fraction in chosen:
+        if runs and grid.index(fraction) == grid.index(runs[-1][-1]) + 1:
+            runs[-1].append(fraction)
+        else:
+            runs.append([fraction])
+    return ", ".join(f"{run[0]:.0%}" if len(run) == 1 else f"{run[0]:.0%}–{run[-1]:.0%}" for run in runs)

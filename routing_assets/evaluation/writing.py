@@ -1,0 +1,33 @@
+"""Write an evaluation to a directory: curves.parquet, summary.json, curves.png, reliability.png."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from routing_assets.evaluation.evaluation import Evaluation
+from routing_assets.evaluation.figures import draw_curves, draw_reliability
+
+
+def write_evaluation(evaluation: Evaluation, directory: Path | str) -> dict[str, Path]:
+    """Write all files of an evaluation, each whole or not at all; returns their paths by name."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    writers: dict[str, Callable[[Path], object]] = {
+        "curves.parquet": lambda path: pq.write_table(evaluation.curves, path),
+        "summary.json": lambda path: path.write_text(json.dumps(evaluation.summary, indent=1, allow_nan=False)),
+        "curves.png": lambda path: draw_curves(evaluation, path),
+        "reliability.png": lambda path: draw_reliability(evaluation, path),
+    }
+    for name, write in writers.items():
+        partial = directory / f".{name}.{os.getpid()}.partial"
+        try:
+            write(partial)
+            os.replace(partial, directory / name)
+        finally:
+            partial.unlink(missing_ok=True)
+    return {name: directory / name for name in writers}
