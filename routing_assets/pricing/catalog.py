@@ -149,14 +149,15 @@ def _entry(source: str, name: Any, value: Any) -> ModelEntry:
                 source=place,
                 remedy=f"{_did_you_mean(str(field), [*known, 'price'])}Known are price, {', '.join(known)}",
             )
-    shares = {name: _number(place, value, name, most=1.0) for name in ("min_share", "max_share")}
-    if None not in shares.values() and shares["min_share"] > shares["max_share"]:  # type: ignore[operator]
+    min_share, max_share = (_number(place, value, field, most=1.0) for field in ("min_share", "max_share"))
+    if min_share is not None and max_share is not None and min_share > max_share:
         raise InvalidInput("min_share is greater than max_share", source=place, remedy="Lower one or raise the other")
     return ModelEntry(
         name,
         *_prices(place, value),
         latency_s=_number(place, value, "latency_s"),
-        **shares,
+        min_share=min_share,
+        max_share=max_share,
         capacity=_whole_number(place, value, "capacity"),
         context_tokens=_whole_number(place, value, "context_tokens"),
         tags=_tags(place, value),
