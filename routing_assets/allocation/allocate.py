@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from routing_assets.allocation.answer import Allocation, measure
-from routing_assets.allocation.bracket import bracket_price
 from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleConstraints
 from routing_assets.allocation.exact import float_not_below
-from routing_assets.allocation.knapsack import CapacityTooSmall, KnapsackAnswer, solve_knapsack
+from routing_assets.allocation.knapsack import CapacityTooSmall, KnapsackAnswer
 from routing_assets.allocation.ndch import ndch, ndch_p
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.single_budget import maximise
 from routing_assets.allocation.threshold import threshold
 from routing_assets.errors import InvalidInput
 
 POLICIES = ("threshold", "ndch", "ndch_p", "mip")
-RELATIVE_GAP = 1e-6
-_SAMPLE_ROWS = 1 << 15
+_GAP = 1e-6
+_CONSTRAINED_GAP = 1e-4
+_SMALL = 400  # pairs: up to here the optimum costs no more than a good answer
 
 
 def allocate(
@@ -30,42 +31,112 @@ def allocate(
     seed: int = 0,
     exact: bool = False,
     time_limit_s: float = 60.0,
+    relative_gap: float | None = None,
 ) -> Allocation:
     """Assign every instruction of the batch to one model without ever exceeding the budget.
 
     ``policy`` is one of ``threshold`` (with ``target``), ``ndch`` (random mixture, with ``seed``), ``ndch_p`` and
-    ``mip``. ``mip`` maximises expected success under all constraints and proves how close it is: to a relative gap of
-    1e-6, or with ``exact`` to optimality; ``status`` says so where ``time_limit_s`` ended it first.
+    ``mip``. ``mip`` maximises expected success under all constraints and proves how close it is: to ``relative_gap``
+    (default 1e-6, with side constraints on more than a few hundred pairs 1e-4), or with ``exact`` to optimality;
+    ``status`` says so where ``time_limit_s`` ended it first.
 
     Raises :class:`InfeasibleBudget` or :class:`InfeasibleConstraints` with the reason.
     """
     if policy not in POLICIES:
         raise InvalidInput(f"unknown policy '{policy}'", remedy=f"Known: {', '.join(POLICIES)}")
     _refuse_hopeless_rows(problem)
-    if policy == "mip":
-        return _mip(problem, seed, exact, time_limit_s)
-    unsupported = problem.side_constraints if policy == "threshold" else _beyond_budget(problem)
+    if policy != "mip":
+        return _heuristic(problem, policy, target, seed)
+    if exact:
+        relative_gap = 0.0
+    if problem.side_constraints:
+        return _constrained(problem, seed, relative_gap, time_limit_s)
+    return _single_budget(problem, seed, _GAP if relative_gap is None else relative_gap, time_limit_s)
+
+
+def _single_budget(problem: AllocationProblem, seed: int, relative_gap: float, time_limit_s: float) -> Allocation:
+    answer = _knapsack(problem, seed, relative_gap, time_limit_s)
+    success, cost = measure(problem, answer.choice)
+    bound = success if answer.proven else success + answer.loss / len(problem)
+    return Allocation(
+        problem,
+        answer.choice,
+        "mip",
+        _status(success, bound, answer.proven, relative_gap),
+        success,
+        cost,
+        bound,
+        answer.price,
+        prices={"budget": answer.price},
+        binding=("budget",) if answer.price > 0 else (),
+    )
+
+
+def _constrained(problem: AllocationProblem, seed: int, relative_gap: float | None, time_limit_s: float) -> Allocation:
+    from routing_assets.allocation.many_constraints import maximise_constrained  # OR-Tools loads only where needed
+
+    if relative_gap is None:
+        relative_gap = _GAP if problem.success.size <= _SMALL else _CONSTRAINED_GAP
+    answer = maximise_constrained(problem, seed=seed, relative_gap=relative_gap, time_limit_s=time_limit_s)
+    success, cost = measure(problem, answer.choice)
+    bound = success if answer.proven else max(success, answer.bound / len(problem))
+    return Allocation(
+        problem,
+        answer.choice,
+        "mip",
+        _status(success, bound, answer.proven, relative_gap),
+        success,
+        cost,
+        bound,
+        answer.prices.get("budget", 0.0),
+        prices=answer.prices,
+        binding=tuple(name for name, price in answer.prices.items() if price > 1e-12),
+        potential=answer.worth,
+    )
+
+
+def _status(success: float, bound: float, proven: bool, relative_gap: float) -> str:
+    if proven:
+        return "optimal"
+    return "within_gap" if bound - success <= relative_gap * bound + 1e-12 else "time_limit"
+
+
+def _heuristic(problem: AllocationProblem, policy: str, target: float, seed: int) -> Allocation:
+    pair_rules = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
+    unsupported = problem.side_constraints + (() if policy == "threshold" else pair_rules)
     if unsupported:
         raise InvalidInput(f"policy '{policy}' cannot keep {', '.join(unsupported)}", remedy="Use policy 'mip'")
-    choice, notes = _heuristic(problem, policy, target, seed)
-    success, cost = measure(problem, choice)
-    best = _knapsack(problem, seed, relative_gap=math.inf, time_limit_s=time_limit_s)
-    bound = max(success, measure(problem, best.choice)[0] + best.loss / len(problem))
-    return Allocation(problem, choice, policy, "heuristic", success, cost, bound, best.price, notes=notes)
-
-
-def _beyond_budget(problem: AllocationProblem) -> tuple[str, ...]:
-    pairs = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
-    return (*problem.side_constraints, *pairs)
-
-
-def _heuristic(problem: AllocationProblem, policy: str, target: float, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    notes: dict[str, Any]
     if policy == "threshold":
         answer = threshold(problem, target)
-        return answer.choice, {"target": answer.target, "no_model_met_target": answer.no_model_met_target}
-    mixture = ndch(problem, seed) if policy == "ndch" else ndch_p(problem)
-    names = problem.models or ()
-    return mixture.choice, {"lower": names[mixture.lower], "upper": names[mixture.upper], "upper_share": mixture.share}
+        choice = answer.choice
+        notes = {"target": answer.target, "no_model_met_target": answer.no_model_met_target}
+    else:
+        mixture = ndch(problem, seed) if policy == "ndch" else ndch_p(problem)
+        choice, names = mixture.choice, problem.models or ()
+        notes = {"lower": names[mixture.lower], "upper": names[mixture.upper], "upper_share": mixture.share}
+    success, cost = measure(problem, choice)
+    best = _knapsack(problem, seed, relative_gap=math.inf, time_limit_s=math.inf)
+    bound = max(success, measure(problem, best.choice)[0] + best.loss / len(problem))
+    prices = {"budget": best.price}
+    return Allocation(
+        problem, choice, policy, "heuristic", success, cost, bound, best.price, prices=prices, notes=notes
+    )
+
+
+def _knapsack(problem: AllocationProblem, seed: int, relative_gap: float, time_limit_s: float) -> KnapsackAnswer:
+    try:
+        return maximise(
+            problem.success,
+            problem.cost_matrix,
+            problem.allowed,
+            problem.budget,
+            seed=seed,
+            relative_gap=relative_gap,
+            time_limit_s=time_limit_s,
+        )
+    except CapacityTooSmall as short:
+        raise InfeasibleBudget(problem.budget, float_not_below(short.least)) from None
 
 
 def _refuse_hopeless_rows(problem: AllocationProblem) -> None:
@@ -75,40 +146,3 @@ def _refuse_hopeless_rows(problem: AllocationProblem) -> None:
     if hopeless.size:
         names = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
         raise InfeasibleConstraints(names, f"Row {hopeless[0]} is left without a model ({hopeless.size} such rows)")
-
-
-def _knapsack(problem: AllocationProblem, seed: int, relative_gap: float, time_limit_s: float) -> KnapsackAnswer:
-    value, weight, allowed = problem.success, problem.cost_matrix, problem.allowed
-    n, bracket = len(problem), (0.0, math.inf)
-    if n > 2 * _SAMPLE_ROWS and math.isfinite(problem.budget):
-        rows = np.sort(np.random.default_rng(seed).choice(n, _SAMPLE_ROWS, replace=False))
-        sampled = value[rows].astype(np.float64)
-        if allowed is not None:
-            sampled[~allowed[rows]] = -np.inf
-        bracket = bracket_price(sampled, weight[rows].astype(np.float64), n, problem.budget)
-    try:
-        return solve_knapsack(
-            [(value, weight, allowed)],
-            n,
-            problem.budget,
-            bracket,
-            relative_gap=relative_gap,
-            time_limit_s=time_limit_s,
-            dtype=np.result_type(value, weight),
-        )
-    except CapacityTooSmall as short:
-        raise InfeasibleBudget(problem.budget, float_not_below(short.least)) from None
-
-
-def _mip(problem: AllocationProblem, seed: int, exact: bool, time_limit_s: float) -> Allocation:
-    if problem.side_constraints:
-        raise NotImplementedError("side constraints are being built")
-    answer = _knapsack(problem, seed, 0.0 if exact else RELATIVE_GAP, time_limit_s)
-    success, cost = measure(problem, answer.choice)
-    bound = success if answer.proven else success + answer.loss / len(problem)
-    status = "optimal" if answer.proven else "within_gap" if bound - success <= RELATIVE_GAP * bound else "time_limit"
-    binding = ("budget",) if answer.price > 0 else ()
-    prices = {"budget": answer.price}
-    return Allocation(
-        problem, answer.choice, "mip", status, success, cost, bound, answer.price, prices=prices, binding=binding
-    )

@@ -71,7 +71,13 @@ def fill_slack(
 
 
 def _extend(
-    weight: np.ndarray, loss: np.ndarray, columns: np.ndarray, added: np.ndarray, losses: np.ndarray, best: float, price: float
+    weight: np.ndarray,
+    loss: np.ndarray,
+    columns: np.ndarray,
+    added: np.ndarray,
+    losses: np.ndarray,
+    best: float,
+    price: float,
 ) -> tuple[np.ndarray, np.ndarray, _Stage]:
     """Add one row's options to all states and drop what is hopeless or dominated."""
     stay = weight.size

@@ -37,3 +37,15 @@ class InfeasibleConstraints(InfeasibleAllocation):
         super().__init__(
             f"these constraints cannot hold together: {'; '.join(conflict)}. {detail or 'Relax or drop one of them'}"
         )
+
+
+class InfeasibleTarget(InfeasibleAllocation):
+    """No budget reaches the wanted mean success; ``best`` is the greatest mean that can be reached."""
+
+    def __init__(self, mean_success: float, best: float) -> None:
+        self.mean_success, self.best = mean_success, best
+        super().__init__(f"a mean success of {mean_success!r} is out of reach at any budget: the best is {best!r}")
+
+
+class UndecidedAllocation(RuntimeError):
+    """The time limit ended the search before an assignment was found or ruled out."""

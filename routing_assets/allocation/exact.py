@@ -46,6 +46,6 @@ def float_not_above(value: Fraction) -> float:
     return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
 
 
-def within(total: Fraction, limit: float) -> bool:
-    """Say whether an exact total keeps a float limit (which may be infinite)."""
+def within(total: Fraction, limit: Fraction | float) -> bool:
+    """Say whether an exact total keeps a limit (which may be infinite)."""
     return math.isinf(limit) or total <= Fraction(limit)

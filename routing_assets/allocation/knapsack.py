@@ -52,7 +52,7 @@ class CapacityTooSmall(Exception):  # noqa: N818 - an answer: the caller words i
 def solve_knapsack(
     chunks: Iterable[Chunk],
     n: int,
-    capacity: float,
+    capacity: Fraction | float,
     bracket: tuple[float, float],
     *,
     relative_gap: float,
@@ -90,7 +90,7 @@ class _Position:
     weight: Fraction
 
 
-def _take_steps(found: Scan, low: float, capacity: float) -> _Position:
+def _take_steps(found: Scan, low: float, capacity: Fraction | float) -> _Position:
     """Take the window's most efficient steps as far as the capacity lasts (Sinha & Zoltners 1979)."""
     start, w = found.choice[found.window], found.window_weight
     steps = hull_steps(found.window_value, w, start, low)
@@ -111,7 +111,12 @@ def _take_steps(found: Scan, low: float, capacity: float) -> _Position:
 
 
 def _fill_slack(
-    position: _Position, chunks: Iterable[Chunk], found: Scan, capacity: float, enough: float, deadline: float
+    position: _Position,
+    chunks: Iterable[Chunk],
+    found: Scan,
+    capacity: Fraction | float,
+    enough: float,
+    deadline: float,
 ) -> KnapsackAnswer:
     """Use the slack that the break step left: in the window, and only if that is not enough among all rows."""
     choice, price = position.choice, position.price

@@ -120,4 +120,3 @@ class AllocationProblem:
     def chosen(self, matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:
         """Return each instruction's entry of a (N, K) ``matrix`` at its chosen model, (N,)."""
         return matrix[np.arange(len(self)), choice]
-

@@ -91,7 +91,9 @@ def per_model(values: Any, name: str, models: Sequence[str], default: float, hig
     if isinstance(values, Mapping):
         unknown = [str(key) for key in values if key not in models]
         if unknown:
-            raise InvalidInput(f"{name} names unknown models: {', '.join(unknown)}", remedy=f"Known: {', '.join(models)}")
+            raise InvalidInput(
+                f"{name} names unknown models: {', '.join(unknown)}", remedy=f"Known: {', '.join(models)}"
+            )
         values = [values.get(model) for model in models]
     numbers = [default if value is None or math.isnan(value) else float(value) for value in values]
     if len(numbers) != len(models):
@@ -126,7 +128,9 @@ def constraints(problem: AllocationProblem, put: Callable[[str, Any], None]) -> 
     if problem.forbidden is not None:
         forbidden = np.asarray(problem.forbidden)
         if forbidden.dtype != np.bool_ or forbidden.shape != problem.success.shape:
-            raise InvalidInput(f"forbidden must be bool of shape {problem.success.shape}, not {forbidden.dtype} {forbidden.shape}")
+            raise InvalidInput(
+                f"forbidden must be bool of shape {problem.success.shape}, not {forbidden.dtype} {forbidden.shape}"
+            )
         put("forbidden", forbidden)
     for extra in problem.extra_budgets:
         per_model_or_pair(extra.usage, f"usage of extra budget '{extra.name}'", models, n)
@@ -164,7 +168,9 @@ def _groups(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None
         by_label = {str(k): v for k, v in floor.items()} if isinstance(floor, Mapping) else dict.fromkeys(labels, floor)
         unknown = [label for label in by_label if label not in labels]
         if unknown:
-            raise InvalidInput(f"group_floor names unknown groups: {', '.join(unknown)}", remedy=f"Known: {', '.join(labels)}")
+            raise InvalidInput(
+                f"group_floor names unknown groups: {', '.join(unknown)}", remedy=f"Known: {', '.join(labels)}"
+            )
         put("group_floor", {label: limit(value, f"group_floor of '{label}'") for label, value in by_label.items()})
     if problem.max_group_gap is not None:
         put("max_group_gap", limit(problem.max_group_gap, "max_group_gap"))

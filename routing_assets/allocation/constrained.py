@@ -1,0 +1,104 @@
+"""Many constraints at once: prices from the linear relaxation, reduced-cost fixing, and an exact core.
+
+At the optimal prices all but a few instructions (one per binding row) have a clear best model. They are fixed, and the
+instructions nearest to indifference are decided exactly within what is left of every limit. A pair whose reduced cost
+is not less than the distance between the bound and the best answer so far cannot be part of a better one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.allocation.branch import Core, solve_core
+from routing_assets.allocation.constraints import Row
+from routing_assets.allocation.lp import Relaxed
+
+_CORE_SIZES = (96, 384, 1536)
+_PAIRS_PER_INSTRUCTION = 3
+_WHOLE = 4_000  # pairs: up to here everything is core at once
+
+
+@dataclass(frozen=True, eq=False)
+class WholeNumbers:
+    """A choice that keeps all rows, or None where none was found; ``proven``: nothing better (or truly none) exists."""
+
+    choice: np.ndarray | None
+    value: float
+    proven: bool
+
+
+def choose(
+    value: np.ndarray, rows: list[Row], relaxed: Relaxed, *, relative_gap: float, seed: int, time_limit_s: float
+) -> WholeNumbers:
+    """Find whole numbers near the relaxation: ever larger cores until the gap is small enough or the time is over."""
+    deadline = time.monotonic() + time_limit_s
+    n = len(value)
+    loss = np.maximum(relaxed.worth.max(axis=1, keepdims=True) - relaxed.worth, 0.0)
+    margin = np.where(relaxed.split, -1.0, np.partition(loss, 1, axis=1)[:, 1] if loss.shape[1] > 1 else math.inf)
+    order = np.argsort(margin, kind="stable")
+    best = WholeNumbers(None, -math.inf, proven=False)
+    sizes = [size for size in _CORE_SIZES if size < n] if value.size > _WHOLE else []
+    for size in (*sizes, n):
+        below = relaxed.bound - best.value
+        members = np.sort(order[:size])
+        pairs = (
+            (loss[members] < below) & ~np.isneginf(value[members])
+            if math.isfinite(below)
+            else ~np.isneginf(value[members])
+        )
+        if size < n:
+            nearest = np.partition(loss[members].reshape(-1), _PAIRS_PER_INSTRUCTION * size)[
+                _PAIRS_PER_INSTRUCTION * size
+            ]
+            pairs &= loss[members] <= nearest
+        start = relaxed.choice if best.choice is None else best.choice
+        pairs[np.arange(members.size), start[members]] = True
+        found = _solve(value, rows, relaxed, members, pairs, start, relative_gap, seed, deadline)
+        if found.value > best.value or (found.proven and size == n):
+            best = found if found.choice is not None else WholeNumbers(best.choice, best.value, proven=found.proven)
+        if (
+            best.proven
+            or relaxed.bound - best.value <= relative_gap * abs(relaxed.bound)
+            or time.monotonic() > deadline
+        ):
+            break
+    return best
+
+
+def _solve(
+    value: np.ndarray,
+    rows: list[Row],
+    relaxed: Relaxed,
+    members: np.ndarray,
+    pairs: np.ndarray,
+    start: np.ndarray,
+    relative_gap: float,
+    seed: int,
+    deadline: float,
+) -> WholeNumbers:
+    """Decide ``members`` among ``pairs`` exactly, everyone else staying at ``start``."""
+    n, k = value.shape
+    others = np.setdiff1d(np.arange(n), members, assume_unique=True)
+    fixed = math.fsum(value[others, start[others]])
+    grid = (np.repeat(members, k), np.tile(np.arange(k), members.size))
+    usage = [row.at(*grid, value.shape).reshape(members.size, k) for row in rows]
+    room = [row.limit - row.total(start, k, others) for row in rows]
+    core = Core(pairs, np.where(pairs, value[members], 0.0), rows, usage, room)
+    answer = solve_core(
+        core,
+        most=relaxed.bound - fixed,
+        enough=relative_gap * abs(relaxed.bound),
+        hint=start[members],
+        seed=seed,
+        time_limit_s=deadline - time.monotonic(),
+    )
+    proven = answer.proven and members.size == n
+    if answer.column is None:
+        return WholeNumbers(None, -math.inf, proven)
+    choice = start.copy()
+    choice[members] = answer.column
+    return WholeNumbers(choice, math.fsum(value[np.arange(n), choice]), proven)

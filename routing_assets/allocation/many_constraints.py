@@ -1,0 +1,59 @@
+"""Problems with rows beyond one budget: relaxation, core, and the reason where there is no answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.allocation.constrained import WholeNumbers, choose
+from routing_assets.allocation.constraints import broken, rows_of
+from routing_assets.allocation.errors import UndecidedAllocation
+from routing_assets.allocation.infeasibility import cheapest_choice, explain, masked
+from routing_assets.allocation.lp import Relaxed, relax
+from routing_assets.allocation.problem import AllocationProblem
+
+
+@dataclass(frozen=True, eq=False)
+class ConstrainedAnswer:
+    """A choice that keeps every row, the row prices by name, and the bound on total success they prove."""
+
+    choice: np.ndarray
+    prices: dict[str, float]
+    worth: np.ndarray
+    bound: float
+    proven: bool
+
+
+def maximise_constrained(
+    problem: AllocationProblem, *, seed: int, relative_gap: float, time_limit_s: float
+) -> ConstrainedAnswer:
+    """Maximise expected success under all rows of a problem, or raise why that is impossible."""
+    deadline = time.monotonic() + time_limit_s
+    rows = rows_of(problem)
+    value = masked(problem, problem.success.astype(np.float64))
+    relaxed = relax(value, rows, seed)
+    found = WholeNumbers(None, 0.0, proven=True)
+    if relaxed.feasible:
+        found = choose(value, rows, relaxed, relative_gap=relative_gap, seed=seed, time_limit_s=time_limit_s)
+    if found.choice is None:
+        found = _fall_back(problem, relaxed, found, seed, max(deadline - time.monotonic(), 5.0))
+    assert found.choice is not None  # noqa: S101 - _fall_back raises otherwise
+    prices = {row.name: float(price) for row, price in zip(rows, relaxed.prices, strict=True)}
+    return ConstrainedAnswer(found.choice, prices, relaxed.worth, relaxed.bound, found.proven)
+
+
+def _fall_back(
+    problem: AllocationProblem, relaxed: Relaxed, found: WholeNumbers, seed: int, time_limit_s: float
+) -> WholeNumbers:
+    """Take the cheapest choice if it keeps the budget; otherwise raise the reason why nothing does."""
+    cheapest = cheapest_choice(problem, seed=seed, time_limit_s=time_limit_s)
+    if cheapest is not None and not found.proven and not broken(rows_of(problem), cheapest, problem.n_models):
+        return WholeNumbers(cheapest, float(problem.chosen(problem.success, cheapest).sum()), proven=False)
+    if cheapest is None and not found.proven:
+        raise UndecidedAllocation(
+            f"no assignment was found in {time_limit_s:g} s and none was ruled out; raise time_limit_s or relax "
+            f"{', '.join(problem.side_constraints)}"
+        )
+    raise explain(problem, cheapest, seed=seed, time_limit_s=time_limit_s)
