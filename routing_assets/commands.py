@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from routing_assets.allocation import POLICIES
 from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
 from routing_assets.intake import receive
@@ -56,11 +57,7 @@ def route(
         run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
     store = Store(home.store)
     routed = store.read("routed_batch", received.batch_id)
-    click.echo(
-        text_table(
-            [allocation_row(store, policy, received.batch_id) for policy in ("threshold", "ndch", "ndch_p", "mip")]
-        )
-    )
+    click.echo(text_table([allocation_row(store, policy, received.batch_id) for policy in POLICIES]))
     summary = summary_of(routed)
     click.echo(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "

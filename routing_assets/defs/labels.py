@@ -20,7 +20,8 @@ class LabelsConfig(dg.Config):
 
     labels: str = Field(
         default=DEFAULT_LABELS,
-        description="A label table (Parquet, CSV, JSONL), a dataset folder, or simulated:llm_uncertainty_bench / simulated:r1_math.",
+        description="A label table (Parquet, CSV, JSONL), a dataset folder, "
+        "simulated:llm_uncertainty_bench or simulated:r1_math.",
     )
     format: str = Field(default="auto", description="auto, table, routerbench or llm_uncertainty_bench.")
     size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
@@ -32,7 +33,7 @@ class CatalogConfig(dg.Config):
 
     catalog: str | None = Field(
         default=DEFAULT_LABELS,
-        description="A model catalog (YAML), simulated:<twin> for published prices, or null: costs are in the label table.",
+        description="A model catalog (YAML), simulated:<twin> for published prices, or null where costs are in the labels.",
     )
 
 

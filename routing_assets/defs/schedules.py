@@ -7,13 +7,19 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import route_batch
 from routing_assets.ledger import stale_batches
 
+UNDER_WAY = dg.RunsFilter(
+    job_name=route_batch.name,
+    statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
+)
+
 
 @dg.schedule(job=route_batch, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def reroute_stale_batches(
     context: dg.ScheduleEvaluationContext, home: RoutingHome
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Routes every batch that is not dispatched and whose file, router, prices or policy changed since its decision."""
-    stale = stale_batches(home.paths())
+    under_way = {run.tags.get("dagster/partition") for run in context.instance.get_runs(UNDER_WAY)}
+    stale = [batch for batch in stale_batches(home.paths()) if batch.batch_id not in under_way]
     if not stale:
         return dg.SkipReason("every open batch is routed by the router, prices and policy in force")
     context.instance.add_dynamic_partitions(batches.name, [batch.batch_id for batch in stale])

@@ -1,4 +1,4 @@
-"""Write an evaluation to a directory: curves.parquet, summary.json, curves.png, reliability.png."""
+"""Write an evaluation to a directory: curves.parquet, summary.json, summary.txt, curves.png, reliability.png."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def write_evaluation(evaluation: Evaluation, directory: Path | str) -> dict[str,
     writers: dict[str, Callable[[Path], object]] = {
         "curves.parquet": lambda path: pq.write_table(evaluation.curves, path),
         "summary.json": lambda path: path.write_text(json.dumps(evaluation.summary, indent=1, allow_nan=False)),
+        "summary.txt": lambda path: path.write_text(f"{evaluation.table()}\n", encoding="utf-8"),
         "curves.png": lambda path: draw_curves(evaluation, path),
         "reliability.png": lambda path: draw_reliability(evaluation, path),
     }

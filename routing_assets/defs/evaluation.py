@@ -1,0 +1,79 @@
+"""Evaluation: what routing buys at each budget, on held-out instructions, over several random splits."""
+
+import base64
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.defs.common import OWNERS, failure
+from routing_assets.defs.home import RoutingHome
+from routing_assets.errors import InvalidInput
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.sources import catalog_from_table, read_catalog, read_labels
+from routing_assets.store import Store
+
+
+class EvaluationSettings(dg.Config):
+    """What to evaluate, and how often."""
+
+    labels: str | None = Field(
+        default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
+    )
+    format: str = Field(default="auto", description="Format of the label table.")
+    catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
+    size: int | None = Field(default=None, description="Instructions of a simulated twin.")
+    seeds: int = Field(default=5, description="Random splits, each with its own training.")
+    output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
+
+
+@dg.asset(
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"matplotlib", "parquet"},
+    deps=["labelled_instructions", "model_catalog"],
+    code_version="1",
+)
+def budget_curves(
+    context: dg.AssetExecutionContext, config: EvaluationSettings, home: RoutingHome
+) -> dg.MaterializeResult:
+    """Realised success and spend of every policy and control at every budget, with bands over seeds."""
+    from routing_assets.evaluation.protocol import evaluate
+    from routing_assets.evaluation.writing import write_evaluation
+
+    paths = home.paths()
+    try:
+        labels, catalog = labels_and_catalog(config, Store(paths.store))
+        evaluation = evaluate(
+            labels, catalog, seeds=range(config.seeds), embeddings_cache=paths.embeddings, progress=True
+        )
+    except InvalidInput as error:
+        raise failure(error) from error
+    folder = Path(config.output) if config.output else paths.evaluations / context.run_id
+    write_evaluation(evaluation, folder)
+    return dg.MaterializeResult(
+        metadata={
+            "dataset": evaluation.dataset,
+            "simulated": evaluation.simulated,
+            "verdict": evaluation.verdict.text,
+            "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
+            "figure": inline_image(folder / "curves.png"),
+            "success_by_budget": dg.MetadataValue.md(f"```\n{evaluation.table()}\n```"),
+        }
+    )
+
+
+def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[LabelledInstructions, ModelCatalog | None]:
+    """The labels and prices named by the settings, or the project's own."""
+    if config.labels is not None:
+        return read_labels(config.labels, format=config.format, size=config.size), read_catalog(config.catalog)
+    return (
+        LabelledInstructions.from_arrow(store.read("labelled_instructions")),
+        catalog_from_table(store.read("model_catalog")),
+    )
+
+
+def inline_image(path: Path) -> dg.MarkdownMetadataValue:
+    """A figure that Dagster's UI shows in the asset's metadata."""
+    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")

@@ -1,0 +1,63 @@
+"""The demonstration: the whole system on simulated data, where the true outcome of every assignment is known."""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from routing_assets import commands
+from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
+from routing_assets.datasets.simulated import simulate
+from routing_assets.intake import receive
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+from routing_assets.store import Store
+
+TWIN = "llm_uncertainty_bench"
+BATCH_SIZE = 500
+SEEDS = 2
+
+
+def run_demo(home: Home, *, size: int, seed: int) -> None:
+    """Train on simulated labels, route a fresh batch at half the budget, evaluate, and print all of it."""
+    source = f"simulated:{TWIN}"
+    click.secho(f"1/3  training on {size} simulated instructions, 16 models", bold=True)
+    commands.train(home, source, None, "auto", method="auto", seed=seed, size=size)
+
+    click.secho(
+        f"\n2/3  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True
+    )
+    truth = simulate(TWIN, size=BATCH_SIZE, seed=seed + 1_000_003)
+    file = home.root / "demo" / "demo_batch.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task), file)
+    with instance_of(home) as instance:
+        batch = receive(home, file, request={"budget_fraction": 0.5})
+        run_job(
+            instance,
+            "route_batch",
+            resources={"routing_request": {"budget_fraction": 0.5}},
+            batch_id=batch.batch_id,
+        )
+    store = Store(home.store)
+    rows = []
+    for policy in commands.POLICIES:
+        routed = store.read(f"{policy}_allocation", batch.batch_id)
+        row = commands.allocation_row(store, policy, batch.batch_id)
+        rows.append({**row, "realised success (simulated)": realised_success(routed, truth)})
+    click.echo(commands.text_table(rows))
+    best = truth.models[int(truth.success.mean(axis=0).argmax())]
+    click.echo(f"best single model on everything: {best}, {truth.success.mean(axis=0).max():.4f} realised (simulated)")
+    click.echo(f"routed batch: {home.outbox / batch.batch_id / 'routed.parquet'}")
+
+    click.secho(f"\n3/3  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
+    commands.evaluate(home, source, None, "auto", seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation")
+    click.echo("\nSee it all: make ui")
+
+
+def realised_success(routed: pa.Table, truth: LabelledInstructions) -> float:
+    """Mean true success of the assignments."""
+    index = {model: k for k, model in enumerate(truth.models)}
+    choice = np.array([index[model] for model in routed["model"].to_pylist()])
+    return float(truth.success[np.arange(len(truth)), choice].mean())
