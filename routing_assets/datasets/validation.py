@@ -69,8 +69,8 @@ def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, su
     if pa.types.is_string(column.type):
         trimmed = pc.utf8_trim_whitespace(column)
         column = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-        column = pc.replace_with_mask(column, _equals_ignoring_case(column, "true"), pa.scalar("1"))
-        column = pc.replace_with_mask(column, _equals_ignoring_case(column, "false"), pa.scalar("0"))
+        for word, digit in (("true", "1"), ("false", "0")):
+            column = pc.if_else(pc.equal(pc.utf8_lower(column), word), digit, column)
     try:
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -161,10 +161,6 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.string())
     return column
-
-
-def _equals_ignoring_case(column: pa.ChunkedArray, word: str) -> pa.ChunkedArray:
-    return pc.fill_null(pc.equal(pc.utf8_lower(column), word), False)
 
 
 def _first_non_number(column: pa.ChunkedArray) -> tuple[int, object]:

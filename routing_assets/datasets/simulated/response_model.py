@@ -78,7 +78,7 @@ def fit_response_model(
     target: np.ndarray, families: int, rungs: int, lengths: int, parameters: ResponseParameters
 ) -> ResponseModel:
     """Solves the (K, T) abilities by bisection so that the mean success over all texts is ``target`` (K, T)."""
-    k, t = target.shape
+    k, t = len(target), len(target[0])
     random = np.random.default_rng(parameters.world_seed)
     least, greatest = parameters.discrimination
     discrimination = random.uniform(least, greatest, size=k)

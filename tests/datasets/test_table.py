@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from routing_assets.datasets import load_labels
+from routing_assets.errors import InvalidInput
+
+WIDE = {
+    "instruction_id": ["007", "008", "009"],
+    "instruction": ["first, with a comma", 'second with a "quote"', "third\nwith a line break"],
+    "task": ["t", "t", "u"],
+    "small": [1, 0, 0.5],
+    "org/large": [1, 1, 0],
+    "small|cost": [0.001, 0.002, 0],
+    "org/large|cost": [0.1, 0.2, 0.3],
+}
+
+
+def write(table: dict[str, list], path: Path) -> Path:
+    arrow = pa.table(table)
+    match path.suffix:
+        case ".parquet":
+            pq.write_table(arrow, path)
+        case ".csv":
+            pacsv.write_csv(arrow, path)
+        case ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in arrow.to_pylist()), encoding="utf-8")
+    return path
+
+
+def text_file(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_wide_table_of_every_file_type(tmp_path: Path, suffix: str) -> None:
+    labels = load_labels(write(WIDE, tmp_path / f"mine{suffix}"))
+    assert labels.name == "mine"
+    assert labels.models == ("small", "org/large")
+    assert labels.instruction_id.tolist() == ["007", "008", "009"]
+    assert labels.instruction.tolist() == WIDE["instruction"]
+    assert labels.task.tolist() == ["t", "t", "u"]
+    assert labels.group is None
+    assert not labels.simulated
+    np.testing.assert_array_equal(labels.success, np.array([[1, 1], [0, 1], [0.5, 0]], dtype=np.float32))
+    np.testing.assert_array_equal(labels.cost, [[0.001, 0.1], [0.002, 0.2], [0, 0.3]])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_long_table_of_every_file_type_leaves_unnamed_pairs_unlabelled(tmp_path: Path, suffix: str) -> None:
+    table = {
+        "instruction_id": ["1", "1", "2"],
+        "instruction": ["one", "one", "two"],
+        "model": ["b", "a", "a"],
+        "success": [1, 0.25, 0],
+        "cost": [0.5, 0.1, 0.2],
+        "output_tokens": [10, 20, 30],
+    }
+    labels = load_labels(write(table, tmp_path / f"long{suffix}"))
+    assert labels.models == ("b", "a")
+    np.testing.assert_array_equal(labels.success, np.array([[1, 0.25], [np.nan, 0]], dtype=np.float32))
+    np.testing.assert_array_equal(labels.cost, [[0.5, 0.1], [np.nan, 0.2]])
+    np.testing.assert_array_equal(labels.output_tokens, [[10, 20], [np.nan, 30]])
+    assert labels.input_tokens is None
+
+
+def test_integer_ids_booleans_and_a_byte_order_mark_work(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "l.csv", b"\xef\xbb\xbfinstruction_id,instruction,m\r\n1,one,True\r\n2,two,false\r\n")
+    assert load_labels(path).success.ravel().tolist() == [1, 0]
+    path = write({"instruction_id": [1, 2], "instruction": ["a", "b"], "m": [True, False]}, tmp_path / "l.parquet")
+    labels = load_labels(path)
+    assert labels.instruction_id.tolist() == ["1", "2"]
+    assert labels.success.ravel().tolist() == [1, 0]
+
+
+def test_dictionary_and_large_strings_are_text(tmp_path: Path) -> None:
+    table = {
+        "instruction_id": pa.array(["1", "2"]).dictionary_encode(),
+        "instruction": pa.array(["a", "b"], pa.large_string()),
+        "m": pa.array([1, 0], pa.int8()),
+    }
+    assert load_labels(write(table, tmp_path / "l.parquet")).instruction.tolist() == ["a", "b"]
+
+
+def test_missing_success_may_be_allowed(tmp_path: Path) -> None:
+    path = write(WIDE | {"small": [1, None, 0]}, tmp_path / "l.csv")
+    with pytest.raises(InvalidInput, match=r"l\.csv, row 3, column 'small': success is missing.*allow_missing=True"):
+        load_labels(path)
+    assert np.isnan(load_labels(path, allow_missing=True).success[1, 0])
+
+
+def test_a_column_that_is_no_model_must_be_named(tmp_path: Path) -> None:
+    path = write(WIDE | {"notes": ["x", "y", "z"]}, tmp_path / "l.csv")
+    with pytest.raises(InvalidInput, match=r"row 2, column 'notes': 'x' is not a number.*ignore_columns=\['notes'\]"):
+        load_labels(path)
+    assert load_labels(path, ignore_columns=["notes"]).models == ("small", "org/large")
+    with pytest.raises(InvalidInput, match=r"column 'nots'.*Correct ignore_columns"):
+        load_labels(path, ignore_columns=["nots"])
+
+
+def test_total_cost_is_another_name_of_cost(tmp_path: Path) -> None:
+    table = {"instruction_id": ["1"], "instruction": ["a"], "m": [1], "m|total_cost": [0.25]}
+    assert load_labels(write(table, tmp_path / "l.csv")).cost.tolist() == [[0.25]]
+    with pytest.raises(InvalidInput, match=r"given already by 'm\|total_cost'"):
+        load_labels(write(table | {"m|cost": [0.3]}, tmp_path / "l.csv"))
+
+
+# (change to the wide table, what the message must say). CSV rows count the header, so the second record is row 3.
+WIDE_FAULTS = {
+    "duplicate id": (
+        {"instruction_id": ["1", "2", "1"]},
+        r"row 4, column 'instruction_id': '1' stands already in row 2",
+    ),
+    "success above 1": ({"small": [1, 2, 0]}, r"row 3, column 'small': success is 2, outside \[0, 1\]"),
+    "success below 0": ({"small": [1, -1, 0]}, r"row 3, column 'small': success is -1"),
+    "success is a word": ({"small": ["1", "yes", "0"]}, r"row 3, column 'small': 'yes' is not a number"),
+    "success is infinite": ({"small": ["1", "inf", "0"]}, r"row 3, column 'small': success is inf"),
+    "empty text": ({"instruction": ["a", "", "c"]}, r"row 3, column 'instruction': the text is empty.*Fill the cell"),
+    "whitespace text": ({"instruction": ["a", "b", " \t\n "]}, r"row 4, column 'instruction': the text is empty"),
+    "unicode whitespace text": ({"instruction": ["a", "\u00a0\u2003", "c"]}, r"row 3, column 'instruction'"),
+    "missing id": ({"instruction_id": ["1", None, "3"]}, r"row 3, column 'instruction_id': the text is empty"),
+    "empty task": ({"task": ["", "t", "t"]}, r"row 2, column 'task': the text is empty"),
+    "negative cost": ({"small|cost": [0.1, 0.1, -0.1]}, r"row 4, column 'small\|cost': the cost in USD is -0.1"),
+    "cost is a word": ({"small|cost": ["0.1", "free", "0"]}, r"row 3, column 'small\|cost': 'free' is not a number"),
+    "cost without model": ({"other|cost": [1, 1, 1]}, r"column 'other\|cost': there is no success column.*'other'"),
+}
+
+
+@pytest.mark.parametrize("fault", WIDE_FAULTS)
+def test_faults_of_a_wide_table_name_file_row_and_column(tmp_path: Path, fault: str) -> None:
+    change, message = WIDE_FAULTS[fault]
+    path = write(WIDE | change, tmp_path / "labels.csv")
+    with pytest.raises(InvalidInput, match=message) as caught:
+        load_labels(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_rows_of_parquet_and_jsonl_count_from_one(tmp_path: Path) -> None:
+    for suffix in (".parquet", ".jsonl"):
+        with pytest.raises(InvalidInput, match="row 2, column 'small'"):
+            load_labels(write(WIDE | {"small": [1, 7, 0]}, tmp_path / f"l{suffix}"))
+
+
+LONG = {
+    "instruction_id": ["1", "1", "2"],
+    "instruction": ["a", "a", "b"],
+    "model": ["m", "n", "m"],
+    "success": [1, 0, 1],
+}
+LONG_FAULTS = {
+    "pair twice": ({"model": ["m", "m", "m"]}, r"row 3.*\('1', 'm'\) stands already in row 2"),
+    "two texts": ({"instruction": ["a", "z", "b"]}, r"row 3, column 'instruction': .*another instruction in row 2"),
+    "null success": ({"success": [1, None, 1]}, r"row 3, column 'success': success is missing"),
+    "success is a word": ({"success": ["1", "ok", "0"]}, r"row 3, column 'success': 'ok' is not a number"),
+    "unknown column": ({"extra": [1, 2, 3]}, r"column 'extra': .*not part of a long label table"),
+    "empty model": ({"model": ["m", " ", "m"]}, r"row 3, column 'model'"),
+    "negative cost": ({"cost": [0, -1, 0]}, r"row 3, column 'cost': the cost in USD is -1"),
+}
+
+
+@pytest.mark.parametrize("fault", LONG_FAULTS)
+def test_faults_of_a_long_table_name_row_and_column(tmp_path: Path, fault: str) -> None:
+    change, message = LONG_FAULTS[fault]
+    with pytest.raises(InvalidInput, match=message) as caught:
+        load_labels(write(LONG | change, tmp_path / "labels.csv"))
+    assert caught.value.remedy
+
+
+FILE_FAULTS = {
+    "latin.csv": ("instruction_id,instruction,m\n1,caf\xe9,1\n".encode("latin-1"), "row 2: byte 0xe9 is not UTF-8"),
+    "latin.jsonl": (b'{"instruction_id": "1"}\n{"instruction": "caf\xe9"}\n', "row 2: byte 0xe9 is not UTF-8"),
+    "no_rows.csv": ("instruction_id,instruction,m\n", "has no rows"),
+    "header_only.csv": ("instruction_id,instruction,m", "has no rows"),
+    "empty.csv": ("", "has no rows"),
+    "empty.jsonl": ("\n", "has no rows"),
+    "no_model.csv": ("instruction_id,instruction\n1,a\n", "no model column"),
+    "no_column.csv": ("id,instruction,m\n1,a,1\n", "column 'instruction_id': the required column is missing.*'id'"),
+    "semicolons.csv": (
+        "instruction_id;instruction;m\n1;a;1\n",
+        "column is missing.*instruction_id;instruction",
+    ),
+    "twice.csv": ("instruction_id,instruction,m,m\n1,a,1,1\n", "column 'm': the column name occurs twice"),
+    "twice.jsonl": ('{"instruction_id": 1, "instruction_id": 2}\n', "row 1: .*a key occurs twice"),
+    "ragged.csv": ("instruction_id,instruction,m\n1,a,1\n2,b, c,1\n", "not a well-formed CSV.*Row #3"),
+    "open_quote.csv": ('instruction_id,instruction,m\n1,"a,1\n', "a double quote is never closed"),
+    "broken.jsonl": ('{"instruction_id": "1"}\n{"instruc', "row 2: the line is not valid JSON"),
+    "list.jsonl": ("[1]\n", "row 1: the line holds a JSON list"),
+    "half.jsonl": ('{"instruction_id": "1", "instruction": "\\ud83d", "m": 1}\n', "row 1: .*surrogate"),
+    "corrupt.parquet": (b"PAR1 but not really", "not a readable Parquet file"),
+    "labels.xlsx": (b"PK", r"file type '\.xlsx' is not supported.*\.parquet, \.csv or \.jsonl"),
+    "labels": (b"", "file type '' is not supported"),
+}
+
+
+@pytest.mark.parametrize("name", FILE_FAULTS)
+def test_unreadable_files_are_named_with_a_remedy(tmp_path: Path, name: str) -> None:
+    content, message = FILE_FAULTS[name]
+    path = text_file(tmp_path / name, content)
+    with pytest.raises(InvalidInput, match=message) as caught:
+        load_labels(path)
+    assert str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_an_absent_file_and_an_unknown_format_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"absent\.csv: there is no such file"):
+        load_labels(tmp_path / "absent.csv")
+    with pytest.raises(InvalidInput, match=r"'excel'.*routerbench"):
+        load_labels(tmp_path / "l.csv", format="excel")
+
+
+def test_a_model_without_any_label_is_refused(tmp_path: Path) -> None:
+    path = write(WIDE | {"small": pa.array([None] * 3, pa.float64())}, tmp_path / "l.parquet")
+    with pytest.raises(InvalidInput, match="column 'small': the model has no success value at all"):
+        load_labels(path, allow_missing=True)
+
+
+def test_mixed_json_types_are_reported_where_they_stand(tmp_path: Path) -> None:
+    rows = [{"instruction_id": 1, "instruction": "a", "m": 1}, {"instruction_id": "x", "instruction": "b", "m": "bad"}]
+    path = text_file(tmp_path / "l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InvalidInput, match="row 2, column 'm': 'bad' is not a number"):
+        load_labels(path)
