@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +18,7 @@ from routing_assets.evaluation.summary import difference
 from routing_assets.prediction.calibration import reliability
 
 # Colour-blind safe (Okabe & Ito): the policy under test stands out, controls are grey.
-LINES: dict[str, tuple[str, dict[str, object]]] = {
+LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "oracle": ("oracle (true labels)", {"color": "#E69F00", "lw": 1.4, "ls": "-"}),
     "mip": ("MIP", {"color": "#0072B2", "lw": 2.4}),
     "mip_token_aware": ("MIP, token-aware costs", {"color": "#56B4E9", "lw": 1.6, "ls": "--"}),
@@ -29,7 +30,13 @@ LINES: dict[str, tuple[str, dict[str, object]]] = {
 }
 BANDS = ("oracle", "mip", "ndch_p", "ndch")
 GAINS = {"zero_router": ("over the best fixed mixture", "#0072B2"), "knn_mip": ("over tuned kNN + MIP", "#444444")}
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25}
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
 
 
 def draw_curves(evaluation: Evaluation, path: Path) -> None:
@@ -88,7 +95,7 @@ def _curves(axis: Axes, evaluation: Evaluation) -> None:
         if policy not in curves.policies:
             continue
         p = curves.of(policy)
-        axis.plot(fractions, curves.relative[0, p], label=label, **style)  # type: ignore[arg-type]
+        axis.plot(fractions, curves.relative[0, p], label=label, **style)
         if policy in BANDS:
             known = np.isfinite(per_seed[:, p]).all(axis=0)
             low, high = per_seed[:, p, known].min(axis=0), per_seed[:, p, known].max(axis=0)

@@ -84,6 +84,16 @@ class TestSplit:
         return policy.success in (TRUTH, *self.estimates) and policy.cost in (TRUTH, *self.costs)
 
 
+def budgets(cost: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """(F,) USD: fractions of the spend of the model with the dearest mean cost on everything; ``cost`` is (n, K).
+
+    A billionth is added, because allocation compares without rounding: a fraction that pays exactly for a model must
+    not fail by the last bit of a float.
+    """
+    dearest = int(np.argmax(cost.mean(axis=0)))
+    return np.asarray(fractions) * cost[:, dearest].sum() * (1 + 1e-9)
+
+
 def follow_all(split: TestSplit, budgets: np.ndarray) -> dict[str, PolicyOutcome]:
     """Outcomes of every policy and control at each budget (USD)."""
     outcomes = {policy.name: follow(policy, split, budgets) for policy in ROUTED if split.offers(policy)}

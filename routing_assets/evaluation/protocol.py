@@ -18,7 +18,7 @@ from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.knn import TunedKNN, knn_estimates
-from routing_assets.evaluation.policies import TestSplit, follow_all
+from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
 from routing_assets.evaluation.splits import Split, SplitFractions, related_rows, split_instructions
 from routing_assets.prediction.embedding_cache import EmbeddingCache
@@ -116,7 +116,7 @@ def _one_seed(
     cost_model = fit_cost_model(labels.take(split.train), catalog, "auto")
     cost, costs = _costs(labels.take(split.train), catalog, recorded, rows, test, cost_model)
     stage.done("cost_model")
-    budget = np.array(config.budget_fractions) * cost.sum(axis=0)[np.argmax(cost.mean(axis=0))]
+    budget = budgets(cost, np.array(config.budget_fractions))
     batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability)
     outcomes = follow_all(batch, budget)
     stage.done("allocate")

@@ -65,7 +65,7 @@ def _curve(
                 "cost_fraction": float(point.cost_fraction[0, p, f]),
                 "predicted_spend_over_budget": float(predicted.mean()),
                 "realised_spend_over_budget": float(spent.mean()),
-                "seeds_over_budget": int((spent > 1 + 1e-9).sum()),
+                "seeds_over_budget": int((spent > 1 + 1e-6).sum()),
                 "forecast_overspend_probability": _mean_or_none(
                     [outcome.overspend_probability[f] for outcome, _ in feasible]
                 ),

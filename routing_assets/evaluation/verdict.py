@@ -113,7 +113,7 @@ def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves) -> st
 def _spend(policies: dict[str, Row]) -> str:
     by_mean = [row for row in policies["mip"]["curve"] if row["realised_spend_over_budget"] > 0]
     worst = max(by_mean, key=lambda row: row["realised_spend_over_budget"])
-    if worst["realised_spend_over_budget"] <= 1 + 1e-9:
+    if worst["realised_spend_over_budget"] <= 1 + 1e-6:
         return ""
     text = (
         f"Costs are estimates: with mean prices MIP really spent up to {worst['realised_spend_over_budget']:.1%} of "

@@ -1,0 +1,100 @@
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from planted import FRACTIONS, planted_evaluation
+
+from routing_assets.evaluation import writing
+from routing_assets.evaluation.writing import write_evaluation
+
+CURVE_COLUMNS = {"dataset", "seed", "policy", "budget_fraction", "success", "relative_success", "cost", "cost_fraction"}
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return planted_evaluation()
+
+
+@pytest.fixture(scope="module")
+def written(evaluation, tmp_path_factory):
+    return write_evaluation(evaluation, tmp_path_factory.mktemp("evaluation"))
+
+
+def test_writes_its_files_and_nothing_else(written):
+    assert set(written) == {"curves.parquet", "summary.json", "summary.txt", "curves.png", "reliability.png"}
+    directory = written["curves.png"].parent
+    assert {path.name for path in directory.iterdir()} == set(written)
+    assert written["curves.png"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_hold_one_row_per_seed_policy_and_feasible_budget(written):
+    table = pq.read_table(written["curves.parquet"])
+    assert set(table.column_names) >= CURVE_COLUMNS
+    frame = table.to_pandas()
+    assert not frame.duplicated(["seed", "policy", "budget_fraction"]).any()
+    mip = frame[frame.policy == "mip"]
+    assert sorted(mip.budget_fraction.unique()) == list(FRACTIONS[1:])  # 5 % pays for no model
+    np.testing.assert_allclose(frame[frame.policy == "best_single"].relative_success, 1.0)
+    assert (mip.cost_fraction <= mip.budget_fraction + 1e-8).all()
+
+
+def test_summary_is_plain_json_with_intervals_around_the_estimates(written):
+    summary = json.loads(written["summary.json"].read_text())
+    for cell in summary["policies"]["mip"]["curve"]:
+        low, high = cell["relative_success_interval"]
+        assert low - 1e-9 <= cell["relative_success"] <= high + 1e-9
+    assert summary["infeasible_budget_fractions"]["mip"] == [0.05]
+    assert summary["policies"]["mip"]["aiq_paper"]["estimate"] > summary["policies"]["random"]["aiq_paper"]["estimate"]
+    assert {row["model"] for row in summary["per_model"]} == {"large", "middle", "small"}
+    assert sum(row["mip_traffic"]["0.4"] for row in summary["per_model"]) == pytest.approx(1.0)
+    assert set(summary["calibration"]) == {"raw", "scaled", "calibrated", "decision"}
+
+
+def test_keeping_95_percent_is_cheaper_with_better_policies(evaluation):
+    kept = {
+        name: evaluation.policies[name]["budget_fraction_to_keep_95_percent"]["estimate"]
+        for name in ("oracle", "mip", "random", "best_single")
+    }
+    assert kept["oracle"] <= kept["mip"] < kept["random"]
+    assert kept["best_single"] is None
+
+
+def test_verdict_says_route_where_predictions_help(evaluation):
+    assert evaluation.verdict.route
+    assert "planted (simulated data): route at budgets of" in evaluation.verdict.text
+    assert set(evaluation.verdict.budgets) <= set(FRACTIONS[1:])
+    assert 0.4 in evaluation.verdict.budgets
+
+
+def test_verdict_says_do_not_route_where_they_do_not():
+    blind = planted_evaluation(seeds=2, informed=False, simulated=False, n=300)
+    assert not blind.verdict.route
+    assert blind.verdict.text.startswith("planted: do not route")
+    assert blind.verdict.budgets == ()
+
+
+def test_token_aware_spend_is_reported():
+    evaluation = planted_evaluation(token_costs=True, n=300)
+    assert "with the safety margin" in evaluation.verdict.text
+    cell = evaluation.policies["mip_token_aware"]["curve"][0]
+    assert 0.9 < cell["predicted_spend_over_budget"] <= 1.0
+    assert 0.3 < cell["forecast_overspend_probability"] < 0.6
+
+
+def test_table_names_the_data_as_simulated_and_dashes_what_is_infeasible(evaluation):
+    text = evaluation.table()
+    assert "planted (simulated)" in text
+    assert all(name in text for name in ("best_single", "zero_router", "ndch_p", "oracle"))
+    assert evaluation.verdict.text in text
+
+
+def test_a_failing_writer_leaves_neither_half_a_file_nor_a_remnant(evaluation, tmp_path, monkeypatch):
+    def broken(_, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(writing, "draw_curves", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_evaluation(evaluation, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"curves.parquet", "summary.json", "summary.txt"}

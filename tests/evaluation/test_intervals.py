@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from planted import planted_result
+
+from routing_assets.evaluation.intervals import bootstrap_curves, interval, mean_curves
+
+
+@pytest.fixture(scope="module")
+def seeds():
+    return [planted_result(seed, n=300) for seed in range(4)]
+
+
+def test_estimate_is_the_mean_over_seeds(seeds):
+    curves = mean_curves(seeds)
+    by_hand = [s.outcomes["mip"].success[3].mean() / s.success.mean(axis=0).max() for s in seeds]
+    assert curves.relative[0, curves.of("mip"), 3] == pytest.approx(np.mean(by_hand))
+    spent = [s.outcomes["mip"].cost[3].sum() / s.cost[:, 0].sum() for s in seeds]
+    assert curves.cost_fraction[0, curves.of("mip"), 3] == pytest.approx(np.mean(spent))
+    assert_allclose(curves.relative[0, curves.of("best_single")], 1.0)
+
+
+def test_infeasible_budgets_stay_absent(seeds):
+    curves = bootstrap_curves(seeds, 20)
+    assert np.isnan(curves.relative[:, curves.of("mip"), 0]).all()
+    assert np.isfinite(curves.relative[:, curves.of("mip"), 1:]).all()
+
+
+def test_a_budget_feasible_in_some_seeds_is_averaged_over_these(seeds):
+    missing = seeds[0].outcomes["mip"]
+    holed = replace(missing, success=np.full_like(missing.success, np.nan))
+    partly = [replace(seeds[0], outcomes={**seeds[0].outcomes, "mip": holed}), *seeds[1:]]
+    curves, rest = mean_curves(partly), mean_curves(seeds[1:])
+    assert_allclose(curves.relative[0, curves.of("mip"), 2], rest.relative[0, rest.of("mip"), 2])
+
+
+def test_intervals_centre_on_the_estimate_and_narrow_with_data(seeds):
+    few, many = ([planted_result(seed, n=n) for seed in range(4)] for n in (50, 800))
+    widths = []
+    for results in (few, many):
+        point, drawn = mean_curves(results), bootstrap_curves(results, 400)
+        p = point.of("mip")
+        low, high = interval(drawn.success[:, p, 3])
+        assert low < point.success[0, p, 3] < high
+        widths.append(high - low)
+    assert widths[1] < 0.5 * widths[0]
+
+
+def test_comparisons_are_paired(seeds):
+    curves = bootstrap_curves(seeds, 200)
+    same = curves.relative[:, curves.of("mip")] - curves.relative[:, curves.of("mip_raw")]
+    assert np.nanmax(np.abs(same)) < 1e-12
+    mip, oracle = curves.relative[:, curves.of("mip"), 3], curves.relative[:, curves.of("oracle"), 3]
+    assert np.std(oracle - mip) < np.sqrt(np.var(oracle) + np.var(mip))
+
+
+def test_copies_of_a_text_are_no_independent_evidence():
+    single = planted_result(0, n=300)
+    copies = replace(
+        single,
+        component=np.tile(single.component, 4),
+        rows=np.arange(1200),
+        success=np.tile(single.success, (4, 1)),
+        cost=np.tile(single.cost, (4, 1)),
+        outcomes={
+            name: replace(outcome, success=np.tile(outcome.success, (1, 4)), cost=np.tile(outcome.cost, (1, 4)))
+            for name, outcome in single.outcomes.items()
+        },
+    )
+    widths = [np.subtract(*interval(bootstrap_curves([result], 400).success[:, 3, 3])) for result in (single, copies)]
+    assert widths[0] == pytest.approx(widths[1], rel=1e-6)
+
+
+def test_same_seed_same_replicates(seeds):
+    first, again = bootstrap_curves(seeds, 60, seed=1), bootstrap_curves(seeds, 60, seed=1)
+    np.testing.assert_array_equal(first.relative, again.relative)
+    assert len(first.best) == 60

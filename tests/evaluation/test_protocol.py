@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
+from routing_assets.evaluation.splits import leaks, split_instructions
+from routing_assets.prediction.classifier import ClassifierConfig
+from routing_assets.prediction.router import RouterConfig
+from routing_assets.prediction.training import TrainingConfig
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+
+CATALOG = ModelCatalog((ModelEntry("large", 1.0, 1.0), ModelEntry("small", 0.2, 0.2)))
+CONFIG = EvaluationConfig(
+    router=RouterConfig(classifier=ClassifierConfig(method="frozen", training=TrainingConfig(epochs=12))),
+    budget_fractions=(0.1, 0.4, 0.7, 1.0),
+    replicates=50,
+)
+
+
+def arithmetic(n=240, seed=0, **columns) -> LabelledInstructions:
+    """The small model adds, but cannot tell a story; which of the two is asked can be read in the text."""
+    rng = np.random.default_rng(seed)
+    story = rng.random(n) < 0.5
+    text = [
+        f"Tell a long sad story about animal number {i}" if tale else f"What is {i} plus {3 * i}?"
+        for i, tale in enumerate(story)
+    ]
+    small = np.where(story, rng.random(n) < 0.05, rng.random(n) < 0.95)
+    success = np.column_stack([rng.random(n) < 0.95, small]).astype(np.float32)
+    ids = np.array([str(i) for i in range(n)], dtype=object)
+    return LabelledInstructions("arithmetic", ("large", "small"), ids, np.array(text, object), success, **columns)
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return evaluate(arithmetic(), CATALOG, seeds=(0, 1), config=CONFIG)
+
+
+def test_what_can_be_read_in_the_text_is_gained(evaluation):
+    at_60 = {name: rows["curve"] for name, rows in evaluation.policies.items()}
+    relative = {name: {c["budget_fraction"]: c["relative_success"] for c in curve} for name, curve in at_60.items()}
+    assert relative["mip"][0.7] > relative["zero_router"][0.7] + 0.1
+    assert relative["mip"][0.7] > 0.9
+    assert 0.1 not in relative["mip"]  # the small model costs 20 % of the large one
+
+
+def test_flat_prices_are_the_articles_protocol(evaluation):
+    seed = evaluation.seeds[0]
+    assert np.ptp(seed.cost, axis=0).max() == 0.0
+    np.testing.assert_allclose(seed.cost[0, 1] / seed.cost[0, 0], 0.2)
+    assert "mip_token_aware" not in seed.outcomes
+
+
+def test_two_models_get_apgr_and_cpt(evaluation):
+    rows = evaluation.summary["two_models"]
+    assert rows["oracle"]["apgr"] > rows["mip"]["apgr"] > 0.55
+    assert rows["random"]["apgr"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_test_labels_change_nothing_but_the_score(evaluation):
+    labels = arithmetic()
+    test = split_instructions(labels.instruction, seed=0).test
+    success = labels.success.copy()
+    success[test] = np.random.default_rng(1).permutation(success[test])
+    shuffled = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG).seeds[0]
+    original = evaluation.seeds[0]
+    for name in ("threshold", "ndch", "ndch_p", "mip", "mip_bucket", "knn_mip"):
+        np.testing.assert_array_equal(shuffled.outcomes[name].traffic, original.outcomes[name].traffic)
+    np.testing.assert_array_equal(shuffled.probabilities["decision"], original.probabilities["decision"])
+    assert not np.array_equal(shuffled.success, original.success)
+
+
+def test_a_planted_duplicate_is_never_tested_after_training_on_it():
+    labels = arithmetic()
+    text = labels.instruction.copy()
+    text[1::2] = text[0::2]
+    for seed in range(5):
+        split = split_instructions(text, seed=seed)
+        assert leaks(split, text).size == 0
+        assert not set(text[split.test]) & set(text[split.train])
+
+
+def test_rows_without_every_label_are_left_out_of_the_score():
+    labels = arithmetic()
+    success = labels.success.copy()
+    success[::3, 1] = np.nan
+    seed = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG).seeds[0]
+    assert np.isfinite(seed.success).all()
+    assert not np.any(seed.rows % 3 == 0)
+
+
+def test_recorded_costs_are_the_truth_and_are_predicted():
+    labels = arithmetic()
+    size = np.array([len(text) for text in labels.instruction])[:, None]
+    measured = replace(labels, cost=1e-5 * size * np.array([1.0, 0.2]))
+    seed = evaluate(measured, None, seeds=(0,), config=CONFIG).seeds[0]
+    np.testing.assert_allclose(seed.cost, measured.cost[seed.rows])
+    assert seed.cost_model["mode"] == "per_instruction"
+    np.testing.assert_allclose(
+        seed.outcomes["mip_token_aware"].cost.sum(axis=1)[1:],
+        seed.outcomes["mip_token_aware"].predicted_cost[1:],
+        rtol=0.02,
+    )
+
+
+def test_no_fully_labelled_test_row_is_refused():
+    labels = arithmetic()
+    success = labels.success.copy()
+    success[::2, 0] = np.nan
+    success[1::2, 1] = np.nan
+    with pytest.raises(InvalidInput, match="no test instruction of seed 0 has a label for every model"):
+        evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG)
