@@ -147,8 +147,14 @@ class LabelledInstructions:
             raise InvalidInput("there are no models", source=self.name)
         if len(set(self.models)) != k:
             raise InvalidInput("a model name occurs twice", source=self.name)
-        if taken := set(self.models) & set(RESERVED_COLUMNS):
-            raise InvalidInput(f"a model cannot be called {sorted(taken)[0]!r}: the label table has that column")
+        suffixes = tuple(f"|{suffix}" for suffix in PER_MODEL_SUFFIXES)
+        for model in self.models:
+            if model in RESERVED_COLUMNS or model.endswith(suffixes):
+                raise InvalidInput(
+                    f"a model cannot be called {model!r}, as the label table has columns of that kind",
+                    source=self.name,
+                    remedy="Rename the model",
+                )
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):

@@ -81,9 +81,8 @@ def _output_files(root: Path, prompt: str, tasks: Sequence[str] | None) -> dict[
     known = sorted(file.stem for file in (root / "data").glob("*.json"))
     for task in tasks or ():
         if task not in known:
-            raise InvalidInput(
-                "there is no such file", source=str(root / "data" / f"{task}.json"), remedy=f"Known: {known}"
-            )
+            source = str(root / "data" / f"{task}.json")
+            raise InvalidInput("there is no such file", source=source, remedy=f"Known tasks: {', '.join(known)}")
     outputs: dict[str, dict[str, Path]] = {}
     for file in sorted((root / "outputs_base").glob(f"*_{prompt}_icl1.pkl")):
         stem = file.name.removesuffix(f"_{prompt}_icl1.pkl")

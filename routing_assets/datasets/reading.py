@@ -85,7 +85,7 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
-            record = json.loads(line, object_pairs_hook=_distinct_keys)
+            record = _JSON.decode(line)
         except ValueError as error:
             raise InvalidInput(
                 f"the line is not valid JSON ({error})",
@@ -200,6 +200,9 @@ def _first_unencodable(records: list[dict[str, Any]]) -> int:
         except UnicodeEncodeError:
             return index
     raise AssertionError("every record can be encoded")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys)
 
 
 def _to_array(values: list[Any]) -> pa.Array:

