@@ -47,6 +47,12 @@ class Evaluation:
     seeds: Sequence[SeedResult]
     seconds: float
 
+    @property
+    def title(self) -> str:
+        """The dataset's name, which says so where the data is simulated."""
+        said = "simulated" in self.dataset.casefold()
+        return self.dataset if said or not self.simulated else f"{self.dataset} (simulated)"
+
     @cached_property
     def curves(self) -> pa.Table:
         """One row per seed, policy and feasible budget fraction; see :func:`curves_table`."""
@@ -78,8 +84,7 @@ class Evaluation:
         k = self.models.index(self.best_single)
         cost = np.mean([seed.cost[:, k].sum() / seed.cost[:, seed.dearest].sum() for seed in self.seeds])
         return give_verdict(
-            self.dataset,
-            self.simulated,
+            self.title,
             self.budget_fractions,
             self.mean_curves,
             self.bootstrap,
@@ -127,7 +132,7 @@ class Evaluation:
         head = (
             f"{'success / best single at budget':<32}" + "".join(f"{f:>8.0%}" for f in fractions) + "    AIQ  95 % from"
         )
-        lines = [f"{self.dataset}{' (simulated)' if self.simulated else ''}: {len(self.seeds)} seeds", head]
+        lines = [f"{self.title}: {len(self.seeds)} seeds", head]
         for policy in TABLE_POLICIES:
             if policy not in self.policies:
                 continue

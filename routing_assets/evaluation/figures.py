@@ -48,7 +48,7 @@ def draw_curves(evaluation: Evaluation, path: Path) -> None:
         _gains(right, evaluation)
         kind = "SIMULATED data" if evaluation.simulated else "measured data"
         figure.suptitle(
-            f"{evaluation.dataset} ({kind}) · {len(evaluation.models)} models · {len(evaluation.seeds)} seeds · "
+            f"{evaluation.dataset} · {kind} · {len(evaluation.models)} models · {len(evaluation.seeds)} seeds · "
             f"{np.mean([len(seed.rows) for seed in evaluation.seeds]):,.0f} test instructions each",
             fontweight="bold",
         )
@@ -82,9 +82,7 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
         axes[0].legend(frameon=False, fontsize=8)
         figure.supxlabel("predicted probability of success")
         figure.supylabel("observed success rate")
-        figure.suptitle(
-            f"{evaluation.dataset}{' (SIMULATED data)' if evaluation.simulated else ''}: reliability on test"
-        )
+        figure.suptitle(f"{evaluation.title}: reliability on test")
         FigureCanvasAgg(figure).print_figure(path, dpi=130, format="png")
 
 
@@ -109,28 +107,19 @@ def _curves(axis: Axes, evaluation: Evaluation) -> None:
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axis.legend(frameon=False, fontsize=8, loc="lower right")
-    axis.set_title(
-        "Bands: least and greatest of the seeds. Dots: single models, as many as fit", fontsize=8, loc="left"
-    )
+    axis.set_title("Bands: least and greatest of the seeds. Dots: single models", fontsize=8, loc="left")
 
 
 def _single_models(axis: Axes, evaluation: Evaluation, bottom: float) -> None:
-    """A dot per model at its own cost and success; the best one and those far above the bottom are named."""
+    """A dot per model at its own cost and success, where that is above the bottom; the best one is named."""
     cost = np.mean([s.cost.sum(axis=0) / s.cost[:, s.dearest].sum() for s in evaluation.seeds], axis=0)
     success = np.mean([s.success.mean(axis=0) / s.success[:, s.best_single].mean() for s in evaluation.seeds], axis=0)
     axis.set_ylim(bottom=bottom)
     shown = success > bottom
     axis.plot(cost[shown], success[shown], "o", ms=4, color="black", alpha=0.55, zorder=3)
     best = int(np.argmax(success))
-    axis.annotate(
-        f"best single model: {evaluation.models[best]}",
-        (cost[best], 1.0),
-        xytext=(0.99, 1.004),
-        textcoords=("axes fraction", "data"),
-        ha="right",
-        va="bottom",
-        fontsize=8,
-    )
+    label = f"best single model: {evaluation.models[best]}"
+    axis.text(0.01, 1.004, label, transform=axis.get_yaxis_transform(), ha="left", va="bottom", fontsize=8)
 
 
 def _gains(axis: Axes, evaluation: Evaluation) -> None:

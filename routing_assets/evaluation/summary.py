@@ -74,10 +74,25 @@ def _curve(
     return rows
 
 
-def difference_rows(fractions: np.ndarray, point: Curves, replicates: Curves) -> dict[str, list[Row]]:
-    """Per pair of policies and budget: difference in relative success, paired interval, probability of its sign."""
+def difference_rows(fractions: np.ndarray, point: Curves, replicates: Curves) -> dict[str, Row]:
+    """Per pair of policies: paired difference in relative success at each budget, and in AIQ."""
     pairs = [(a, b) for a, b in COMPARED if a in point.policies and b in point.policies]
-    return {f"{a} - {b}": difference(fractions, point, replicates, a, b) for a, b in pairs}
+    return {
+        f"{a} - {b}": {
+            "by_budget": difference(fractions, point, replicates, a, b),
+            "aiq_paper": aiq_difference(point, replicates, a, b),
+        }
+        for a, b in pairs
+    }
+
+
+def aiq_difference(point: Curves, replicates: Curves, a: str, b: str) -> Row:
+    """AIQ (paper's normalisation) of ``a`` less that of ``b``, with its paired interval."""
+    estimate = _aiq_of(a, point, 0, "paper") - _aiq_of(b, point, 0, "paper")
+    return {
+        "estimate": estimate,
+        "interval": interval(_aiq_draws(a, replicates, "paper") - _aiq_draws(b, replicates, "paper")),
+    }
 
 
 def difference(fractions: np.ndarray, point: Curves, replicates: Curves, a: str, b: str) -> list[Row]:
@@ -147,8 +162,14 @@ def two_model_rows(seeds: Sequence[SeedResult]) -> dict[str, Row]:
 
 
 def _aiq_row(policy: str, point: Curves, replicates: Curves, kind: str) -> Row:
-    drawn = np.array([_aiq_of(policy, replicates, b, kind) for b in range(len(replicates.best))])
-    return {"estimate": _aiq_of(policy, point, 0, kind), "interval": interval(drawn)}
+    return {
+        "estimate": _aiq_of(policy, point, 0, kind),
+        "interval": interval(_aiq_draws(policy, replicates, kind)),
+    }
+
+
+def _aiq_draws(policy: str, replicates: Curves, kind: str) -> np.ndarray:
+    return np.array([_aiq_of(policy, replicates, b, kind) for b in range(len(replicates.best))])
 
 
 def _aiq_of(policy: str, curves: Curves, b: int, kind: str) -> float:

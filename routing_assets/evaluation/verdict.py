@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing_assets.evaluation.intervals import Curves, interval
-from routing_assets.evaluation.summary import Row, difference
+from routing_assets.evaluation.summary import Row, aiq_difference, difference
 
 WORTHWHILE = 0.005  # gain in relative success under which routing is not worth its trouble
 
@@ -29,8 +29,7 @@ class Verdict:
 
 
 def give_verdict(
-    dataset: str,
-    simulated: bool,
+    name: str,
     fractions: np.ndarray,
     point: Curves,
     replicates: Curves,
@@ -44,9 +43,10 @@ def give_verdict(
     """
     gains = difference(fractions, point, replicates, "mip", "zero_router")
     worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
-    name = f"{dataset} (simulated data)" if simulated else dataset
     sentences = [
         _decision(name, gains, worth),
+        _overall(point, replicates),
+        _too_small(fractions, point),
         _savings(best_single, best_single_cost, policies["mip"]),
         _at_full_budget(point, replicates, best_single),
         _against_knn(fractions, point, replicates),
@@ -66,7 +66,7 @@ def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
         )
     best = max(worth, key=lambda gain: gain["difference"])
     sure = min(gain["probability_above"] for gain in worth)
-    certainty = f"each of these gains is above zero with probability {_probability(sure)} or more"
+    certainty = f"each of these gains is above zero with a probability of {_probability(sure)}"
     rest = [gain["budget_fraction"] for gain in gains if gain not in worth]
     return (
         f"{name}: route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest "
@@ -74,6 +74,19 @@ def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
         f"{best['budget_fraction']:.0%}); {certainty}."
         + (f" At {_ranges(rest, gains)} it is not clearly better." if rest else "")
     )
+
+
+def _overall(point: Curves, replicates: Curves) -> str:
+    row = aiq_difference(point, replicates, "mip", "zero_router")
+    low, high = row["interval"]
+    return f"Over all budgets (AIQ) it gains {row['estimate']:+.3f} [{low:+.3f}, {high:+.3f}]."
+
+
+def _too_small(fractions: np.ndarray, point: Curves) -> str:
+    feasible = np.isfinite(point.relative[0, point.of("mip")])
+    if feasible.all() or not feasible.any():
+        return ""
+    return f"A budget of {fractions[~feasible].max():.0%} or less cannot pay for the batch, whatever the models."
 
 
 def _savings(best_single: str, cost: float, mip: Row) -> str:
@@ -135,7 +148,7 @@ def _points(gain: Row) -> str:
 
 
 def _probability(p: float) -> str:
-    return ">99.9 %" if p > 0.999 else f"{100 * p:.1f} %"
+    return "over 99.9 %" if p > 0.999 else f"at least {100 * p:.1f} %"
 
 
 def _ranges(chosen: list[float], gains: list[Row]) -> str:

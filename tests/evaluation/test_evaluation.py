@@ -45,7 +45,10 @@ def test_summary_is_plain_json_with_intervals_around_the_estimates(written):
         low, high = cell["relative_success_interval"]
         assert low - 1e-9 <= cell["relative_success"] <= high + 1e-9
     assert summary["infeasible_budget_fractions"]["mip"] == [0.05]
-    assert summary["policies"]["mip"]["aiq_paper"]["estimate"] > summary["policies"]["random"]["aiq_paper"]["estimate"]
+    better, worse = (summary["policies"][name]["aiq_paper"]["estimate"] for name in ("mip", "random"))
+    gain = summary["differences"]["mip - random"]["aiq_paper"]
+    assert gain["estimate"] == pytest.approx(better - worse)
+    assert 0 < gain["interval"][0] < gain["estimate"] < gain["interval"][1]
     assert {row["model"] for row in summary["per_model"]} == {"large", "middle", "small"}
     assert sum(row["mip_traffic"]["0.4"] for row in summary["per_model"]) == pytest.approx(1.0)
     assert set(summary["calibration"]) == {"raw", "scaled", "calibrated", "decision"}
@@ -62,9 +65,10 @@ def test_keeping_95_percent_is_cheaper_with_better_policies(evaluation):
 
 def test_verdict_says_route_where_predictions_help(evaluation):
     assert evaluation.verdict.route
-    assert "planted (simulated data): route at budgets of" in evaluation.verdict.text
+    assert "planted (simulated): route at budgets of" in evaluation.verdict.text
     assert set(evaluation.verdict.budgets) <= set(FRACTIONS[1:])
     assert 0.4 in evaluation.verdict.budgets
+    assert "A budget of 5% or less cannot pay for the batch" in evaluation.verdict.text
 
 
 def test_verdict_says_do_not_route_where_they_do_not():
