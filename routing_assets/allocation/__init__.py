@@ -5,7 +5,14 @@ Stands on its own: numpy and OR-Tools, no other room of the project.
 
 from routing_assets.allocation.allocate import POLICIES, allocate
 from routing_assets.allocation.answer import Allocation
-from routing_assets.allocation.errors import InfeasibleAllocation, InfeasibleBudget, InfeasibleConstraints
+from routing_assets.allocation.errors import (
+    InfeasibleAllocation,
+    InfeasibleBudget,
+    InfeasibleConstraints,
+    InfeasibleTarget,
+    UndecidedAllocation,
+)
+from routing_assets.allocation.frontier import Frontier, LeastBudget, frontier, least_budget
 from routing_assets.allocation.problem import AllocationProblem, ExtraBudget
 
 __all__ = [
@@ -13,8 +20,14 @@ __all__ = [
     "Allocation",
     "AllocationProblem",
     "ExtraBudget",
+    "Frontier",
     "InfeasibleAllocation",
     "InfeasibleBudget",
     "InfeasibleConstraints",
+    "InfeasibleTarget",
+    "LeastBudget",
+    "UndecidedAllocation",
     "allocate",
+    "frontier",
+    "least_budget",
 ]

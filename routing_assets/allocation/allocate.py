@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def allocate(
     """
     if policy not in POLICIES:
         raise InvalidInput(f"unknown policy '{policy}'", remedy=f"Known: {', '.join(POLICIES)}")
-    _refuse_hopeless_rows(problem)
+    refuse_hopeless_rows(problem)
     if policy != "mip":
         return _heuristic(problem, policy, target, seed)
     if exact:
@@ -139,10 +140,20 @@ def _knapsack(problem: AllocationProblem, seed: int, relative_gap: float, time_l
         raise InfeasibleBudget(problem.budget, float_not_below(short.least)) from None
 
 
-def _refuse_hopeless_rows(problem: AllocationProblem) -> None:
+def refuse_hopeless_rows(problem: AllocationProblem) -> None:
+    """Raise where some instruction has no model left, naming the one rule that bars them all, or both."""
     if problem.allowed is None:
         return
-    hopeless = np.flatnonzero(~problem.allowed.any(axis=1))
-    if hopeless.size:
-        names = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
-        raise InfeasibleConstraints(names, f"Row {hopeless[0]} is left without a model ({hopeless.size} such rows)")
+    alone = (
+        (("forbidden",), replace(problem, max_latency=None)),
+        (("max_latency",), replace(problem, forbidden=None)),
+        (("forbidden", "max_latency"), problem),
+    )
+    if problem.allowed.any(axis=1).all():
+        return
+    for names, part in alone:
+        hopeless = np.flatnonzero(~part.allowed.any(axis=1)) if part.allowed is not None else np.empty(0, int)
+        if hopeless.size:
+            raise InfeasibleConstraints(
+                names, f"Row {hopeless[0]} is left without a model ({hopeless.size} such rows)"
+            )

@@ -13,8 +13,9 @@ from routing_assets.allocation.constraints import Row
 
 _EXACT_PAIRS = 400  # up to here every float is taken over bit for bit
 _EXACT_BITS = 59
+_VALUE_BITS = 44
 _ROUNDED_BITS = 40  # larger numbers would cost CP-SAT its own linear relaxation
-_MAX_LEVEL_FACTOR = 1 << 12
+_MAX_COMMON = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +57,13 @@ def solve_core(
     bits = _EXACT_BITS if i.size <= _EXACT_PAIRS else _ROUNDED_BITS
     _add_rows(model, x, core, i, k, bits)
     value = core.value[i, k]
-    exponent = bits - 1 - _bits_of(np.abs(core.value), core.pairs)
+    exponent = _VALUE_BITS - _bits_of(np.abs(core.value), core.pairs)
     worth = np.rint(np.ldexp(value, exponent)).astype(np.int64)
     objective = cp_model.LinearExpr.weighted_sum(x, worth.tolist())
     model.maximize(objective)
     if math.isfinite(most):
-        model.add(objective <= math.ceil(math.ldexp(most, exponent)) + len(core.pairs))
+        slack = 1e-9 * (1 + abs(most))  # the bound itself is a float
+        model.add(objective <= math.ceil(math.ldexp(most + slack, exponent)))
     for m, column in enumerate(hint):
         for j in range(first[m], first[m + 1]):
             model.add_hint(x[j], bool(k[j] == column))
@@ -71,6 +73,8 @@ def solve_core(
     solver.parameters.max_time_in_seconds = max(time_limit_s, 0.01)
     solver.parameters.absolute_gap_limit = math.ldexp(enough, exponent)
     solver.parameters.relative_gap_limit = 0.0
+    # Presolve of CP-SAT 9.15 cuts off optima where a row with large numbers is parallel to the objective (group floors).
+    solver.parameters.cp_model_presolve = False
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return CoreAnswer(None, proven=status == cp_model.INFEASIBLE and bits == _EXACT_BITS)
@@ -81,28 +85,43 @@ def solve_core(
 def _add_rows(
     model: cp_model.CpModel, x: list[cp_model.IntVar], core: Core, i: np.ndarray, k: np.ndarray, bits: int
 ) -> None:
-    sizes = [abs(row.level) for row in core.rows if row.level]
-    common = math.lcm(*sizes) if sizes else 1
-    level, level_exponent = None, 0
-    if sizes:  # all rows with the level share one grid
-        level_exponent = (
-            bits - 2 - max(common, max(sizes) ** 2).bit_length() if common <= _MAX_LEVEL_FACTOR else bits // 2
-        )
-        level = model.new_int_var(
-            0, common << level_exponent if common <= _MAX_LEVEL_FACTOR else 1 << level_exponent, ""
-        )
+    level = _level(model, core, bits)
     for row, used, room in zip(core.rows, core.usage, core.room, strict=True):
-        entries = used[i, k]
-        exponent = (
-            level_exponent if row.level else min(_exact_exponent(entries), bits - _bits_of(np.abs(used), core.pairs))
-        )
-        factor = common // abs(row.level) if row.level and common <= _MAX_LEVEL_FACTOR else 1
-        whole = np.ceil(np.ldexp(entries, exponent)).astype(np.int64) * factor
+        size = _bits_of(np.abs(used), core.pairs)
+        exponent, factor = min(_exact_exponent(used[i, k]), bits - size), 1
+        if row.level:
+            exponent, factor = level.exponent, level.common // abs(row.level) or 1
+        whole = np.ceil(np.ldexp(used[i, k], exponent)).astype(np.int64) * factor
         limit = math.floor(room * Fraction(2) ** exponent * factor)
         expression = cp_model.LinearExpr.weighted_sum(x, whole.tolist())
-        if level is not None and row.level:
-            expression += (row.level * factor) * level
-        model.add(expression <= max(min(limit, 1 << 61), -(1 << 61)))
+        least, most = int(np.minimum(whole, 0).sum()), int(np.maximum(whole, 0).sum())
+        if row.level:
+            weight = row.level * factor // (level.common or 1)
+            expression += weight * level.variable
+            reach = weight * (max(level.common, 1) << level.exponent)
+            least, most = least + min(reach, 0), most + max(reach, 0)
+        # Tight ends: CP-SAT scales the domains of parallel rows and wraps around beyond 64 bits.
+        model.add_linear_constraint(expression, least, max(min(limit, most), least - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The free level as a whole number of 1 / (common x 2**exponent); common 0: of 1 / 2**exponent."""
+
+    variable: cp_model.IntVar
+    exponent: int
+    common: int
+
+
+def _level(model: cp_model.CpModel, core: Core, bits: int) -> _Level:
+    """Return the level on a grid that holds every group's mean exactly if the groups' sizes allow it."""
+    sizes = [abs(row.level) for row in core.rows if row.level] or [1]
+    common = math.lcm(*sizes)
+    if common > _MAX_COMMON:
+        exponent = (bits - max(sizes).bit_length()) // 2
+        return _Level(model.new_int_var(0, 1 << exponent, ""), exponent, 0)
+    exponent = bits - 1 - (common * max(sizes)).bit_length()
+    return _Level(model.new_int_var(0, common << exponent, ""), exponent, common)
 
 
 def _bits_of(size: np.ndarray, pairs: np.ndarray) -> int:

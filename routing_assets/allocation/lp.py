@@ -66,7 +66,7 @@ def relax(value: np.ndarray, rows: list[Row], seed: int) -> Relaxed:
 
 def _first_pool(value: np.ndarray, rows: list[Row], seed: int) -> np.ndarray:
     """Return the (N, K) bool pool to begin with: the best pairs at the prices of a small sample."""
-    n, k = value.shape
+    n = len(value)
     if value.size <= _WHOLE:
         return ~np.isneginf(value)
     sample = np.sort(np.random.default_rng(seed).choice(n, _SAMPLE, replace=False))
@@ -132,7 +132,7 @@ def _solve_pool(
     alone[members] = pool[members].sum(axis=1) == 1
     fixed_i, fixed_k = np.nonzero(pool & alone[:, None])
     i, k = np.nonzero(pool & ~alone[:, None])
-    scale = np.array([max(float(np.abs(row.usage).max(initial=0.0)), 1e-300) for row in rows])
+    scale = np.array([float(np.abs(row.usage).max(initial=0.0)) or 1.0 for row in rows])
     fixed = [math.fsum(row.at(fixed_i, fixed_k, value.shape)) for row in rows]
     room = np.array([float(row.limit) * fraction - used for row, used in zip(rows, fixed, strict=True)]) / scale
     usage = [row.at(i, k, value.shape) / s for row, s in zip(rows, scale, strict=True)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from routing_assets.allocation.constrained import WholeNumbers, choose
-from routing_assets.allocation.constraints import broken, rows_of
+from routing_assets.allocation.constraints import Row, broken, rows_of
 from routing_assets.allocation.errors import UndecidedAllocation
 from routing_assets.allocation.infeasibility import cheapest_choice, explain, masked
 from routing_assets.allocation.lp import Relaxed, relax
@@ -57,3 +58,24 @@ def _fall_back(
             f"{', '.join(problem.side_constraints)}"
         )
     raise explain(problem, cheapest, seed=seed, time_limit_s=time_limit_s)
+
+
+def minimise_cost(
+    problem: AllocationProblem, wanted: Fraction, *, seed: int, exact: bool, time_limit_s: float
+) -> tuple[np.ndarray, float, float] | None:
+    """Return (choice, lower bound in USD, USD per success) of the cheapest choice with total success >= ``wanted``.
+
+    Keeps the problem's side constraints, not its budget; None where no choice does.
+    """
+    target = Row("mean_success", -problem.success.astype(np.float64), -wanted)
+    rows = [target, *(row for row in rows_of(problem) if row.name != "budget")]
+    value = masked(problem, -problem.cost_matrix.astype(np.float64))
+    relaxed = relax(value, rows, seed)
+    if not relaxed.feasible:
+        return None
+    found = choose(value, rows, relaxed, relative_gap=0.0 if exact else 1e-4, seed=seed, time_limit_s=time_limit_s)
+    if found.choice is None:
+        if found.proven:
+            return None
+        raise UndecidedAllocation(f"no assignment was found in {time_limit_s:g} s; raise time_limit_s")
+    return found.choice, -found.value if found.proven else -relaxed.bound, float(relaxed.prices[0])

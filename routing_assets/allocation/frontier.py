@@ -1,0 +1,138 @@
+"""The whole curve from budget to expected success of a batch, and the least budget that reaches a wanted success."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from routing_assets.allocation.allocate import allocate, refuse_hopeless_rows
+from routing_assets.allocation.answer import measure
+from routing_assets.allocation.constraints import decimal
+from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleTarget
+from routing_assets.allocation.exact import exact_sum, float_not_below, within
+from routing_assets.allocation.hull import cheapest, hull_steps
+from routing_assets.allocation.knapsack import CapacityTooSmall
+from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.single_budget import maximise
+from routing_assets.errors import InvalidInput
+
+_GAP = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Mean expected success by budget; all arrays (P,), budgets rising."""
+
+    budget: np.ndarray
+    """USD for the batch."""
+    expected_success: np.ndarray
+    """Reached by an assignment within the budget."""
+    upper_bound: np.ndarray
+    """No assignment within the budget reaches more; what :func:`allocate` certifies at that budget."""
+    shadow_price: np.ndarray
+    """Expected successes of the batch per extra USD."""
+
+
+def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray | None = None) -> Frontier:
+    """Return the best expected success at each of ``budgets``, or by default at every breakpoint of the curve.
+
+    Without side constraints all budgets come from one pass: the instructions' hull steps, most efficient first, are the
+    curve (``problem.budget`` plays no part). With side constraints each budget is a solve of its own, so a grid must be
+    given. A budget under the cheapest assignment raises :class:`InfeasibleBudget`.
+    """
+    refuse_hopeless_rows(problem)
+    if problem.side_constraints:
+        if budgets is None:
+            raise InvalidInput("a frontier under side constraints has no list of breakpoints", remedy="Give budgets")
+        grid = np.sort(np.asarray(budgets, np.float64))
+        answers = [allocate(replace(problem, budget=float(budget))) for budget in grid]
+        fields = ("expected_success", "upper_bound", "shadow_price")
+        return Frontier(grid, *(np.array([getattr(answer, name) for answer in answers]) for name in fields))
+    value, weight = problem.success, problem.cost_matrix
+    if problem.allowed is not None:
+        value = np.where(problem.allowed, value, np.array(-np.inf, value.dtype))
+    start = cheapest(value, weight)
+    steps = hull_steps(value, weight, start)
+    least = exact_sum(problem.chosen(weight, start))
+    spent = np.concatenate([[float_not_below(least)], float(least) + np.cumsum(steps.weight)])
+    base = math.fsum(problem.chosen(value, start))
+    reached = np.concatenate([[base], base + np.cumsum(steps.value)]) / len(problem)
+    efficiency = np.concatenate([steps.efficiency, [0.0]])
+    if budgets is None:
+        return Frontier(spent, reached, reached, efficiency)
+    grid = np.sort(np.asarray(budgets, np.float64))
+    if not within(least, float(grid[0])):
+        raise InfeasibleBudget(float(grid[0]), float_not_below(least))
+    at = np.searchsorted(spent, grid, side="right") - 1
+    with np.errstate(invalid="ignore"):  # an infinite budget: 0 x inf
+        beyond = np.nan_to_num(efficiency[at] * (grid - spent[at]))
+    return Frontier(grid, reached[at], reached[at] + beyond / len(problem), efficiency[at])
+
+
+@dataclass(frozen=True, eq=False)
+class LeastBudget:
+    """The least USD that reach a wanted mean success, with the assignment that does."""
+
+    budget: float
+    """USD; the assignment costs exactly this, rounded up to a float."""
+    lower_bound: float
+    """No assignment of less than this many USD reaches the target."""
+    expected_success: float
+    """Mean; at least the target, compared without rounding."""
+    choice: np.ndarray
+    """(N,) index into the problem's models."""
+    price_of_success: float
+    """USD per further expected success at the margin."""
+
+    @property
+    def gap(self) -> float:
+        """Relative distance to the lower bound."""
+        return max(0.0, self.budget - self.lower_bound) / self.budget if self.budget > 0 else 0.0
+
+
+def least_budget(
+    problem: AllocationProblem, mean_success: float, *, seed: int = 0, exact: bool = False, time_limit_s: float = 60.0
+) -> LeastBudget:
+    """Return the cheapest assignment whose mean expected success is at least ``mean_success``.
+
+    The knapsack with its sides swapped: most negative cost, under the row - success <= - target. ``problem.budget`` plays
+    no part; side constraints are kept. Raises :class:`InfeasibleTarget` where no budget suffices.
+    """
+    refuse_hopeless_rows(problem)
+    wanted = decimal(mean_success) * len(problem)
+    if problem.side_constraints:
+        choice, bound, price = _constrained(problem, wanted, mean_success, seed, exact, time_limit_s)
+    else:
+        try:
+            answer = maximise(
+                -problem.cost_matrix,
+                -problem.success,
+                problem.allowed,
+                -wanted,
+                seed=seed,
+                relative_gap=0.0 if exact else _GAP,
+                time_limit_s=time_limit_s,
+            )
+        except CapacityTooSmall as short:
+            raise InfeasibleTarget(mean_success, float(-short.least / len(problem))) from None
+        choice, price = answer.choice, answer.price
+        cost = exact_sum(problem.chosen(problem.cost_matrix, choice))
+        bound = float(cost) - (0.0 if answer.proven else answer.loss)
+    success, cost_usd = measure(problem, choice)
+    return LeastBudget(cost_usd, max(0.0, min(bound, cost_usd)), success, choice, price)
+
+
+def _constrained(
+    problem: AllocationProblem, wanted: Fraction, mean_success: float, seed: int, exact: bool, time_limit_s: float
+) -> tuple[np.ndarray, float, float]:
+    from routing_assets.allocation.many_constraints import minimise_cost  # OR-Tools loads only where needed
+
+    answer = minimise_cost(problem, wanted, seed=seed, exact=exact, time_limit_s=time_limit_s)
+    if answer is None:
+        best = allocate(replace(problem, budget=math.inf), seed=seed, time_limit_s=time_limit_s)
+        raise InfeasibleTarget(mean_success, best.expected_success)
+    return answer
