@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from routing_assets.errors import InvalidInput
+from routing_assets.ledger import router_in_force
 from routing_assets.prediction.router import Router
 from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,5 @@ class Champion:
 
 def load_champion(home: Home) -> Champion:
     """The router in force. Raises InvalidInput when none was trained yet."""
-    rows = Warehouse(home.warehouse).fetch("latest_router")
-    if not rows:
-        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
-    version = rows[0]["router_version"]
+    version = router_in_force(home)["router_version"]
     return Champion(version, Router.load(home.routers / version, embeddings_cache=home.embeddings))

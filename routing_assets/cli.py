@@ -87,6 +87,17 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **request: Any
 
 
 @main.command()
+@click.argument("batch_id")
+@click.argument("instruction_id")
+@says_what_is_wrong
+def explain(batch_id: str, instruction_id: str) -> None:
+    """Everything behind one assignment: file, router, prices, policy, certificate, run."""
+    from routing_assets import commands
+
+    commands.explain(Home.from_env(), batch_id, instruction_id)
+
+
+@main.command()
 @click.argument("catalog")
 @says_what_is_wrong
 def prices(catalog: str) -> None:

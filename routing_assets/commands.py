@@ -13,7 +13,7 @@ from routing_assets.allocation import POLICIES
 from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
 from routing_assets.intake import receive
-from routing_assets.ledger import refuse_dispatched
+from routing_assets.ledger import refuse_dispatched, router_in_force
 from routing_assets.routed import summary_of
 from routing_assets.routing import settings_from
 from routing_assets.runs import instance_of, run_job
@@ -38,7 +38,7 @@ def train(
                 "success_classifier": {"method": method, "seed": seed},
             },
         )
-    router = Warehouse(home.warehouse).fetch("latest_router")[0]
+    router = router_in_force(home)
     click.echo(
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
         f"decides by {router['decision_estimate']})"
@@ -52,6 +52,7 @@ def route(
 ) -> str:
     """Register a batch file and route it; returns the batch id."""
     settings_from(request, source="the command line")
+    router_in_force(home)
     with instance_of(home) as instance:
         received = receive(home, batch, batch_id=batch_id, request=request)
         run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
@@ -71,6 +72,18 @@ def route(
     return received.batch_id
 
 
+def explain(home: Home, batch_id: str, instruction_id: str) -> None:
+    """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
+    decision_in_force(home, batch_id)
+    rows = Warehouse(home.warehouse).fetch(
+        "trace_instruction", {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
+    )
+    if not rows:
+        raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
+    for name, value in rows[0].items():
+        click.echo(f"{name:<22} {value}")
+
+
 def update_prices(home: Home, catalog: str) -> None:
     """Put a catalog in force."""
     with instance_of(home) as instance:
@@ -80,14 +93,18 @@ def update_prices(home: Home, catalog: str) -> None:
 
 def dispatch(home: Home, batch_id: str) -> None:
     """Freeze the decision in force of a batch."""
-    warehouse = Warehouse(home.warehouse)
     refuse_dispatched(home, batch_id)
-    decisions = warehouse.fetch("current_decision", {"batch_id": batch_id})
+    row = {"batch_id": batch_id, "dagster_run_id": decision_in_force(home, batch_id)["dagster_run_id"]}
+    Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
+    click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
+
+
+def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
+    """The ledger's entry for a batch. Raises InvalidInput when it was never routed."""
+    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
     if not decisions:
         raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
-    row = {"batch_id": batch_id, "dagster_run_id": decisions[0]["dagster_run_id"]}
-    warehouse.append("dispatches", pa.Table.from_pylist([row]))
-    click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
+    return decisions[0]
 
 
 def evaluate(

@@ -8,13 +8,13 @@ import pyarrow as pa
 
 from routing_assets import commands
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
-from routing_assets.datasets.simulated import simulate
+from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.intake import receive
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
-TWIN = "llm_uncertainty_bench"
+TWIN: Twin = "llm_uncertainty_bench"
 BATCH_SIZE = 500
 SEEDS = 2
 

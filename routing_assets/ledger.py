@@ -23,6 +23,14 @@ class StaleBatch:
     """What a new decision would be based on; the same fingerprint is asked for only once."""
 
 
+def router_in_force(home: Home) -> dict[str, Any]:
+    """The ledger's entry of the router that serves batches. Raises InvalidInput when none was trained yet."""
+    rows = Warehouse(home.warehouse).fetch("latest_router")
+    if not rows:
+        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
+    return rows[0]
+
+
 def is_dispatched(home: Home, batch_id: str) -> bool:
     """Whether the batch was handed to the LLM runners."""
     return bool(Warehouse(home.warehouse).fetch("dispatch_of", {"batch_id": batch_id}))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 from routing_assets.prediction.calibration import sigmoid
 from routing_assets.prediction.classifier import SuccessClassifier
 
 
-class SuccessClassifierModel(mlflow.pyfunc.PythonModel):
+class SuccessClassifierModel(PythonModel):
     """Takes a frame with ``instruction`` (and optionally ``task``), returns P(success) with one column per model."""
 
     def load_context(self, context: Any) -> None:
@@ -25,4 +26,4 @@ class SuccessClassifierModel(mlflow.pyfunc.PythonModel):
         return pd.DataFrame(sigmoid(logits), columns=list(self._classifier.models))
 
 
-mlflow.models.set_model(SuccessClassifierModel())
+set_model(SuccessClassifierModel())

@@ -12,7 +12,7 @@ import dagster as dg
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
-QUIET = {"console": {"config": {"log_level": "ERROR"}}}
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
 class RunFailed(RuntimeError):
@@ -48,10 +48,10 @@ def run_job(
         RunFailed: with the reason of the first failed step or blocking check.
     """
     from routing_assets.definitions import defs
-    from routing_assets.defs.common import batches
+    from routing_assets.defs.common import BATCHES
 
     if batch_id is not None:
-        instance.add_dynamic_partitions(batches.name, [batch_id])
+        instance.add_dynamic_partitions(BATCHES, [batch_id])
     result = defs.resolve_job_def(job).execute_in_process(
         run_config={
             "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
@@ -71,6 +71,10 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            said = data.user_failure_data.description if data.user_failure_data else None
-            return f"{event.step_key}: {said or (data.error.to_string() if data.error else 'failed')}"
+            if data.user_failure_data and data.user_failure_data.description:
+                return f"{event.step_key}: {data.user_failure_data.description}"
+            error = data.error
+            while error and error.cause:
+                error = error.cause
+            return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
     return f"run {result.run_id} failed; see its log in the UI"

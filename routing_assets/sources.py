@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
-from routing_assets.datasets import LabelledInstructions, load_labels
-from routing_assets.datasets.simulated import simulate
+from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labels
+from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, load_catalog, twin_catalog
 
 SIMULATED = "simulated:"
@@ -32,8 +33,8 @@ _CATALOG_SCHEMA = pa.schema(
 def read_labels(source: str, *, format: str = "auto", size: int | None = None, seed: int = 0) -> LabelledInstructions:
     """The labelled instructions at ``source``; ``size`` and ``seed`` matter to simulated twins only."""
     if source.startswith(SIMULATED):
-        return simulate(source.removeprefix(SIMULATED), size=size, seed=seed)
-    return load_labels(Path(source), format=format)
+        return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed)
+    return load_labels(Path(source), format=cast(LabelFormat, format))
 
 
 def read_catalog(source: str | None) -> ModelCatalog | None:

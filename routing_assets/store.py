@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 
 
@@ -39,6 +40,9 @@ class Store:
         return version
 
     def read(self, asset: str, partition: str | None = None, run_id: str | None = None) -> pa.Table:
-        """The table that ``run_id`` wrote, if it wrote one; otherwise the current one."""
-        version = self.path(asset, partition, run_id)
-        return pq.read_table(version if version.exists() else self.path(asset, partition), partitioning=None)
+        """The table that ``run_id`` wrote, if it wrote one; otherwise the current one. InvalidInput when there is none."""
+        for path in (self.path(asset, partition, run_id), self.path(asset, partition)):
+            if path.exists():
+                return pq.read_table(path, partitioning=None)
+        of_batch = f" of batch '{partition}'" if partition else ""
+        raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")

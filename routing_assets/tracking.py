@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from filelock import FileLock
 
 from routing_assets.settings import Home
@@ -50,7 +51,7 @@ def log_classifier(
     models: tuple[str, ...],
     *,
     parameters: Mapping[str, Any],
-    losses: list[Mapping[str, float]],
+    losses: Sequence[Mapping[str, float]],
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> LoggedClassifier:
@@ -64,8 +65,8 @@ def log_classifier(
     """
     client = connect(home)
     mlflow.set_experiment(EXPERIMENT)
-    example = {"instruction": ["What is 2 + 2?"]}
-    output = {model: np.zeros(1, dtype=np.float32) for model in models}
+    example = pd.DataFrame({"instruction": ["What is 2 + 2?"]})
+    output = pd.DataFrame({model: np.zeros(1, dtype=np.float32) for model in models})
     with mlflow.start_run(tags=dict(tags)) as run:
         mlflow.log_params(dict(parameters))
         for epoch, values in enumerate(losses):

@@ -103,7 +103,7 @@ create table if not exists decisions (
     gap              double  not null,     -- relative
     shadow_price     double  not null,     -- expected successes per extra USD
     status           varchar not null,
-    routed_path      varchar not null,     -- the immutable Parquet of this decision
+    routed_path      varchar not null,     -- the immutable Parquet of this decision, below the store
     decided_at       timestamptz not null default current_timestamp
 );
 

@@ -17,7 +17,7 @@ from routing_assets.sources import catalog_from_table
 GROUP = "allocations"
 
 METHODS = {
-    "threshold": "The cheapest model whose calibrated success reaches the target; the most probable one where none does.",
+    "threshold": "The cheapest model whose success reaches the target; the most probable one where none does.",
     "ndch": "The two neighbouring vertices of the non-decreasing convex hull of (cost, success), mixed at random.",
     "ndch_p": "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
     "mip": "The most expected successes within the budget, with a proof of how near the optimum it is.",

@@ -9,7 +9,8 @@ import pyarrow as pa
 OWNERS = ["team:routing"]
 # Dagster takes the output of an asset with check_specs for nothing unless its type is given.
 ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
-batches = dg.DynamicPartitionsDefinition(name="batches")
+BATCHES = "batches"
+batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 
 
 def failure(error: Exception) -> dg.Failure:

@@ -1,6 +1,7 @@
 """Stage 2b: what a call costs, from the catalog's prices or the label table's own costs."""
 
 import json
+from typing import cast
 
 import dagster as dg
 import numpy as np
@@ -12,7 +13,7 @@ from routing_assets.defs.common import OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.errors import InvalidInput
-from routing_assets.pricing.cost_model import fit_cost_model
+from routing_assets.pricing.cost_model import CostMode, fit_cost_model
 from routing_assets.sources import catalog_from_table
 from routing_assets.versions import content_version
 
@@ -22,7 +23,7 @@ class CostConfig(dg.Config):
 
     mode: str = Field(
         default="auto",
-        description="mean (one cost per model, the article's), per_instruction (token-aware), or auto (held-out error).",
+        description="mean (one cost per model), per_instruction (token-aware), or auto (by held-out error).",
     )
 
 
@@ -38,7 +39,7 @@ def cost_model(
     """The estimated USD of a call, per model, or per model and instruction where costs were recorded."""
     labels, catalog = LabelledInstructions.from_arrow(labelled_instructions), catalog_from_table(model_catalog)
     try:
-        model = fit_cost_model(labels.take(split_from_table(splits).train), catalog, config.mode)
+        model = fit_cost_model(labels.take(split_from_table(splits).train), catalog, cast(CostMode, config.mode))
     except InvalidInput as error:
         raise failure(error) from error
     fitted = pa.table({"cost_model": [json.dumps(model.to_dict())]})

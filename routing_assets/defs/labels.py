@@ -33,7 +33,7 @@ class CatalogConfig(dg.Config):
 
     catalog: str | None = Field(
         default=DEFAULT_LABELS,
-        description="A model catalog (YAML), simulated:<twin> for published prices, or null where costs are in the labels.",
+        description="A model catalog (YAML), simulated:<twin>, or null where the labels carry their costs.",
     )
 
 

@@ -1,6 +1,7 @@
 """Stage 6, per batch: the chosen allocation, its files for the LLM runners, and its entry in the ledger."""
 
 import json
+from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -67,7 +68,7 @@ def batch_export(
         "dagster_run_id": context.run_id,
         "file_sha256": about(routed_batch)["file_sha256"],
         **decision_columns(routed_batch),
-        "routed_path": str(Store(home.paths().store).path("routed_batch", context.partition_key, context.run_id)),
+        "routed_path": str(Store(Path()).path("routed_batch", context.partition_key, context.run_id)),
     }
     home.warehouse().append("decisions", pa.Table.from_pylist([decision]))
     return dg.MaterializeResult(

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from routing_assets.defs.common import batches
+from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import route_batch
 from routing_assets.ledger import stale_batches
@@ -22,7 +22,7 @@ def reroute_stale_batches(
     stale = [batch for batch in stale_batches(home.paths()) if batch.batch_id not in under_way]
     if not stale:
         return dg.SkipReason("every open batch is routed by the router, prices and policy in force")
-    context.instance.add_dynamic_partitions(batches.name, [batch.batch_id for batch in stale])
+    context.instance.add_dynamic_partitions(BATCHES, [batch.batch_id for batch in stale])
     return [
         dg.RunRequest(
             run_key=f"{batch.batch_id}@{batch.fingerprint}",

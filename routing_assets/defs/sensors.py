@@ -20,7 +20,7 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     """
     paths = home.paths()
     files, seen = whole_files(paths.inbox, json.loads(context.cursor or "{}"))
-    requests = []
+    requests: dict[str, dg.RunRequest] = {}
     for file in files:
         try:
             received = receive(paths, file, move=True)
@@ -28,11 +28,11 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
             context.log.error(f"{error}; moved to {reject(paths, file, str(error))}")
             continue
         if received.is_new:
-            requests.append(dg.RunRequest(run_key=received.run_key, partition_key=received.batch_id))
+            requests[received.batch_id] = dg.RunRequest(run_key=received.run_key, partition_key=received.batch_id)
         else:
             context.log.info(f"{file.name} was received before, byte for byte; batch {received.batch_id} stands")
     return dg.SensorResult(
-        run_requests=requests,
-        dynamic_partitions_requests=[batches.build_add_request([request.partition_key for request in requests])],
+        run_requests=list(requests.values()),
+        dynamic_partitions_requests=[batches.build_add_request(list(requests))],
         cursor=json.dumps(seen),
     )

@@ -1,0 +1,62 @@
+"""A small trained installation, made once, and a private copy of it for each test that writes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from routing_assets.datasets import BatchInstructions, write_batch
+from routing_assets.datasets.simulated import simulate
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+
+TWIN = "r1_math"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """An empty installation."""
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("ROUTING_HOME", str(home.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
+    return home
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An installation with a router trained on 400 simulated instructions."""
+    with pytest.MonkeyPatch.context() as environment:
+        home = Home(tmp_path_factory.mktemp("trained") / "home")
+        environment.setenv("ROUTING_HOME", str(home.root))
+        environment.setenv("DAGSTER_HOME", str(home.dagster))
+        with instance_of(home) as instance:
+            run_job(
+                instance,
+                "train_router",
+                ops={
+                    "labelled_instructions": {"labels": f"simulated:{TWIN}", "size": 400},
+                    "model_catalog": {"catalog": f"simulated:{TWIN}"},
+                    "success_classifier": {"method": "frozen"},
+                    "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
+                },
+            )
+        yield home.root
+
+
+@pytest.fixture
+def trained(home: Home, trained_once: Path) -> Home:
+    """A private copy of the trained installation."""
+    shutil.copytree(trained_once, home.root)
+    return home
+
+
+@pytest.fixture(scope="session")
+def batch_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty instructions that the router has not seen."""
+    labels = simulate(TWIN, size=60, seed=7)
+    path = tmp_path_factory.mktemp("batch") / "weekly.parquet"
+    write_batch(BatchInstructions(labels.instruction_id, labels.instruction, labels.task), path)
+    return path

@@ -1,0 +1,67 @@
+"""What Dagster sees: names are public, and loading them is light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+
+from routing_assets.definitions import defs
+
+
+def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
+    repository = defs.get_repository_def()
+    assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {
+        "labelled_instructions", "model_catalog", "splits",
+        "cost_model",
+        "success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets",
+        "router", "router_release",
+        "batch_instructions", "probability_matrix", "cost_matrix",
+        "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
+        "routed_batch", "batch_export",
+        "budget_curves",
+    }  # fmt: skip
+    assert {"train_router", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
+    assert [sensor.name for sensor in repository.sensor_defs] == ["inbox_sensor"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["reroute_stale_batches"]
+
+
+def test_every_asset_has_an_owner_a_description_a_group_and_a_code_version() -> None:
+    graph = defs.get_repository_def().asset_graph
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.owners, key
+        assert node.description, key
+        assert node.group_name != "default", key
+        assert node.code_version, key
+
+
+def test_blocking_checks_guard_every_hand_over() -> None:
+    graph = defs.get_repository_def().asset_graph
+    blocking = {
+        (check.asset_key.to_user_string(), check.name) for check in graph.asset_check_keys if graph.get(check).blocking
+    }
+    assert {
+        ("splits", "splits_do_not_leak"),
+        ("router", "calibration_holds"),
+        ("probability_matrix", "probabilities_are_valid"),
+        ("mip_allocation", "every_instruction_is_assigned_once"),
+        ("mip_allocation", "spend_is_within_budget"),
+        ("routed_batch", "every_instruction_is_assigned_once"),
+        ("routed_batch", "spend_is_within_budget"),
+    } <= blocking
+
+
+def test_loading_the_definitions_imports_no_heavy_library() -> None:
+    code = (
+        "import sys, routing_assets.definitions;"
+        "print(*sorted({'torch', 'transformers', 'mlflow', 'ortools', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
+
+
+def test_runs_stay_in_one_process() -> None:
+    job = defs.resolve_job_def("route_batch")
+    assert job.executor_def is dg.in_process_executor

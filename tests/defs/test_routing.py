@@ -1,0 +1,120 @@
+"""A batch is routed whole, within its budget, and every assignment can be traced."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from routing_assets import commands
+from routing_assets.datasets import load_batch
+from routing_assets.errors import InvalidInput
+from routing_assets.ledger import stale_batches
+from routing_assets.routed import summary_of
+from routing_assets.runs import RunFailed
+from routing_assets.settings import Home
+from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
+
+
+@pytest.fixture
+def routed(trained: Home, batch_file: Path) -> Home:
+    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    return trained
+
+
+def test_each_instruction_gets_exactly_one_model_within_the_budget(routed: Home, batch_file: Path) -> None:
+    table = Store(routed.store).read("routed_batch", "weekly")
+    assert table["instruction_id"].to_pylist() == load_batch(batch_file).instruction_id.tolist()
+    spent = sum((Fraction(cost) for cost in table["cost"].to_pylist()), Fraction(0))
+    assert spent <= Fraction(summary_of(table)["budget_usd"])
+    assert summary_of(table)["gap"] <= 1e-6
+
+
+def test_the_four_allocations_stand_side_by_side(routed: Home) -> None:
+    store = Store(routed.store)
+    expected = {
+        policy: summary_of(store.read(f"{policy}_allocation", "weekly"))["expected_success"]
+        for policy in ("ndch", "ndch_p", "mip")
+    }
+    assert expected["mip"] >= expected["ndch_p"] - 1e-9
+    assert expected["mip"] >= expected["ndch"] - 1e-9
+
+
+def test_the_outbox_holds_the_instructions_with_their_models(routed: Home, batch_file: Path) -> None:
+    rows = [json.loads(line) for line in (routed.outbox / "weekly" / "routed.jsonl").read_text().splitlines()]
+    batch = load_batch(batch_file)
+    assert [(row["instruction_id"], row["instruction"]) for row in rows] == list(
+        zip(batch.instruction_id, batch.instruction, strict=True)
+    )
+    parquet = pq.read_table(routed.outbox / "weekly" / "routed.parquet")
+    assert parquet["model"].to_pylist() == [row["model"] for row in rows]
+
+
+def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, batch_file: Path) -> None:
+    table = Store(routed.store).read("routed_batch", "weekly")
+    warehouse = Warehouse(routed.warehouse)
+    router = warehouse.fetch("latest_router")[0]
+    for row in table.slice(0, 10).to_pylist():
+        traces = warehouse.fetch(
+            "trace_instruction",
+            {"batch_id": "weekly", "instruction_id": row["instruction_id"], "store": str(routed.store)},
+        )
+        assert len(traces) == 1
+        trace = traces[0]
+        assert (trace["model"], trace["policy"]) == (row["model"], "mip")
+        assert trace["label_hash"] == router["label_hash"]
+        assert trace["mlflow_model_version"] == router["mlflow_model_version"]
+        assert trace["bucket_lower"] <= trace["scaled"] <= trace["bucket_upper"]
+        assert trace["temperature"] > 0
+        assert trace["file_name"] == batch_file.name
+        assert trace["input_price"] > 0
+        assert len(trace["dagster_run_id"]) == 36
+
+
+def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(routed: Home, batch_file: Path) -> None:
+    first = Store(routed.store).read("routed_batch", "weekly")
+    commands.route(routed, batch_file, {"budget_fraction": 0.4})
+    second = Store(routed.store).read("routed_batch", "weekly")
+    assert second.equals(first)
+    with Warehouse(routed.warehouse).reader() as connection:
+        assert connection.execute("select count(*) from decisions").fetchone() == (2,)
+        assert connection.execute("select count(*) from current_decisions").fetchone() == (1,)
+
+
+def test_a_budget_that_cannot_pay_names_the_cheapest_that_can(trained: Home, batch_file: Path) -> None:
+    with pytest.raises(RunFailed, match="cheapest feasible budget"):
+        commands.route(trained, batch_file, {"budget_usd": 1e-9})
+    assert not (trained.outbox / "weekly").exists()
+
+
+def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_path: Path) -> None:
+    assert stale_batches(routed) == []
+    catalog = tmp_path / "prices.yaml"
+    prices = {"R1": 2.0, "R1-32B": 1.0, "R1-14B": 0.8, "R1-7B": 0.6, "R1-1.5B": 0.1}
+    catalog.write_text("models:\n" + "".join(f"  {name}: {{price: {price}}}\n" for name, price in prices.items()))
+    commands.update_prices(routed, str(catalog))
+    stale = stale_batches(routed)
+    assert [(batch.batch_id, batch.reasons) for batch in stale] == [("weekly", ("prices",))]
+    commands.dispatch(routed, "weekly")
+    assert stale_batches(routed) == []
+
+
+def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:
+    commands.dispatch(routed, "weekly")
+    with pytest.raises(InvalidInput, match="dispatched"):
+        commands.route(routed, batch_file, {})
+
+
+def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trained: Home, batch_file: Path) -> None:
+    commands.route(trained, batch_file, {})
+    trained.policy_file.write_text("policy: ndch_p\nbudget_fraction: 0.6\n")
+    assert [batch.reasons for batch in stale_batches(trained)] == [("policy",)]
+
+
+def test_routing_before_training_says_what_to_do(home: Home, batch_file: Path) -> None:
+    with pytest.raises(InvalidInput, match="Run routing-assets train first"):
+        commands.route(home, batch_file, {})

@@ -1,0 +1,87 @@
+"""Training makes one version of everything, in DuckDB, MLflow and on disk."""
+
+from __future__ import annotations
+
+import json
+
+import dagster as dg
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from routing_assets import tracking
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.datasets.simulated import simulate
+from routing_assets.definitions import defs
+from routing_assets.ledger import router_in_force
+from routing_assets.prediction.router import Router
+from routing_assets.runs import QUIET, RunFailed, instance_of, run_job
+from routing_assets.settings import Home
+from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
+
+
+def test_the_router_in_force_is_recorded_with_its_calibration(trained: Home) -> None:
+    warehouse, router = Warehouse(trained.warehouse), router_in_force(trained)
+    with warehouse.reader() as connection:
+        temperatures = connection.execute(
+            "select model, temperature from calibration_temperatures where temperatures_id = ?",
+            [router["temperatures_id"]],
+        ).fetchall()
+        buckets = connection.execute(
+            "select model, min(lower), max(upper), sum(count) from calibration_buckets where buckets_id = ? group by 1",
+            [router["buckets_id"]],
+        ).fetchall()
+    models = {entry[0] for entry in temperatures}
+    assert models == {"R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B"}
+    assert all(temperature > 0 for _, temperature in temperatures)
+    assert {(model, low, high) for model, low, high, _ in buckets} == {(model, 0.0, 1.0) for model in models}
+    assert all(count > 0 for *_, count in buckets)
+
+
+def test_mlflow_holds_the_model_and_loads_it_without_pickle(trained: Home) -> None:
+    client = tracking.connect(trained)
+    version = client.get_model_version_by_alias(tracking.REGISTERED_MODEL, tracking.IN_FORCE)
+    router = router_in_force(trained)
+    assert int(version.version) == router["mlflow_model_version"]
+    run = client.get_run(version.run_id)
+    assert run.data.tags["label_hash"] == router["label_hash"]
+    assert {"test_log_loss", "test_auc/R1", "train", "validation"} <= set(run.data.metrics)
+    files = {path.name for path in trained.mlflow_artifacts.rglob("*") if path.is_file()}
+    assert "classifier.safetensors" in files
+    assert not any(name.endswith((".pkl", ".pickle", ".pt", ".bin")) for name in files)
+
+    model = mlflow.pyfunc.load_model(f"models:/{tracking.REGISTERED_MODEL}@{tracking.IN_FORCE}")
+    texts = list(simulate("r1_math", size=5, seed=3).instruction)
+    served = model.predict(pd.DataFrame({"instruction": texts})).to_numpy()
+    ours = Router.load(trained.routers / router["router_version"]).predict(texts).raw
+    np.testing.assert_allclose(served, ours, atol=1e-6)
+
+
+def test_the_stored_labels_are_those_that_were_recorded(trained: Home) -> None:
+    labels = LabelledInstructions.from_arrow(Store(trained.store).read("labelled_instructions"))
+    assert labels.simulated
+    assert labels.content_hash == router_in_force(trained)["label_hash"]
+
+
+def test_a_router_with_a_poor_calibration_is_refused_and_the_old_one_stays(trained: Home) -> None:
+    before = router_in_force(trained)
+    with instance_of(trained) as instance:
+        result = defs.resolve_job_def("train_router").execute_in_process(
+            run_config={"ops": {"router": {"config": {"ece_limit": 0.0}}}, "loggers": QUIET},
+            asset_selection=[dg.AssetKey("router"), dg.AssetKey("router_release")],
+            instance=instance,
+            raise_on_error=False,
+        )
+    refused = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert [check.check_name for check in refused] == ["calibration_holds"]
+    assert not result.success
+    assert router_in_force(trained) == before
+
+
+def test_bad_labels_fail_the_run_with_their_own_message(home: Home) -> None:
+    table = home.root.parent / "labels.jsonl"
+    table.write_text(json.dumps({"instruction_id": "a", "instruction": "Hi", "gpt": 1.5}) + "\n")
+    with instance_of(home) as instance, pytest.raises(RunFailed, match=r"labels.jsonl, row 1, column 'gpt'"):
+        run_job(instance, "train_router", ops={"labelled_instructions": {"labels": str(table)}})
