@@ -13,13 +13,8 @@ import pyarrow as pa
 from routing_assets.evaluation import summary as figures
 from routing_assets.evaluation.intervals import Curves, bootstrap_curves, mean_curves
 from routing_assets.evaluation.results import SeedResult, curves_table
+from routing_assets.evaluation.terminal import calibration_lines, policy_lines
 from routing_assets.evaluation.verdict import Verdict, give_verdict
-
-TABLE_FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-TABLE_POLICIES = (
-    "best_single", "zero_router", "random", "threshold", "ndch", "ndch_p", "mip", "knn_mip",
-    "mip_token_aware", "mip_safe", "oracle_predicted_costs", "oracle",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +110,7 @@ class Evaluation:
             "policies": self.policies,
             "differences": figures.difference_rows(self.budget_fractions, self.mean_curves, self.bootstrap),
             "per_model": figures.model_rows(self.models, self.budget_fractions, self.seeds),
-            "calibration": figures.calibration_rows(self.models, self.seeds),
+            "calibration": self.calibration,
             "two_models": figures.two_model_rows(self.seeds) if len(self.models) == 2 else None,
             "decision": [seed.decision for seed in self.seeds],
             "cost_model": [dict(seed.cost_model) for seed in self.seeds],
@@ -126,23 +121,21 @@ class Evaluation:
             "timings_s": {"total": self.seconds, "per_seed": [dict(seed.timings) for seed in self.seeds]},
         }
 
+    @cached_property
+    def calibration(self) -> dict[str, figures.Row]:
+        """Log-loss, Brier score and ECE on test after each step of the router."""
+        return figures.calibration_rows(self.models, self.seeds)
+
     def table(self) -> str:
-        """Relative success by policy and budget, and the verdict, for a terminal."""
-        fractions = [f for f in TABLE_FRACTIONS if np.isclose(self.budget_fractions, f).any()]
-        head = (
-            f"{'success / best single at budget':<32}" + "".join(f"{f:>8.0%}" for f in fractions) + "    AIQ  95 % from"
+        """Relative success by policy and budget, what calibration changed, and the verdict, for a terminal."""
+        return "\n".join(
+            [
+                f"{self.title}: {len(self.seeds)} seeds, success relative to the best single model",
+                *policy_lines(self.budget_fractions, self.policies),
+                "",
+                "What calibration changed: quality of the probabilities on test, and of MIP fed with them",
+                *calibration_lines(self.budget_fractions, self.policies, self.calibration),
+                "",
+                self.verdict.text,
+            ]
         )
-        lines = [f"{self.title}: {len(self.seeds)} seeds", head]
-        for policy in TABLE_POLICIES:
-            if policy not in self.policies:
-                continue
-            row = self.policies[policy]
-            at = {round(cell["budget_fraction"], 6): f"{cell['relative_success']:.3f}" for cell in row["curve"]}
-            from_budget = row["budget_fraction_to_keep_95_percent"]["estimate"]
-            lines.append(
-                f"{policy:<32}"
-                + "".join(f"{at.get(round(f, 6), '–'):>8}" for f in fractions)
-                + f"{row['aiq_paper']['estimate']:>7.3f}"
-                + (f"{'–':>11}" if from_budget is None else f"{from_budget:>11.0%}")
-            )
-        return "\n".join([*lines, "", self.verdict.text])

@@ -42,10 +42,11 @@ STYLE: Any = {
 def draw_curves(evaluation: Evaluation, path: Path) -> None:
     """Success against budget with bands over seeds, and MIP's gains over its controls with paired 95 % intervals."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11.5, 5.2), layout="constrained")
+        figure = Figure(figsize=(11.5, 5.6), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[3, 2])
         _curves(left, evaluation)
         _gains(right, evaluation)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
         kind = "SIMULATED data" if evaluation.simulated else "measured data"
         figure.suptitle(
             f"{evaluation.dataset} · {kind} · {len(evaluation.models)} models · {len(evaluation.seeds)} seeds · "
@@ -106,7 +107,6 @@ def _curves(axis: Axes, evaluation: Evaluation) -> None:
     axis.set_ylabel("success, relative to the best single model")
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
     axis.set_title("Bands: least and greatest of the seeds. Dots: single models", fontsize=8, loc="left")
 
 

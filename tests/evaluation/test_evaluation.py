@@ -91,6 +91,11 @@ def test_table_names_the_data_as_simulated_and_dashes_what_is_infeasible(evaluat
     assert "planted (simulated)" in text
     assert all(name in text for name in ("best_single", "zero_router", "ndch_p", "oracle"))
     assert evaluation.verdict.text in text
+    calibrated = evaluation.calibration["calibrated"]
+    assert f"{calibrated['log_loss']:.4f}" in text
+    assert f"{calibrated['ece']:.4f}" in text
+    assert evaluation.table().count("mip_safe") == 0  # costs are known here
+    assert "–" in next(line for line in text.splitlines() if line.startswith("best_single"))
 
 
 def test_a_failing_writer_leaves_neither_half_a_file_nor_a_remnant(evaluation, tmp_path, monkeypatch):
