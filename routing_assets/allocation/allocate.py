@@ -99,7 +99,9 @@ def _constrained(problem: AllocationProblem, seed: int, relative_gap: float | No
 def _status(success: float, bound: float, proven: bool, relative_gap: float) -> str:
     if proven:
         return "optimal"
-    return "within_gap" if bound - success <= relative_gap * bound + 1e-12 else "time_limit"
+    if bound - success <= relative_gap * bound + 1e-12:
+        return "within_gap"
+    return "time_limit" if relative_gap == 0 else "feasible"
 
 
 def _heuristic(problem: AllocationProblem, policy: str, target: float, seed: int) -> Allocation:

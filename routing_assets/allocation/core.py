@@ -22,6 +22,15 @@ class Filling:
     complete: bool
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How far to search: states kept at once (those with the least loss), states made in all, and a clock."""
+
+    states: int
+    work: float = math.inf
+    deadline: float = math.inf
+
+
 @dataclass(frozen=True, eq=False)
 class _Stage:
     parent: np.ndarray
@@ -35,30 +44,30 @@ def fill_slack(
     *,
     best: float,
     enough: float,
-    max_states: int,
-    deadline: float,
+    effort: Effort,
 ) -> Filling:
     """Choose moves with total added weight <= ``slack`` and least loss = sum of reduced costs + price x unused slack.
 
     ``best`` is the loss to beat; the search stops at ``enough``. Weights are whole numbers of a grid on which they are
     exact wherever 62 bits allow; else they are rounded against the budget. A state that has lost as much as the best
     filling cannot lead to a better one, and one that weighs more and is worth less than another is dropped
-    (Pisinger 1995). Beyond ``max_states`` those with the least loss are kept, and the answer is not ``complete``.
+    (Pisinger 1995). Where ``effort`` cuts the search short the answer is not ``complete``.
     """
     added, room, unit = _on_grid(options, slack)
     weight, loss = np.zeros(1, np.int64), np.zeros(1)
     stages: list[_Stage] = []
-    best_state, best_stage, complete = 0, 0, True
+    best_state, best_stage, complete, work = 0, 0, True, 0
     for m in range(len(options.row)):
         columns = np.flatnonzero(options.loss[m] < best)
         if not columns.size:  # rows come by least loss: no later one can help either
             break
-        if best <= enough or time.monotonic() > deadline:
+        work += weight.size * (columns.size + 1)
+        if best <= enough or work > effort.work or time.monotonic() > effort.deadline:
             complete = False
             break
         weight, loss, stage = _extend(weight, loss, columns, added[m], options.loss[m], best, price * unit)
-        if weight.size > max_states:
-            keep = np.sort(np.argpartition(loss, max_states)[:max_states])
+        if weight.size > effort.states:
+            keep = np.sort(np.argpartition(loss, effort.states)[:effort.states])
             weight, loss, stage = weight[keep], loss[keep], _Stage(stage.parent[keep], stage.column[keep])
             complete = False
         stages.append(stage)

@@ -19,13 +19,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.core import fill_slack
+from routing_assets.allocation.core import Effort, fill_slack
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.allocation.hull import hull_steps
 from routing_assets.allocation.scan import Chunk, Scan, alternatives, scan
 
-_QUICK_STATES = 1 << 13
-_THOROUGH_STATES = 1 << 20
+_STATES, _EXACT_STATES = 1 << 13, 1 << 20
+_WORK = 1 << 22  # states: well under a second, and unlike a clock the same on every machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,9 @@ def solve_knapsack(
         if not within(found.weight, capacity):
             if math.isinf(high):
                 raise CapacityTooSmall(found.weight)
-            low, high = high, math.inf
+            low, high = (high, math.inf) if low > 0 else (0.0, math.inf)
         elif low > 0 and found.low_price_weight < capacity:
-            low, high = 0.0, low
+            low, high = (0.0, low) if math.isfinite(high) else (0.0, math.inf)
         else:
             break
     position = _take_steps(found, low, capacity)
@@ -126,13 +126,13 @@ def _fill_slack(
     loss = price * float(slack)
     answer = KnapsackAnswer(choice, price, loss, proven=loss == 0)
     window: Chunk = (found.window_value, found.window_weight, None)
-    for source, rows, states in (([window], found.window, _QUICK_STATES), (chunks, None, _THOROUGH_STATES)):
+    quick = Effort(_STATES, _WORK, deadline)
+    thorough = quick if enough > 0 else Effort(_EXACT_STATES, math.inf, deadline)
+    for source, rows, effort in (([window], found.window, quick), (chunks, None, thorough)):
         if answer.loss <= enough:
             break
         options = alternatives(source, choice if rows is None else choice[rows], price, below=answer.loss)
-        filling = fill_slack(
-            options, slack, price, best=answer.loss, enough=enough, max_states=states, deadline=deadline
-        )
+        filling = fill_slack(options, slack, price, best=answer.loss, enough=enough, effort=effort)
         filled = answer.choice
         if filling.row.size:
             filled = choice.copy()
