@@ -5,6 +5,7 @@ Stands on its own: numpy and OR-Tools, no other room of the project.
 
 from routing_assets.allocation.allocate import POLICIES, allocate
 from routing_assets.allocation.answer import Allocation
+from routing_assets.allocation.chunked import ChunkedAllocation, allocate_chunks
 from routing_assets.allocation.errors import (
     InfeasibleAllocation,
     InfeasibleBudget,
@@ -19,6 +20,7 @@ __all__ = [
     "POLICIES",
     "Allocation",
     "AllocationProblem",
+    "ChunkedAllocation",
     "ExtraBudget",
     "Frontier",
     "InfeasibleAllocation",
@@ -28,6 +30,7 @@ __all__ = [
     "LeastBudget",
     "UndecidedAllocation",
     "allocate",
+    "allocate_chunks",
     "frontier",
     "least_budget",
 ]

@@ -7,8 +7,10 @@ import math
 import numpy as np
 
 from routing_assets.allocation.hull import cheapest, hull_steps
+from routing_assets.allocation.scan import Scan
 
 _DEVIATIONS = 3.0  # a bracket that misses costs one more pass; 3 standard errors miss once in 370
+_MARGIN = 0.02  # of a window's weight, either side, when its first rows stand for all of it
 
 
 def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float) -> tuple[float, float]:
@@ -32,3 +34,16 @@ def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float
     high = math.inf if first == 0 else float(steps.efficiency[first - 1])
     low = 0.0 if last >= len(steps) else float(steps.efficiency[last])
     return low, high
+
+
+def narrowed(found: Scan, low: float, high: float, capacity: float) -> tuple[float, float]:
+    """Return a bracket inside (low, high), judged from the window rows that were kept; the same where they are all tied."""
+    start = found.choice[found.window]
+    steps = hull_steps(found.window_value, found.window_weight, start, low)
+    filled = np.cumsum(steps.weight)
+    wanted = (capacity - float(found.weight)) / (found.low_price_weight - float(found.weight))
+    first = int(np.searchsorted(filled, (wanted - _MARGIN) * filled[-1]))
+    last = int(np.searchsorted(filled, (wanted + _MARGIN) * filled[-1], side="right"))
+    new_high = high if first == 0 else float(steps.efficiency[first - 1])
+    new_low = low if last >= len(steps) else float(steps.efficiency[last])
+    return (new_low, new_high) if new_low < new_high else (low, high)

@@ -9,15 +9,20 @@ from fractions import Fraction
 
 import numpy as np
 
+from routing_assets.allocation.exact import exact_sum
 from routing_assets.allocation.scan import Alternatives
 
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """Moves that use the slack best: ``row`` goes to ``column``. ``loss`` remains to the bound; ``complete``: none less."""
+    """Moves that use the slack best: ``row`` goes to ``column``, which adds ``weight`` in all.
+
+    ``loss`` remains to the bound; ``complete``: no filling has less.
+    """
 
     row: np.ndarray
     column: np.ndarray
+    weight: Fraction
     loss: float
     complete: bool
 
@@ -76,7 +81,8 @@ def fill_slack(
         if total[at] < best:
             best, best_state, best_stage = float(total[at]), at, len(stages)
     rows, chosen = _trace(stages[:best_stage], best_state)
-    return Filling(options.row[rows], chosen, max(best, 0.0), complete)
+    moved = exact_sum(options.weight[rows, chosen]) - exact_sum(options.before[rows])
+    return Filling(options.row[rows], chosen, moved, max(best, 0.0), complete)
 
 
 def _extend(

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
+from routing_assets.allocation.bracket import narrowed
 from routing_assets.allocation.core import Effort, fill_slack
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.allocation.hull import hull_steps
@@ -33,6 +34,8 @@ class KnapsackAnswer:
     """A feasible choice, the price that supports it, and the bound that certifies it."""
 
     choice: np.ndarray
+    value: float
+    weight: Fraction
     price: float
     """Value per unit of weight at the margin; 0 where the capacity does not bind."""
     loss: float
@@ -58,22 +61,28 @@ def solve_knapsack(
     relative_gap: float,
     time_limit_s: float,
     dtype: np.dtype,
+    max_window: int,
 ) -> KnapsackAnswer:
     """Maximise the value of one column per row with total weight <= ``capacity``, compared exactly.
 
     ``chunks`` must be iterable again and again and give the same ``n`` rows. ``bracket`` is a guess of the price's range,
-    (0, inf) where there is none. ``relative_gap`` 0 asks for the optimum.
+    (0, inf) where there is none. ``relative_gap`` 0 asks for the optimum. Of the window ``max_window`` rows are held in
+    memory, more only where so many rows are tied at one price that no bracket separates them.
     """
     deadline = time.monotonic() + time_limit_s
     low, high = bracket
     while True:
-        found = scan(chunks, n, low, high, dtype, max_window=n)
+        found = scan(chunks, n, low, high, dtype, max_window)
         if not within(found.weight, capacity):
             if math.isinf(high):
                 raise CapacityTooSmall(found.weight)
             low, high = (high, math.inf) if low > 0 else (0.0, math.inf)
         elif low > 0 and found.low_price_weight < capacity:
             low, high = (0.0, low) if math.isfinite(high) else (0.0, math.inf)
+        elif found.overflowed:
+            narrower = narrowed(found, low, high, float(capacity))
+            max_window = n if narrower == (low, high) else max_window
+            low, high = narrower
         else:
             break
     position = _take_steps(found, low, capacity)
@@ -104,7 +113,7 @@ def _take_steps(found: Scan, low: float, capacity: Fraction | float) -> _Positio
         if within(weight, capacity):
             break
         taken -= 1  # the float sums were an ulp out
-    choice = found.choice.copy()
+    choice = found.choice
     choice[found.window] = after
     price = float(steps.efficiency[taken]) if taken < len(steps) else low
     return _Position(choice, price, found.value + float(steps.value[:taken].sum()), weight)
@@ -121,10 +130,11 @@ def _fill_slack(
     """Use the slack that the break step left: in the window, and only if that is not enough among all rows."""
     choice, price = position.choice, position.price
     if price == 0:
-        return KnapsackAnswer(choice, 0.0, 0.0, proven=True)
+        return KnapsackAnswer(choice, position.value, position.weight, 0.0, 0.0, proven=True)
     slack = Fraction(capacity) - position.weight
     loss = price * float(slack)
-    answer = KnapsackAnswer(choice, price, loss, proven=loss == 0)
+    bound = position.value + loss
+    answer = KnapsackAnswer(choice, position.value, position.weight, price, loss, proven=loss == 0)
     window: Chunk = (found.window_value, found.window_weight, None)
     quick = Effort(_STATES, _WORK, deadline)
     thorough = quick if enough > 0 else Effort(_EXACT_STATES, math.inf, deadline)
@@ -133,9 +143,12 @@ def _fill_slack(
             break
         options = alternatives(source, choice if rows is None else choice[rows], price, below=answer.loss)
         filling = fill_slack(options, slack, price, best=answer.loss, enough=enough, effort=effort)
-        filled = answer.choice
-        if filling.row.size:
-            filled = choice.copy()
-            filled[filling.row if rows is None else rows[filling.row]] = filling.column
-        answer = KnapsackAnswer(filled, price, filling.loss, proven=filling.complete and rows is None)
+        proven = filling.complete and rows is None
+        if not filling.row.size:
+            answer = replace(answer, proven=proven)
+            continue
+        filled = choice.copy()
+        filled[filling.row if rows is None else rows[filling.row]] = filling.column
+        weight = position.weight + filling.weight
+        answer = KnapsackAnswer(filled, bound - filling.loss, weight, price, filling.loss, proven)
     return answer

@@ -65,7 +65,7 @@ def best_columns(value: np.ndarray, weight: np.ndarray, price: float) -> np.ndar
 
 def scan(chunks: Iterable[Chunk], n: int, low: float, high: float, dtype: np.dtype, max_window: int) -> Scan:
     """Find the best columns at prices ``low`` and ``high`` and collect the rows where they differ."""
-    choice = np.empty(n, np.int32)
+    choice = np.empty(n, np.int16)
     value, weight, low_weight, kept, overflowed = 0.0, Fraction(0), 0.0, 0, False
     window: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for first, v, w in blocks(chunks):
@@ -82,7 +82,8 @@ def scan(chunks: Iterable[Chunk], n: int, low: float, high: float, dtype: np.dty
         differ = differ[: max_window - kept]
         kept += differ.size
         window.append((first + differ, v[differ].astype(dtype), w[differ].astype(dtype)))
-    return Scan(choice, value, weight, low_weight, *(np.concatenate(c) for c in zip(*window, strict=True)), overflowed)
+    rows, window_value, window_weight = (np.concatenate(column) for column in zip(*window, strict=True))
+    return Scan(choice, value, weight, low_weight, rows, window_value, window_weight, overflowed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,4 +42,5 @@ def maximise(
         relative_gap=relative_gap,
         time_limit_s=time_limit_s,
         dtype=np.result_type(value, weight),
+        max_window=n,
     )
