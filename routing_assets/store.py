@@ -40,7 +40,7 @@ class Store:
         return version
 
     def read(self, asset: str, partition: str | None = None, run_id: str | None = None) -> pa.Table:
-        """The table that ``run_id`` wrote, if it wrote one; otherwise the current one. InvalidInput when there is none."""
+        """The table that ``run_id`` wrote, or else the current one. Raises InvalidInput when there is none."""
         for path in (self.path(asset, partition, run_id), self.path(asset, partition)):
             if path.exists():
                 return pq.read_table(path, partitioning=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from routing_assets import commands
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.runs import instance_of, run_job
@@ -50,6 +51,25 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def trained(home: Home, trained_once: Path) -> Home:
     """A private copy of the trained installation."""
     shutil.copytree(trained_once, home.root)
+    return home
+
+
+@pytest.fixture(scope="session")
+def routed_once(trained_once: Path, batch_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The trained installation after one batch at 40 % of the dearest model's cost."""
+    with pytest.MonkeyPatch.context() as environment:
+        home = Home(tmp_path_factory.mktemp("routed") / "home")
+        environment.setenv("ROUTING_HOME", str(home.root))
+        environment.setenv("DAGSTER_HOME", str(home.dagster))
+        shutil.copytree(trained_once, home.root)
+        commands.route(home, batch_file, {"budget_fraction": 0.4})
+        yield home.root
+
+
+@pytest.fixture
+def routed(home: Home, routed_once: Path) -> Home:
+    """A private copy of the installation with a routed batch."""
+    shutil.copytree(routed_once, home.root)
     return home
 
 

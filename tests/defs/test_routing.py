@@ -20,12 +20,6 @@ from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
 
-@pytest.fixture
-def routed(trained: Home, batch_file: Path) -> Home:
-    commands.route(trained, batch_file, {"budget_fraction": 0.4})
-    return trained
-
-
 def test_each_instruction_gets_exactly_one_model_within_the_budget(routed: Home, batch_file: Path) -> None:
     table = Store(routed.store).read("routed_batch", "weekly")
     assert table["instruction_id"].to_pylist() == load_batch(batch_file).instruction_id.tolist()

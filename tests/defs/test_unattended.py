@@ -1,0 +1,115 @@
+"""The inbox sensor and the re-routing schedule ask for the right runs, once each."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from routing_assets import commands
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.schedules import reroute_stale_batches
+from routing_assets.defs.sensors import inbox_sensor
+from routing_assets.runs import instance_of
+from routing_assets.settings import Home
+
+
+class Inbox:
+    """Ticks of the sensor, each with the cursor that the tick before left."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance, self.cursor = instance, None
+
+    def tick(self) -> list[dg.RunRequest]:
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources={"home": RoutingHome()})
+        result = inbox_sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        for added in result.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions("batches", list(added.partition_keys))
+        return list(result.run_requests or [])
+
+
+def scheduled(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    context = dg.build_schedule_context(instance=instance, resources={"home": RoutingHome()})
+    requests = reroute_stale_batches(context)
+    return [] if isinstance(requests, dg.SkipReason) else requests
+
+
+def test_a_file_is_claimed_once_it_rests_and_only_once(home: Home, batch_file: Path) -> None:
+    with instance_of(home) as instance:
+        inbox = Inbox(instance)
+        shutil.copy(batch_file, home.inbox / "weekly.parquet")
+        assert inbox.tick() == []
+        requests = inbox.tick()
+        assert [request.partition_key for request in requests] == ["weekly"]
+        assert instance.has_dynamic_partition("batches", "weekly")
+        assert inbox.tick() == []
+        assert not (home.inbox / "weekly.parquet").exists()
+
+
+def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_ones(home: Home, batch_file: Path) -> None:
+    with instance_of(home) as instance:
+        inbox = Inbox(instance)
+        for name in ("a.parquet", "b.parquet"):
+            shutil.copy(batch_file, home.inbox / name)
+        (home.inbox / "bad.csv").write_text("instruction_id,instruction\n1,\n")
+        inbox.tick()
+        assert sorted(str(request.partition_key) for request in inbox.tick()) == ["a", "b"]
+        assert len(list(home.rejected.glob("*.reason.txt"))) == 1
+
+
+def test_a_changed_file_is_routed_again_and_an_unchanged_one_is_not(home: Home, batch_file: Path) -> None:
+    with instance_of(home) as instance:
+        inbox = Inbox(instance)
+        keys = []
+        for content in (b"one", b"one", b"two"):
+            file = home.inbox / "weekly.csv"
+            file.write_bytes(b"instruction_id,instruction\n1," + content + b"\n")
+            inbox.tick()
+            keys.append([request.run_key for request in inbox.tick()])
+        assert [len(key) for key in keys] == [1, 0, 1]
+        assert keys[0] != keys[2]
+
+
+def test_a_file_for_a_dispatched_batch_is_rejected(routed: Home, batch_file: Path) -> None:
+    commands.dispatch(routed, "weekly")
+    with instance_of(routed) as instance:
+        inbox = Inbox(instance)
+        (routed.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,new\n")
+        inbox.tick()
+        assert inbox.tick() == []
+    assert "dispatched" in next(routed.rejected.glob("*.reason.txt")).read_text()
+
+
+def test_the_schedule_leaves_routed_batches_alone(routed: Home) -> None:
+    with instance_of(routed) as instance:
+        assert scheduled(instance) == []
+
+
+def test_a_batch_whose_run_never_came_is_picked_up_by_the_schedule(trained: Home, batch_file: Path) -> None:
+    with instance_of(trained) as instance:
+        inbox = Inbox(instance)
+        shutil.copy(batch_file, trained.inbox / "weekly.parquet")
+        inbox.tick()
+        inbox.tick()
+        requests = scheduled(instance)
+        assert [request.partition_key for request in requests] == ["weekly"]
+        assert requests[0].run_key == scheduled(instance)[0].run_key
+
+
+def test_the_schedule_keeps_the_settings_that_a_batch_was_sent_with(routed: Home) -> None:
+    routed.policy_file.write_text("policy: ndch\n")
+    with instance_of(routed) as instance:
+        request = scheduled(instance)[0]
+    assert request.run_config["resources"]["routing_request"]["config"] == {"budget_fraction": 0.4}
+    assert request.tags["routing/stale"] == "policy"
+
+
+@pytest.mark.parametrize("text", ["policy: best", "polcy: mip", "- mip", "budget_fraction: -1"])
+def test_a_wrong_policy_file_is_an_error_that_names_it(routed: Home, text: str) -> None:
+    routed.policy_file.write_text(text)
+    with instance_of(routed) as instance, pytest.raises(ValueError, match=r"policy|mapping|budget"):
+        scheduled(instance)

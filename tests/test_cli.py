@@ -1,0 +1,57 @@
+"""The command line says what is wrong in one line and changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from routing_assets.cli import main
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("ROUTING_HOME", str(tmp_path / "home"))
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments))
+
+    return invoke
+
+
+def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-def]
+    for command in ("demo", "train", "route", "explain", "prices", "dispatch", "evaluate", "ui"):
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert len(result.output) > 80
+
+
+def test_a_missing_label_table_is_named(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = run("train", "--labels", str(tmp_path / "absent.csv"))
+    assert result.exit_code == 2
+    assert "absent.csv" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_routing_before_training_says_so(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    batch = tmp_path / "b.csv"
+    batch.write_text("instruction_id,instruction\n1,Hello\n")
+    result = run("route", str(batch))
+    assert result.exit_code == 2
+    assert "no router was trained yet" in result.output
+
+
+def test_an_unknown_batch_cannot_be_dispatched_or_explained(run) -> None:  # type: ignore[no-untyped-def]
+    for arguments in (("dispatch", "nope"), ("explain", "nope", "1")):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "'nope' is not routed" in result.output
+
+
+def test_a_negative_budget_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    batch = tmp_path / "b.csv"
+    batch.write_text("instruction_id,instruction\n1,Hello\n")
+    result = run("route", str(batch), "--budget", "-1")
+    assert result.exit_code == 2
+    assert "budget" in result.output

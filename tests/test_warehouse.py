@@ -1,0 +1,91 @@
+"""The warehouse survives neighbours: other processes that hold the file, and errors in the middle."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from routing_assets.warehouse import Warehouse, WarehouseBusy
+
+HOLD = """
+import duckdb, sys, time
+connection = duckdb.connect(sys.argv[1], read_only=True)
+print("held", flush=True)
+time.sleep({})
+"""
+
+
+def dispatch_row(name: str) -> pa.Table:
+    return pa.table({"batch_id": [name], "dagster_run_id": ["run"]})
+
+
+def write(path: Path, name: str) -> None:
+    Warehouse(path).append("dispatches", dispatch_row(name))
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    warehouse.create()
+    return warehouse
+
+
+def count(warehouse: Warehouse) -> int:
+    with warehouse.reader() as connection:
+        row = connection.execute("select count(*) from dispatches").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_writers_in_several_processes_all_get_through(warehouse: Warehouse) -> None:
+    with ProcessPoolExecutor(4) as pool:
+        list(pool.map(write, [warehouse.path] * 24, [f"batch-{i}" for i in range(24)]))
+    assert count(warehouse) == 24
+
+
+def test_a_writer_waits_for_a_reader_elsewhere(warehouse: Warehouse) -> None:
+    reader = subprocess.Popen([sys.executable, "-c", HOLD.format(1.5), str(warehouse.path)], stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    reader.stdout.readline()
+    write(warehouse.path, "late")
+    reader.wait()
+    assert count(warehouse) == 1
+
+
+def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
+    reader = subprocess.Popen([sys.executable, "-c", HOLD.format(30), str(warehouse.path)], stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    reader.stdout.readline()
+    started = time.monotonic()
+    with pytest.raises(WarehouseBusy, match=rf"PID {reader.pid}"):
+        Warehouse(warehouse.path, timeout_s=0.5).append("dispatches", dispatch_row("never"))
+    assert time.monotonic() - started < 10
+    reader.kill()
+    reader.wait()
+    write(warehouse.path, "after")
+    assert count(warehouse) == 1
+
+
+def test_an_error_rolls_the_whole_transaction_back_and_frees_the_file(warehouse: Warehouse) -> None:
+    def fail_half_way() -> None:
+        with warehouse.transaction() as connection:
+            connection.execute("insert into dispatches (batch_id, dagster_run_id) values ('a', 'r')")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert count(warehouse) == 0
+    write(warehouse.path, "b")
+    assert count(warehouse) == 1
+
+
+def test_creating_the_schema_again_keeps_what_is_there(warehouse: Warehouse) -> None:
+    write(warehouse.path, "a")
+    warehouse.create()
+    assert count(warehouse) == 1
