@@ -1,7 +1,8 @@
 """From logits to probabilities that can be trusted: one temperature per model, then the observed rate of each bucket.
 
-Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks". Histogram binning: Zadrozny & Elkan 2001. The
-buckets and all figures are computed by SQL (``sql/calibration_*.sql``) in an in-memory DuckDB and returned as Arrow tables.
+Temperature scaling: Guo et al. 2017, "On Calibration of Modern Neural Networks". Histogram binning: Zadrozny & Elkan
+2001. The buckets and all figures are computed by SQL (``sql/calibration_*.sql``) in an in-memory DuckDB and returned
+as Arrow tables.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Vector = NDArray[np.float64]
 class CalibrationConfig:
     """How temperatures and buckets are fitted.
 
-    ``temperature_prior`` is the strength, in labels, with which a model's temperature is pulled toward the one shared by all models.
-    The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
+    ``temperature_prior`` is the strength, in labels, with which a model's temperature is pulled toward the one shared
+    by all models. The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
     """
 
     temperature_prior: float = 50.0
@@ -55,10 +56,11 @@ def log_loss(logits: NDArray[np.floating], success: NDArray[np.floating]) -> Vec
 def fit_temperatures(logits: Matrix, success: Matrix, prior: float = CalibrationConfig.temperature_prior) -> Vector:
     """Temperatures (K,) by maximum likelihood; ``scaled = sigmoid(logit / temperature)``.
 
-    The inverse temperatures are found by bounded golden-section search, first one for all models, then one for each with a Gaussian
-    prior in the logarithm around the shared one that weighs like ``prior`` labels. A model without labels gets the shared one.
+    The inverse temperatures are found by bounded golden-section search, first one for all models, then one for each
+    with a Gaussian prior in the logarithm around the shared one that weighs like ``prior`` labels. A model without
+    labels gets the shared one.
     """
-    shared = _least(lambda log_t: float(np.nansum(_total_loss(logits, success, np.full(logits.shape[1], log_t)))))
+    shared = float(np.log(shared_temperature(logits, success)))
     temperatures = np.empty(logits.shape[1])
     for k in range(logits.shape[1]):
         column = slice(k, k + 1)
@@ -69,6 +71,11 @@ def fit_temperatures(logits: Matrix, success: Matrix, prior: float = Calibration
 
         temperatures[k] = np.exp(_least(penalised))
     return temperatures
+
+
+def shared_temperature(logits: Matrix, success: Matrix) -> float:
+    """The one temperature for all models, by maximum likelihood."""
+    return float(np.exp(_least(lambda log_t: float(np.nansum(_total_loss(logits, success, np.array([log_t])))))))
 
 
 def _total_loss(logits: Matrix, success: Matrix, log_temperature: Vector) -> Vector:
@@ -103,11 +110,12 @@ def fit_buckets(
     models: Sequence[str],
     config: CalibrationConfig = CalibrationConfig(),
 ) -> pa.Table:
-    """One row per model and bucket: ``model_index, model, bucket, lower, upper, count, mean_probability, observed_rate, calibrated,
-    wilson_lower, wilson_upper``.
+    """One row per model and bucket: ``model_index, model, bucket, lower, upper, count, mean_probability,
+    observed_rate, calibrated, wilson_lower, wilson_upper``.
 
-    ``probability`` and ``success`` are (N, K); pairs without a label (NaN) are left out. ``lower`` is inclusive; the buckets of a
-    model cover [0, 1]. A bucket of count n with s successes gets (s + smoothing x model mean) / (n + smoothing).
+    ``probability`` and ``success`` are (N, K); pairs without a label (NaN) are left out. ``lower`` is inclusive; the
+    buckets of a model cover [0, 1]. A bucket of count n with s successes gets (s + smoothing x model mean) / (n +
+    smoothing).
     """
     return _query(
         "calibration_buckets.sql",

@@ -1,45 +1,56 @@
-"""The success classifier: P(success) of every model on an instruction, from a sentence encoder with a multi-label head."""
+"""The success classifier: P(success) of every model on an instruction, from a sentence encoder with multi-label
+heads.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import nn
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
+from routing_assets.prediction.config import ClassifierConfig, choose_method
 from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.prediction.encoder import SentenceEncoder, best_device
+from routing_assets.prediction.ensemble import (
+    FOLDS,
+    Ensemble,
+    TokenInputs,
+    TrainingTexts,
+    VectorInputs,
+    assign_folds,
+    mean_logits,
+    train_ensemble,
+)
 from routing_assets.prediction.features import InstructionFeatures, fit_features
-from routing_assets.prediction.network import HeadConfig, MultiLabelHead
+from routing_assets.prediction.network import MultiLabelHead, UpperLayers
+from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
-from routing_assets.prediction.training import EpochLoss, TrainingConfig, train_network
+from routing_assets.prediction.token_states import TokenStates
+from routing_assets.prediction.training import EpochLoss
 
 Matrix = NDArray[np.float32]
-Method = Literal["auto", "frozen"]
+Texts = Sequence[str] | NDArray[np.object_]
+Tasks = Sequence[str | None] | NDArray[np.object_] | None
 
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """How the classifier is trained; ``method`` auto chooses by device and amount of data and says why."""
-
-    method: Method = "auto"
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    head: HeadConfig = field(default_factory=HeadConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    threads: int | None = None
+PREDICTED_AT_ONCE = 8_192
 
 
 class SuccessClassifier:
-    """A trained classifier. Make one with :func:`train_classifier` or :meth:`load`."""
+    """A trained classifier. Make one with :func:`train_classifier` or :meth:`load`.
+
+    ``ensembles`` maps "frozen" and "tuned" to their networks; ``out_of_fold`` are the stacked logits (T, K) of the T
+    training rows by networks that had not seen them (None when nothing was left out); ``history`` the losses per
+    epoch, mean over the members of the last ensemble; ``why`` says what ``auto`` chose.
+    """
 
     def __init__(
         self,
@@ -47,37 +58,60 @@ class SuccessClassifier:
         config: ClassifierConfig,
         preparation: TextPreparation,
         features: InstructionFeatures,
-        head: MultiLabelHead,
+        ensembles: dict[str, tuple[nn.Module, ...]],
+        stacking: Stacking,
+        out_of_fold: Matrix | None,
         history: Sequence[EpochLoss],
         why: str,
         embeddings: EmbeddingCache,
     ) -> None:
         self.models = tuple(models)
-        self.config, self.preparation, self.features, self.head = config, preparation, features, head
+        self.config, self.preparation, self.features = config, preparation, features
+        self.ensembles, self.stacking, self.out_of_fold = ensembles, stacking, out_of_fold
         self.history, self.why = tuple(history), why
         self._embeddings = embeddings
 
-    @torch.inference_mode()
-    def logits(
-        self, instruction: Sequence[str] | NDArray[np.object_], task: Sequence[str | None] | None = None
-    ) -> Matrix:
+    def logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
         """(N, K) float32 log-odds of success, before any calibration."""
-        if not len(instruction):
-            return np.empty((0, len(self.models)), dtype=np.float32)
+        chunks = [
+            self._logits(
+                list(instruction[i : i + PREDICTED_AT_ONCE]),
+                None if task is None else list(task[i : i + PREDICTED_AT_ONCE]),
+            )
+            for i in range(0, len(instruction), PREDICTED_AT_ONCE)
+        ]
+        return np.concatenate([np.empty((0, len(self.models)), dtype=np.float32), *chunks])
+
+    def _logits(self, instruction: list[str], task: list[str | None] | None) -> Matrix:
         prepared = self.preparation.prepare(instruction)
-        inputs = _inputs(prepared, list(instruction), task, self.features, self._embeddings)
-        return self.head(inputs).numpy().astype(np.float32)  # type: ignore[no-any-return]
+        features = self.features.matrix(instruction, prepared, task)
+        each = []
+        for name, members in self.ensembles.items():
+            layers = 0 if name == "frozen" else self.config.tuned_layers
+            inputs = _inputs(prepared, features, layers, self._embeddings)
+            each.append(mean_logits(members, inputs, len(self.models)))
+        return self.stacking.combine(np.stack(each))
 
     def save(self, directory: Path | str) -> None:
         """Write weights (safetensors) and everything else (JSON) into ``directory``."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        save_file(self.head.state_dict(), directory / "classifier.safetensors")
+        tensors = {
+            f"{name}/{i}/{key}": value.contiguous().cpu()
+            for name, members in self.ensembles.items()
+            for i, network in enumerate(members)
+            for key, value in network.state_dict().items()
+        }
+        if self.out_of_fold is not None:
+            tensors["out_of_fold"] = torch.from_numpy(self.out_of_fold)
+        save_file(tensors, directory / "classifier.safetensors")
         about = {
             "models": self.models,
             "config": asdict(self.config),
             "preparation": self.preparation.to_dict(),
             "features": asdict(self.features),
+            "members": {name: len(members) for name, members in self.ensembles.items()},
+            "stacking": asdict(self.stacking),
             "history": [asdict(epoch) for epoch in self.history],
             "why": self.why,
         }
@@ -92,17 +126,27 @@ class SuccessClassifier:
         if not (directory / "classifier.json").is_file():
             raise InvalidInput("no classifier.json here", source=str(directory), remedy="Train a router first")
         about = json.loads((directory / "classifier.json").read_text())
-        config = _config_from_dict(about["config"])
+        config = ClassifierConfig.from_dict(about["config"])
         features = InstructionFeatures(**{name: tuple(values) for name, values in about["features"].items()})
-        embeddings = _embeddings(config.encoder, embeddings_cache)
-        head = MultiLabelHead(embeddings.encoder.embedding_width + features.width, len(about["models"]), config.head)
-        head.load_state_dict(load_file(directory / "classifier.safetensors"))
+        embeddings = _embeddings(config, embeddings_cache)
+        tensors = load_file(directory / "classifier.safetensors")
+        ensembles: dict[str, tuple[nn.Module, ...]] = {}
+        for name, members in about["members"].items():
+            networks = [
+                _network(name, config, embeddings.encoder, features.width, len(about["models"])) for _ in range(members)
+            ]
+            for i, network in enumerate(networks):
+                prefix = f"{name}/{i}/"
+                network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            ensembles[name] = tuple(network.eval() for network in networks)
         return cls(
             about["models"],
             config,
             TextPreparation.from_dict(about["preparation"]),
             features,
-            head.eval(),
+            ensembles,
+            Stacking(**{name: tuple(values) for name, values in about["stacking"].items()}),
+            tensors["out_of_fold"].numpy() if "out_of_fold" in tensors else None,
             [EpochLoss(**epoch) for epoch in about["history"]],
             about["why"],
             embeddings,
@@ -113,7 +157,7 @@ def train_classifier(
     labels: LabelledInstructions,
     train: NDArray[np.integer],
     validation: NDArray[np.integer],
-    config: ClassifierConfig = ClassifierConfig(),
+    config: ClassifierConfig | None = None,
     *,
     embeddings_cache: Path | str | EmbeddingCache | None = None,
     checkpoint: Path | str | None = None,
@@ -121,74 +165,171 @@ def train_classifier(
 ) -> SuccessClassifier:
     """Train on the rows ``train`` of ``labels``; ``validation`` rows stop the training. No other row is read.
 
-    ``embeddings_cache`` is a directory (or a cache shared between calls); ``checkpoint`` a directory from which an interrupted run
-    goes on.
+    ``embeddings_cache`` is a directory (or a cache shared between calls); ``checkpoint`` a directory from which an
+    interrupted run goes on. Equal texts are trained on once, with their mean success and the weight of their labels.
     """
+    config = config or ClassifierConfig()
     if config.threads:
         torch.set_num_threads(config.threads)
-    rows = np.concatenate([train, validation])
-    used = labels.take(rows)
-    in_training = np.arange(len(train))
-    preparation = fit_text_preparation(used.instruction[in_training])
-    prepared = preparation.prepare(used.instruction)
-    task = None if used.task is None else list(used.task)
-    features = fit_features(prepared[: len(train)], preparation, None if task is None else task[: len(train)])
-    embeddings = _embeddings(config.encoder, embeddings_cache)
-    inputs = _inputs(prepared, list(used.instruction), task, features, embeddings, progress)
-    success, weight = label_tensors(used.success)
-    torch.manual_seed(config.training.seed)
-    head = MultiLabelHead(inputs.shape[1], len(labels.models), config.head)
-    head.start_at(success_rates(used.success[in_training]))
-    history = train_network(
-        head,
-        lambda batch: head(inputs[batch]),
-        lambda rng, size: iter(np.array_split(rng.permutation(in_training), max(1, len(in_training) // size))),
-        (success, weight),
-        np.arange(len(train), len(rows)),
-        [{"params": list(head.parameters()), "lr": config.training.learning_rate}],
-        config.training,
+    used = labels.take(np.concatenate([train, validation]))
+    preparation = fit_text_preparation(used.instruction[: len(train)])
+    distinct, text_of_row = _distinct(used, len(train))
+    texts = _aggregate(used, distinct, text_of_row, len(train), config)
+    instruction = list(used.instruction[distinct])
+    task = None if used.task is None else list(used.task[distinct])
+    prepared = preparation.prepare(instruction)
+    in_train = texts.train
+    features = fit_features(
+        [prepared[i] for i in in_train], preparation, None if task is None else [task[i] for i in in_train]
+    )
+    matrix = features.matrix(instruction, prepared, task)
+    embeddings = _embeddings(config, embeddings_cache)
+    tokens = int(sum(len(row) for row in embeddings.encoder.tokenize([prepared[i] for i in in_train])))
+    method, why = choose_method(config, len(in_train), tokens, embeddings.encoder.device)
+    resolved = config.resolved(method, embeddings.encoder.layers)
+    ensembles: dict[str, Ensemble] = {}
+    for name in resolved.ensembles:
+        ensembles[name] = _train_one(name, resolved, prepared, matrix, texts, embeddings, checkpoint, progress)
+    stacking, out_of_fold = _stack(list(ensembles.values()), texts, resolved)
+    return SuccessClassifier(
+        labels.models,
+        resolved,
+        preparation,
+        features,
+        {name: ensemble.members for name, ensemble in ensembles.items()},
+        stacking,
+        None if out_of_fold is None else out_of_fold[text_of_row[: len(train)]],
+        _mean_history(list(ensembles.values())[-1]),
+        why,
+        embeddings,
+    )
+
+
+def _train_one(
+    name: str,
+    config: ClassifierConfig,
+    prepared: Sequence[str],
+    features: Matrix,
+    texts: TrainingTexts,
+    embeddings: EmbeddingCache,
+    checkpoint: Path | str | None,
+    progress: bool,
+) -> Ensemble:
+    encoder, rate = embeddings.encoder, success_rates(texts.success[texts.train], texts.weight[texts.train])
+    part = config.frozen if name == "frozen" else config.tuned
+
+    def build() -> tuple[nn.Module, list[dict[str, object]]]:
+        network = _network(name, config, encoder, features.shape[1], len(rate)).to(encoder.device)
+        network.start_at(rate)
+        return network, network.parameter_groups(part.training)
+
+    layers = 0 if name == "frozen" else config.tuned_layers
+    return train_ensemble(
+        build,
+        _inputs(prepared, features, layers, embeddings, progress),
+        texts,
+        part.members,
+        part.training,
+        device=encoder.device,
+        mixed_precision=name == "tuned" and supports_bfloat16(encoder.device),
         checkpoint=None if checkpoint is None else Path(checkpoint),
         progress=progress,
+        label=name,
     )
-    why = "frozen encoder with a trained head"
-    return SuccessClassifier(labels.models, config, preparation, features, head, history, why, embeddings)
 
 
-def label_tensors(success: Matrix) -> tuple[Tensor, Tensor]:
-    """Targets with 0 for missing labels, and weights that mask them."""
-    return torch.from_numpy(np.nan_to_num(success)), torch.from_numpy((~np.isnan(success)).astype(np.float32))
+def _stack(
+    ensembles: Sequence[Ensemble], texts: TrainingTexts, config: ClassifierConfig
+) -> tuple[Stacking, Matrix | None]:
+    """Stacking weights from the left-out folds, and the stacked out-of-fold logits of every distinct text."""
+    stacking = plain_mean(len(ensembles), texts.success.shape[1])
+    rows = texts.train
+    logits = np.stack([ensemble.out_of_fold for ensemble in ensembles])
+    if np.isnan(logits[:, rows]).any():
+        return stacking, None
+    if config.stacking:
+        stacking = fit_stacking(logits[:, rows], texts.success[rows], texts.weight[rows])
+    return stacking, stacking.combine(logits)
 
 
-def success_rates(success: Matrix) -> NDArray[np.float64]:
-    """Mean success of each model, (K,), pulled toward the mean of all models by ten labels' worth."""
-    labelled = ~np.isnan(success)
-    total = np.nansum(success, axis=0, dtype=np.float64)
-    overall = total.sum() / max(1, labelled.sum())
-    return np.asarray((total + 10 * overall) / (labelled.sum(0) + 10))
+def _network(
+    name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, models: int
+) -> MultiLabelHead | UpperLayers:
+    if name == "frozen":
+        return MultiLabelHead(encoder.embedding_width + features, models, config.frozen.head)
+    return UpperLayers(encoder.transformer, config.tuned_layers, features, models, config.tuned.head)
 
 
 def _inputs(
-    prepared: Sequence[str],
-    instruction: Sequence[str],
-    task: Sequence[str | None] | None,
-    features: InstructionFeatures,
-    embeddings: EmbeddingCache,
-    progress: bool = False,
-) -> Tensor:
-    """Head inputs: embedding scaled to unit variance per number, then the features."""
-    vectors = embeddings.embed(prepared, progress) * float(np.sqrt(embeddings.encoder.width))
-    return torch.from_numpy(np.concatenate([vectors, features.matrix(instruction, prepared, task)], axis=1))
+    prepared: Sequence[str], features: Matrix, layers: int, embeddings: EmbeddingCache, progress: bool = False
+) -> VectorInputs | TokenInputs:
+    encoder = embeddings.encoder
+    extra = torch.from_numpy(features).to(encoder.device)
+    if layers:
+        states = TokenStates(encoder, prepared, encoder.layers - layers, encoder.device, progress)
+        return TokenInputs(states, extra)
+    vectors = torch.from_numpy(embeddings.embed(prepared, progress)) * float(np.sqrt(encoder.width))
+    return VectorInputs(torch.cat([vectors.to(encoder.device), extra], dim=1), np.ones(len(prepared), dtype=np.int64))
 
 
-def _embeddings(config: EncoderConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
-    return cache if isinstance(cache, EmbeddingCache) else EmbeddingCache(SentenceEncoder(config), cache)
+def _distinct(used: LabelledInstructions, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each distinct (text, task, part), and for each row the index of its distinct text."""
+    task = used.task if used.task is not None else [""] * len(used)
+    seen: dict[tuple[str, str, bool], int] = {}
+    first: list[int] = []
+    inverse = np.empty(len(used), dtype=np.int64)
+    for row, key in enumerate(zip(used.instruction, map(str, task), np.arange(len(used)) < train, strict=True)):
+        if key not in seen:
+            seen[key] = len(first)
+            first.append(row)
+        inverse[row] = seen[key]
+    return np.array(first, dtype=np.int64), inverse
 
 
-def _config_from_dict(values: dict[str, Any]) -> ClassifierConfig:
-    encoder = values["encoder"] | {"pooled_layers": tuple(values["encoder"]["pooled_layers"])}
-    parts = {
-        "encoder": EncoderConfig(**encoder),
-        "head": HeadConfig(**values["head"]),
-        "training": TrainingConfig(**values["training"]),
-    }
-    return ClassifierConfig(**(values | parts))
+def _aggregate(
+    used: LabelledInstructions,
+    distinct: NDArray[np.int64],
+    text_of_row: NDArray[np.int64],
+    train: int,
+    config: ClassifierConfig,
+) -> TrainingTexts:
+    shape = (len(distinct), len(used.models))
+    total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    np.add.at(total, text_of_row, np.nan_to_num(used.success))
+    np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
+    in_train = distinct < train
+    keys = (
+        used.instruction if used.group is None else [g or t for g, t in zip(used.group, used.instruction, strict=True)]
+    )
+    fold = np.full(len(distinct), -1, dtype=np.int64)
+    rng = np.random.default_rng(config.frozen.training.seed)
+    fold[in_train] = assign_folds([keys[row] for row in distinct[in_train]], FOLDS, rng)
+    rows = np.arange(len(distinct))
+    mean = (total / np.maximum(weight, 1)).astype(np.float32)
+    return TrainingTexts(mean, weight, rows[in_train], rows[~in_train], fold)
+
+
+def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:
+    """Mean success of each model, (K,), pulled toward the mean of all models by ten labels' worth."""
+    total, labels = (success * weight).sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64)
+    return np.asarray((total + 10 * total.sum() / max(1.0, labels.sum())) / (labels + 10))
+
+
+def supports_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is faster than float32 there."""
+    return device == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _mean_history(ensemble: Ensemble) -> list[EpochLoss]:
+    longest = max(len(history) for history in ensemble.histories)
+    per_epoch = [[h[i] for h in ensemble.histories if len(h) > i] for i in range(longest)]
+    return [
+        EpochLoss(i + 1, float(np.mean([e.train for e in losses])), float(np.mean([e.validation for e in losses])))
+        for i, losses in enumerate(per_epoch)
+    ]
+
+
+def _embeddings(config: ClassifierConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
+    if isinstance(cache, EmbeddingCache):
+        return cache
+    return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), cache)

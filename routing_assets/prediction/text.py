@@ -1,9 +1,9 @@
 """What of an instruction is worth embedding.
 
-Benchmarks and production prompts often open with a long block shared by every instruction of a task (a system prompt, few-shot
-examples) and end with a shared one (output rules). A sentence encoder that reads a few hundred tokens would mostly embed these
-blocks, which say nothing about the difficulty of the one instruction at hand. They are recognised once, on the training
-instructions, kept with the classifier, and cut off before embedding.
+Benchmarks and production prompts often open with a long block shared by every instruction of a task (a system prompt,
+few-shot examples) and end with a shared one (output rules). A sentence encoder that reads a few hundred tokens would
+mostly embed these blocks, which say nothing about the difficulty of the one instruction at hand. They are recognised
+once, on the training instructions, kept with the classifier, and cut off before embedding.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class TextPreparation:
 def fit_text_preparation(instruction: Sequence[str] | NDArray[np.object_], **settings: float) -> TextPreparation:
     """Recognise the blocks that (nearly) all instructions of a task share at their beginning or end.
 
-    Tasks need not be named: instructions that begin with the same :data:`MIN_SHARED_CHARACTERS` characters are taken to be of
-    one task. Equal texts count once, so a text repeated often is no preamble.
+    Tasks need not be named: instructions that begin with the same :data:`MIN_SHARED_CHARACTERS` characters are taken
+    to be of one task. Equal texts count once, so a text repeated often is no preamble.
     """
     texts = sorted(set(instruction))
     preambles = _shared_beginnings(texts)
@@ -91,7 +91,9 @@ def keep_ends(text: str, limit: int, head_share: float) -> str:
 
 
 def _shared_beginnings(texts: Sequence[str], cut_at: tuple[str, ...] = ("\n", " ")) -> list[str]:
-    """Blocks shared by nearly all texts that begin alike, longest first; nested blocks are joined to their outer block."""
+    """Blocks shared by nearly all texts that begin alike, longest first; nested blocks are joined to their outer
+    block.
+    """
     found: set[str] = set()
     outer = {""}
     for _ in range(ROUNDS):
@@ -121,7 +123,8 @@ def _shared_blocks(texts: Sequence[str], cut_at: tuple[str, ...]) -> list[str]:
 def _longest_shared_by(texts: Sequence[str], rows: int) -> str:
     """The longest beginning that at least ``rows`` of the sorted ``texts`` share.
 
-    In sorted order the texts that share a beginning are neighbours, so only ends of windows of ``rows`` texts are compared.
+    In sorted order the texts that share a beginning are neighbours, so only ends of windows of ``rows`` texts are
+    compared.
     """
     candidates = (_common_beginning(texts[i], texts[i + rows - 1]) for i in range(len(texts) - rows + 1))
     return max(candidates, key=len)

@@ -1,7 +1,7 @@
 """One training loop for every network: masked cross-entropy, warm-up, averaged weights, early stopping, checkpoints.
 
-A network is given as a function from row indices to logits, so the loop does not know whether it trains a head on frozen embeddings or
-a whole transformer.
+A network is given as a function from row indices to logits, so the loop does not know whether it trains a head on
+frozen embeddings or a whole transformer.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Rows = NDArray[np.int64]
 class TrainingConfig:
     """Optimisation of one network.
 
-    ``learning_rate`` is the head's; the pre-trained layers get ``encoder_learning_rate``, times ``layer_decay`` for each layer further
-    from the head (discriminative rates, Howard & Ruder 2018). ``averaging`` is the decay of the moving average of the weights that
-    is evaluated and kept (Izmailov et al. 2018; 0 keeps the last weights). The rate rises linearly over the first ``warm_up`` of all
-    steps and falls linearly to zero at the end of ``epochs``; training stops after ``patience`` epochs without a better validation
-    loss, and the best epoch's weights are kept.
+    ``learning_rate`` is the head's; the pre-trained layers get ``encoder_learning_rate``, times ``layer_decay`` for
+    each layer further from the head (discriminative rates, Howard & Ruder 2018). ``averaging`` is the decay of the
+    moving average of the weights that is evaluated and kept (Izmailov et al. 2018; 0 keeps the last weights). The
+    rate rises linearly over the first ``warm_up`` of all steps and falls linearly to zero at the end of ``epochs``;
+    training stops after ``patience`` epochs without a better validation loss, and the best epoch's weights are kept.
     """
 
     epochs: int = 40
@@ -50,7 +50,9 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochLoss:
-    """Mean cross-entropy per label after one epoch; ``train`` as met during the epoch, ``validation`` with the averaged weights."""
+    """Mean cross-entropy per label after one epoch; ``train`` as met during the epoch, ``validation`` with the
+    averaged weights.
+    """
 
     epoch: int
     train: float
@@ -58,7 +60,9 @@ class EpochLoss:
 
 
 def masked_cross_entropy(logits: Tensor, success: Tensor, weight: Tensor) -> Tensor:
-    """Binary cross-entropy, mean over the labels; ``weight`` (B, K) counts the labels behind each pair, 0 where there is none."""
+    """Binary cross-entropy, mean over the labels; ``weight`` (B, K) counts the labels behind each pair, 0 where there
+    is none.
+    """
     loss = nn.functional.binary_cross_entropy_with_logits(logits, success, reduction="none")
     return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
@@ -79,9 +83,10 @@ def train_network(
 ) -> list[EpochLoss]:
     """Train ``network`` in place and leave it with the weights of its best epoch; returns the loss of every epoch.
 
-    ``forward(rows)`` gives (B, K) logits; ``batches(rng, size)`` deals the training rows; ``targets`` are success and weight, (N, K);
-    ``groups`` are the optimiser's parameter groups. With ``checkpoint`` each epoch is saved there (safetensors + JSON), and a run that
-    finds one continues it: every random number depends on seed and epoch alone, so the result is that of an uninterrupted run.
+    ``forward(rows)`` gives (B, K) logits; ``batches(rng, size)`` deals the training rows; ``targets`` are success and
+    weight, (N, K); ``groups`` are the optimiser's parameter groups. With ``checkpoint`` each epoch is saved there
+    (safetensors + JSON), and a run that finds one continues it: every random number depends on seed and epoch alone,
+    so the result is that of an uninterrupted run.
     """
     run = _Run(network, groups, config, targets[0].device.type, mixed_precision)
     if checkpoint is not None:
@@ -153,7 +158,7 @@ class _Run:
             logits = forward(rows)
         loss = masked_cross_entropy(logits.float(), targets[0][rows], targets[1][rows])
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         self.optimiser.step()
         self.step += 1

@@ -1,0 +1,168 @@
+"""Cross-fitted ensembles: each member leaves one fold of the training texts out, so together they predict every
+training text unseen.
+
+The mean of the members is what predicts new instructions (bagging, Breiman 1996); the predictions on the left-out
+folds are what stacking and calibration learn from, all training labels instead of a thin slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from routing_assets.prediction.encoder import batches_by_length
+from routing_assets.prediction.token_states import TokenStates
+from routing_assets.prediction.training import EpochLoss, Rows, TrainingConfig, train_network
+
+Matrix = NDArray[np.float32]
+
+FOLDS = 60
+"""Training texts are dealt into this many fine folds; of M members (a divisor) each leaves out every M-th one."""
+
+
+class Inputs(Protocol):
+    """What networks of one kind read, for a fixed list of texts."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text."""
+
+    def __call__(self, network: nn.Module, rows: Rows, /) -> Tensor:
+        """Logits (B, K) of the texts ``rows``."""
+
+
+@dataclass(frozen=True, eq=False)
+class VectorInputs:
+    """One vector per text: frozen embedding and features."""
+
+    vectors: Tensor
+    lengths: NDArray[np.int64]
+
+    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
+        return network(self.vectors[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class TokenInputs:
+    """Token states below the trained layers, and one feature vector per text."""
+
+    states: TokenStates
+    features: Tensor
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text."""
+        return self.states.lengths
+
+    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
+        return network(*self.states.batch(rows), self.features[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTexts:
+    """Distinct texts with their labels: mean success and label count, (D, K); rows of ``train`` lie in folds 0…,
+    others in -1.
+    """
+
+    success: Matrix
+    weight: Matrix
+    train: Rows
+    validation: Rows
+    fold: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Trained members, the logits (D, K) of the texts each left out (NaN elsewhere), and the losses of each."""
+
+    members: tuple[nn.Module, ...]
+    out_of_fold: Matrix
+    histories: tuple[tuple[EpochLoss, ...], ...]
+
+
+def train_ensemble(
+    build: Callable[[], tuple[nn.Module, list[dict[str, object]]]],
+    inputs: Inputs,
+    texts: TrainingTexts,
+    members: int,
+    config: TrainingConfig,
+    *,
+    device: str = "cpu",
+    mixed_precision: bool = False,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+    label: str = "training",
+) -> Ensemble:
+    """Train ``members`` networks made by ``build`` (which also gives the optimiser's groups), each without its fold."""
+    targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
+    out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
+    networks, histories = [], []
+    for member in range(members):
+        seed = config.seed * 101 + member
+        torch.manual_seed(seed)
+        network, groups = build()
+        left_out = (
+            np.flatnonzero((texts.fold >= 0) & (texts.fold % members == member))
+            if members > 1
+            else np.empty(0, dtype=np.int64)
+        )
+        rows = np.setdiff1d(texts.train, left_out)
+        history = train_network(
+            network,
+            lambda batch, network=network: inputs(network, batch),  # type: ignore[misc]
+            lambda rng, size, rows=rows: deal(rows, inputs.lengths, size, rng),  # type: ignore[misc]
+            targets,
+            texts.validation,
+            groups,
+            replace(config, seed=seed),
+            checkpoint=None if checkpoint is None else checkpoint / f"{label}-{member}",
+            mixed_precision=mixed_precision,
+            progress=progress,
+            label=f"{label} {member + 1}/{members}",
+        )
+        out_of_fold[left_out] = network_logits(network, inputs, left_out, texts.success.shape[1])
+        networks.append(network)
+        histories.append(tuple(history))
+    return Ensemble(tuple(networks), out_of_fold, tuple(histories))
+
+
+@torch.no_grad()
+def network_logits(network: nn.Module, inputs: Inputs, rows: Rows, models: int) -> Matrix:
+    """Logits (len(rows), K) in float32, in batches of equal length."""
+    network.eval()
+    logits = np.empty((len(rows), models), dtype=np.float32)
+    for batch in batches_by_length(inputs.lengths[rows], 256):
+        logits[batch] = inputs(network, rows[batch]).float().cpu().numpy()
+    return logits
+
+
+def mean_logits(members: Sequence[nn.Module], inputs: Inputs, models: int) -> Matrix:
+    """Mean logits (N, K) of the members on all texts of ``inputs``."""
+    rows = np.arange(len(inputs.lengths))
+    return np.mean([network_logits(member, inputs, rows, models) for member in members], axis=0, dtype=np.float32)
+
+
+def deal(rows: Rows, lengths: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[Rows]:
+    """Random batches of about ``size`` texts; texts of a batch are of similar length, so that little is spent on
+    padding.
+    """
+    shuffled = rng.permutation(rows)
+    batches: list[Rows] = []
+    for start in range(0, len(shuffled), size * 16):
+        pile = shuffled[start : start + size * 16]
+        pile = pile[np.argsort(lengths[pile], kind="stable")]
+        batches += np.array_split(pile, max(1, round(len(pile) / size)))
+    return (batches[i] for i in rng.permutation(len(batches)))
+
+
+def assign_folds(keys: Sequence[object], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A fold for each key; equal keys share one, and folds differ by few distinct keys."""
+    distinct, inverse = np.unique(np.asarray([str(key) for key in keys]), return_inverse=True)
+    return rng.permutation(np.arange(len(distinct)) % folds)[inverse]
