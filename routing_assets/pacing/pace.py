@@ -1,0 +1,165 @@
+"""The budget of one batch, such that a USD buys as much success in it as in the batches still to come.
+
+Over a period, total success is greatest where the marginal USD is worth the same in every batch: one shadow price for
+the whole stream. That price is solved anew for every batch, from the money left, the batch's own frontier and the
+expected work that remains, each instruction of which spends like those of recent batches. Re-solving with forecasts
+(Jasin & Kumar 2012) keeps what adaptive pacing multipliers do (Balseiro & Gur 2019; PORT for LLM routing), to react to
+what was really spent, and needs no step size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+
+import numpy as np
+
+from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
+from routing_assets.allocation.exact import float_not_above, within
+from routing_assets.errors import InvalidInput
+from routing_assets.pacing.curve import SpendCurve, spend_curve, typical_curve
+from routing_assets.pacing.forecast import Arrival, forecast
+from routing_assets.pacing.period import PacingState, PeriodBudget, PeriodExhausted
+
+_HALF_LIFE_DAYS = 14.0  # of what recent batches say about the work to come
+_FORGOTTEN = 1e-3
+_MARGIN = 3.0  # standard errors of the forecast: work that is not expected but must not find the money gone
+
+
+@dataclass(frozen=True)
+class PacedBudget:
+    """What one batch may spend, and why."""
+
+    usd: float
+    """Budget of the batch; with what is committed already never above the hard cap, compared without rounding."""
+    price: float
+    """Expected successes an extra USD must bring, here and in batches to come; inf where only the least is spent."""
+    least_usd: float
+    """What the batch's cheapest feasible assignment costs."""
+    room_usd: float
+    """The most that the hard cap leaves to this batch, rounded down."""
+    expected_instructions: float
+    """Instructions that are expected after this batch until the period ends, those already waiting included."""
+    why: str
+    curve: SpendCurve = field(repr=False, compare=False)
+    """The batch's curve, thinned: keep it in the ledger as :class:`PastBatch`."""
+
+
+def batch_budget(
+    problem: AllocationProblem,
+    now: datetime,
+    plan: PeriodBudget,
+    state: PacingState,
+    *,
+    urgent: bool = False,
+    waiting_instructions: float = 0.0,
+) -> PacedBudget:
+    """The budget of a batch that is routed ``now``; ``problem.budget`` plays no part.
+
+    Callers must commit (append to ``state.past``) before they ask for the next batch: two batches paced from the same
+    state would both be given the same room.
+
+    Args:
+        waiting_instructions: of other batches that have arrived and are not routed yet.
+
+    Raises:
+        PeriodExhausted: the hard cap (less the reserve, for an ordinary batch) cannot pay the cheapest assignment.
+        InvalidInput: ``now`` lies outside the period.
+        InfeasibleConstraints: the batch has no assignment at any budget.
+    """
+    if not state.start <= now < state.end:
+        raise InvalidInput(
+            f"{now} is not in the period from {state.start} to {state.end}", remedy="Begin the next period"
+        )
+    curve = spend_curve(problem)
+    least = _least_usd(problem, curve)
+    held = Fraction(0) if urgent else state.held_for_urgent(plan, now)
+    taken = state.committed() + held
+    room = max(Fraction(0), plan.cap(state.carried_usd) - taken)
+    if not within(Fraction(least), room):
+        raise PeriodExhausted(least, float_not_above(room), float(held))
+    arrivals = [*(batch.arrival for batch in state.past), Arrival(now, len(problem))]
+    days = (state.end - state.start).total_seconds() / 86_400
+    per_day = None if plan.expected_instructions is None else plan.expected_instructions / days
+    coming = forecast(arrivals, now, state.end, prior_per_day=per_day)
+    work = waiting_instructions + coming.instructions
+    planned = plan.money(state.carried_usd) - taken
+    worth = plan.urgent_worth if urgent else 1.0
+    price, usd = _split(curve, worth, _typical(curve, state, now), work, _MARGIN * coming.std, float(planned))
+    paced = float_not_above(min(max(Fraction(usd), Fraction(least)), room))
+    why = _why(paced, least, float(planned), price, len(problem), work, state, urgent, plan)
+    return PacedBudget(paced, price, least, float_not_above(room), work, why, curve.thinned())
+
+
+def _least_usd(problem: AllocationProblem, curve: SpendCurve) -> float:
+    """What the cheapest assignment costs under all constraints, USD, rounded up."""
+    if not problem.side_constraints:
+        return curve.least_usd
+    try:
+        allocate(replace(problem, budget=curve.least_usd))
+    except InfeasibleBudget as short:
+        return short.cheapest_budget
+    return curve.least_usd
+
+
+def _typical(own: SpendCurve, state: PacingState, now: datetime) -> SpendCurve:
+    """The curve of one instruction still to come, as recent batches and this one have it."""
+    curves, weights = [own], [1.0]
+    for batch in state.past:
+        weight = 0.5 ** ((now - batch.at).total_seconds() / 86_400 / _HALF_LIFE_DAYS)
+        if weight > _FORGOTTEN:
+            curves.append(batch.curve)
+            weights.append(weight)
+    return typical_curve(curves, weights)
+
+
+def _split(
+    own: SpendCurve, worth: float, typical: SpendCurve, work: float, margin_work: float, money: float
+) -> tuple[float, float]:
+    """The price at which this batch and ``work`` typical instructions spend ``money`` together, and the batch's USD.
+
+    Of steps that sit exactly at the price both get the same fraction: calibrated buckets make many equal steps. The batch
+    leaves untouched what the cheapest assignments of ``work + margin_work`` instructions cost, so that work beyond the
+    forecast can still be routed; while much work lies ahead this does not bind.
+    """
+    extra = money - own.least_usd - work * typical.least_usd
+    if extra <= 0:
+        return float("inf"), own.least_usd
+    price = np.concatenate([worth * own.price, typical.price])
+    usd = np.concatenate([own.usd, work * typical.usd])
+    order = np.argsort(-price, kind="stable")
+    filled = np.cumsum(usd[order])
+    at = int(np.searchsorted(filled, extra, side="right"))
+    if at == len(filled):
+        return 0.0, own.least_usd + float(own.usd.sum())
+    margin = float(price[order[at]])
+    fraction = (extra - usd[price > margin].sum()) / usd[price == margin].sum()
+    mine = price[: len(own.price)]
+    part = own.usd[mine > margin].sum() + min(1.0, max(0.0, fraction)) * own.usd[mine == margin].sum()
+    return margin, min(own.least_usd + float(part), money - (work + margin_work) * typical.least_usd)
+
+
+def _why(
+    usd: float,
+    least: float,
+    planned: float,
+    price: float,
+    instructions: int,
+    work: float,
+    state: PacingState,
+    urgent: bool,
+    plan: PeriodBudget,
+) -> str:
+    share = f"{planned:.6g} USD are left for {'all' if urgent else 'ordinary'} work until {state.end:%Y-%m-%d %H:%M}"
+    ahead = f"{share}; about {work:,.0f} instructions are expected after these {instructions:,}"
+    if usd <= least:
+        return f"{ahead}. Nothing is to spare, so the batch gets what its cheapest assignment costs: {usd:.6g} USD"
+    if price == 0:
+        return f"{ahead}. There is money enough for everything: {usd:.6g} USD buy all the success this batch can have"
+    if urgent and plan.urgent_worth > 1:
+        here = price / plan.urgent_worth
+        held_to = f"an extra USD must bring {here:.4g} successes here (urgent) and {price:.4g} elsewhere"
+    else:
+        held_to = f"an extra USD must bring {price:.4g} successes, here as in the batches to come"
+    return f"{ahead}. At the common price {held_to}: {usd:.6g} USD"

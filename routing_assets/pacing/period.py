@@ -1,0 +1,136 @@
+"""The period's money: what was planned, what is committed, what is held back and what goes over to the next period."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+
+import numpy as np
+
+from routing_assets.allocation import InfeasibleAllocation
+from routing_assets.allocation.exact import exact_sum, float_not_above
+from routing_assets.errors import InvalidInput
+from routing_assets.pacing.curve import SpendCurve
+from routing_assets.pacing.forecast import Arrival
+
+
+class PeriodExhausted(InfeasibleAllocation):
+    """Even the cheapest assignment of the batch is dearer than what the period has left for it.
+
+    ``least_usd`` is what the cheapest assignment costs, ``room_usd`` what is left (rounded down), ``held_usd`` the part
+    of the period's money that is kept for urgent batches.
+    """
+
+    def __init__(self, least_usd: float, room_usd: float, held_usd: float) -> None:
+        self.least_usd, self.room_usd, self.held_usd = least_usd, room_usd, held_usd
+        held = f", besides {held_usd:.6g} USD kept for urgent batches" if held_usd else ""
+        super().__init__(
+            f"the cheapest assignment of this batch costs {least_usd!r} USD, "
+            f"but the period has {room_usd!r} USD left for it{held}: "
+            f"raise the hard cap by at least {least_usd - room_usd:.6g} USD, or route the batch in the next period"
+        )
+
+
+@dataclass(frozen=True)
+class PeriodBudget:
+    """How much may be spent in a period, say a month, over all its batches.
+
+    Attributes:
+        budget_usd: what pacing plans to spend in the period.
+        hard_cap_usd: never exceeded by commitments, whatever is carried over; by default the planned money itself. A
+            cap above the budget lets batches through whose cheapest assignment no longer fits the plan.
+        reserve: fraction of the period's money that only urgent batches may use. What urgent batches did not use of it
+            is released evenly as the period runs out.
+        urgent_worth: how many successes of an ordinary batch one success of an urgent batch is worth.
+        carry_over: fraction of the unspent money that the next period gets on top of its own.
+        expected_instructions: the work a whole period usually brings, where it is known beforehand.
+    """
+
+    budget_usd: float
+    hard_cap_usd: float | None = None
+    reserve: float = 0.0
+    urgent_worth: float = 2.0
+    carry_over: float = 0.0
+    expected_instructions: float | None = None
+
+    def __post_init__(self) -> None:
+        amounts = {"budget_usd": self.budget_usd, "hard_cap_usd": self.hard_cap_usd}
+        for name, usd in (amounts | {"expected_instructions": self.expected_instructions}).items():
+            if usd is not None and not (usd >= 0 and math.isfinite(usd)):
+                raise InvalidInput(f"{name} is {usd}", remedy="Give a finite number, zero or more")
+        if self.hard_cap_usd is not None and self.hard_cap_usd < self.budget_usd:
+            raise InvalidInput(
+                f"the hard cap of {self.hard_cap_usd} USD is below the budget of {self.budget_usd} USD",
+                remedy="Raise the cap or lower the budget",
+            )
+        for name, fraction in {"reserve": self.reserve, "carry_over": self.carry_over}.items():
+            if not 0 <= fraction <= 1:
+                raise InvalidInput(f"{name} is {fraction}", remedy="Give a fraction from 0 to 1")
+        if not (self.urgent_worth >= 1 and math.isfinite(self.urgent_worth)):
+            raise InvalidInput(f"urgent_worth is {self.urgent_worth}", remedy="Give 1 or more")
+
+    def money(self, carried_usd: float) -> Fraction:
+        """USD to plan with in a period that was handed ``carried_usd`` by the one before."""
+        money = Fraction(self.budget_usd) + Fraction(carried_usd)
+        return money if self.hard_cap_usd is None else min(money, Fraction(self.hard_cap_usd))
+
+    def cap(self, carried_usd: float) -> Fraction:
+        """USD that commitments of such a period never exceed."""
+        return self.money(carried_usd) if self.hard_cap_usd is None else Fraction(self.hard_cap_usd)
+
+
+@dataclass(frozen=True, eq=False)
+class PastBatch:
+    """A batch that was routed: when, for how much, and what it would have spent at other prices.
+
+    ``usd`` is what it is committed to; once its bill is known, the bill.
+    """
+
+    at: datetime
+    usd: float
+    curve: SpendCurve
+    urgent: bool = False
+
+    @property
+    def arrival(self) -> Arrival:
+        return Arrival(self.at, self.curve.instructions)
+
+
+@dataclass(frozen=True, eq=False)
+class PacingState:
+    """Where a period stands.
+
+    Attributes:
+        start, end: the period; ``end`` is the start of the next one.
+        past: batches routed so far, of this period (they spend its money) and of earlier ones (they teach what to
+            expect). A batch that is to be routed again must not be among them.
+        carried_usd: what the period before handed over.
+    """
+
+    start: datetime
+    end: datetime
+    past: Sequence[PastBatch] = field(default=())
+    carried_usd: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise InvalidInput(f"the period ends at {self.end}, not after its start {self.start}")
+
+    def committed(self, *, urgent_only: bool = False) -> Fraction:
+        """USD that this period's batches are committed to, without rounding."""
+        usd = [b.usd for b in self.past if self.start <= b.at < self.end and (b.urgent or not urgent_only)]
+        return exact_sum(np.array(usd)) if usd else Fraction(0)
+
+    def held_for_urgent(self, plan: PeriodBudget, now: datetime) -> Fraction:
+        """USD that ordinary batches must leave: the unused reserve, released evenly as the period runs out."""
+        unused = Fraction(plan.reserve) * plan.money(self.carried_usd) - self.committed(urgent_only=True)
+        return max(Fraction(0), unused) * Fraction((self.end - now) / (self.end - self.start))
+
+    def next_period(self, plan: PeriodBudget, end: datetime) -> PacingState:
+        """The period that follows: the same history, and the part of the unspent money that ``plan`` carries over."""
+        unspent = max(Fraction(0), plan.money(self.carried_usd) - self.committed())
+        carried = float_not_above(Fraction(plan.carry_over) * unspent)
+        return PacingState(self.end, end, self.past, carried)
