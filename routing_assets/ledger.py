@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from routing_assets.errors import InvalidInput
 from routing_assets.routing import settings_from, standing_policy
 from routing_assets.settings import Home
@@ -40,6 +43,12 @@ def refuse_dispatched(home: Home, batch_id: str) -> None:
     """Raise InvalidInput for a batch that was handed over: it is frozen."""
     if is_dispatched(home, batch_id):
         raise InvalidInput(f"batch '{batch_id}' is dispatched and frozen", remedy="Give the new batch another name.")
+
+
+def routed_before(home: Home, batch_id: str) -> pa.Table | None:
+    """The routed table of the decision in force; None for a batch that was never routed."""
+    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    return pq.read_table(home.store / decisions[0]["routed_path"], partitioning=None) if decisions else None
 
 
 def stale_batches(home: Home) -> list[StaleBatch]:

@@ -72,6 +72,11 @@ class RoutingSettings:
         return self.budget_fraction * float(cost.sum(axis=0, dtype=np.float64).max())
 
     @property
+    def limits_churn(self) -> bool:
+        """Whether a re-routed batch may change only so many assignments."""
+        return "max_changes" in self.constraints
+
+    @property
     def version(self) -> str:
         """Content hash: equal settings have equal versions."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]

@@ -5,12 +5,15 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets.allocation import InfeasibleAllocation
+from routing_assets.allocation import Allocation, InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
+from routing_assets.budget_frontier import around_budget, draw_frontier
 from routing_assets.datasets import BatchInstructions
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, inline_png, markdown_table
+from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
+from routing_assets.ledger import routed_before
 from routing_assets.routed import route_batch, summary_of
 from routing_assets.sources import catalog_from_table
 
@@ -42,6 +45,8 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
         code_version="1",
     )
     def _allocation(
+        context: dg.AssetExecutionContext,
+        home: RoutingHome,
         routing_request: RoutingRequest,
         batch_instructions: pa.Table,
         probability_matrix: pa.Table,
@@ -52,12 +57,20 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
         catalog = catalog_from_table(model_catalog)
         settings = routing_request.settings()
         try:
-            routed = route_batch(batch, probability_matrix, cost_matrix, catalog, settings, policy)
+            routed = route_batch(
+                batch,
+                probability_matrix,
+                cost_matrix,
+                catalog,
+                settings,
+                policy,
+                previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
+            )
         except (InvalidInput, InfeasibleAllocation) as error:
             raise failure(error) from error
         return dg.MaterializeResult(
             value=routed.table,
-            metadata=allocation_metadata(routed.table),
+            metadata={**allocation_metadata(routed.table), **frontier_metadata(routed.allocation)},
             check_results=[
                 is_assigned_once(assigned_once, routed.table, batch),
                 is_within_budget(within_budget, routed.table),
@@ -87,6 +100,17 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
         metadata={"cost_usd": float(cost), "budget_usd": budget},
     )
+
+
+def frontier_metadata(allocation: Allocation) -> dict[str, Any]:
+    """What more or less money would buy; for the MIP, which alone is on the frontier."""
+    if allocation.policy != "mip":
+        return {}
+    picture = draw_frontier(allocation)
+    return {
+        "what_other_budgets_buy": markdown_table(around_budget(allocation)),
+        **({"frontier": inline_png(picture)} if picture else {}),
+    }
 
 
 def allocation_metadata(table: pa.Table) -> dict[str, Any]:

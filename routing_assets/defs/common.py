@@ -1,5 +1,6 @@
 """What every asset of the project shares: owner, groups, partitions and table metadata."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,3 +31,8 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValu
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def inline_png(image: bytes) -> dg.MarkdownMetadataValue:
+    """A figure that Dagster's UI shows in the asset's metadata."""
+    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(image).decode()})")

@@ -1,13 +1,12 @@
 """Evaluation: what routing buys at each budget, on held-out instructions, over several random splits."""
 
-import base64
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import OWNERS, failure
+from routing_assets.defs.common import OWNERS, failure, inline_png
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
@@ -58,7 +57,7 @@ def budget_curves(
             "simulated": evaluation.simulated,
             "verdict": evaluation.verdict.text,
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
-            "figure": inline_image(folder / "curves.png"),
+            "figure": inline_png((folder / "curves.png").read_bytes()),
             "success_by_budget": dg.MetadataValue.md(f"```\n{evaluation.table()}\n```"),
         }
     )
@@ -72,8 +71,3 @@ def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[Labell
         LabelledInstructions.from_arrow(store.read("labelled_instructions")),
         catalog_from_table(store.read("model_catalog")),
     )
-
-
-def inline_image(path: Path) -> dg.MarkdownMetadataValue:
-    """A figure that Dagster's UI shows in the asset's metadata."""
-    return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")

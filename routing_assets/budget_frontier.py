@@ -1,0 +1,66 @@
+"""What more or less money would buy a batch: the frontier around its budget, as a table and a picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from routing_assets.allocation import Allocation, AllocationProblem, Frontier, InfeasibleAllocation, frontier
+
+FACTORS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
+_POINTS = 60
+
+
+def around_budget(allocation: Allocation) -> list[dict[str, float]]:
+    """Expected success at multiples of the batch's budget, where they can pay for the batch.
+
+    Without side constraints all of it is one pass; with them each budget is a solve of its own.
+    """
+    problem, rows = allocation.problem, []
+    if not np.isfinite(problem.budget) or problem.budget == 0:
+        return []
+    for factor in FACTORS:
+        try:
+            point = frontier(problem, [factor * problem.budget])
+        except InfeasibleAllocation:
+            continue
+        rows.append(
+            {
+                "budget": factor,
+                "budget_usd": float(point.budget[0]),
+                "expected_success": float(point.expected_success[0]),
+                "gain": float(point.expected_success[0]) - allocation.expected_success,
+                "expected_successes_per_usd": float(point.shadow_price[0]),
+            }
+        )
+    return rows
+
+
+def draw_frontier(allocation: Allocation) -> bytes | None:
+    """A PNG of the whole frontier with the batch on it; None under side constraints, where no single pass gives it."""
+    problem = allocation.problem
+    if problem.side_constraints or not np.isfinite(problem.budget):
+        return None
+    from matplotlib.figure import Figure
+
+    curve = _grid(problem)
+    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(curve.budget, curve.upper_bound, color="tab:blue", label="best possible (expected)")
+    axes.plot(allocation.total_cost, allocation.expected_success, "o", color="tab:red", label="this batch")
+    single_cost = problem.cost_matrix.sum(axis=0, dtype=np.float64)
+    axes.plot(single_cost, problem.success.mean(axis=0), "x", color="tab:gray", label="one model for all")
+    axes.axvline(problem.budget, color="tab:red", linewidth=0.8, linestyle=":", label="budget")
+    axes.set(xlabel="estimated cost of the batch, USD", ylabel="expected success")
+    axes.legend(fontsize=8, loc="lower right")
+    axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    return buffer.getvalue()
+
+
+def _grid(problem: AllocationProblem) -> Frontier:
+    breakpoints = frontier(problem)
+    low, high = breakpoints.budget[0], max(breakpoints.budget[-1], problem.budget)
+    return frontier(problem, np.linspace(low, high, _POINTS))

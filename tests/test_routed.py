@@ -1,0 +1,139 @@
+"""Settings and catalog become the constraints of the allocation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from routing_assets.allocation import InfeasibleConstraints
+from routing_assets.budget_frontier import around_budget, draw_frontier
+from routing_assets.datasets import BatchInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.matrices import long_table
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.routed import RoutedBatch, route_batch, summary_of
+from routing_assets.routing import RoutingSettings, settings_from
+
+MODELS = ("small", "medium", "large")
+N = 60
+
+
+def text(length: int) -> str:
+    return "x" * length
+
+
+def routed(settings: RoutingSettings, previous: object = None, **limits: dict[str, object]) -> RoutedBatch:
+    """A batch of N instructions, the last ten of them long, by three models of rising price and quality."""
+    random = np.random.default_rng(0)
+    instruction = np.array([text(40 if i < N - 10 else 4000) for i in range(N)], dtype=object)
+    ids = np.array([f"i{i}" for i in range(N)], dtype=object)
+    group = np.array(["a" if i % 2 else "b" for i in range(N)], dtype=object)
+    success = np.clip(random.normal([0.5, 0.7, 0.8], 0.15, (N, 3)), 0.01, 0.99).astype(np.float32)
+    cost = np.tile([0.1, 0.4, 1.0], (N, 1))
+    about = {"models": json.dumps(MODELS), "router_version": "r", "price_version": "p"}
+    catalog = ModelCatalog(tuple(ModelEntry(m, 1.0, 1.0, **limits.get(m, {})) for m in MODELS))  # type: ignore[arg-type]
+    return route_batch(
+        BatchInstructions(ids, instruction, group=group),
+        long_table(ids, MODELS, {"decision": success}, about=about),
+        long_table(ids, MODELS, {"cost": cost}, about=about),
+        catalog,
+        settings,
+        "mip",
+        previous=previous,  # type: ignore[arg-type]
+    )
+
+
+def traffic(batch: RoutedBatch) -> dict[str, int]:
+    return {m: int((batch.allocation.choice == k).sum()) for k, m in enumerate(MODELS)}
+
+
+def test_the_budget_is_a_fraction_of_the_dearest_model_unless_given_in_usd() -> None:
+    assert summary_of(routed(RoutingSettings(budget_fraction=0.5)).table)["budget_usd"] == pytest.approx(N * 0.5)
+    assert summary_of(routed(RoutingSettings(budget_usd=7.0)).table)["budget_usd"] == 7.0
+
+
+def test_shares_and_capacity_of_the_catalog_hold() -> None:
+    free = traffic(routed(RoutingSettings(budget_fraction=1.0)))
+    assert free["large"] > 18
+    held = traffic(
+        routed(
+            RoutingSettings(budget_fraction=1.0),
+            large={"max_share": 0.3},
+            small={"min_share": 0.2},
+            medium={"capacity": 20},
+        )
+    )
+    assert held["large"] <= 18
+    assert held["small"] >= 12
+    assert held["medium"] <= 20
+
+
+def test_constraints_of_the_run_come_before_the_catalog() -> None:
+    settings = RoutingSettings(budget_fraction=1.0, constraints={"max_share": {"large": 0.1}})
+    assert traffic(routed(settings, large={"max_share": 0.5}))["large"] <= 6
+
+
+def test_long_instructions_keep_out_of_short_contexts() -> None:
+    batch = routed(RoutingSettings(budget_fraction=1.0), large={"context_tokens": 500})
+    assert "large" not in batch.table["model"].to_pylist()[-10:]
+    assert "large" in batch.table["model"].to_pylist()[:-10]
+
+
+def test_required_tags_keep_instructions_on_the_models_that_have_them() -> None:
+    settings = RoutingSettings(budget_fraction=1.0, constraints={"required_tags": ["eu"]})
+    batch = traffic(routed(settings, small={"tags": ("eu",)}, medium={"tags": ("eu", "vision")}))
+    assert batch["large"] == 0
+
+
+def test_mean_latency_is_kept() -> None:
+    settings = RoutingSettings(budget_fraction=1.0, constraints={"mean_latency": 1.0})
+    batch = traffic(routed(settings, small={"latency_s": 0.5}, medium={"latency_s": 1.0}, large={"latency_s": 3.0}))
+    assert (0.5 * batch["small"] + batch["medium"] + 3.0 * batch["large"]) / N <= 1.0 + 1e-9
+
+
+def test_few_assignments_change_under_a_churn_limit() -> None:
+    before = routed(RoutingSettings(budget_fraction=0.3))
+    free = routed(RoutingSettings(budget_fraction=0.9))
+    assert int((free.allocation.choice != before.allocation.choice).sum()) > 5
+    held = routed(RoutingSettings(budget_fraction=0.9, constraints={"max_changes": 5}), previous=before.table)
+    assert int((held.allocation.choice != before.allocation.choice).sum()) <= 5
+
+
+def test_groups_stay_close_when_asked() -> None:
+    settings = RoutingSettings(budget_fraction=0.5, constraints={"max_group_gap": 0.01})
+    batch = routed(settings)
+    chosen = np.array(batch.table["expected_success"].to_pylist())
+    even = np.arange(N) % 2 == 0
+    assert abs(chosen[even].mean() - chosen[~even].mean()) <= 0.01 + 1e-9
+
+
+def test_constraints_that_cannot_hold_together_are_named() -> None:
+    settings = RoutingSettings(constraints={"min_share": {"small": 0.8}, "max_share": {"small": 0.1}})
+    with pytest.raises((InfeasibleConstraints, InvalidInput), match="small"):
+        routed(settings)
+
+
+def test_unknown_constraints_and_settings_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="max_shares"):
+        RoutingSettings(constraints={"max_shares": {}})
+    with pytest.raises(InvalidInput, match=r"policy\.yaml.*budgets"):
+        settings_from({"budgets": 3}, source="policy.yaml")
+
+
+def test_equal_settings_have_equal_versions() -> None:
+    assert RoutingSettings(budget_usd=1.0).version == RoutingSettings(budget_usd=1.0).version
+    assert RoutingSettings(budget_usd=1.0).version != RoutingSettings(budget_usd=2.0).version
+
+
+def test_more_money_buys_no_less_and_the_batch_lies_on_its_frontier() -> None:
+    allocation = routed(RoutingSettings(budget_fraction=0.5)).allocation
+    rows = around_budget(allocation)
+    bought = [row["expected_success"] for row in rows]
+    assert bought == sorted(bought)
+    here = next(row for row in rows if row["budget"] == 1.0)
+    assert here["gain"] == pytest.approx(0.0, abs=1e-2)
+    picture = draw_frontier(allocation)
+    assert picture is not None
+    assert picture.startswith(b"\x89PNG")
