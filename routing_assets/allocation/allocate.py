@@ -156,6 +156,4 @@ def refuse_hopeless_rows(problem: AllocationProblem) -> None:
     for names, part in alone:
         hopeless = np.flatnonzero(~part.allowed.any(axis=1)) if part.allowed is not None else np.empty(0, int)
         if hopeless.size:
-            raise InfeasibleConstraints(
-                names, f"Row {hopeless[0]} is left without a model ({hopeless.size} such rows)"
-            )
+            raise InfeasibleConstraints(names, f"Row {hopeless[0]} is left without a model ({hopeless.size} such rows)")

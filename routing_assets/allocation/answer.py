@@ -25,9 +25,9 @@ class Allocation:
     """(N,) index into ``models``."""
     policy: str
     status: str
-    """``optimal``: nothing better exists, to float resolution. ``within_gap``: proven to the wanted gap. ``feasible`` or,
-    where the optimum was asked for, ``time_limit``: the search ended first; ``gap`` is what is proven. ``heuristic``: the
-    policy proves nothing; ``gap`` is what it leaves on the table."""
+    """``optimal``: nothing better exists, to float resolution. ``within_gap``: proven to the wanted gap.
+    ``feasible`` or, where the optimum was asked for, ``time_limit``: the search ended first; ``gap`` is what is proven.
+    ``heuristic``: the policy proves nothing; ``gap`` is what it leaves on the table."""
     expected_success: float
     """Mean over the batch."""
     total_cost: float

@@ -16,7 +16,7 @@ _MARGIN = 0.02  # of a window's weight, either side, when its first rows stand f
 def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float) -> tuple[float, float]:
     """Return (low, high) prices that hold the price of ``n`` rows' capacity in all likelihood.
 
-    ``value`` and ``weight`` are (M, K) float64 rows drawn at random from the ``n``. The sample's own prices are read off at
+    ``value`` and ``weight`` are (M, K) float64 rows drawn at random from the ``n``. The sample's prices are read off at
     its share of the capacity, give or take the sampling error of its total weight.
     """
     m = len(value)
@@ -37,7 +37,7 @@ def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float
 
 
 def narrowed(found: Scan, low: float, high: float, capacity: float) -> tuple[float, float]:
-    """Return a bracket inside (low, high), judged from the window rows that were kept; the same where they are all tied."""
+    """Return a bracket inside (low, high), judged from the window rows that were kept; the same where all are tied."""
     start = found.choice[found.window]
     steps = hull_steps(found.window_value, found.window_weight, start, low)
     filled = np.cumsum(steps.weight)

@@ -73,7 +73,7 @@ def solve_core(
     solver.parameters.max_time_in_seconds = max(time_limit_s, 0.01)
     solver.parameters.absolute_gap_limit = math.ldexp(enough, exponent)
     solver.parameters.relative_gap_limit = 0.0
-    # Presolve of CP-SAT 9.15 cuts off optima where a row with large numbers is parallel to the objective (group floors).
+    # Presolve of CP-SAT 9.15 cuts off optima where a row of large numbers is parallel to the objective (group floors).
     solver.parameters.cp_model_presolve = False
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

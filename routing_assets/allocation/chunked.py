@@ -53,9 +53,9 @@ def allocate_chunks(
 ) -> ChunkedAllocation:
     """Maximise expected success of a batch that comes in (success, cost) chunks, under one hard budget in USD.
 
-    ``chunks`` must be iterable again and again (an object whose ``__iter__`` reopens the file, not a generator) and yield
-    the same rows each time: success (M, K) in [0, 1], cost (M, K) or (K,) in USD. Raises :class:`InfeasibleBudget`, and
-    :class:`~routing_assets.errors.InvalidInput` naming chunk, row and model.
+    ``chunks`` must be iterable again and again (an object whose ``__iter__`` reopens the file, not a generator) and
+    yield the same rows each time: success (M, K) in [0, 1], cost (M, K) or (K,) in USD. Raises
+    :class:`InfeasibleBudget`, and :class:`~routing_assets.errors.InvalidInput` naming chunk, row and model.
     """
     budget = check.limit(budget, "budget")
     if iter(chunks) is chunks:
@@ -99,7 +99,8 @@ class _Pairs:
 def _inspect(chunks: Iterable[tuple[Any, Any]], seed: int) -> tuple[int, tuple[np.ndarray, np.ndarray], np.dtype]:
     """Validate every chunk; return the number of rows, a sample of them in float64, and the precision to keep."""
     n, dtype = 0, np.dtype(np.float32)
-    values, weights = [], []
+    values: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
     for number, (raw_success, raw_cost) in enumerate(chunks):
         try:
             success = check.success_matrix(raw_success)

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from routing_assets.allocation.exact import exact_sum
-from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.problem import AllocationProblem, PerModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,21 +83,24 @@ def _extra_budgets(problem: AllocationProblem) -> Iterator[Row]:
 
 def _per_model(problem: AllocationProblem) -> Iterator[Row]:
     n, one = len(problem), np.ones(1)
-    names = problem.models or ()
-    for k, name in enumerate(names):
-        if problem.min_share is not None and problem.min_share[k] > 0:
-            yield Row(f"min_share[{name}]", -one, Fraction(-math.ceil(decimal(problem.min_share[k]) * n)), k)
-        if problem.max_share is not None and problem.max_share[k] < 1:
-            yield Row(f"max_share[{name}]", one, Fraction(math.floor(decimal(problem.max_share[k]) * n)), k)
-        if problem.capacity is not None and problem.capacity[k] < n:
-            yield Row(f"capacity[{name}]", one, Fraction(math.floor(problem.capacity[k])), k)
-        if (
-            problem.token_capacity is not None
-            and problem.tokens is not None
-            and math.isfinite(problem.token_capacity[k])
-        ):
-            tokens = problem.tokens[:, min(k, problem.tokens.shape[1] - 1)]
-            yield Row(f"token_capacity[{name}]", tokens.astype(np.float64), Fraction(problem.token_capacity[k]), k)
+    least, most = _limits(problem.min_share, problem, 0.0), _limits(problem.max_share, problem, 1.0)
+    count = _limits(problem.capacity, problem, math.inf)
+    tokens = _limits(problem.token_capacity, problem, math.inf)
+    for k, name in enumerate(problem.models or ()):
+        if least[k] > 0:
+            yield Row(f"min_share[{name}]", -one, Fraction(-math.ceil(decimal(least[k]) * n)), k)
+        if most[k] < 1:
+            yield Row(f"max_share[{name}]", one, Fraction(math.floor(decimal(most[k]) * n)), k)
+        if count[k] < n:
+            yield Row(f"capacity[{name}]", one, Fraction(math.floor(count[k])), k)
+        if problem.tokens is not None and math.isfinite(tokens[k]):
+            used = problem.tokens[:, min(k, problem.tokens.shape[1] - 1)]
+            yield Row(f"token_capacity[{name}]", used.astype(np.float64), Fraction(tokens[k]), k)
+
+
+def _limits(values: PerModel | None, problem: AllocationProblem, default: float) -> list[float]:
+    """Return one limit per model; validation has put them in the models' order."""
+    return [default] * problem.n_models if values is None else np.asarray(values).tolist()
 
 
 def _batch(problem: AllocationProblem) -> Iterator[Row]:

@@ -72,7 +72,7 @@ def fill_slack(
             break
         weight, loss, stage = _extend(weight, loss, columns, added[m], options.loss[m], best, price * unit)
         if weight.size > effort.states:
-            keep = np.sort(np.argpartition(loss, effort.states)[:effort.states])
+            keep = np.sort(np.argpartition(loss, effort.states)[: effort.states])
             weight, loss, stage = weight[keep], loss[keep], _Stage(stage.parent[keep], stage.column[keep])
             complete = False
         stages.append(stage)
@@ -108,7 +108,7 @@ def _extend(
 
 
 def _on_grid(options: Alternatives, slack: Fraction) -> tuple[np.ndarray, int, float]:
-    """Return added weights (M, K) and slack as whole numbers of a power of two small enough to be exact if 62 bits allow."""
+    """Return added weights (M, K), slack, and the unit (a power of two, small enough to be exact if 62 bits allow)."""
     reachable = np.where(np.isfinite(options.loss), options.weight, 0.0)
     greatest = float(np.maximum(np.abs(reachable).max(axis=1, initial=0.0), np.abs(options.before)).sum()) * 2
     exponent = 61 - math.frexp(greatest)[1] if greatest > 0 else 0

@@ -10,8 +10,8 @@ class InfeasibleAllocation(ValueError):
 class InfeasibleBudget(InfeasibleAllocation):
     """The budget cannot pay for the batch.
 
-    ``budget`` is what was given, ``cheapest_budget`` the USD with which the same problem can be solved (a float, rounded
-    up so that it suffices exactly), ``constraints`` the names of the other constraints it was found under.
+    ``budget`` is what was given, ``cheapest_budget`` the USD with which the same problem can be solved (a float,
+    rounded up so that it suffices exactly), ``constraints`` the names of the other constraints it was found under.
     """
 
     def __init__(

@@ -99,8 +99,8 @@ def least_budget(
 ) -> LeastBudget:
     """Return the cheapest assignment whose mean expected success is at least ``mean_success``.
 
-    The knapsack with its sides swapped: most negative cost, under the row - success <= - target. ``problem.budget`` plays
-    no part; side constraints are kept. Raises :class:`InfeasibleTarget` where no budget suffices.
+    The knapsack with its sides swapped: greatest -cost under the row -success <= -target. ``problem.budget`` plays no
+    part; side constraints are kept. Raises :class:`InfeasibleTarget` where no budget suffices.
     """
     refuse_hopeless_rows(problem)
     wanted = decimal(mean_success) * len(problem)

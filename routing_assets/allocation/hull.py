@@ -13,7 +13,8 @@ _BLOCK_ROWS = 1 << 13
 def upper_hull(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Return the indices of the vertices of the upper non-decreasing convex hull, cheapest first.
 
-    ``cost`` and ``value`` have shape (K,). Dominated and collinear points are left out; of equal points the first stays.
+    ``cost`` and ``value`` have shape (K,). Dominated and collinear points are left out; of equal points the first
+    stays.
     """
     vertices: list[int] = []
     for k in np.lexsort((np.arange(cost.size), -value, cost)):
@@ -48,7 +49,7 @@ class Steps:
 
 
 def cheapest(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return each row's lightest allowed column, (M,); of equally light ones the most valuable. -inf value = forbidden."""
+    """Return each row's lightest column, (M,); of equally light ones the most valuable. -inf value: forbidden."""
     allowed_weight = np.where(np.isneginf(value), np.inf, weight)
     lightest = allowed_weight.min(axis=1, keepdims=True)
     return np.where(allowed_weight == lightest, value, -np.inf).argmax(axis=1)

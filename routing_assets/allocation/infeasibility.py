@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -51,8 +50,11 @@ def _conflict(problem: AllocationProblem, seed: int, time_limit_s: float) -> tup
     suspects = [*pair_rules, *dict.fromkeys(_constraint(row) for row in rows)]
 
     def contradictory(names: list[str]) -> Relaxed | None:
-        rules = {name: None for name in pair_rules if name not in names}
-        part = replace(problem, budget=math.inf, **rules) if rules else problem
+        part = replace(
+            problem,
+            forbidden=problem.forbidden if "forbidden" in names else None,
+            max_latency=problem.max_latency if "max_latency" in names else None,
+        )
         kept = [row for row in rows if _constraint(row) in names]
         value = masked(part, np.zeros(problem.success.shape))
         relaxed = relax(value, kept, seed)

@@ -44,7 +44,7 @@ class KnapsackAnswer:
     """Nothing better exists, to float resolution."""
 
 
-class CapacityTooSmall(Exception):  # noqa: N818 - an answer: the caller words it
+class CapacityTooSmall(Exception):
     """Even the lightest choice exceeds the capacity; ``least`` is what it weighs."""
 
     def __init__(self, least: Fraction) -> None:
@@ -65,9 +65,9 @@ def solve_knapsack(
 ) -> KnapsackAnswer:
     """Maximise the value of one column per row with total weight <= ``capacity``, compared exactly.
 
-    ``chunks`` must be iterable again and again and give the same ``n`` rows. ``bracket`` is a guess of the price's range,
-    (0, inf) where there is none. ``relative_gap`` 0 asks for the optimum. Of the window ``max_window`` rows are held in
-    memory, more only where so many rows are tied at one price that no bracket separates them.
+    ``chunks`` must be iterable again and again and give the same ``n`` rows. ``bracket`` is a guess of the price's
+    range, (0, inf) where there is none. ``relative_gap`` 0 asks for the optimum. Of the window ``max_window`` rows are
+    held in memory, more only where so many rows are tied at one price that no bracket separates them.
     """
     deadline = time.monotonic() + time_limit_s
     low, high = bracket

@@ -79,7 +79,7 @@ def _first_pool(value: np.ndarray, rows: list[Row], seed: int) -> np.ndarray:
 
 
 def _sift(value: np.ndarray, rows: list[Row], pool: np.ndarray, penalty: float) -> tuple[Relaxed, float]:
-    """Solve over the pool and let better pairs join it (in place) until there are none; also return the violation."""
+    """Solve over the pool and let better pairs join it (in place) until none do; also return the violation."""
     everyone, best_bound, best_worth = np.arange(len(value)), math.inf, value
     for _ in range(_ROUNDS):
         prices, share, violation = _solve_pool(value, rows, pool, everyone, penalty)
@@ -98,7 +98,7 @@ def _sift(value: np.ndarray, rows: list[Row], pool: np.ndarray, penalty: float) 
 
 
 def _nearest(pairs: np.ndarray, worth: np.ndarray, most: int) -> np.ndarray:
-    """Keep those of (N, K) bool ``pairs`` least behind at the best prices so far: wild prices must not flood the pool."""
+    """Keep the ``pairs`` (N, K) least behind at the best prices so far: wild prices must not flood the pool."""
     if np.count_nonzero(pairs) <= most:
         return pairs
     behind = np.where(pairs, worth.max(axis=1, keepdims=True) - worth, np.inf)

@@ -1,7 +1,8 @@
-"""NDCH and NDCH(P): mix the two neighbouring vertices of the models' non-decreasing convex hull, under a hard budget."""
+"""NDCH and NDCH(P): mix the two neighbouring vertices of the models' hull, under a hard budget."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from routing_assets.allocation.problem import AllocationProblem
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Choice of a two-model mixture: ``share`` of the batch goes to ``upper``, the rest to ``lower`` (model indices)."""
+    """A two-model mixture: ``share`` of the batch goes to ``upper``, the rest to ``lower`` (model indices)."""
 
     choice: np.ndarray
     lower: int
@@ -29,15 +30,16 @@ def ndch(problem: AllocationProblem, seed: int) -> Mixture:
     far as the budget really lasts, so per-instruction costs never overspend it. A budget above the dearest vertex gives
     everything to that vertex; one under the cheapest raises :class:`InfeasibleBudget`.
     """
-    return _mix(problem, lambda lower, upper: np.random.default_rng(seed).permutation(len(problem)))
+    return _mix(problem, lambda lower: np.random.default_rng(seed).permutation(len(problem)))
 
 
 def ndch_p(problem: AllocationProblem) -> Mixture:
     """Mix as :func:`ndch`, but the cheaper model keeps the instructions it is most likely to get right."""
-    return _mix(problem, lambda lower, upper: np.argsort(problem.success[:, lower], kind="stable"))
+    return _mix(problem, lambda lower: np.argsort(problem.success[:, lower], kind="stable"))
 
 
-def _mix(problem: AllocationProblem, order_of) -> Mixture:  # type: ignore[no-untyped-def]
+def _mix(problem: AllocationProblem, order_of: Callable[[int], np.ndarray]) -> Mixture:
+    """Move instructions from the lower to the upper vertex in ``order_of(lower)`` while the budget lasts."""
     cost = problem.cost_matrix
     totals = [exact_sum(column) for column in _columns(cost)]
     mean_success = problem.success.mean(axis=0, dtype=np.float64)
@@ -50,7 +52,7 @@ def _mix(problem: AllocationProblem, order_of) -> Mixture:  # type: ignore[no-un
     if lower == hull[-1]:
         return Mixture(choice, lower, lower, 1.0)
     upper = int(hull[len(affordable)])
-    order = order_of(lower, upper)
+    order = order_of(lower)
     extra = cost[order, upper].astype(np.float64) - cost[order, lower]
     fits = np.flatnonzero(float(totals[lower]) + np.cumsum(extra) <= problem.budget)
     count = int(fits[-1]) + 1 if fits.size else 0

@@ -16,7 +16,7 @@ PerModel = Mapping[str, float] | Sequence[float] | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class ExtraBudget:
-    """A second resource with a hard limit, for example GPU-seconds: ``usage`` is (K,) or (N, K), ``limit`` for the batch."""
+    """A second resource with a hard limit, such as GPU-seconds: ``usage`` (K,) or (N, K), ``limit`` for the batch."""
 
     name: str
     usage: np.ndarray

@@ -15,7 +15,7 @@ from routing_assets.allocation.hull import cheapest, most_valuable
 _BLOCK_PAIRS = 1 << 17  # 1 MB of float64 per array
 
 Chunk = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""(value, weight, allowed) of some rows in order: (M, K) floats, and (M, K) bool or None where every pair is allowed."""
+"""(value, weight, allowed) of some rows in order: (M, K) floats, and (M, K) bool, or None where all are allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def blocks(chunks: Iterable[Chunk]) -> Iterator[tuple[int, np.ndarray, np.ndarra
 
 
 def best_columns(value: np.ndarray, weight: np.ndarray, price: float) -> np.ndarray:
-    """Return each row's maximiser of value - price x weight; at the ends 0 and inf ties go to the better second goal."""
+    """Return each row's maximiser of value - price x weight; at 0 and inf ties go to the better second goal."""
     if math.isinf(price):
         return cheapest(value, weight)
     if price == 0:

@@ -1,9 +1,10 @@
-"""The truth for small problems: every assignment tried, every constraint checked in fractions, as the issue words it."""
+"""The truth for small problems: every assignment tried, every constraint checked in fractions from its definition."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -68,8 +69,6 @@ def best(p: AllocationProblem) -> float | None:
 
 def cheapest(p: AllocationProblem) -> Fraction | None:
     """Return the least cost of any assignment that keeps everything but the budget."""
-    from dataclasses import replace
-
     free = replace(p, budget=math.inf)
     costs = [
         total(p.cost, choice)
