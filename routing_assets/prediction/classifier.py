@@ -4,6 +4,7 @@ heads.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,6 +33,7 @@ from routing_assets.prediction.ensemble import (
 )
 from routing_assets.prediction.features import InstructionFeatures, fit_features
 from routing_assets.prediction.network import MultiLabelHead, UpperLayers
+from routing_assets.prediction.new_model import AddedModel
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
 from routing_assets.prediction.token_states import TokenStates
@@ -64,15 +66,32 @@ class SuccessClassifier:
         history: Sequence[EpochLoss],
         why: str,
         embeddings: EmbeddingCache,
+        added: Sequence[AddedModel] = (),
     ) -> None:
-        self.models = tuple(models)
+        self.trained_models, self.added = tuple(models), tuple(added)
         self.config, self.preparation, self.features = config, preparation, features
         self.ensembles, self.stacking, self.out_of_fold = ensembles, stacking, out_of_fold
         self.history, self.why = tuple(history), why
         self._embeddings = embeddings
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The K models: the trained ones, then the added ones."""
+        return self.trained_models + tuple(model.name for model in self.added)
+
+    def with_added(self, model: AddedModel) -> SuccessClassifier:
+        """This classifier with one more model."""
+        joined = copy.copy(self)
+        joined.added = (*self.added, model)
+        return joined
+
     def logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
         """(N, K) float32 log-odds of success, before any calibration."""
+        panel = self.panel_logits(instruction, task)
+        return np.column_stack([panel, *(model.logits(panel) for model in self.added)])
+
+    def panel_logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
+        """The logits of the trained models only, from which those of added models follow."""
         chunks = [
             self._logits(
                 list(instruction[i : i + PREDICTED_AT_ONCE]),
@@ -80,7 +99,7 @@ class SuccessClassifier:
             )
             for i in range(0, len(instruction), PREDICTED_AT_ONCE)
         ]
-        return np.concatenate([np.empty((0, len(self.models)), dtype=np.float32), *chunks])
+        return np.concatenate([np.empty((0, len(self.trained_models)), dtype=np.float32), *chunks])
 
     def _logits(self, instruction: list[str], task: list[str | None] | None) -> Matrix:
         prepared = self.preparation.prepare(instruction)
@@ -89,7 +108,7 @@ class SuccessClassifier:
         for name, members in self.ensembles.items():
             layers = 0 if name == "frozen" else self.config.tuned_layers
             inputs = _inputs(prepared, features, layers, self._embeddings)
-            each.append(mean_logits(members, inputs, len(self.models)))
+            each.append(mean_logits(members, inputs, len(self.trained_models)))
         return self.stacking.combine(np.stack(each))
 
     def save(self, directory: Path | str) -> None:
@@ -106,7 +125,8 @@ class SuccessClassifier:
             tensors["out_of_fold"] = torch.from_numpy(self.out_of_fold)
         save_file(tensors, directory / "classifier.safetensors")
         about = {
-            "models": self.models,
+            "models": self.trained_models,
+            "added": [asdict(model) for model in self.added],
             "config": asdict(self.config),
             "preparation": self.preparation.to_dict(),
             "features": asdict(self.features),
@@ -150,6 +170,7 @@ class SuccessClassifier:
             [EpochLoss(**epoch) for epoch in about["history"]],
             about["why"],
             embeddings,
+            [AddedModel(**(model | {"weights": tuple(model["weights"])})) for model in about["added"]],
         )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import (
     CalibrationConfig,
     apply_buckets,
@@ -23,11 +24,13 @@ from routing_assets.prediction.calibration import (
     shared_temperature,
     sigmoid,
 )
-from routing_assets.prediction.classifier import ClassifierConfig, SuccessClassifier, train_classifier
+from routing_assets.prediction.classifier import SuccessClassifier, Tasks, Texts, train_classifier
+from routing_assets.prediction.config import ClassifierConfig
+from routing_assets.prediction.decision import Estimate, choose_estimate, estimate
 from routing_assets.prediction.embedding_cache import EmbeddingCache
+from routing_assets.prediction.new_model import fit_added_model
 
 Matrix = NDArray[np.float32]
-Estimate = Literal["auto", "scaled", "bucket"]
 
 
 class SplitRows(Protocol):
@@ -96,8 +99,23 @@ class Router:
         """Probabilities for logits of this router's classifier."""
         scaled = scale(logits, self.temperatures)
         calibrated = apply_buckets(scaled, self.buckets)
-        decision = calibrated if self.decision == "bucket" else scaled
+        decision = estimate(self.decision, scaled, self.buckets)
         return ProbabilityMatrix(self.models, sigmoid(logits), scaled, calibrated, decision)
+
+    def with_new_model(
+        self, name: str, instruction: Texts, success: NDArray[np.floating], task: Tasks = None
+    ) -> Router:
+        """A router with one more model, learnt from its success (n,) on a few labelled instructions (n from about 20).
+
+        Nothing that was trained changes. The new model's probability needs no temperature, and it has no buckets until
+        the router is trained again.
+        """
+        if name in self.models:
+            raise InvalidInput(f"the router already knows the model '{name}'", remedy="Give the new model another name")
+        added = fit_added_model(name, self.classifier.panel_logits(instruction, task), success)
+        return replace(
+            self, classifier=self.classifier.with_added(added), temperatures=np.append(self.temperatures, 1.0)
+        )
 
     def save(self, directory: Path | str) -> None:
         """Write the router into ``directory``: safetensors, Parquet and JSON."""
@@ -120,7 +138,7 @@ class Router:
 def fit_router(
     labels: LabelledInstructions,
     split: SplitRows,
-    config: RouterConfig = RouterConfig(),
+    config: RouterConfig | None = None,
     *,
     embeddings_cache: Path | str | EmbeddingCache | None = None,
     checkpoint: Path | str | None = None,
@@ -131,6 +149,7 @@ def fit_router(
     The steps are public functions, so that each can be an asset of its own: :func:`train_classifier`,
     :func:`calibration_data`, :func:`fit_temperatures`, :func:`fit_buckets`, :func:`choose_decision`.
     """
+    config = config or RouterConfig()
     classifier = train_classifier(
         labels,
         split.train,
@@ -170,9 +189,12 @@ def choose_decision(
     buckets: pa.Table,
     labels: LabelledInstructions,
     split: SplitRows,
-    config: RouterConfig = RouterConfig(),
+    config: RouterConfig | None = None,
 ) -> tuple[Estimate, str]:
-    """The estimate that feeds the allocation, and why, in words."""
-    if config.decision != "auto":
-        return config.decision, f"set to {config.decision}"
-    return "scaled", "temperature-scaled by default"
+    """The estimate that feeds the allocation, and why, in words; ``auto`` asks validation and calibration rows."""
+    wanted = RouterConfig().decision if config is None else config.decision
+    if wanted != "auto":
+        return wanted, f"{wanted}: set by configuration"
+    rows = labels.take(np.concatenate([split.validation, split.calibration]))
+    scaled = scale(classifier.logits(rows.instruction, rows.task), temperatures)
+    return choose_estimate(scaled, rows.success, buckets)

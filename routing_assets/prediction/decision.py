@@ -1,0 +1,99 @@
+"""Which estimate of P(success) feeds the allocation, chosen on held-out labels without knowing any price.
+
+An estimate is judged by what it is for: the success that an allocation under a budget realises with it. Prices are
+not this room's business, so the judge draws them at random, over two orders of magnitude, and asks for the mean over
+many price lists and budgets.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from routing_assets.prediction.calibration import apply_buckets
+
+Estimate = Literal["auto", "scaled", "bucket", "shrunken", "lower_bound"]
+Matrix = NDArray[np.float32]
+
+OTHERS: tuple[Estimate, ...] = ("bucket", "shrunken", "lower_bound")
+SHRINKAGE = 0.25
+"""The "shrunken" estimate is pulled this part of the way toward its model's mean."""
+PRICE_LISTS = 40
+BUDGET_FRACTIONS = (0.2, 0.4, 0.7, 1.0)
+STANDARD_ERRORS = 2.0
+"""Another estimate replaces the temperature-scaled one only if it is better by this many paired standard errors."""
+
+
+def estimate(name: Estimate, scaled: Matrix, buckets: pa.Table) -> Matrix:
+    """The named estimate (N, K) from the temperature-scaled probabilities and the bucket table.
+
+    "scaled": as they are; "bucket": the bucket's smoothed rate (the article's choice); "shrunken": pulled toward the
+    model's mean rate; "lower_bound": the lower end of the bucket's Wilson interval.
+    """
+    if name == "bucket":
+        return apply_buckets(scaled, buckets)
+    if name == "lower_bound":
+        return apply_buckets(scaled, buckets, "wilson_lower")
+    if name == "shrunken":
+        return ((1 - SHRINKAGE) * scaled + SHRINKAGE * _model_rates(scaled, buckets)).astype(np.float32)
+    return scaled
+
+
+def choose_estimate(scaled: Matrix, success: Matrix, buckets: pa.Table, seed: int = 0) -> tuple[Estimate, str]:
+    """The estimate with the best realised success on held-out rows (N, K), and why, in words.
+
+    Only rows labelled for every model count. The temperature-scaled probability stays unless another one is clearly
+    better.
+    """
+    rows = ~np.isnan(success).any(axis=1)
+    if rows.sum() < 50:
+        return "scaled", f"scaled: {rows.sum()} held-out instructions have all labels, too few to choose"
+    names: tuple[Estimate, ...] = ("scaled", *OTHERS)
+    values = {name: realised_success(estimate(name, scaled[rows], buckets), success[rows], seed) for name in names}
+    gains = {name: _standard_errors(values[name] - values["scaled"]) for name in OTHERS}
+    best = max(gains, key=lambda name: gains[name])
+    chosen: Estimate = best if gains[best] > STANDARD_ERRORS else "scaled"
+    figures = ", ".join(f"{name} {value.mean():.4f}" for name, value in values.items())
+    return chosen, f"{chosen}: realised success on {rows.sum()} held-out instructions, random prices: {figures}"
+
+
+def _standard_errors(difference: NDArray[np.float64]) -> float:
+    """Mean of paired differences in standard errors of it."""
+    return float(difference.mean() / max(1e-12, difference.std() / np.sqrt(len(difference))))
+
+
+def realised_success(probability: Matrix, success: Matrix, seed: int = 0) -> NDArray[np.float64]:
+    """Success of each instruction (N,), mean over random price lists and budgets, when ``probability`` decides."""
+    rng = np.random.default_rng(seed)
+    n, k = success.shape
+    total = np.zeros(n)
+    for _ in range(PRICE_LISTS):
+        price = np.power(10.0, rng.uniform(-2, 0, size=k))
+        for fraction in BUDGET_FRACTIONS:
+            total += success[np.arange(n), _allocate(probability, price, fraction * price.max())]
+    return total / (PRICE_LISTS * len(BUDGET_FRACTIONS))
+
+
+def _allocate(probability: Matrix, price: NDArray[np.float64], budget: float) -> NDArray[np.int64]:
+    """Choice (N,) at the least dual price whose mean spend is within the budget."""
+    low, high = 0.0, 1.0 / price.min()
+    if price[np.argmax(probability, axis=1)].mean() <= budget:
+        return np.argmax(probability, axis=1)
+    for _ in range(25):
+        middle = (low + high) / 2
+        within = price[np.argmax(probability - middle * price, axis=1)].mean() <= budget
+        low, high = (low, middle) if within else (middle, high)
+    return np.argmax(probability - high * price, axis=1)
+
+
+def _model_rates(scaled: Matrix, buckets: pa.Table) -> NDArray[np.float64]:
+    """Observed success rate of each model over its buckets (K,); the mean probability of a model without buckets."""
+    rates = scaled.mean(axis=0, dtype=np.float64)
+    model = buckets["model_index"].to_numpy()
+    count, rate = buckets["count"].to_numpy(), buckets["observed_rate"].to_numpy()
+    for k in np.unique(model):
+        rates[k] = np.average(rate[model == k], weights=count[model == k])
+    return rates

@@ -1,0 +1,100 @@
+"""A model joins the router with a few labelled instructions; neither the encoder nor the other models' heads are
+trained again.
+
+The K fitted models are a panel of examinees: a new one is described by how its success goes with theirs, as in
+item-response theory. Its logit is ``intercept + slope x mean logit + sum of weights x (logit of model k - mean
+logit)``. The slope starts at 1 and the weights at 0, each under a Gaussian prior, so 20 labels say little more than
+how able the model is, and 500 in what it differs. The width of the prior is chosen by cross-validation on the labels
+given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from routing_assets.errors import InvalidInput
+
+Matrix = NDArray[np.float32]
+Vector = NDArray[np.float64]
+
+LEAST_LABELS = 10
+PRIOR_WIDTHS = (0.03, 0.1, 0.3, 1.0)
+SLOPE_WIDTH = 0.3
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class AddedModel:
+    """How the logit of an added model follows from the logits of the K trained ones."""
+
+    name: str
+    intercept: float
+    slope: float
+    weights: tuple[float, ...]
+    labels: int
+
+    def logits(self, panel: Matrix) -> Matrix:
+        """(N,) logits from the panel's logits (N, K)."""
+        shared = panel.mean(axis=1)
+        own = panel - shared[:, None]
+        return np.asarray(self.intercept + self.slope * shared + own @ np.array(self.weights), dtype=np.float32)
+
+
+def fit_added_model(name: str, panel: Matrix, success: NDArray[np.floating]) -> AddedModel:
+    """Fit from the panel's logits (n, K) and the new model's success (n,) on the same instructions.
+
+    Raises :class:`InvalidInput` with fewer than ten labels.
+    """
+    labelled = ~np.isnan(success)
+    known, target = panel[labelled].astype(np.float64), success[labelled].astype(np.float64)
+    if len(target) < LEAST_LABELS:
+        raise InvalidInput(
+            f"{len(target)} labels for the new model '{name}'", remedy=f"Label at least {LEAST_LABELS} instructions"
+        )
+    fold = np.arange(len(target)) % FOLDS
+    losses = [
+        sum(
+            _loss(_fit(known[fold != f], target[fold != f], width), known[fold == f], target[fold == f])
+            for f in range(FOLDS)
+        )
+        for width in PRIOR_WIDTHS
+    ]
+    parameters = _fit(known, target, PRIOR_WIDTHS[int(np.argmin(losses))])
+    weights = tuple(parameters[2:].tolist())
+    return AddedModel(name, float(parameters[0]), float(parameters[1]), weights, len(target))
+
+
+def _fit(panel: Vector, success: Vector, width: float) -> Vector:
+    """Maximum a posteriori (intercept, slope, K weights)."""
+    design = torch.from_numpy(_design(panel))
+    target = torch.from_numpy(success)
+    start = torch.zeros(design.shape[1], dtype=torch.float64)
+    start[1] = 1.0
+    precision = torch.full_like(start, 1 / width**2)
+    precision[0], precision[1] = 0.1, 1 / SLOPE_WIDTH**2
+    parameters = start.clone().requires_grad_(True)
+    optimiser = torch.optim.LBFGS([parameters], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        fit = torch.nn.functional.binary_cross_entropy_with_logits(design @ parameters, target, reduction="sum")
+        total = fit + 0.5 * (precision * (parameters - start).square()).sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    return np.asarray(parameters.detach().numpy())
+
+
+def _loss(parameters: Vector, panel: Vector, success: Vector) -> float:
+    logits = _design(panel) @ parameters
+    return float((np.logaddexp(0.0, logits) - logits * success).sum())
+
+
+def _design(panel: Vector) -> Vector:
+    shared = panel.mean(axis=1, keepdims=True)
+    return np.concatenate([np.ones_like(shared), shared, panel - shared], axis=1)

