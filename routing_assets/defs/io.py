@@ -6,6 +6,31 @@ import pyarrow as pa
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
+COLUMNS = {
+    "instruction_id": "Unique within the batch or label table.",
+    "instruction": "The text that is sent to a model.",
+    "model": "Name of the LLM.",
+    "expected_success": "Probability that the assigned model answers well.",
+    "cost": "Estimated USD of the call.",
+    "cost_std": "Standard deviation of the estimated USD.",
+    "runner_up": "Next best model at the shadow prices.",
+    "switching_price": "Expected successes lost, money accounted for, by taking the runner-up.",
+    "raw": "Probability of success before calibration.",
+    "scaled": "After the model's temperature.",
+    "calibrated": "Observed success rate of the bucket.",
+    "decision": "The estimate that the allocation uses.",
+    "temperature": "scaled = sigmoid(logit / temperature).",
+    "logit": "Log-odds of success by the classifier.",
+    "success": "Recorded success in [0, 1].",
+    "split": "train, validation, calibration or test.",
+    "lower": "Lower edge of the bucket, inclusive.",
+    "upper": "Upper edge of the bucket.",
+    "count": "Labels in the bucket.",
+    "observed_rate": "Successes over labels.",
+    "wilson_lower": "Lower end of the Wilson interval of the observed rate.",
+    "wilson_upper": "Upper end of the Wilson interval of the observed rate.",
+}
+
 
 class ParquetStoreIOManager(dg.ConfigurableIOManager):
     """Writes each asset's ``pyarrow.Table`` atomically, one file per run, and reads the current one.
@@ -15,7 +40,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
         path = self._store().write(obj, context.asset_key.path[-1], _partition(context), context.run_id)
-        schema = dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in obj.schema])
+        schema = dg.TableSchema([_column(field) for field in obj.schema])
         context.add_output_metadata(
             {
                 "dagster/row_count": obj.num_rows,
@@ -30,6 +55,11 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
     def _store(self) -> Store:
         return Store(Home.from_env().store)
+
+
+def _column(field: pa.Field) -> dg.TableColumn:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    return dg.TableColumn(field.name, str(kind), COLUMNS.get(field.name, field.name.replace("_", " ")))
 
 
 def _partition(context: dg.InputContext | dg.OutputContext) -> str | None:

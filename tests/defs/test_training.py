@@ -14,8 +14,10 @@ from routing_assets import tracking
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.simulated import simulate
 from routing_assets.definitions import defs
+from routing_assets.defs.labels import split_from_table
 from routing_assets.ledger import router_in_force
-from routing_assets.prediction.router import Router
+from routing_assets.prediction.router import Router, RouterConfig, fit_router
+from routing_assets.router_steps import classifier_config
 from routing_assets.runs import QUIET, RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -57,6 +59,25 @@ def test_mlflow_holds_the_model_and_loads_it_without_pickle(trained: Home) -> No
     served = model.predict(pd.DataFrame({"instruction": texts})).to_numpy()
     ours = Router.load(trained.routers / router["router_version"]).predict(texts).raw
     np.testing.assert_allclose(served, ours, atol=1e-6)
+
+
+def test_the_assets_make_the_very_router_that_the_evaluation_fits(trained: Home) -> None:
+    store = Store(trained.store)
+    labels = LabelledInstructions.from_arrow(store.read("labelled_instructions"))
+    split = split_from_table(store.read("splits"))
+    settings = {"method": "frozen", "encoder": "packaged", "seed": 0}
+    fitted = fit_router(
+        labels,
+        split,
+        RouterConfig(classifier=classifier_config(settings)),
+        embeddings_cache=trained.embeddings,
+    )
+    released = Router.load(trained.routers / router_in_force(trained)["router_version"])
+    fresh = simulate("r1_math", size=20, seed=11)
+    ours, theirs = (router.predict(fresh.instruction, fresh.task) for router in (released, fitted))
+    for step in ("raw", "scaled", "calibrated", "decision"):
+        np.testing.assert_allclose(getattr(ours, step), getattr(theirs, step), atol=1e-5)
+    assert released.decision == fitted.decision
 
 
 def test_the_stored_labels_are_those_that_were_recorded(trained: Home) -> None:
