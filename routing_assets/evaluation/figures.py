@@ -30,6 +30,7 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 BANDS = ("oracle", "mip", "ndch_p", "ndch")
 GAINS = {"zero_router": ("over the best fixed mixture", "#0072B2"), "knn_mip": ("over tuned kNN + MIP", "#444444")}
+LEAST_PER_BIN = 10  # labels under which a point of a reliability diagram is left out
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -57,7 +58,10 @@ def draw_curves(evaluation: Evaluation, path: Path) -> None:
 
 
 def draw_reliability(evaluation: Evaluation, path: Path) -> None:
-    """Reliability diagram per model, raw and as used for the decision, test splits of all seeds together."""
+    """Reliability diagram per model, raw and as used for the decision, test splits of all seeds together.
+
+    Bars are 95 % Wilson intervals.
+    """
     models = evaluation.models
     columns = min(4, len(models))
     rows = -(-len(models) // columns)
@@ -69,7 +73,7 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
             success = np.concatenate([seed.success for seed in evaluation.seeds])
             points = reliability(probability, success, models).to_pydict()
             for k, model in enumerate(models):
-                mine = np.array(points["model_index"]) == k
+                mine = (np.array(points["model_index"]) == k) & (np.array(points["count"]) >= LEAST_PER_BIN)
                 x, y, low, high = (
                     np.array(points[name])[mine]
                     for name in ("mean_probability", "observed_rate", "wilson_lower", "wilson_upper")
@@ -80,6 +84,8 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
             axis.plot([0, 1], [0, 1], color="#999999", lw=0.8, zorder=0)
         for axis in axes[len(models) :]:
             axis.set_axis_off()
+        for axis in axes[max(0, len(models) - columns) : len(models)]:
+            axis.tick_params(labelbottom=True)
         axes[0].legend(frameon=False, fontsize=8)
         figure.supxlabel("predicted probability of success")
         figure.supylabel("observed success rate")

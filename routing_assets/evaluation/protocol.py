@@ -46,6 +46,14 @@ class EvaluationConfig:
     safe_probability: float = 0.95
     replicates: int = 1000
 
+    def __post_init__(self) -> None:
+        fractions = np.asarray(self.budget_fractions, dtype=np.float64)
+        if not (fractions.size and np.all(fractions > 0) and np.all(np.diff(fractions) > 0)):
+            raise InvalidInput(
+                f"budget fractions {list(self.budget_fractions)} are not positive and increasing",
+                remedy="Give shares of the dearest model's spend, such as 0.1, 0.5, 1.0.",
+            )
+
 
 def evaluate(
     labels: LabelledInstructions,
@@ -119,6 +127,12 @@ def _one_seed(
     budget = budgets(cost, np.array(config.budget_fractions))
     batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability)
     outcomes = follow_all(batch, budget)
+    if np.isnan(outcomes["mip"].predicted_cost[-1]):
+        raise InvalidInput(
+            f"the largest budget fraction, {config.budget_fractions[-1]:g}, cannot pay for the cheapest model",
+            source=labels.name,
+            remedy="Evaluate larger fractions of the dearest model's spend.",
+        )
     stage.done("allocate")
     return SeedResult(
         seed=seed,

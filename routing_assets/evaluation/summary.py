@@ -180,6 +180,8 @@ def _aiq_of(policy: str, curves: Curves, b: int, kind: str) -> float:
     p = curves.of(policy)
     known = np.isfinite(curves.success[b, p])
     cost, success = curves.cost_fraction[b, p, known], curves.success[b, p, known]
+    if kind == "code" and not known.any():
+        return 0.0
     if kind == "code":
         return aiq(cost, success, curves.cheapest[b, 0], 1.0).code
     anchored = np.append(cost, curves.cheapest[b, 0]), np.append(success, curves.cheapest[b, 1])

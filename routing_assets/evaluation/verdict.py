@@ -56,8 +56,6 @@ def give_verdict(
 
 
 def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
-    if not gains:
-        return f"{name}: do not route. No budget considered can pay for the batch."
     if not worth:
         best = max(gains, key=lambda gain: gain["difference"])
         return (
@@ -133,7 +131,7 @@ def _spend(policies: dict[str, Row]) -> str:
         f"its budget (at {worst['budget_fraction']:.0%})"
     )
     if "mip_token_aware" in policies:
-        aware = max(row["realised_spend_over_budget"] for row in policies["mip_token_aware"]["curve"])
+        aware = max((row["realised_spend_over_budget"] for row in policies["mip_token_aware"]["curve"]), default=0.0)
         text += f", with token-aware prices up to {aware:.1%}"
     if "mip_safe" in policies:
         curve = policies["mip_safe"]["curve"]

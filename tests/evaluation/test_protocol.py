@@ -7,20 +7,28 @@ from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
 from routing_assets.evaluation.splits import leaks, split_instructions
-from routing_assets.prediction.classifier import ClassifierConfig
+from routing_assets.prediction.config import ClassifierConfig
+from routing_assets.prediction.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.prediction.network import HeadConfig
 from routing_assets.prediction.router import RouterConfig
 from routing_assets.prediction.training import TrainingConfig
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
 CATALOG = ModelCatalog((ModelEntry("large", 1.0, 1.0), ModelEntry("small", 0.2, 0.2)))
+CLASSIFIER = ClassifierConfig(
+    method="frozen",
+    encoder=EncoderConfig(max_tokens=32),
+    head=HeadConfig(hidden=16, dropout=0.1),
+    training=TrainingConfig(epochs=8),
+    members=2,
+)
 CONFIG = EvaluationConfig(
-    router=RouterConfig(classifier=ClassifierConfig(method="frozen", training=TrainingConfig(epochs=12))),
-    budget_fractions=(0.1, 0.4, 0.7, 1.0),
-    replicates=50,
+    router=RouterConfig(classifier=CLASSIFIER), budget_fractions=(0.1, 0.4, 0.7, 1.0), replicates=50
 )
 
 
-def arithmetic(n=240, seed=0, **columns) -> LabelledInstructions:
+def arithmetic(n=160, seed=0, **columns) -> LabelledInstructions:
     """The small model adds, but cannot tell a story; which of the two is asked can be read in the text."""
     rng = np.random.default_rng(seed)
     story = rng.random(n) < 0.5
@@ -35,8 +43,14 @@ def arithmetic(n=240, seed=0, **columns) -> LabelledInstructions:
 
 
 @pytest.fixture(scope="module")
-def evaluation():
-    return evaluate(arithmetic(), CATALOG, seeds=(0, 1), config=CONFIG)
+def cache():
+    """Embeddings of the few hundred texts, computed once for all tests."""
+    return EmbeddingCache(SentenceEncoder(CLASSIFIER.encoder))
+
+
+@pytest.fixture(scope="module")
+def evaluation(cache):
+    return evaluate(arithmetic(), CATALOG, seeds=(0, 1), config=CONFIG, embeddings_cache=cache)
 
 
 def test_what_can_be_read_in_the_text_is_gained(evaluation):
@@ -60,12 +74,14 @@ def test_two_models_get_apgr_and_cpt(evaluation):
     assert rows["random"]["apgr"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_test_labels_change_nothing_but_the_score(evaluation):
+def test_test_labels_change_nothing_but_the_score(evaluation, cache):
     labels = arithmetic()
     test = split_instructions(labels.instruction, seed=0).test
     success = labels.success.copy()
     success[test] = np.random.default_rng(1).permutation(success[test])
-    shuffled = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG).seeds[0]
+    shuffled = evaluate(
+        replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache
+    ).seeds[0]
     original = evaluation.seeds[0]
     for name in ("threshold", "ndch", "ndch_p", "mip", "mip_bucket", "knn_mip"):
         np.testing.assert_array_equal(shuffled.outcomes[name].traffic, original.outcomes[name].traffic)
@@ -83,20 +99,22 @@ def test_a_planted_duplicate_is_never_tested_after_training_on_it():
         assert not set(text[split.test]) & set(text[split.train])
 
 
-def test_rows_without_every_label_are_left_out_of_the_score():
+def test_rows_without_every_label_are_left_out_of_the_score(cache):
     labels = arithmetic()
     success = labels.success.copy()
     success[::3, 1] = np.nan
-    seed = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG).seeds[0]
+    seed = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache).seeds[
+        0
+    ]
     assert np.isfinite(seed.success).all()
     assert not np.any(seed.rows % 3 == 0)
 
 
-def test_recorded_costs_are_the_truth_and_are_predicted():
+def test_recorded_costs_are_the_truth_and_are_predicted(cache):
     labels = arithmetic()
     size = np.array([len(text) for text in labels.instruction])[:, None]
     measured = replace(labels, cost=1e-5 * size * np.array([1.0, 0.2]))
-    seed = evaluate(measured, None, seeds=(0,), config=CONFIG).seeds[0]
+    seed = evaluate(measured, None, seeds=(0,), config=CONFIG, embeddings_cache=cache).seeds[0]
     np.testing.assert_allclose(seed.cost, measured.cost[seed.rows])
     assert seed.cost_model["mode"] == "per_instruction"
     np.testing.assert_allclose(
@@ -106,10 +124,22 @@ def test_recorded_costs_are_the_truth_and_are_predicted():
     )
 
 
-def test_no_fully_labelled_test_row_is_refused():
+def test_no_fully_labelled_test_row_is_refused(cache):
     labels = arithmetic()
     success = labels.success.copy()
     success[::2, 0] = np.nan
     success[1::2, 1] = np.nan
     with pytest.raises(InvalidInput, match="no test instruction of seed 0 has a label for every model"):
-        evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG)
+        evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+
+
+def test_budgets_that_pay_for_nothing_are_refused(cache):
+    poor = replace(CONFIG, budget_fractions=(0.05, 0.1))
+    with pytest.raises(InvalidInput, match=r"largest budget fraction, 0.1, cannot pay.*larger fractions"):
+        evaluate(arithmetic(), CATALOG, seeds=(0,), config=poor, embeddings_cache=cache)
+
+
+@pytest.mark.parametrize("fractions", [(), (0.5, 0.1), (0.0, 0.5), (0.5, 0.5)])
+def test_budget_fractions_must_be_positive_and_increasing(fractions):
+    with pytest.raises(InvalidInput, match="positive and increasing"):
+        EvaluationConfig(budget_fractions=fractions)
