@@ -85,6 +85,19 @@ def fill_slack(
     return Filling(options.row[rows], chosen, moved, max(best, 0.0), complete)
 
 
+def thinned(options: Alternatives, copies: int) -> Alternatives:
+    """Keep at most ``copies`` rows of those with the very same moves: calibrated buckets make thousands of them."""
+    known = np.where(np.isfinite(options.loss), options.loss, -1.0)
+    added = np.where(np.isfinite(options.loss), options.weight - options.before[:, None], 0.0)
+    mix = np.random.default_rng(0).random((2, known.shape[1]))  # fixed numbers that tell different moves apart
+    _, kind, count = np.unique(known @ mix[0] + added @ mix[1], return_inverse=True, return_counts=True)
+    order = np.argsort(kind, kind="stable")
+    rank = np.empty(kind.size, np.intp)
+    rank[order] = np.arange(kind.size) - np.repeat(np.cumsum(count) - count, count)
+    keep = rank < copies
+    return Alternatives(options.row[keep], options.loss[keep], options.before[keep], options.weight[keep])
+
+
 def _extend(
     weight: np.ndarray,
     loss: np.ndarray,

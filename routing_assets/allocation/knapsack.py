@@ -20,13 +20,14 @@ from fractions import Fraction
 import numpy as np
 
 from routing_assets.allocation.bracket import narrowed
-from routing_assets.allocation.core import Effort, fill_slack
+from routing_assets.allocation.core import Effort, fill_slack, thinned
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.allocation.hull import hull_steps
 from routing_assets.allocation.scan import Chunk, Scan, alternatives, scan
 
-_STATES, _EXACT_STATES = 1 << 13, 1 << 20
-_WORK = 1 << 22  # states: well under a second, and unlike a clock the same on every machine
+_STATES, _EXACT_STATES = 1 << 12, 1 << 20
+_COPIES = 2  # rows with the very same moves; more of them would only fill the search with repetitions
+_WORK = 1 << 21  # states: under a second, and unlike a clock the same on every machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,9 @@ def solve_knapsack(
         else:
             break
     position = _take_steps(found, low, capacity)
-    return _fill_slack(position, chunks, found, capacity, relative_gap * abs(position.value), deadline)
+    return _fill_slack(
+        position, chunks, found, capacity, relative_gap * abs(position.value), deadline, (low, high) == (0.0, math.inf)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +129,12 @@ def _fill_slack(
     capacity: Fraction | float,
     enough: float,
     deadline: float,
+    window_is_all: bool,
 ) -> KnapsackAnswer:
-    """Use the slack that the break step left: in the window, and only if that is not enough among all rows."""
+    """Use the slack that the break step left: in the window, and where the optimum is asked for among all rows.
+
+    A window of the bracket (0, inf) is all there is: its other rows' cheapest model is their best.
+    """
     choice, price = position.choice, position.price
     if price == 0:
         return KnapsackAnswer(choice, position.value, position.weight, 0.0, 0.0, proven=True)
@@ -136,14 +143,16 @@ def _fill_slack(
     bound = position.value + loss
     answer = KnapsackAnswer(choice, position.value, position.weight, price, loss, proven=loss == 0)
     window: Chunk = (found.window_value, found.window_weight, None)
-    quick = Effort(_STATES, _WORK, deadline)
-    thorough = quick if enough > 0 else Effort(_EXACT_STATES, math.inf, deadline)
+    quick, thorough = Effort(_STATES, _WORK, deadline), Effort(_EXACT_STATES, math.inf, deadline)
     for source, rows, effort in (([window], found.window, quick), (chunks, None, thorough)):
-        if answer.loss <= enough:
+        if answer.loss <= enough or answer.proven or (effort is thorough and enough > 0):
             break
         options = alternatives(source, choice if rows is None else choice[rows], price, below=answer.loss)
+        everything = len(options.row)
+        if effort is quick:
+            options = thinned(options, _COPIES)
         filling = fill_slack(options, slack, price, best=answer.loss, enough=enough, effort=effort)
-        proven = filling.complete and rows is None
+        proven = filling.complete and len(options.row) == everything and (rows is None or window_is_all)
         if not filling.row.size:
             answer = replace(answer, proven=proven)
             continue

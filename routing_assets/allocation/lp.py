@@ -157,7 +157,7 @@ def _model(
     room: np.ndarray,
     penalty: float,
 ) -> mathopt.Model:
-    """Variables: a share per pair, the free level, a violation per row. Rows: the constraints, then the instructions."""
+    """Variables: a share per pair, the free level, a violation per row. Rows: constraints, then instructions."""
     pairs, r = value.size, len(usage)
     _, group = np.unique(instruction, return_inverse=True)
     n = int(group.max(initial=-1)) + 1
