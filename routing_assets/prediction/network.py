@@ -57,7 +57,7 @@ class UpperLayers(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in transformer.encoder.layer[-layers:])
         width = transformer.config.hidden_size
-        self.head = MultiLabelHead(POOLED * width + features, models, config)
+        self.head = MultiLabelHead(min(POOLED, layers) * width + features, models, config)
 
     def start_at(self, rate: NDArray[np.floating]) -> None:
         """Make every prediction nearly the models' mean success rates."""

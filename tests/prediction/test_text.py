@@ -34,7 +34,10 @@ def test_preamble_is_found_when_a_few_rows_lack_it() -> None:
 
 def test_nested_preamble_is_cut_whole() -> None:
     system = "You are a helpful assistant who thinks step by step.\n"
-    tasks = ["Translate the following sentence into German, keep names:\n", "Summarise the following paragraph in one line:\n"]
+    tasks = [
+        "Translate the following sentence into German, keep names:\n",
+        "Summarise the following paragraph in one line:\n",
+    ]
     texts = [system + task + q for task in tasks for q in questions(50)]
     assert fit_text_preparation(texts).prepare(texts[:1] + texts[-1:]) == [questions(50)[0], questions(50)[-1]]
 

@@ -1,0 +1,135 @@
+"""What each step of the prediction is worth: log-loss and realised routing value, several seeds, on any label table.
+
+    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE] [--seeds 5] [--tuned] [--output DIR]
+
+Every row of the table is one change to the one above it or a named alternative; allocation is the exact MIP at mean
+prices. Rows of a seed share their split, so differences between rows are paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
+from routing_assets.datasets import LabelledInstructions, load_labels
+from routing_assets.evaluation.splits import split_instructions
+from routing_assets.prediction.calibration import calibration_metrics
+from routing_assets.prediction.config import ClassifierConfig
+from routing_assets.prediction.decision import Estimate, estimate
+from routing_assets.prediction.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.prediction.router import RouterConfig, fit_router
+from routing_assets.pricing.catalog import ModelCatalog, load_catalog
+from routing_assets.pricing.cost_model import fit_cost_model
+
+BUDGETS = (0.2, 0.3, 0.5, 0.7, 1.0)
+ESTIMATES: tuple[Estimate, ...] = ("scaled", "bucket", "shrunken", "lower_bound")
+DEFAULT = ClassifierConfig(method="frozen")
+SETTINGS: dict[str, ClassifierConfig] = {
+    "one head, last layer": replace(DEFAULT, members=1, stacking=False, encoder=EncoderConfig(pooled_layers=(-1,))),
+    "one head, last three layers": replace(DEFAULT, members=1, stacking=False),
+    "five cross-fitted heads": replace(DEFAULT, stacking=False),
+    "five cross-fitted heads, stacked (default)": DEFAULT,
+}
+TUNED: dict[str, ClassifierConfig] = {
+    "+ upper layers tuned, one network": replace(DEFAULT, method="upper_layers", tuned_members=1, stacking=False),
+    "+ upper layers tuned, three cross-fitted, stacked (default)": replace(DEFAULT, method="upper_layers"),
+}
+
+
+def prediction_ablation(
+    labels: LabelledInstructions,
+    catalog: ModelCatalog | None,
+    seeds: Sequence[int],
+    settings: dict[str, ClassifierConfig],
+    cache: Path | None = None,
+) -> pa.Table:
+    """One row per seed, setting and estimate: ``log_loss, auc, ece`` (means over the models) and success relative to
+    the best single model at each budget.
+    """
+    caches = {c.encoder: EmbeddingCache(SentenceEncoder(c.encoder), cache) for c in settings.values()}
+    rows: list[dict[str, Any]] = []
+    for seed in tqdm(seeds, unit="seed"):
+        split = split_instructions(labels.instruction, labels.group, seed=seed)
+        test = labels.take(split.test)
+        price = fit_cost_model(labels.take(split.train), catalog, "mean").estimate(test.instruction, test.task).mean
+        for name, setting in settings.items():
+            config = RouterConfig(replace(setting, training=replace(setting.training, seed=seed)))
+            router = fit_router(labels, split, config, embeddings_cache=caches[setting.encoder])
+            predicted = router.predict(test.instruction, test.task)
+            estimates = {"raw": predicted.raw, "auto": predicted.decision}
+            for step in ESTIMATES:
+                estimates[step] = estimate(step, predicted.scaled, router.buckets)
+            for step, probability in estimates.items():
+                about = {"seed": seed, "setting": name, "estimate": step}
+                rows.append(about | quality(probability, test) | routing_value(probability, test.success, price))
+    return pa.Table.from_pylist(rows)
+
+
+def quality(probability: np.ndarray, test: LabelledInstructions) -> dict[str, float]:
+    """Mean over the models of log-loss, AUC and calibration error."""
+    metrics = calibration_metrics(probability, test.success, test.models)
+    return {name: float(np.nanmean(metrics[name].to_numpy())) for name in ("log_loss", "auc", "ece")}
+
+
+def routing_value(probability: np.ndarray, success: np.ndarray, price: np.ndarray) -> dict[str, float]:
+    """Realised success of the MIP allocation relative to the best single model, at each fraction of the dearest
+    model's spend.
+    """
+    rows, best = np.arange(len(success)), success.mean(0).max()
+    values = {}
+    for fraction in BUDGETS:
+        budget = fraction * price.sum(0).max()
+        try:
+            choice = allocate(AllocationProblem(probability, price, budget)).choice
+            values[f"value_{fraction}"] = float(success[rows, choice].mean() / best)
+        except InfeasibleBudget:
+            values[f"value_{fraction}"] = float("nan")
+    return values
+
+
+def summary(table: pa.Table) -> str:
+    """A Markdown table of means and 95 % intervals over the seeds."""
+    figures = [name for name in table.column_names if name not in ("seed", "setting", "estimate")]
+    rows = table.to_pylist()
+    lines = ["| setting | estimate | " + " | ".join(figures) + " |", "|" + "---|" * (len(figures) + 2)]
+    for setting, step in dict.fromkeys((row["setting"], row["estimate"]) for row in rows):
+        of_seeds = [row for row in rows if (row["setting"], row["estimate"]) == (setting, step)]
+        cells = []
+        for figure in figures:
+            values = np.array([row[figure] for row in of_seeds])
+            width = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+            cells.append(f"{values.mean():.4f} ± {width:.4f}")
+        lines.append(f"| {setting} | {step} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("--catalog", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--tuned", action="store_true", help="also tune the encoder's upper layers (minutes per seed)")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    labels = load_labels(options.labels)
+    catalog = None if options.catalog is None else load_catalog(options.catalog).select(labels.models)
+    table = prediction_ablation(labels, catalog, range(options.seeds), SETTINGS | (TUNED if options.tuned else {}))
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, options.output / "prediction_ablation.parquet")
+        (options.output / "prediction_ablation.md").write_text(summary(table) + "\n")
+    print(summary(table))
+
+
+if __name__ == "__main__":
+    main()

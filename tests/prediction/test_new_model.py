@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.prediction.calibration import log_loss, sigmoid
+from routing_assets.prediction.config import ClassifierConfig
+from routing_assets.prediction.new_model import fit_added_model
+from routing_assets.prediction.router import Router, RouterConfig, fit_router
+
+
+@pytest.fixture(scope="module")
+def panel() -> tuple[np.ndarray, np.ndarray]:
+    """Logits of five models, and success of a sixth that goes with the second and is better than all."""
+    rng = np.random.default_rng(0)
+    logits = (rng.normal(0, 1, (4_000, 1)) + rng.normal(0, 1, (4_000, 5))).astype(np.float32)
+    return logits, (rng.random(4_000) < sigmoid(1.0 + logits[:, 1])).astype(np.float32)
+
+
+def test_quality_rises_with_labels_and_beats_the_rate_alone(panel: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, success = panel
+    loss = {}
+    for k in (20, 500):
+        of_draws = []
+        for draw in range(5):
+            rows = np.random.default_rng(draw).choice(3_000, k, replace=False)
+            predicted = fit_added_model("new", logits[rows], success[rows]).logits(logits[3_000:])
+            of_draws.append(log_loss(predicted[:, None], success[3_000:, None])[0])
+        loss[k] = np.mean(of_draws)
+    rate = success.mean()
+    assert loss[20] > loss[500]
+    assert loss[500] < -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+
+
+def test_few_labels_are_refused(panel: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(InvalidInput, match="9 labels for the new model 'new'"):
+        fit_added_model("new", panel[0][:9], panel[1][:9])
+
+
+def test_unlabelled_rows_are_left_out(panel: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, success = panel[0][:60], panel[1][:60].copy()
+    success[50:] = np.nan
+    assert fit_added_model("new", logits, success) == fit_added_model("new", logits[:50], success[:50])
+
+
+def test_router_with_a_new_model_keeps_the_others_and_can_be_saved(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, tmp_path: Path
+) -> None:
+    router = fit_router(labels, split, RouterConfig(config), embeddings_cache=tmp_path / "cache")
+    few = labels.take(split.calibration)
+    joined = router.with_new_model("twin of likes", few.instruction, few.success[:, 0])
+    joined.save(tmp_path / "router")
+    loaded = Router.load(tmp_path / "router", embeddings_cache=tmp_path / "cache")
+    before, after = router.predict(labels.instruction), loaded.predict(labels.instruction)
+    assert loaded.models == (*labels.models, "twin of likes")
+    np.testing.assert_array_equal(after.decision[:, :3], before.decision)
+    assert np.corrcoef(after.decision[:, 3], before.decision[:, 0])[0, 1] > 0.8
+    with pytest.raises(InvalidInput, match="already knows the model 'coin'"):
+        router.with_new_model("coin", few.instruction, few.success[:, 0])

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.errors import InvalidInput
+from routing_assets.prediction.calibration import CalibrationConfig, calibration_metrics
+from routing_assets.prediction.classifier import SuccessClassifier, train_classifier
+from routing_assets.prediction.config import ClassifierConfig, choose_method
+from routing_assets.prediction.router import Router, RouterConfig, calibration_data, fit_router
+
+STEPS = ("raw", "scaled", "calibrated", "decision")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("embeddings")
+
+
+@pytest.fixture
+def router(labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path) -> Router:
+    calibration = CalibrationConfig(min_count=20)
+    return fit_router(labels, split, RouterConfig(config, calibration), embeddings_cache=cache)
+
+
+def test_router_learns_which_model_likes_the_text(
+    router: Router, labels: LabelledInstructions, split: SimpleNamespace
+) -> None:
+    test = labels.take(split.test)
+    predicted = router.predict(test.instruction)
+    auc = calibration_metrics(predicted.scaled, test.success, labels.models)["auc"].to_pylist()
+    assert min(auc[:2]) > 0.7
+    for step in STEPS:
+        matrix = getattr(predicted, step)
+        assert matrix.shape == test.success.shape
+        assert matrix.dtype == np.float32
+        assert ((matrix >= 0) & (matrix <= 1)).all()
+
+
+@pytest.mark.parametrize("method", ["frozen", "upper_layers", "finetune"])
+def test_saved_router_predicts_the_same(
+    method: str,
+    labels: LabelledInstructions,
+    split: SimpleNamespace,
+    config: ClassifierConfig,
+    cache: Path,
+    tmp_path: Path,
+) -> None:
+    config = replace(config, method=method)  # type: ignore[arg-type]
+    router = fit_router(labels, split, RouterConfig(config), embeddings_cache=cache)
+    router.save(tmp_path)
+    loaded = Router.load(tmp_path, embeddings_cache=cache)
+    before, after = router.predict(labels.instruction), loaded.predict(labels.instruction)
+    for step in STEPS:
+        np.testing.assert_array_equal(getattr(before, step), getattr(after, step))
+    assert loaded.classifier.history == router.classifier.history
+    assert loaded.classifier.config == router.classifier.config
+    assert {path.suffix for path in tmp_path.rglob("*.*")} == {".json", ".parquet", ".safetensors"}
+
+
+def test_shuffled_test_labels_change_nothing(
+    router: Router, labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    success = labels.success.copy()
+    success[split.test] = success[np.random.default_rng(0).permutation(split.test)]
+    shuffled = replace(labels, success=success)
+    again = fit_router(shuffled, split, RouterConfig(config, CalibrationConfig(min_count=20)), embeddings_cache=cache)
+    np.testing.assert_array_equal(again.temperatures, router.temperatures)
+    assert again.buckets.equals(router.buckets)
+    assert again.why == router.why
+    np.testing.assert_array_equal(
+        again.predict(labels.instruction).decision, router.predict(labels.instruction).decision
+    )
+
+
+def test_calibration_labels_do_not_touch_the_classifier(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    success = labels.success.copy()
+    success[split.calibration] = 1 - success[split.calibration]
+    models = [
+        train_classifier(table, split.train, split.validation, config, embeddings_cache=cache)
+        for table in (labels, replace(labels, success=success))
+    ]
+    np.testing.assert_array_equal(*(model.logits(labels.instruction) for model in models))
+
+
+def test_other_seed_other_router(
+    router: Router, labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    other = replace(config, training=replace(config.training, seed=1))
+    again = fit_router(labels, split, RouterConfig(other), embeddings_cache=cache)
+    assert not np.array_equal(again.predict(labels.instruction).raw, router.predict(labels.instruction).raw)
+
+
+def test_out_of_fold_logits_come_from_members_that_had_not_seen_the_label(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    """With random labels an honest prediction is worth nothing, a leaked one is worth something."""
+    rng = np.random.default_rng(0)
+    noise = replace(labels, success=(rng.random(labels.success.shape) < 0.5).astype(np.float32))
+    eager = replace(config.training, epochs=40, patience=40)
+    config = replace(config, training=eager, stacking=False)
+    classifier = train_classifier(noise, split.train, split.validation, config, embeddings_cache=cache)
+    logits, success = calibration_data(classifier, noise, split)
+    assert len(logits) == len(split.train) + len(split.calibration)
+    held_out = calibration_metrics(1 / (1 + np.exp(-logits)), success, noise.models)["auc"].to_numpy().mean()
+    assert held_out < 0.58
+
+
+def test_training_goes_on_after_a_kill(
+    labels: LabelledInstructions,
+    split: SimpleNamespace,
+    config: ClassifierConfig,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(config, method="upper_layers")
+    whole = train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache)
+    from routing_assets.prediction.training import _Run
+
+    one_epoch, done = _Run.one_epoch, []
+
+    def killed(run: _Run, *arguments: object) -> None:
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(1)
+        one_epoch(run, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_Run, "one_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path)
+    monkeypatch.setattr(_Run, "one_epoch", one_epoch)
+    resumed = train_classifier(
+        labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path
+    )
+    np.testing.assert_array_equal(resumed.logits(labels.instruction), whole.logits(labels.instruction))
+    assert resumed.history == whole.history
+
+
+def test_task_is_used_when_given_and_may_be_missing_later(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    task = np.array(["hard" if i % 3 else "easy" for i in range(len(labels))], dtype=object)
+    easy = (task == "easy").astype(np.float32)
+    table = replace(labels, task=task, success=np.stack([easy, 1 - easy, easy], axis=1))
+    classifier = train_classifier(table, split.train, split.validation, config, embeddings_cache=cache)
+    logits = classifier.logits(labels.instruction[:2], ["easy", "hard"])
+    assert logits[0, 0] > logits[1, 0]
+    assert np.isfinite(classifier.logits(labels.instruction[:2])).all()
+    assert np.isfinite(classifier.logits(labels.instruction[:2], ["unheard of", None])).all()
+
+
+def test_no_instructions_give_no_rows(router: Router) -> None:
+    assert router.predict([]).decision.shape == (0, 3)
+
+
+def test_directory_without_a_router_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=str(tmp_path)):
+        SuccessClassifier.load(tmp_path)
+
+
+def test_unknown_method_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="unknown method 'magic'"):
+        ClassifierConfig(method="magic")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("texts", "tokens", "device", "method"),
+    [
+        (2_000, 80_000, "cpu", "frozen"),
+        (5_300, 120_000, "cpu", "upper_layers"),
+        (50_000, 5_000_000, "cpu", "frozen"),
+        (50_000, 5_000_000, "cuda", "finetune"),
+    ],
+)
+def test_auto_chooses_by_device_and_size_and_says_why(texts: int, tokens: int, device: str, method: str) -> None:
+    chosen, why = choose_method(ClassifierConfig(), texts, tokens, device)
+    assert chosen == method
+    assert f"{texts:,}" in why
+
+
+def test_saved_settings_are_readable(router: Router, tmp_path: Path) -> None:
+    router.save(tmp_path)
+    about = json.loads((tmp_path / "classifier" / "classifier.json").read_text())
+    assert about["why"] == router.classifier.why
+    assert about["config"]["training"]["epochs"] == 4
