@@ -34,6 +34,7 @@ ROUTED = (
     Policy("ndch_p_token_aware", "ndch_p", cost="token_aware"),
     Policy("mip_token_aware", "mip", cost="token_aware"),
     Policy("mip_safe", "mip", cost="token_aware", safe=True),
+    Policy("mip_known_costs", "mip", cost=TRUTH),
     Policy("mip_raw", "mip", success="raw"),
     Policy("mip_scaled", "mip", success="scaled"),
     Policy("mip_bucket", "mip", success="calibrated"),
@@ -80,7 +81,12 @@ class TestSplit:
         )
 
     def offers(self, policy: Policy) -> bool:
-        """Whether everything that the policy needs is known here."""
+        """Whether everything that the policy needs is known here, and makes a difference.
+
+        Where all calls of a model cost the same, known costs are no other policy than mean costs.
+        """
+        if policy.name == "mip_known_costs" and "token_aware" not in self.costs:
+            return False
         return policy.success in (TRUTH, *self.estimates) and policy.cost in (TRUTH, *self.costs)
 
 

@@ -23,6 +23,8 @@ COMPARED = (
     ("ndch_p", "ndch"),
     ("mip", "knn_mip"),
     ("mip_token_aware", "mip"),
+    ("mip_token_aware", "zero_router"),
+    ("mip_known_costs", "mip_token_aware"),
     ("mip", "mip_raw"),
     ("mip", "mip_scaled"),
     ("mip", "mip_bucket"),

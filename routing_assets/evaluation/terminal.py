@@ -11,7 +11,7 @@ from routing_assets.evaluation.summary import Row
 FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 POLICIES = (
     "best_single", "zero_router", "random", "threshold", "ndch", "ndch_p", "mip", "knn_mip",
-    "ndch_p_token_aware", "mip_token_aware", "mip_safe", "oracle_predicted_costs", "oracle",
+    "ndch_p_token_aware", "mip_token_aware", "mip_safe", "mip_known_costs", "oracle_predicted_costs", "oracle",
 )  # fmt: skip
 FED_BY = {"raw": "mip_raw", "scaled": "mip_scaled", "calibrated": "mip_bucket", "decision": "mip"}
 DASH = "–"

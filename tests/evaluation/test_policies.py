@@ -87,8 +87,8 @@ def test_uninformed_estimates_gain_nothing_over_random():
 
 
 def test_token_aware_policies_appear_only_where_calls_can_be_told_apart(outcomes):
-    assert "mip_token_aware" not in outcomes
-    assert {"mip_token_aware", "mip_safe", "oracle_predicted_costs"} <= set(
+    assert not {"mip_token_aware", "mip_safe", "mip_known_costs"} & set(outcomes)
+    assert {"mip_token_aware", "mip_safe", "mip_known_costs", "oracle_predicted_costs"} <= set(
         follow_all(planted_split(n=200, token_costs=True), np.array([50.0]))
     )
 
