@@ -56,11 +56,11 @@ def _conflict(problem: AllocationProblem, seed: int, time_limit_s: float) -> tup
             max_latency=problem.max_latency if "max_latency" in names else None,
         )
         kept = [row for row in rows if _constraint(row) in names]
-        value = masked(part, np.zeros(problem.success.shape))
+        value = masked(part, problem.success.astype(np.float64))
         relaxed = relax(value, kept, seed)
         if not relaxed.feasible:
             return relaxed
-        found = choose(value, kept, relaxed, relative_gap=0.0, seed=seed, time_limit_s=time_limit_s)
+        found = choose(value, kept, relaxed, relative_gap=1.0, seed=seed, time_limit_s=time_limit_s)
         return relaxed if found.choice is None and found.proven else None
 
     everything = contradictory(suspects)

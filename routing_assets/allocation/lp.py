@@ -75,7 +75,9 @@ def _first_pool(value: np.ndarray, rows: list[Row], seed: int) -> np.ndarray:
     prices = _solve_pool(value, rows, pairs, sample, _PENALTY)[0]
     worth = potential(value, rows, prices)
     behind = worth.max(axis=1, keepdims=True) - worth
-    return behind <= np.partition(behind.reshape(-1), n + n // 2)[n + n // 2]
+    pool = _smallest(behind, n + n // 2)
+    pool[np.arange(n), worth.argmax(axis=1)] = True
+    return pool
 
 
 def _sift(value: np.ndarray, rows: list[Row], pool: np.ndarray, penalty: float) -> tuple[Relaxed, float]:
@@ -102,7 +104,14 @@ def _nearest(pairs: np.ndarray, worth: np.ndarray, most: int) -> np.ndarray:
     if np.count_nonzero(pairs) <= most:
         return pairs
     behind = np.where(pairs, worth.max(axis=1, keepdims=True) - worth, np.inf)
-    return pairs & (behind <= np.partition(behind.reshape(-1), most)[most])
+    return pairs & _smallest(behind, most)
+
+
+def _smallest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return a bool mask of the ``count`` smallest entries; of ties at the end only some, or equal prices flood it."""
+    mask = np.zeros(values.size, bool)
+    mask[np.argpartition(values.reshape(-1), count)[:count]] = True
+    return mask.reshape(values.shape)
 
 
 def potential(value: np.ndarray, rows: list[Row], prices: np.ndarray) -> np.ndarray:

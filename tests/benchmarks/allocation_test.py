@@ -168,7 +168,7 @@ def test_ten_million_in_chunks_against_one(tmp_path: Path) -> None:
         results[rows] = seconds, peak, answer.gap
     (small, small_peak, _), (large, large_peak, gap) = results[1_000_000], results[10_000_000]
     row("10M x 16, Parquet chunks", f"1M {small:.2f} s", f"{large:.2f} s", f"{large / small:.1f} x",
-        f"gap {gap:.1e}", f"peak beside choice {large_peak / 2**20:.0f} MiB (1M: {small_peak / 2**20:.0f} MiB)")  # fmt: skip
+        f"gap {gap:.1e}", f"peak {large_peak / 2**20:.0f} MiB (1M: {small_peak / 2**20:.0f} MiB)")  # fmt: skip
     assert gap <= 1e-6
     assert large_peak <= 400 * 2**20
 
