@@ -158,7 +158,7 @@ class SuccessClassifier:
             for i, network in enumerate(networks):
                 prefix = f"{name}/{i}/"
                 network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-            ensembles[name] = tuple(network.eval() for network in networks)
+            ensembles[name] = tuple(network.to(embeddings.encoder.device).eval() for network in networks)
         return cls(
             about["models"],
             config,
@@ -207,7 +207,7 @@ def train_classifier(
     embeddings = _embeddings(config, embeddings_cache)
     tokens = int(sum(len(row) for row in embeddings.encoder.tokenize([prepared[i] for i in in_train])))
     method, why = choose_method(config, len(in_train), tokens, embeddings.encoder.device)
-    resolved = config.resolved(method, embeddings.encoder.layers)
+    resolved = config.resolved(method, embeddings.encoder.layers, embeddings.encoder.device)
     ensembles: dict[str, Ensemble] = {}
     for name in resolved.ensembles:
         ensembles[name] = _train_one(name, resolved, prepared, matrix, texts, embeddings, checkpoint, progress)

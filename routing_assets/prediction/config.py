@@ -17,6 +17,7 @@ LEAST_TEXTS_TO_TUNE = 4_000
 TOKENS_PER_SECOND = 5_000
 """Tokens that two CPU cores train per second through three layers, measured."""
 LONGEST_TRAINING_SECONDS = 600
+GPU_BATCH_FACTOR = 4
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,21 @@ class ClassifierConfig:
             self.tuned_members, self.tuned_head, replace(self.tuned_training, seed=self.training.seed)
         )
 
-    def resolved(self, method: Method, layers: int) -> ClassifierConfig:
-        """These settings with ``auto`` replaced by what was chosen for an encoder of ``layers`` layers."""
+    def resolved(self, method: Method, layers: int, device: str) -> ClassifierConfig:
+        """These settings with ``auto`` replaced by what was chosen for an encoder of ``layers`` layers.
+
+        On a GPU the batches of tuned networks are larger, and their rates with the square root of that.
+        """
         tuned = layers if method == "finetune" else min(self.tuned_layers, layers)
-        return replace(self, method=method, tuned_layers=tuned)
+        training = self.tuned_training
+        if device == "cuda" and self.method == "auto":
+            training = replace(
+                training,
+                batch_size=training.batch_size * GPU_BATCH_FACTOR,
+                learning_rate=training.learning_rate * GPU_BATCH_FACTOR**0.5,
+                encoder_learning_rate=training.encoder_learning_rate * GPU_BATCH_FACTOR**0.5,
+            )
+        return replace(self, method=method, tuned_layers=tuned, tuned_training=training)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:

@@ -198,13 +198,14 @@ class _Run:
 
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["about"])
-        tensors = load_file(path, device=self.device)
+        tensors = load_file(path)
         parts: dict[str, dict[str, Tensor]] = {"average": {}, "best": {}, "current": {}, "optimiser": {}}
         for key, value in tensors.items():
             part, name = key.split("/", 1)
             parts[part][name] = value
         self.network.load_state_dict(parts["current"])
-        self.average, self.best = parts["average"], parts["best"]
+        for part in ("average", "best"):
+            setattr(self, part, {name: value.to(self.device) for name, value in parts[part].items()})
         optimiser = self.optimiser.state_dict()
         for key, value in parts["optimiser"].items():
             index, name = key.split("/")
