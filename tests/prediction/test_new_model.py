@@ -11,6 +11,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import log_loss, sigmoid
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.new_model import fit_added_model
+from routing_assets.prediction.new_model_curve import new_model_curve
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 
 
@@ -62,3 +63,23 @@ def test_router_with_a_new_model_keeps_the_others_and_can_be_saved(
     assert np.corrcoef(after.decision[:, 3], before.decision[:, 0])[0, 1] > 0.8
     with pytest.raises(InvalidInput, match="already knows the model 'coin'"):
         router.with_new_model("coin", few.instruction, few.success[:, 0])
+
+
+def test_curve_has_a_row_for_every_model_size_and_draw(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, tmp_path: Path
+) -> None:
+    rows = new_model_curve(
+        labels,
+        split.train,
+        split.validation,
+        split.test,
+        config,
+        models=["likes"],
+        sizes=(20, 100, 10_000),
+        draws=2,
+        embeddings_cache=tmp_path,
+    ).to_pylist()
+    assert [(row["model"], row["labels"], row["draw"]) for row in rows] == [
+        ("likes", k, d) for k in (20, 100) for d in (0, 1)
+    ]
+    assert np.mean([row["log_loss"] for row in rows[2:]]) < np.mean([row["rate_log_loss"] for row in rows[2:]])
