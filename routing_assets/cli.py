@@ -98,6 +98,18 @@ def explain(batch_id: str, instruction_id: str) -> None:
 
 
 @main.command()
+@click.argument("batch_id", required=False)
+@click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
+@says_what_is_wrong
+def audit(batch_id: str | None, run_id: str | None) -> None:
+    """Check the ledger's chain and files; with BATCH_ID, also make its decision again and compare byte for byte."""
+    from routing_assets import commands
+
+    if not commands.audit(Home.from_env(), batch_id, run_id):
+        sys.exit(1)
+
+
+@main.command()
 @click.argument("catalog")
 @says_what_is_wrong
 def prices(catalog: str) -> None:

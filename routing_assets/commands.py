@@ -84,6 +84,25 @@ def explain(home: Home, batch_id: str, instruction_id: str) -> None:
         click.echo(f"{name:<22} {value}")
 
 
+def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
+    """Check the ledger, replay a decision, print spend by month; returns whether all is as recorded."""
+    from routing_assets.audit import broken_entries, replay
+
+    with instance_of(home):
+        broken = broken_entries(home)
+    entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
+    click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
+    months = Warehouse(home.warehouse).fetch("spend_by_month")
+    if months:
+        click.echo(text_table(months))
+    if batch_id is None:
+        return not broken
+    again = replay(home, batch_id, run_id)
+    said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
+    click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
+    return again.identical and not broken
+
+
 def update_prices(home: Home, catalog: str) -> None:
     """Put a catalog in force."""
     with instance_of(home) as instance:

@@ -67,7 +67,7 @@ def receive(
     refuse_dispatched(home, batch_id)
     instructions = len(load_batch(path))
     sha256 = file_sha256(path)
-    kept = _kept_path(home, batch_id, sha256, path.suffix)
+    kept = kept_file(home, batch_id, sha256, path.suffix)
     warehouse = Warehouse(home.warehouse)
     known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
     request_json = json.dumps(request, sort_keys=True) if request else None
@@ -98,11 +98,12 @@ def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
             f"no file was received for batch '{batch_id}'", remedy="Register it with routing-assets route FILE."
         )
     sha256, name = known[-1]["file_sha256"], Path(known[-1]["file_name"])
-    kept = _kept_path(home, batch_id, sha256, name.suffix)
+    kept = kept_file(home, batch_id, sha256, name.suffix)
     return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False)
 
 
-def _kept_path(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
+def kept_file(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
+    """Where the bytes of a received file are kept."""
     return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +16,8 @@ from routing_assets.errors import InvalidInput
 from routing_assets.routing import settings_from, standing_policy
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
+
+GENESIS = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,23 @@ def refuse_dispatched(home: Home, batch_id: str) -> None:
     """Raise InvalidInput for a batch that was handed over: it is frozen."""
     if is_dispatched(home, batch_id):
         raise InvalidInput(f"batch '{batch_id}' is dispatched and frozen", remedy="Give the new batch another name.")
+
+
+def record_decision(warehouse: Warehouse, decision: Mapping[str, Any]) -> None:
+    """Append a decision to the ledger, chained to the entry before it."""
+    with warehouse.transaction() as connection:
+        last = connection.execute("select entry, entry_hash from decisions order by entry desc limit 1").fetchall()
+        entry, previous_hash = (last[0][0] + 1, last[0][1]) if last else (1, GENESIS)
+        row = {**decision, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
+        row["entry_hash"] = entry_hash(row)
+        connection.append("decisions", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+
+
+def entry_hash(row: Mapping[str, Any]) -> str:
+    """SHA-256 over every column of a decision but the hash itself, in the order of their names."""
+    content = {name: value for name, value in row.items() if name != "entry_hash"}
+    content["decided_at"] = content["decided_at"].astimezone(UTC).isoformat(timespec="microseconds")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def routed_before(home: Home, batch_id: str) -> pa.Table | None:

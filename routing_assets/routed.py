@@ -16,6 +16,7 @@ from routing_assets.matrices import about, matrix
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.tokens import proxy_tokens
 from routing_assets.routing import RoutingSettings, allocation_problem
+from routing_assets.sources import catalog_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +93,16 @@ def route_batch(
         "dearest_usd": float(cost.sum(axis=0).max()),
         "settings": json.loads(settings.to_json()),
         "settings_version": settings.version,
+        "catalog": catalog_table(catalog).to_pylist(),
         "router_version": about(probabilities)["router_version"],
         "price_version": about(costs)["price_version"],
     }
     return RoutedBatch(allocation, _table(batch, allocation, cost, summary))
+
+
+def of_file(table: pa.Table, file_sha256: str) -> pa.Table:
+    """The routed table with the hash of the batch file that it answers."""
+    return table.replace_schema_metadata({**table.schema.metadata, b"file_sha256": file_sha256.encode()})
 
 
 def summary_of(table: pa.Table) -> dict[str, Any]:

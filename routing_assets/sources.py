@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -54,5 +54,10 @@ def catalog_table(catalog: ModelCatalog | None) -> pa.Table:
 
 def catalog_from_table(table: pa.Table) -> ModelCatalog | None:
     """Inverse of :func:`catalog_table`."""
-    entries = tuple(ModelEntry(**{**row, "tags": tuple(row["tags"])}) for row in table.to_pylist())
+    return catalog_from_rows(table.to_pylist())
+
+
+def catalog_from_rows(rows: list[dict[str, Any]]) -> ModelCatalog | None:
+    """The catalog of the rows' models; None when there are none."""
+    entries = tuple(ModelEntry(**{**row, "tags": tuple(row["tags"])}) for row in rows)
     return ModelCatalog(entries) if entries else None

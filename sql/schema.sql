@@ -104,7 +104,11 @@ create table if not exists decisions (
     shadow_price     double  not null,     -- expected successes per extra USD
     status           varchar not null,
     routed_path      varchar not null,     -- the immutable Parquet of this decision, below the store
-    decided_at       timestamptz not null default current_timestamp
+    routed_sha256    varchar not null,     -- of that file's bytes
+    decided_at       timestamptz not null,
+    entry            bigint  not null primary key,
+    previous_hash    varchar not null,     -- entry_hash of the entry before; tampering with any of them shows
+    entry_hash       varchar not null      -- sha256 over previous_hash and every other column
 );
 
 create table if not exists dispatches (
@@ -117,7 +121,7 @@ create table if not exists dispatches (
 create or replace view current_decisions as
 select decisions.*
 from decisions
-qualify row_number() over (partition by batch_id order by decided_at desc, dagster_run_id) = 1;
+qualify row_number() over (partition by batch_id order by entry desc) = 1;
 
 -- Spend and success by month, policy and batch.
 create or replace view monthly_spend as

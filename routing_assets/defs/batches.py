@@ -11,8 +11,8 @@ from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, ma
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
-from routing_assets.matrices import long_table
-from routing_assets.pricing.cost_model import CostModel
+from routing_assets.matrices import about, matrix
+from routing_assets.scoring import STEPS, price_batch, score_batch
 
 GROUP = "batches"
 
@@ -59,24 +59,21 @@ def probability_matrix(
         champion = load_champion(home.paths())
     except InvalidInput as error:
         raise failure(error) from error
-    predicted = champion.router.predict(batch.instruction, batch.task)
-    columns = {kind: getattr(predicted, kind) for kind in ("raw", "scaled", "calibrated", "decision")}
-    models = champion.router.models
+    table = score_batch(batch, champion.router, champion.version)
+    columns = {step: matrix(table, step, champion.router.models) for step in STEPS}
     valid = all(np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all() for p in columns.values())
-    means = [{"model": m, **{k: float(p[:, i].mean()) for k, p in columns.items()}} for i, m in enumerate(models)]
+    means = [
+        {"model": model, **{step: float(p[:, k].mean()) for step, p in columns.items()}}
+        for k, model in enumerate(champion.router.models)
+    ]
     return dg.MaterializeResult(
-        value=long_table(
-            batch.instruction_id,
-            models,
-            columns,
-            about={"models": json.dumps(models), "router_version": champion.version},
-        ),
+        value=table,
         check_results=[
             dg.AssetCheckResult(check_name=PROBABILITIES_ARE_VALID.name, passed=valid, metadata={"pairs": len(batch)})
         ],
         metadata={
             "router_version": champion.version,
-            "mean_best_probability": float(columns["decision"].max(axis=1).mean()) if len(batch) else 0.0,
+            "mean_best_probability": float(columns["decision"].max(axis=1).mean()),
             "mean_probability": markdown_table(means),
         },
     )
@@ -86,19 +83,12 @@ def probability_matrix(
 def cost_matrix(batch_instructions: pa.Table, cost_model: pa.Table) -> dg.MaterializeResult:
     """The estimated USD of every call, by the prices in force."""
     batch = BatchInstructions.from_arrow(batch_instructions)
-    model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
-    price_version = cost_model["price_version"][0].as_py()
-    estimate = model.estimate(batch.instruction, batch.task)
-    totals = estimate.mean.sum(axis=0)
+    table = price_batch(batch, cost_model)
+    totals = matrix(table, "cost", json.loads(about(table)["models"])).sum(axis=0)
     return dg.MaterializeResult(
-        value=long_table(
-            batch.instruction_id,
-            model.models,
-            {"cost": estimate.mean, "cost_std": estimate.std},
-            about={"models": json.dumps(model.models), "price_version": price_version},
-        ),
+        value=table,
         metadata={
-            "price_version": price_version,
+            "price_version": about(table)["price_version"],
             "cost_of_everything_on_the_dearest_usd": float(totals.max()),
             "cost_of_everything_on_the_cheapest_usd": float(totals.min()),
         },

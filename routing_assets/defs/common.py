@@ -10,6 +10,8 @@ import pyarrow as pa
 OWNERS = ["team:routing"]
 # Dagster takes the output of an asset with check_specs for nothing unless its type is given.
 ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
+# For assets that only read and write; wrong input fails with dg.Failure, which is never retried.
+IO_RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 BATCHES = "batches"
 batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 

@@ -8,12 +8,14 @@ import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.export import export_batch
+from routing_assets.files import file_sha256
+from routing_assets.ledger import record_decision
 from routing_assets.matrices import about
-from routing_assets.routed import summary_of
+from routing_assets.routed import of_file, summary_of
 from routing_assets.store import Store
 
 GROUP = "routed"
@@ -46,9 +48,8 @@ def routed_batch(
         "mip": mip_allocation,
     }
     chosen = allocations[routing_request.settings().policy]
-    file_sha256 = about(batch_instructions)["file_sha256"]
     return dg.MaterializeResult(
-        value=chosen.replace_schema_metadata({**chosen.schema.metadata, b"file_sha256": file_sha256.encode()}),
+        value=of_file(chosen, about(batch_instructions)["file_sha256"]),
         metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen)},
         check_results=[
             is_assigned_once(ASSIGNED_ONCE, chosen, BatchInstructions.from_arrow(batch_instructions)),
@@ -57,20 +58,29 @@ def routed_batch(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet", "json"}, partitions_def=batches, code_version="1")
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "json"},
+    partitions_def=batches,
+    retry_policy=IO_RETRY,
+    code_version="1",
+)
 def batch_export(
     context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
 ) -> dg.MaterializeResult:
     """The routed batch in the outbox (Parquet and JSONL), then the decision in the ledger."""
     folder = export_batch(routed_batch, batch_instructions, home.paths().outbox / context.partition_key)
+    store, kept = Store(home.paths().store), ("routed_batch", context.partition_key, context.run_id)
     decision = {
         "batch_id": context.partition_key,
         "dagster_run_id": context.run_id,
         "file_sha256": about(routed_batch)["file_sha256"],
         **decision_columns(routed_batch),
-        "routed_path": str(Store(Path()).path("routed_batch", context.partition_key, context.run_id)),
+        "routed_path": str(Store(Path()).path(*kept)),
+        "routed_sha256": file_sha256(store.path(*kept)),
     }
-    home.warehouse().append("decisions", pa.Table.from_pylist([decision]))
+    record_decision(home.warehouse(), decision)
     return dg.MaterializeResult(
         metadata={"outbox": dg.MetadataValue.path(str(folder)), "instructions": routed_batch.num_rows}
     )

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.versions import content_version
@@ -170,7 +170,7 @@ def router(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow", "duckdb"}, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow", "duckdb"}, retry_policy=IO_RETRY, code_version="1")
 def router_release(context: dg.AssetExecutionContext, home: RoutingHome, router: pa.Table) -> dg.MaterializeResult:
     """Puts the checked router in force: a line in the ledger, and MLflow's alias ``champion``."""
     from routing_assets import tracking

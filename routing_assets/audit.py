@@ -1,0 +1,140 @@
+"""Audits: whether the ledger was tampered with, and whether a past decision comes out the same again."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from routing_assets.datasets import load_batch
+from routing_assets.errors import InvalidInput
+from routing_assets.files import file_sha256
+from routing_assets.intake import kept_file
+from routing_assets.ledger import GENESIS, entry_hash
+from routing_assets.prediction.router import Router
+from routing_assets.routed import of_file, route_batch, summary_of
+from routing_assets.routing import settings_from
+from routing_assets.scoring import price_batch, score_batch
+from routing_assets.settings import Home
+from routing_assets.sources import catalog_from_rows
+from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
+
+
+def broken_entries(home: Home) -> list[str]:
+    """What does not add up in the ledger, one line each; empty when chain and files are as they were recorded."""
+    found, previous = [], GENESIS
+    for number, row in enumerate(Warehouse(home.warehouse).fetch("ledger_entries"), start=1):
+        name = f"entry {row['entry']} (batch {row['batch_id']})"
+        if row["entry"] != number:
+            found.append(f"{name}: entry {number} is missing")
+        if row["previous_hash"] != previous:
+            found.append(f"{name}: does not follow the entry before it")
+        if row["entry_hash"] != entry_hash(row):
+            found.append(f"{name}: was changed after it was recorded")
+        file = home.store / row["routed_path"]
+        if not file.exists():
+            found.append(f"{name}: {row['routed_path']} is gone")
+        elif file_sha256(file) != row["routed_sha256"]:
+            found.append(f"{name}: {row['routed_path']} was changed after it was recorded")
+        previous = row["entry_hash"]
+    return found
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A past decision, made again from its inputs."""
+
+    batch_id: str
+    dagster_run_id: str
+    identical: bool
+    """The routed file came out the same, byte for byte."""
+    differences: tuple[str, ...]
+    """What differs, or which input is gone."""
+
+
+def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
+    """Make a decision again: the received file through the same router, prices, settings and solver.
+
+    Args:
+        run_id: the Dagster run whose decision is replayed; the one in force by default.
+
+    Raises:
+        InvalidInput: the ledger knows no such decision.
+    """
+    entries = Warehouse(home.warehouse).fetch("batch_decisions", {"batch_id": batch_id})
+    matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
+    if not matching:
+        raise InvalidInput(f"the ledger holds no such decision on batch '{batch_id}'", remedy="Look at sql/ledger.")
+    decision = matching[-1]
+    before = [entry for entry in entries if entry["entry"] < decision["entry"]]
+    gone = _missing_inputs(home, decision)
+    if gone:
+        return Replay(batch_id, decision["dagster_run_id"], False, tuple(gone))
+    recorded = pq.read_table(home.store / decision["routed_path"], partitioning=None)
+    again = _route_again(home, decision, recorded, before[-1] if before else None)
+    identical = _sha256(again) == decision["routed_sha256"]
+    differences = () if identical else tuple(_differences(recorded, again))
+    return Replay(batch_id, decision["dagster_run_id"], identical, differences)
+
+
+def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
+    inputs = {
+        f"the received file {decision['file_name']}": _received(home, decision).exists(),
+        f"router {decision['router_version']}": (home.routers / decision["router_version"]).exists(),
+        f"price list {decision['price_version']}": _cost_model(home, decision["price_version"]) is not None,
+        f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
+    }
+    return [f"{name} is gone" for name, there in inputs.items() if not there]
+
+
+def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, before: dict[str, Any] | None) -> pa.Table:
+    batch = load_batch(_received(home, decision))
+    router = Router.load(home.routers / decision["router_version"], embeddings_cache=home.embeddings)
+    cost_model = _cost_model(home, decision["price_version"])
+    if cost_model is None:
+        raise InvalidInput(f"price list {decision['price_version']} is gone")
+    summary = summary_of(recorded)
+    settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
+    churn = settings.limits_churn and before is not None
+    routed = route_batch(
+        batch,
+        score_batch(batch, router, decision["router_version"]),
+        price_batch(batch, cost_model),
+        catalog_from_rows(summary["catalog"]),
+        settings,
+        decision["policy"],
+        previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,
+    )
+    return of_file(routed.table, decision["file_sha256"])
+
+
+def _received(home: Home, decision: dict[str, Any]) -> Path:
+    return kept_file(home, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
+
+
+def _cost_model(home: Home, price_version: str) -> pa.Table | None:
+    for path in sorted((home.store / "cost_model").glob("*.parquet")):
+        table = pq.read_table(path, partitioning=None)
+        if table["price_version"][0].as_py() == price_version:
+            return table
+    return None
+
+
+def _sha256(table: pa.Table) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return file_sha256(Store(Path(folder)).write(table, "routed_batch", None, "replay"))
+
+
+def _differences(recorded: pa.Table, again: pa.Table) -> list[str]:
+    found = []
+    for name in recorded.column_names:
+        pairs = zip(recorded[name].to_pylist(), again[name].to_pylist(), strict=True)
+        moved = sum(old != new for old, new in pairs)
+        if moved:
+            found.append(f"{moved} of {recorded.num_rows} values of {name} differ")
+    return found or ["the tables are equal, but not their bytes: another version of the Parquet writer"]

@@ -1,0 +1,40 @@
+"""A batch's two matrices: what each model would probably achieve, and what it would cost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from routing_assets.datasets import BatchInstructions
+from routing_assets.matrices import long_table
+from routing_assets.pricing.cost_model import CostModel
+
+if TYPE_CHECKING:  # torch loads with the router, not with the definitions
+    from routing_assets.prediction.router import Router
+
+STEPS = ("raw", "scaled", "calibrated", "decision")
+
+
+def score_batch(batch: BatchInstructions, router: Router, version: str) -> pa.Table:
+    """The long table of ``probability_matrix``: P(success) after each step, by the router of this version."""
+    predicted = router.predict(batch.instruction, batch.task)
+    return long_table(
+        batch.instruction_id,
+        router.models,
+        {step: getattr(predicted, step) for step in STEPS},
+        about={"models": json.dumps(router.models), "router_version": version},
+    )
+
+
+def price_batch(batch: BatchInstructions, cost_model: pa.Table) -> pa.Table:
+    """The long table of ``cost_matrix``: estimated USD of every call, by the single row of a ``cost_model`` table."""
+    model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
+    estimate = model.estimate(batch.instruction, batch.task)
+    return long_table(
+        batch.instruction_id,
+        model.models,
+        {"cost": estimate.mean, "cost_std": estimate.std},
+        about={"models": json.dumps(model.models), "price_version": cost_model["price_version"][0].as_py()},
+    )

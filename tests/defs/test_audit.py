@@ -1,0 +1,70 @@
+"""An auditor can trust the ledger, and make any past decision again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from routing_assets import commands
+from routing_assets.audit import broken_entries, replay
+from routing_assets.errors import InvalidInput
+from routing_assets.ledger import router_in_force
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+
+def tamper(home: Home, statement: str) -> None:
+    with Warehouse(home.warehouse).transaction() as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def routed_twice(routed: Home, batch_file: Path) -> Home:
+    commands.route(routed, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
+    return routed
+
+
+def test_an_untouched_ledger_is_whole(routed_twice: Home) -> None:
+    assert broken_entries(routed_twice) == []
+
+
+def test_a_changed_figure_shows(routed_twice: Home) -> None:
+    tamper(routed_twice, "update decisions set total_cost = total_cost * 2 where entry = 1")
+    assert any("entry 1" in line and "was changed" in line for line in broken_entries(routed_twice))
+
+
+def test_a_removed_entry_shows(routed_twice: Home) -> None:
+    tamper(routed_twice, "delete from decisions where entry = 1")
+    assert any("is missing" in line for line in broken_entries(routed_twice))
+
+
+def test_a_changed_file_shows(routed: Home) -> None:
+    file = next((routed.store / "routed_batch" / "weekly").glob("[!c]*.parquet"))
+    content = bytearray(file.read_bytes())
+    content[100] ^= 1
+    file.write_bytes(content)
+    assert any(file.name in line for line in broken_entries(routed))
+
+
+def test_a_replay_is_identical_byte_for_byte_and_old_decisions_can_be_replayed_too(routed_twice: Home) -> None:
+    with Warehouse(routed_twice.warehouse).reader() as connection:
+        runs = [row[0] for row in connection.execute("select dagster_run_id from decisions order by entry").fetchall()]
+    for run in runs:
+        again = replay(routed_twice, "weekly", run)
+        assert again.identical, again.differences
+        assert again.dagster_run_id == run
+
+
+def test_a_replay_says_which_input_is_gone(routed: Home) -> None:
+    version = router_in_force(routed)["router_version"]
+    shutil.rmtree(routed.routers / version)
+    again = replay(routed, "weekly")
+    assert not again.identical
+    assert again.differences == (f"router {version} is gone",)
+
+
+def test_a_replay_of_an_unknown_batch_is_refused(routed: Home) -> None:
+    with pytest.raises(InvalidInput, match="no such decision"):
+        replay(routed, "nope")
