@@ -3,15 +3,21 @@
 from routing_assets.datasets.batch import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.load import LabelFormat, load_labels
+from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, realised
 from routing_assets.datasets.simulated import Twin, simulate
 
 __all__ = [
     "BatchInstructions",
     "LabelFormat",
     "LabelledInstructions",
+    "Outcomes",
     "Twin",
     "load_batch",
     "load_labels",
+    "load_outcomes",
+    "match_outcomes",
+    "merge_outcomes",
+    "realised",
     "simulate",
     "write_batch",
 ]

@@ -3,8 +3,8 @@
 Imports allocation and numpy only.
 """
 
+from routing_assets.pacing.arrivals import Arrival, Forecast, forecast
 from routing_assets.pacing.curve import SpendCurve, spend_curve
-from routing_assets.pacing.forecast import Arrival, Forecast, forecast
 from routing_assets.pacing.pace import PacedBudget, batch_budget
 from routing_assets.pacing.period import PacingState, PastBatch, PeriodBudget, PeriodExhausted
 

@@ -18,13 +18,16 @@ import numpy as np
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.allocation.exact import float_not_above, within
 from routing_assets.errors import InvalidInput
+from routing_assets.pacing.arrivals import Arrival, forecast
 from routing_assets.pacing.curve import SpendCurve, spend_curve, typical_curve
-from routing_assets.pacing.forecast import Arrival, forecast
 from routing_assets.pacing.period import PacingState, PeriodBudget, PeriodExhausted
 
 _HALF_LIFE_DAYS = 14.0  # of what recent batches say about the work to come
 _FORGOTTEN = 1e-3
-_MARGIN = 3.0  # standard errors of the forecast: work that is not expected but must not find the money gone
+# In standard errors of the forecast. Too little kept costs more success than too much, which later batches still spend,
+# so pacing plans for a little more work than expected; and far more must still find money for its cheapest assignment.
+_CAUTION = 0.5
+_MARGIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def batch_budget(
     work = waiting_instructions + coming.instructions
     planned = plan.money(state.carried_usd) - taken
     worth = plan.urgent_worth if urgent else 1.0
-    price, usd = _split(curve, worth, _typical(curve, state, now), work, _MARGIN * coming.std, float(planned))
+    typical = _typical(curve, state, now)
+    price, usd = _split(curve, worth, typical, work + _CAUTION * coming.std, float(planned))
+    usd = min(usd, float(planned) - (work + _MARGIN * coming.std) * typical.least_usd)
     paced = float_not_above(min(max(Fraction(usd), Fraction(least)), room))
     why = _why(paced, least, float(planned), price, len(problem), work, state, urgent, plan)
     return PacedBudget(paced, price, least, float_not_above(room), work, why, curve.thinned())
@@ -114,14 +119,10 @@ def _typical(own: SpendCurve, state: PacingState, now: datetime) -> SpendCurve:
     return typical_curve(curves, weights)
 
 
-def _split(
-    own: SpendCurve, worth: float, typical: SpendCurve, work: float, margin_work: float, money: float
-) -> tuple[float, float]:
+def _split(own: SpendCurve, worth: float, typical: SpendCurve, work: float, money: float) -> tuple[float, float]:
     """The price at which this batch and ``work`` typical instructions spend ``money`` together, and the batch's USD.
 
-    Of steps that sit exactly at the price both get the same fraction: calibrated buckets make many equal steps. The batch
-    leaves untouched what the cheapest assignments of ``work + margin_work`` instructions cost, so that work beyond the
-    forecast can still be routed; while much work lies ahead this does not bind.
+    Of steps that sit exactly at the price both get the same fraction: calibrated buckets make many equal steps.
     """
     extra = money - own.least_usd - work * typical.least_usd
     if extra <= 0:
@@ -137,7 +138,7 @@ def _split(
     fraction = (extra - usd[price > margin].sum()) / usd[price == margin].sum()
     mine = price[: len(own.price)]
     part = own.usd[mine > margin].sum() + min(1.0, max(0.0, fraction)) * own.usd[mine == margin].sum()
-    return margin, min(own.least_usd + float(part), money - (work + margin_work) * typical.least_usd)
+    return margin, own.least_usd + float(part)
 
 
 def _why(

@@ -1,0 +1,228 @@
+"""What came of routed instructions: outcomes reported by the LLM runners, merged, and set against what was predicted.
+
+Files may be partial, late and repeated. What a later file says of a (instruction, model) pair replaces what an earlier
+one said, field by field, so that a bill may follow a verdict; contradicting verdicts are counted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.datasets.reading import read_raw_table
+from routing_assets.datasets.validation import amount_column, require_columns, success_column, text_column
+
+_AMOUNTS = {
+    "cost": "cost in USD",
+    "input_tokens": "number of tokens",
+    "output_tokens": "number of tokens",
+    "tokens": "number of tokens",
+    "latency_s": "latency in seconds",
+}
+_FIELDS = ("success", *_AMOUNTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What is known of M (instruction, model) pairs; every array has shape (M,), NaN where a field is unknown.
+
+    Attributes:
+        instruction_id, model: object arrays of str; no pair occurs twice.
+        success: in [0, 1]; NaN where the answer was not judged yet.
+        cost: USD that the call was billed.
+        input_tokens, output_tokens, tokens: of the call; ``tokens`` is the sum where only that is reported.
+        latency_s: seconds.
+        conflicts: pairs of which different verdicts were reported; the latest stands.
+    """
+
+    instruction_id: np.ndarray
+    model: np.ndarray
+    success: np.ndarray
+    cost: np.ndarray
+    input_tokens: np.ndarray
+    output_tokens: np.ndarray
+    tokens: np.ndarray
+    latency_s: np.ndarray
+    conflicts: int = 0
+
+    def __len__(self) -> int:
+        return len(self.instruction_id)
+
+    def to_arrow(self) -> pa.Table:
+        """The outcomes as a table; unknown fields are null."""
+        names = {name: pa.array(getattr(self, name), pa.string()) for name in ("instruction_id", "model")}
+        return pa.table(names | {name: pa.array(getattr(self, name), from_pandas=True) for name in _FIELDS})
+
+
+def load_outcomes(path: str | Path) -> Outcomes:
+    """Reads outcomes from Parquet, CSV or JSONL, by the extension; rows further down are taken for later ones.
+
+    Columns are ``instruction_id, model, [success], [cost], [input_tokens], [output_tokens], [tokens], [latency_s]``, of
+    which ``success`` or ``cost`` at least; others are not used.
+
+    Raises:
+        InvalidInput: naming file, row and column of the first fault found.
+    """
+    raw = read_raw_table(path)
+    present = raw.columns.column_names
+    require_columns(raw, ("instruction_id", "model"))
+    if not {"success", "cost"} & set(present):
+        require_columns(raw, ("success",), remedy="Add success in [0, 1], or cost in USD for a file of bills")
+    fields = {name: np.full(len(raw), np.nan) for name in _FIELDS}
+    if "success" in present:
+        fields["success"] = success_column(
+            raw, "success", allow_missing=True, remedy="Write 0 or 1, or a fraction in between"
+        )
+    fields |= {name: amount_column(raw, name, what) for name, what in _AMOUNTS.items() if name in present}
+    return _latest(text_column(raw, "instruction_id"), text_column(raw, "model"), fields, conflicts=0)
+
+
+def merge_outcomes(*files: Outcomes) -> Outcomes:
+    """Outcomes of several files, earliest first; later fields win, pairs stay in order of first mention."""
+    join = lambda name: np.concatenate([getattr(file, name) for file in files])  # noqa: E731
+    return _latest(
+        join("instruction_id"),
+        join("model"),
+        {name: join(name) for name in _FIELDS},
+        conflicts=sum(file.conflicts for file in files),
+    )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Realised:
+    """A routed batch against its outcomes. Means are over the instructions whose outcome is known."""
+
+    instructions: int
+    judged: int
+    """Instructions whose success is known."""
+    billed: int
+    """Instructions whose cost is known."""
+    strays: int
+    """Outcomes of pairs that were not routed so: another batch's, another model's or unknown."""
+    predicted_success: float
+    realised_success: float
+    success_interval: Interval
+    """Of the realised success rate (Wilson)."""
+    success_gap: Interval
+    """Of realised less predicted success; calibrated predictions have 0 inside."""
+    estimated_usd: float
+    """Estimate for the billed instructions."""
+    realised_usd: float
+    """Bill for the same instructions."""
+    cost_ratio: float
+    """Realised over estimated USD; NaN where nothing was billed or estimated."""
+    cost_ratio_interval: Interval
+    expected_total_usd: float
+    """Bill of the whole batch: what is known, and the estimate of the rest times ``cost_ratio``."""
+
+
+def match_outcomes(routed: pa.Table, outcomes: Outcomes) -> tuple[pa.Table, int]:
+    """The routed rows with what came of them, in routed order, and the number of outcomes that match no routed row.
+
+    Takes ``instruction_id, model, expected_success, cost``; adds ``success``, ``billed_usd`` and ``latency_s``, null
+    where unknown.
+    """
+    place = {pair: i for i, pair in enumerate(zip(outcomes.instruction_id, outcomes.model, strict=True))}
+    pairs = zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True)
+    at = np.fromiter((place.get(pair, -1) for pair in pairs), np.int64, routed.num_rows)
+    table = routed.select(["instruction_id", "model", "expected_success", "cost"])
+    for name, values in (
+        ("success", outcomes.success),
+        ("billed_usd", outcomes.cost),
+        ("latency_s", outcomes.latency_s),
+    ):
+        known = np.append(values, np.nan)[at]
+        table = table.append_column(name, pa.array(known, from_pandas=True))
+    return table, len(outcomes) - int((at >= 0).sum())
+
+
+def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
+    """Realised against predicted success and spend of one batch; what is missing is counted, not taken for failure."""
+    matched, strays = match_outcomes(routed, outcomes)
+    predicted, estimate, success, bill = (
+        matched[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        for name in ("expected_success", "cost", "success", "billed_usd")
+    )
+    judged, billed = ~np.isnan(success), ~np.isnan(bill)
+    y, p = success[judged], predicted[judged]
+    ratio, ratio_interval = _ratio(bill[billed], estimate[billed])
+    known = math.fsum(bill[billed])
+    return Realised(
+        instructions=matched.num_rows,
+        judged=int(judged.sum()),
+        billed=int(billed.sum()),
+        strays=strays,
+        predicted_success=_mean(p),
+        realised_success=_mean(y),
+        success_interval=_wilson(y),
+        success_gap=_mean_interval(y - p),
+        estimated_usd=math.fsum(estimate[billed]),
+        realised_usd=known,
+        cost_ratio=ratio,
+        cost_ratio_interval=ratio_interval,
+        expected_total_usd=known + math.fsum(estimate[~billed]) * (1.0 if math.isnan(ratio) else ratio),
+    )
+
+
+def _latest(instruction_id: np.ndarray, model: np.ndarray, fields: dict[str, np.ndarray], conflicts: int) -> Outcomes:
+    numbers: dict[tuple[str, str], int] = {}
+    pairs = zip(instruction_id, model, strict=True)
+    code = np.fromiter((numbers.setdefault(pair, len(numbers)) for pair in pairs), np.int64, len(instruction_id))
+    first = np.unique(code, return_index=True)[1]
+    latest = {}
+    for name, values in fields.items():
+        known = ~np.isnan(values)
+        latest[name] = np.full(len(first), np.nan)
+        latest[name][code[known]] = values[known]  # numpy assigns in order: the last mention stands
+    low, high = np.full(len(first), np.inf), np.full(len(first), -np.inf)
+    np.fmin.at(low, code, fields["success"])
+    np.fmax.at(high, code, fields["success"])
+    disagreeing = int((low < high).sum())
+    return Outcomes(instruction_id[first], model[first], **latest, conflicts=conflicts + disagreeing)
+
+
+_Z = 1.959963984540054
+
+
+def _mean(values: np.ndarray) -> float:
+    return math.fsum(values) / len(values) if len(values) else math.nan
+
+
+def _wilson(success: np.ndarray) -> Interval:
+    n = len(success)
+    if n == 0:
+        return Interval(0.0, 1.0)
+    rate, z2 = _mean(success), _Z**2
+    centre, spread = rate + z2 / (2 * n), _Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
+    return Interval(max(0.0, (centre - spread) / (1 + z2 / n)), min(1.0, (centre + spread) / (1 + z2 / n)))
+
+
+def _mean_interval(values: np.ndarray) -> Interval:
+    if len(values) < 2:
+        return Interval(-1.0, 1.0)
+    error = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Interval(_mean(values) - error, _mean(values) + error)
+
+
+def _ratio(bill: np.ndarray, estimate: np.ndarray) -> tuple[float, Interval]:
+    """Ratio of sums, with the delta method's interval (Cochran 1977, 6.4)."""
+    total = math.fsum(estimate)
+    if total == 0:
+        return math.nan, Interval(0.0, math.inf)
+    ratio = math.fsum(bill) / total
+    if len(bill) < 2:
+        return ratio, Interval(0.0, math.inf)
+    error = _Z * float((bill - ratio * estimate).std(ddof=1)) * math.sqrt(len(bill)) / total
+    return ratio, Interval(max(0.0, ratio - error), ratio + error)

@@ -1,0 +1,34 @@
+"""Watching a router at work: calibration of its decisions, shift of its inputs, and who should route next.
+
+numpy only: no Dagster, no prices, no warehouse.
+"""
+
+from routing_assets.monitoring.calibration import Decisions, calibration_drift
+from routing_assets.monitoring.challenge import Challenge, beats
+from routing_assets.monitoring.metric import DriftMetric
+from routing_assets.monitoring.population import (
+    Embeddings,
+    Occupancy,
+    embedding_shift,
+    occupancy_shift,
+    population_stability_index,
+)
+from routing_assets.monitoring.report import Advice, DriftReport, DriftSettings, drift_report, recalibrate
+
+__all__ = [
+    "Advice",
+    "Challenge",
+    "Decisions",
+    "DriftMetric",
+    "DriftReport",
+    "DriftSettings",
+    "Embeddings",
+    "Occupancy",
+    "beats",
+    "calibration_drift",
+    "drift_report",
+    "embedding_shift",
+    "occupancy_shift",
+    "population_stability_index",
+    "recalibrate",
+]

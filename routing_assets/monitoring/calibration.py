@@ -1,0 +1,160 @@
+"""Do decisions keep what they promised? Outcomes against the probabilities they were predicted with.
+
+Without drift each outcome is a success with its predicted probability. Outcomes drawn so (a parametric bootstrap) show
+what ECE, Brier score, log-loss and ranking look like by chance alone in a sample of this size and mix; no normal
+approximation, so a handful of outcomes raises no alarm and a million do not need to be perfect: a miscalibration of up
+to ``tolerance`` is let pass, for each figure in its own unit. Brier score and log-loss are given as the *excess* over
+what the predictions promise of themselves, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and -y log p - (1-y) log(1-p) - H(p) =
+-(y-p) logit p. Outcomes are taken as independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.errors import InvalidInput
+from routing_assets.monitoring.metric import DriftMetric, replicates_for, upper_quantile
+
+_GROUPS = 128
+_BINS = 10
+_CLIP = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """N dispatched instructions whose outcome is known.
+
+    ``predicted`` (N,) is the probability of success that the decision was taken on, ``success`` (N,) in [0, 1] what
+    came of it, ``model`` (N,) who answered.
+    """
+
+    predicted: np.ndarray
+    success: np.ndarray
+    model: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name, values in (("predicted", self.predicted), ("success", self.success)):
+            if not ((values >= 0) & (values <= 1)).all():
+                raise InvalidInput(
+                    f"{name} has values outside [0, 1] or missing", remedy="Leave decisions without outcome out"
+                )
+
+    def __len__(self) -> int:
+        return len(self.predicted)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that answered."""
+        return tuple(np.unique(self.model.astype(str)).tolist())
+
+
+def metric_count(decisions: Decisions) -> int:
+    """How many figures :func:`calibration_drift` watches."""
+    return 5 + len(decisions.models)
+
+
+def calibration_drift(
+    decisions: Decisions, *, alarm_rate: float, tolerance: float, ranking_tolerance: float, seed: int
+) -> list[DriftMetric]:
+    """``success_gap``, ``ece``, ``brier``, ``log_loss`` and ``ranking`` of all decisions, and each model's
+    ``success_gap``.
+
+    Args:
+        alarm_rate: how often each figure may exceed its threshold without drift.
+        tolerance: difference between promised and observed success rates that is let pass.
+        ranking_tolerance: loss of AUC that is let pass.
+    """
+    groups = _Groups.of(decisions)
+    rng = np.random.default_rng(seed)
+    drawn = rng.binomial(groups.count, groups.predicted, size=(replicates_for(alarm_rate), len(groups.count)))
+    now, chance = groups.statistics(groups.success[None, :]), groups.statistics(drawn.astype(np.float64))
+    p = np.clip(groups.predicted, _CLIP, 1 - _CLIP)
+    share = groups.count / groups.count.sum()
+    expected_auc = float(np.nanmean(chance["auc"])) if not np.isnan(chance["auc"]).all() else float("nan")
+    promised, kept = decisions.predicted.mean(), decisions.success.mean()
+
+    def metric(name: str, let_pass: float, words: str, model: str = "") -> DriftMetric:
+        key = f"{name}|{model}" if model else name
+        value, floor = float(now[key][0]), upper_quantile(chance[key], alarm_rate)
+        return DriftMetric(name, value, floor, floor + let_pass, words, model)
+
+    for statistics in (now, chance):
+        statistics["ranking"] = expected_auc - statistics.pop("auc")
+    metrics = [
+        metric("success_gap", tolerance, f"{kept:.3f} of the decisions succeeded where {promised:.3f} was promised"),
+        metric("ece", tolerance, "mean distance of observed from promised success rates over ten bins"),
+        metric("brier", tolerance * float(share @ abs(1 - 2 * p)), "Brier score beyond what the predictions promise"),
+        metric("log_loss", tolerance * float(share @ abs(_logit(p))), "log-loss beyond what the predictions promise"),
+        metric("ranking", ranking_tolerance, f"AUC within models lost of the {expected_auc:.3f} that was promised"),
+    ]
+    for k, model in enumerate(decisions.models):
+        count = int(groups.count[groups.model == k].sum())
+        metrics.append(metric("success_gap", tolerance, f"promised against observed in {count} decisions", model))
+    return metrics
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Decisions of one model with about equal predictions, (G,) each; by model, then by prediction."""
+
+    models: tuple[str, ...]
+    model: np.ndarray
+    predicted: np.ndarray
+    count: np.ndarray
+    success: np.ndarray
+
+    @classmethod
+    def of(cls, decisions: Decisions) -> _Groups:
+        """At most about ``_GROUPS`` groups (and one more per model); calibrated buckets stay groups of their own."""
+        names, code = np.unique(decisions.model.astype(str), return_inverse=True)
+        order = np.lexsort((decisions.predicted, code))
+        code, predicted = code[order], decisions.predicted[order].astype(np.float64)
+        new = np.concatenate([[True], (np.diff(predicted) != 0) | (np.diff(code) != 0)])
+        if new.sum() > _GROUPS:
+            place = np.arange(len(code)) * _GROUPS // len(code)
+            new = np.concatenate([[True], (np.diff(place) != 0) | (np.diff(code) != 0)])
+        first = np.flatnonzero(new)
+        count = np.diff([*first, len(code)])
+        mean = np.clip(np.add.reduceat(predicted, first) / count, 0.0, 1.0)
+        success = np.add.reduceat(decisions.success[order].astype(np.float64), first)
+        return cls(tuple(names.tolist()), code[first], mean, count, success)
+
+    def statistics(self, success: np.ndarray) -> dict[str, np.ndarray]:
+        """The figures of (R, G) successes, (R,) each; ``success_gap|model`` per model."""
+        total = self.count.sum()
+        residual = success - self.count * self.predicted
+        p = np.clip(self.predicted, _CLIP, 1 - _CLIP)
+        per_model = residual @ (self.model[:, None] == np.arange(len(self.models)))
+        gaps = np.abs(per_model) / np.bincount(self.model, self.count)
+        return {
+            "success_gap": np.abs(residual.sum(axis=1)) / total,
+            "ece": np.abs(residual @ self._bins()).sum(axis=1) / total,
+            "brier": residual @ (1 - 2 * p) / total,
+            "log_loss": -residual @ _logit(p) / total,
+            "auc": self._auc(success),
+            **{f"success_gap|{model}": gaps[:, k] for k, model in enumerate(self.models)},
+        }
+
+    def _bins(self) -> np.ndarray:
+        """(G, bins) one-hot: equal mass over the predictions of all models."""
+        order = np.argsort(self.predicted, kind="stable")
+        middle = np.cumsum(self.count[order]) - self.count[order] / 2
+        bins = np.empty(len(order), np.int64)
+        bins[order] = (middle / self.count.sum() * _BINS).astype(np.int64)
+        return np.eye(_BINS)[bins]
+
+    def _auc(self, success: np.ndarray) -> np.ndarray:
+        """P(a success was predicted above a failure of the same model), ties one half; NaN without such pairs."""
+        failure = self.count - success
+        concordant, pairs = np.zeros(len(success)), np.zeros(len(success))
+        for k in range(len(self.models)):
+            s, f = success[:, self.model == k], failure[:, self.model == k]
+            concordant += (s * (np.cumsum(f, axis=1) - f / 2)).sum(axis=1)
+            pairs += s.sum(axis=1) * f.sum(axis=1)
+        return np.divide(concordant, pairs, out=np.full(len(success), np.nan), where=pairs > 0)
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    return np.log(p) - np.log1p(-p)

@@ -1,0 +1,40 @@
+"""A figure that is watched: its value, what it would be by chance, and whether it is beyond chance and tolerance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class DriftMetric:
+    """A watched figure. It has drifted where ``value`` exceeds ``threshold``.
+
+    ``noise_floor`` is what chance alone exceeds with the metric's share of the false-alarm rate; the threshold is that
+    and what is tolerated. ``model`` is empty for figures of all models together.
+    """
+
+    name: str
+    value: float
+    noise_floor: float
+    threshold: float
+    words: str
+    model: str = ""
+
+    @property
+    def drifted(self) -> bool:
+        return self.value > self.threshold
+
+
+def upper_quantile(replicates: np.ndarray, alarm_rate: float) -> float:
+    """What one more draw without drift exceeds at most at ``alarm_rate``, judged from (R,) draws; NaN are left out."""
+    drawn = np.sort(replicates[~np.isnan(replicates)])
+    rank = math.ceil((len(drawn) + 1) * (1 - alarm_rate))  # R draws and the value itself are exchangeable
+    return float(drawn[rank - 1]) if rank <= len(drawn) else math.inf
+
+
+def replicates_for(alarm_rate: float) -> int:
+    """Draws that settle so far a quantile: ten beyond it."""
+    return max(1000, math.ceil(10 / alarm_rate))
