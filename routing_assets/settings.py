@@ -78,6 +78,11 @@ class Home:
         return self.root / "outbox"
 
     @property
+    def failures(self) -> Path:
+        """One JSON line for every failed run."""
+        return self.root / "failures.jsonl"
+
+    @property
     def policy_file(self) -> Path:
         """The standing routing policy (YAML); batches without their own settings follow it."""
         return self.root / "policy.yaml"

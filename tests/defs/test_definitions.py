@@ -23,7 +23,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "budget_curves",
     }  # fmt: skip
     assert {"train_router", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
-    assert [sensor.name for sensor in repository.sensor_defs] == ["inbox_sensor"]
+    assert {sensor.name for sensor in repository.sensor_defs} == {"inbox_sensor", "report_failures"}
     assert [schedule.name for schedule in repository.schedule_defs] == ["reroute_stale_batches"]
 
 

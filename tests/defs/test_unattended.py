@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import dagster as dg
 import pytest
 
 from routing_assets import commands
+from routing_assets.defs.failures import report_failures
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.schedules import reroute_stale_batches
 from routing_assets.defs.sensors import inbox_sensor
-from routing_assets.runs import instance_of
+from routing_assets.runs import RunFailed, instance_of
 from routing_assets.settings import Home
 
 
@@ -113,3 +115,17 @@ def test_a_wrong_policy_file_is_an_error_that_names_it(routed: Home, text: str) 
     routed.policy_file.write_text(text)
     with instance_of(routed) as instance, pytest.raises(ValueError, match=r"policy|mapping|budget"):
         scheduled(instance)
+
+
+def test_a_failed_run_leaves_its_reason_in_the_file_of_failures(trained: Home, batch_file: Path) -> None:
+    with instance_of(trained) as instance:
+        with pytest.raises(RunFailed):
+            commands.route(trained, batch_file, {"budget_usd": 1e-9})
+        run = instance.get_runs(dg.RunsFilter(job_name="route_batch"))[0]
+        events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]
+        event = next(event for event in events if event.event_type_value == "PIPELINE_FAILURE")
+        context = dg.build_run_status_sensor_context("report_failures", event, instance, run).for_run_failure()
+        report_failures(context)
+    line = json.loads(trained.failures.read_text())
+    assert (line["job"], line["batch_id"]) == ("route_batch", "weekly")
+    assert "cheapest feasible budget" in line["reason"]
