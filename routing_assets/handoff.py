@@ -1,0 +1,192 @@
+"""Hand-off of a routed batch to the LLM runners: OpenAI Batch JSONL per model, under one manifest with hashes.
+
+Complements ``export.py``, which writes the routed batch as one table for its user: here every file goes to one model's
+runner as it is. The manifest is written last; a folder without one, or whose files do not fit it, is not complete.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.datasets.openai_batch import is_openai_batch
+from routing_assets.datasets.reading import read_json_lines, require_file
+from routing_assets.errors import InvalidInput
+from routing_assets.files import atomic_path, file_sha256
+
+MANIFEST = "manifest.json"
+_URL = "/v1/chat/completions"
+_REQUESTS_PER_FILE = 50_000  # OpenAI's limits of a batch file
+_BYTES_PER_FILE = 190_000_000
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@dataclass(frozen=True)
+class HandedFile:
+    """One file of a hand-off; ``model`` is None for files that are not requests, such as the routed table."""
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int | None = None
+    model: str | None = None
+    cost_usd: float | None = None
+    """Estimated USD of the file's requests."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was handed off; estimates are those of the decision."""
+
+    batch_id: str
+    rows: int
+    cost_usd: float
+    expected_successes: float
+    files: tuple[HandedFile, ...]
+
+    def of(self, model: str) -> tuple[HandedFile, ...]:
+        """The request files of one model."""
+        return tuple(file for file in self.files if file.model == model)
+
+
+def hand_off(
+    instructions: pa.Table,
+    routed: pa.Table,
+    folder: Path,
+    *,
+    batch_id: str,
+    originals: Mapping[str, Mapping[str, Any]] | None = None,
+    also: Sequence[Path] = (),
+    requests_per_file: int = _REQUESTS_PER_FILE,
+) -> Manifest:
+    """Write one or more request files per model and ``manifest.json`` into ``folder``, each file whole or not at all.
+
+    File names are made from safe characters of the model's name and its number, whatever the name holds; the manifest
+    tells which file is whose. Request files of an earlier hand-off into the same folder that are not part of this one
+    are removed.
+
+    Args:
+        instructions: ``instruction_id, instruction``, in any order.
+        routed: ``instruction_id, model, expected_success, cost`` (estimated USD).
+        originals: the requests that the batch came as, see :func:`original_requests`: they keep their url, system
+            messages and parameters, and only their model is set.
+        also: other files of ``folder`` to list in the manifest, such as the routed table.
+        requests_per_file: requests beyond so many, or beyond 190 MB, go into a further file.
+
+    Raises:
+        InvalidInput: a routed instruction has no text or no original request, or is routed twice.
+    """
+    texts = dict(zip(*(instructions[name].to_pylist() for name in ("instruction_id", "instruction")), strict=True))
+    ids, models = routed["instruction_id"].to_pylist(), np.array(routed["model"].to_pylist(), object)
+    _check(ids, texts, originals)
+    cost = routed["cost"].to_numpy().astype(np.float64)
+    files: list[HandedFile] = []
+    for number, model in enumerate(sorted(set(models.tolist())), start=1):
+        rows = np.flatnonzero(models == model)
+        lines = (_line(ids[i], model, texts, originals) for i in rows)
+        done = 0
+        for part, chunk in enumerate(_parts(lines, requests_per_file), start=1):
+            path = folder / f"requests-{number:02d}-{safe_name(model)}-{part:03d}.jsonl"
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(b"".join(chunk))
+            usd = float(cost[rows[done : done + len(chunk)]].sum())
+            done += len(chunk)
+            files.append(_handed(path, rows=len(chunk), model=model, cost_usd=usd))
+    files += [_handed(path) for path in also]
+    successes = float(routed["expected_success"].to_numpy().sum(dtype=np.float64))
+    manifest = Manifest(batch_id, len(ids), float(cost.sum()), successes, tuple(files))
+    with atomic_path(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for leftover in set(folder.glob("requests-*.jsonl")) - {folder / file.name for file in files}:
+        leftover.unlink()
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a hand-off, every file it lists checked against its hash.
+
+    Raises:
+        InvalidInput: the manifest is absent or malformed, names something that is no file of ``folder``, or a file is
+            missing or was changed.
+    """
+    path = folder / MANIFEST
+    require_file(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        manifest = Manifest(**values | {"files": tuple(HandedFile(**file) for file in values["files"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidInput(
+            f"this is no manifest of a hand-off ({error})", source=str(path), remedy="Export the batch again"
+        ) from error
+    for file in manifest.files:
+        if Path(file.name).name != file.name or file.name in ("", ".", ".."):
+            raise InvalidInput(f"{file.name!r} is not the name of a file in this folder", source=str(path))
+        require_file(folder / file.name)
+        if file_sha256(folder / file.name) != file.sha256:
+            raise InvalidInput(
+                "the file is not the one that was handed off",
+                source=str(folder / file.name),
+                remedy="Export the batch again, or restore the file",
+            )
+    return manifest
+
+
+def original_requests(path: Path) -> dict[str, dict[str, Any]] | None:
+    """The requests of an OpenAI Batch file by ``custom_id``; None where the batch is a file of another kind."""
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        return None
+    records = read_json_lines(path)
+    if not is_openai_batch(records):
+        return None
+    return {str(record["custom_id"]): record for record in records}
+
+
+def safe_name(text: str) -> str:
+    """``text`` as part of a file name: letters, digits, dot, dash and underscore, at most 60, no dot in front."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:60].lstrip(".") or "_"
+
+
+def _check(ids: list[str], texts: Mapping[str, str], originals: Mapping[str, Any] | None) -> None:
+    if len(set(ids)) < len(ids):
+        raise InvalidInput("an instruction is routed twice", column="instruction_id", remedy="Route the batch again")
+    for known, what in ((texts, "text"), (originals, "original request")):
+        lacking = [name for name in ids if known is not None and name not in known]
+        if lacking:
+            raise InvalidInput(
+                f"the routed instruction {lacking[0]!r} has no {what} ({len(lacking)} such)",
+                remedy="Give the instructions of the batch that was routed",
+            )
+
+
+def _line(name: str, model: str, texts: Mapping[str, str], originals: Mapping[str, Mapping[str, Any]] | None) -> bytes:
+    if originals is None:
+        body = {"model": model, "messages": [{"role": "user", "content": texts[name]}]}
+        request = {"custom_id": name, "method": "POST", "url": _URL, "body": body}
+    else:
+        original = originals[name]
+        request = {"method": "POST", "url": _URL, **original, "body": {**original["body"], "model": model}}
+    return _encode(request).encode() + b"\n"
+
+
+def _parts(lines: Iterator[bytes], requests_per_file: int) -> Iterator[list[bytes]]:
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        if part and (len(part) == requests_per_file or size + len(line) > _BYTES_PER_FILE):
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    if part:
+        yield part
+
+
+def _handed(path: Path, **about: Any) -> HandedFile:
+    return HandedFile(path.name, file_sha256(path), path.stat().st_size, **about)
