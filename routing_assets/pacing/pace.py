@@ -18,7 +18,7 @@ import numpy as np
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.allocation.exact import float_not_above, within
 from routing_assets.errors import InvalidInput
-from routing_assets.pacing.arrivals import Arrival, forecast
+from routing_assets.pacing.arrivals import Arrival, Forecast, forecast
 from routing_assets.pacing.curve import SpendCurve, spend_curve, typical_curve
 from routing_assets.pacing.period import PacingState, PeriodBudget, PeriodExhausted
 
@@ -28,6 +28,7 @@ _FORGOTTEN = 1e-3
 # so pacing plans for a little more work than expected; and far more must still find money for its cheapest assignment.
 _CAUTION = 0.5
 _MARGIN = 3.0
+_ROUNDING = 1e-9  # of the float sum of all steps: the dearest assignment must not fail by an ulp
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,29 @@ def batch_budget(
     room = max(Fraction(0), plan.cap(state.carried_usd) - taken)
     if not within(Fraction(least), room):
         raise PeriodExhausted(least, float_not_above(room), float(held))
-    arrivals = [*(batch.arrival for batch in state.past), Arrival(now, len(problem))]
-    days = (state.end - state.start).total_seconds() / 86_400
-    per_day = None if plan.expected_instructions is None else plan.expected_instructions / days
-    coming = forecast(arrivals, now, state.end, prior_per_day=per_day)
+    coming = _coming(len(problem), now, plan, state)
     work = waiting_instructions + coming.instructions
-    planned = plan.money(state.carried_usd) - taken
+    planned = float(plan.money(state.carried_usd) - taken)
     worth = plan.urgent_worth if urgent else 1.0
     typical = _typical(curve, state, now)
-    price, usd = _split(curve, worth, typical, work + _CAUTION * coming.std, float(planned))
-    usd = min(usd, float(planned) - (work + _MARGIN * coming.std) * typical.least_usd)
-    paced = float_not_above(min(max(Fraction(usd), Fraction(least)), room))
-    why = _why(paced, least, float(planned), price, len(problem), work, state, urgent, plan)
-    return PacedBudget(paced, price, least, float_not_above(room), work, why, curve.thinned())
+    price, wanted = _split(curve, worth, typical, work + _CAUTION * coming.std, planned)
+    safe = planned - (work + _MARGIN * coming.std) * typical.least_usd
+    usd = float_not_above(min(max(Fraction(min(wanted, safe)), Fraction(least)), room))
+    kind = "all" if urgent else "ordinary"
+    why = (
+        f"{planned:.6g} USD are left for {kind} work until {state.end:%Y-%m-%d %H:%M}; about "
+        f"{work:,.0f} instructions are expected after these {len(problem):,}. "
+        f"{_reason(usd, wanted, least, price, worth)}"
+    )
+    return PacedBudget(usd, price, least, float_not_above(room), work, why, curve.thinned())
+
+
+def _coming(instructions: int, now: datetime, plan: PeriodBudget, state: PacingState) -> Forecast:
+    """The work still to arrive in the period, this batch being the latest arrival."""
+    arrivals = [*(batch.arrival for batch in state.past), Arrival(now, instructions)]
+    days = (state.end - state.start).total_seconds() / 86_400
+    per_day = None if plan.expected_instructions is None else plan.expected_instructions / days
+    return forecast(arrivals, now, state.end, prior_per_day=per_day)
 
 
 def _least_usd(problem: AllocationProblem, curve: SpendCurve) -> float:
@@ -133,7 +144,7 @@ def _split(own: SpendCurve, worth: float, typical: SpendCurve, work: float, mone
     filled = np.cumsum(usd[order])
     at = int(np.searchsorted(filled, extra, side="right"))
     if at == len(filled):
-        return 0.0, own.least_usd + float(own.usd.sum())
+        return 0.0, (own.least_usd + float(own.usd.sum())) * (1 + _ROUNDING)
     margin = float(price[order[at]])
     fraction = (extra - usd[price > margin].sum()) / usd[price == margin].sum()
     mine = price[: len(own.price)]
@@ -141,26 +152,15 @@ def _split(own: SpendCurve, worth: float, typical: SpendCurve, work: float, mone
     return margin, own.least_usd + float(part)
 
 
-def _why(
-    usd: float,
-    least: float,
-    planned: float,
-    price: float,
-    instructions: int,
-    work: float,
-    state: PacingState,
-    urgent: bool,
-    plan: PeriodBudget,
-) -> str:
-    share = f"{planned:.6g} USD are left for {'all' if urgent else 'ordinary'} work until {state.end:%Y-%m-%d %H:%M}"
-    ahead = f"{share}; about {work:,.0f} instructions are expected after these {instructions:,}"
+def _reason(usd: float, wanted: float, least: float, price: float, worth: float) -> str:
     if usd <= least:
-        return f"{ahead}. Nothing is to spare, so the batch gets what its cheapest assignment costs: {usd:.6g} USD"
+        return f"Nothing is to spare, so the batch gets what its cheapest assignment costs: {usd:.6g} USD"
     if price == 0:
-        return f"{ahead}. There is money enough for everything: {usd:.6g} USD buy all the success this batch can have"
-    if urgent and plan.urgent_worth > 1:
-        here = price / plan.urgent_worth
-        held_to = f"an extra USD must bring {here:.4g} successes here (urgent) and {price:.4g} elsewhere"
+        reason = "There is money enough for all the success this batch can have"
+    elif worth > 1:
+        here = price / worth
+        reason = f"An extra USD must bring {here:.4g} successes in this urgent batch and {price:.4g} in those to come"
     else:
-        held_to = f"an extra USD must bring {price:.4g} successes, here as in the batches to come"
-    return f"{ahead}. At the common price {held_to}: {usd:.6g} USD"
+        reason = f"An extra USD must bring {price:.4g} successes, in this batch as in those to come"
+    kept = "" if usd >= wanted else f", less {wanted - usd:.6g} USD kept for work beyond the forecast"
+    return f"{reason}: {usd:.6g} USD{kept}"
