@@ -196,7 +196,7 @@ def simulate(seed: int, batches: int = 200, mean_size: float = 150.0, budget_fra
         "offline optimum": offline(now, budget),
         "paced": paced(now, plan, history),
         "paced, no history": paced(now, plan, []),
-        "dual descent": follow(now, dual_descent(now, budget)),
+        "dual descent, told the volume": follow(now, dual_descent(now, budget)),
         "equal per instruction": follow(now, within_reach(now, lambda i: budget * len(now[i].cost) / total)),
         "equal per batch": follow(now, within_reach(now, lambda i: budget / len(now))),
         "first come": follow(now, first_come(now, budget)),
@@ -210,7 +210,7 @@ def table(runs: dict[float, list[Run]]) -> str:
     lines = [
         "success relative to the offline optimum, % [95 % interval of the mean over seeds] (spend, % of the budget)"
     ]
-    lines.append(f"{'budget, % of the dearest':26}" + "".join(f"{fraction:>28.0%}" for fraction in runs))
+    lines.append(f"{'budget, % of the dearest':32}" + "".join(f"{fraction:>28.0%}" for fraction in runs))
     for policy in policies:
         cells = []
         for of_budget in runs.values():
@@ -219,7 +219,7 @@ def table(runs: dict[float, list[Run]]) -> str:
             low, high = relative.mean() - error, relative.mean() + error
             spent = 100 * np.mean([np.nansum(run.months[policy].usd) / run.budget for run in of_budget])
             cells.append(f"{relative.mean():6.2f} [{low:6.2f}, {high:6.2f}] ({spent:3.0f})")
-        lines.append(f"{policy:26}" + "".join(f"{cell:>28}" for cell in cells))
+        lines.append(f"{policy:32}" + "".join(f"{cell:>28}" for cell in cells))
     return "\n".join(lines)
 
 
@@ -257,7 +257,7 @@ def draw(runs: dict[float, list[Run]], path: Path) -> None:
     plt.close(figure)
 
 
-def main(path: Path, seeds: int = 8) -> None:
+def main(path: Path, seeds: int = 10) -> None:
     runs = {
         fraction: [simulate(seed, budget_fraction=fraction) for seed in range(seeds)] for fraction in (0.1, 0.25, 0.5)
     }
