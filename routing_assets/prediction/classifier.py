@@ -250,6 +250,7 @@ def _train_one(
         _inputs(prepared, features, layers, embeddings, progress),
         texts,
         part.members,
+        part.parts,
         part.training,
         device=encoder.device,
         mixed_precision=name == "tuned" and supports_bfloat16(encoder.device),
@@ -264,9 +265,9 @@ def _stack(
 ) -> tuple[Stacking, Matrix | None]:
     """Stacking weights from the left-out folds, and the stacked out-of-fold logits of every distinct text."""
     stacking = plain_mean(len(ensembles), texts.success.shape[1])
-    rows = texts.train
     logits = np.stack([ensemble.out_of_fold for ensemble in ensembles])
-    if np.isnan(logits[:, rows]).any():
+    rows = np.flatnonzero(~np.isnan(logits).any(axis=(0, 2)))
+    if not len(rows):
         return stacking, None
     if config.stacking:
         stacking = fit_stacking(logits[:, rows], texts.success[rows], texts.weight[rows])

@@ -1,8 +1,7 @@
-"""Cross-fitted ensembles: each member leaves one fold of the training texts out, so together they predict every
-training text unseen.
+"""Cross-fitted ensembles: each member leaves a part of the training texts out and later predicts it unseen.
 
-The mean of the members is what predicts new instructions (bagging, Breiman 1996); the predictions on the left-out
-folds are what stacking and calibration learn from, all training labels instead of a thin slice.
+The mean of the members predicts new instructions (bagging, Breiman 1996). Stacking and calibration learn from the
+predictions on the left-out parts, far more labels than a thin calibration split has.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from routing_assets.prediction.training import EpochLoss, Rows, TrainingConfig, 
 Matrix = NDArray[np.float32]
 
 FOLDS = 60
-"""Training texts are dealt into this many fine folds; of M members (a divisor) each leaves out every M-th one."""
+"""Training texts are dealt into this many fine folds; a member leaves out every P-th of them, P a divisor."""
 
 
 class Inputs(Protocol):
@@ -92,6 +91,7 @@ def train_ensemble(
     inputs: Inputs,
     texts: TrainingTexts,
     members: int,
+    parts: int,
     config: TrainingConfig,
     *,
     device: str = "cpu",
@@ -100,7 +100,10 @@ def train_ensemble(
     progress: bool = False,
     label: str = "training",
 ) -> Ensemble:
-    """Train ``members`` networks made by ``build`` (which also gives the optimiser's groups), each without its fold."""
+    """Train ``members`` networks made by ``build``, which also gives the optimiser's groups.
+
+    Each leaves out its own one of ``parts`` parts of the training texts; a single member trains on all of them.
+    """
     targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
     out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
     networks, histories = [], []
@@ -109,7 +112,7 @@ def train_ensemble(
         torch.manual_seed(seed)
         network, groups = build()
         left_out = (
-            np.flatnonzero((texts.fold >= 0) & (texts.fold % members == member))
+            np.flatnonzero((texts.fold >= 0) & (texts.fold % parts == member))
             if members > 1
             else np.empty(0, dtype=np.int64)
         )

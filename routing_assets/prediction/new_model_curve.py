@@ -47,7 +47,8 @@ def new_model_curve(
         task = None if labels.task is None else labels.task[train]
         panel = classifier.logits(labels.instruction[train], task)
         if classifier.out_of_fold is not None:
-            panel = classifier.out_of_fold  # what new instructions look like: not fitted to their own labels
+            # what new instructions look like: not fitted to their own labels
+            panel = np.where(np.isnan(classifier.out_of_fold), panel, classifier.out_of_fold)
         test_panel = classifier.logits(labels.instruction[test], None if labels.task is None else labels.task[test])
         labelled = np.flatnonzero(~np.isnan(labels.success[train, column]))
         for k in (size for size in sizes if size <= len(labelled)):

@@ -178,9 +178,10 @@ def calibration_data(
     logits, success = classifier.logits(held_out.instruction, held_out.task), held_out.success
     if classifier.out_of_fold is None:
         return logits, success
-    train = labels.success[split.train]
-    factor = shared_temperature(logits, success) / shared_temperature(classifier.out_of_fold, train)
-    return np.concatenate([logits, classifier.out_of_fold * np.float32(factor)]), np.concatenate([success, train])
+    unseen = ~np.isnan(classifier.out_of_fold).any(axis=1)
+    left_out, its_success = classifier.out_of_fold[unseen], labels.success[split.train][unseen]
+    factor = np.float32(shared_temperature(logits, success) / shared_temperature(left_out, its_success))
+    return np.concatenate([logits, left_out * factor]), np.concatenate([success, its_success])
 
 
 def choose_decision(

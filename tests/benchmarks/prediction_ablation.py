@@ -41,8 +41,8 @@ SETTINGS: dict[str, ClassifierConfig] = {
     "five cross-fitted heads, stacked (default)": DEFAULT,
 }
 TUNED: dict[str, ClassifierConfig] = {
-    "+ upper layers tuned, one network": replace(DEFAULT, method="upper_layers", tuned_members=1, stacking=False),
-    "+ upper layers tuned, three cross-fitted, stacked (default)": replace(DEFAULT, method="upper_layers"),
+    "upper layers tuned, one network": replace(DEFAULT, method="upper_layers", tuned_members=1, stacking=False),
+    "upper layers tuned, three cross-fitted, stacked (default for many texts)": replace(DEFAULT, method="upper_layers"),
 }
 
 
