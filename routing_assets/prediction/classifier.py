@@ -22,12 +22,9 @@ from routing_assets.prediction.config import ClassifierConfig, choose_method
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder, best_device
 from routing_assets.prediction.ensemble import (
-    FOLDS,
     Ensemble,
     TokenInputs,
-    TrainingTexts,
     VectorInputs,
-    assign_folds,
     mean_logits,
     train_ensemble,
 )
@@ -38,6 +35,7 @@ from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mea
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss
+from routing_assets.prediction.training_texts import TrainingTexts, distinct_texts, success_rates, training_texts
 
 Matrix = NDArray[np.float32]
 Texts = Sequence[str] | NDArray[np.object_]
@@ -194,8 +192,8 @@ def train_classifier(
         torch.set_num_threads(config.threads)
     used = labels.take(np.concatenate([train, validation]))
     preparation = fit_text_preparation(used.instruction[: len(train)])
-    distinct, text_of_row = _distinct(used, len(train))
-    texts = _aggregate(used, distinct, text_of_row, len(train), config)
+    distinct, text_of_row = distinct_texts(used, len(train))
+    texts = training_texts(used, distinct, text_of_row, len(train), config.training.seed)
     instruction = list(used.instruction[distinct])
     task = None if used.task is None else list(used.task[distinct])
     prepared = preparation.prepare(instruction)
@@ -292,49 +290,6 @@ def _inputs(
         return TokenInputs(states, extra)
     vectors = torch.from_numpy(embeddings.embed(prepared, progress)) * float(np.sqrt(encoder.width))
     return VectorInputs(torch.cat([vectors.to(encoder.device), extra], dim=1), np.ones(len(prepared), dtype=np.int64))
-
-
-def _distinct(used: LabelledInstructions, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First row of each distinct (text, task, part), and for each row the index of its distinct text."""
-    task = used.task if used.task is not None else [""] * len(used)
-    seen: dict[tuple[str, str, bool], int] = {}
-    first: list[int] = []
-    inverse = np.empty(len(used), dtype=np.int64)
-    for row, key in enumerate(zip(used.instruction, map(str, task), np.arange(len(used)) < train, strict=True)):
-        if key not in seen:
-            seen[key] = len(first)
-            first.append(row)
-        inverse[row] = seen[key]
-    return np.array(first, dtype=np.int64), inverse
-
-
-def _aggregate(
-    used: LabelledInstructions,
-    distinct: NDArray[np.int64],
-    text_of_row: NDArray[np.int64],
-    train: int,
-    config: ClassifierConfig,
-) -> TrainingTexts:
-    shape = (len(distinct), len(used.models))
-    total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    np.add.at(total, text_of_row, np.nan_to_num(used.success))
-    np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
-    in_train = distinct < train
-    keys = (
-        used.instruction if used.group is None else [g or t for g, t in zip(used.group, used.instruction, strict=True)]
-    )
-    fold = np.full(len(distinct), -1, dtype=np.int64)
-    rng = np.random.default_rng(config.frozen.training.seed)
-    fold[in_train] = assign_folds([keys[row] for row in distinct[in_train]], FOLDS, rng)
-    rows = np.arange(len(distinct))
-    mean = (total / np.maximum(weight, 1)).astype(np.float32)
-    return TrainingTexts(mean, weight, rows[in_train], rows[~in_train], fold)
-
-
-def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:
-    """Mean success of each model, (K,), pulled toward the mean of all models by ten labels' worth."""
-    total, labels = (success * weight).sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64)
-    return np.asarray((total + 10 * total.sum() / max(1.0, labels.sum())) / (labels + 10))
 
 
 def supports_bfloat16(device: str) -> bool:

@@ -19,11 +19,9 @@ from torch import Tensor, nn
 from routing_assets.prediction.encoder import batches_by_length
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss, Rows, TrainingConfig, train_network
+from routing_assets.prediction.training_texts import TrainingTexts
 
 Matrix = NDArray[np.float32]
-
-FOLDS = 60
-"""Training texts are dealt into this many fine folds; a member leaves out every P-th of them, P a divisor."""
 
 
 class Inputs(Protocol):
@@ -62,19 +60,6 @@ class TokenInputs:
 
     def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
         return network(*self.states.batch(rows), self.features[rows])
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingTexts:
-    """Distinct texts with their labels: mean success and label count, (D, K); rows of ``train`` lie in folds 0…,
-    others in -1.
-    """
-
-    success: Matrix
-    weight: Matrix
-    train: Rows
-    validation: Rows
-    fold: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,9 +148,3 @@ def deal(rows: Rows, lengths: NDArray[np.int64], size: int, rng: np.random.Gener
         pile = pile[np.argsort(lengths[pile], kind="stable")]
         batches += np.array_split(pile, max(1, round(len(pile) / size)))
     return (batches[i] for i in rng.permutation(len(batches)))
-
-
-def assign_folds(keys: Sequence[object], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A fold for each key; equal keys share one, and folds differ by few distinct keys."""
-    distinct, inverse = np.unique(np.asarray([str(key) for key in keys]), return_inverse=True)
-    return rng.permutation(np.arange(len(distinct)) % folds)[inverse]

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from routing_assets.prediction.ensemble import assign_folds, deal
+from routing_assets.prediction.ensemble import deal
 from routing_assets.prediction.training import EpochLoss, TrainingConfig, masked_cross_entropy, train_network
+from routing_assets.prediction.training_texts import assign_folds
 
 CONFIG = TrainingConfig(epochs=6, patience=6, batch_size=16, learning_rate=0.05, averaging=0.9, seed=3)
 

@@ -1,0 +1,80 @@
+"""The training texts: each distinct text once, with its mean success, the number of its labels, and its fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing_assets.datasets.labels import LabelledInstructions
+
+Matrix = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+FOLDS = 60
+"""Training texts are dealt into this many fine folds; a member leaves out every P-th of them, P a divisor."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTexts:
+    """Distinct texts with their labels: mean success and label count, (D, K); rows of ``train`` lie in folds 0…,
+    others in -1.
+    """
+
+    success: Matrix
+    weight: Matrix
+    train: Rows
+    validation: Rows
+    fold: NDArray[np.int64]
+
+
+def distinct_texts(used: LabelledInstructions, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row of each distinct (text, task, part), and for each row the index of its distinct text."""
+    task = used.task if used.task is not None else [""] * len(used)
+    seen: dict[tuple[str, str, bool], int] = {}
+    first: list[int] = []
+    inverse = np.empty(len(used), dtype=np.int64)
+    for row, key in enumerate(zip(used.instruction, map(str, task), np.arange(len(used)) < train, strict=True)):
+        if key not in seen:
+            seen[key] = len(first)
+            first.append(row)
+        inverse[row] = seen[key]
+    return np.array(first, dtype=np.int64), inverse
+
+
+def training_texts(
+    used: LabelledInstructions,
+    distinct: NDArray[np.int64],
+    text_of_row: NDArray[np.int64],
+    train: int,
+    seed: int,
+) -> TrainingTexts:
+    """Labels of the ``distinct`` texts; rows of ``used`` before ``train`` train, and a group never straddles two folds."""
+    shape = (len(distinct), len(used.models))
+    total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    np.add.at(total, text_of_row, np.nan_to_num(used.success))
+    np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
+    in_train = distinct < train
+    keys = (
+        used.instruction if used.group is None else [g or t for g, t in zip(used.group, used.instruction, strict=True)]
+    )
+    fold = np.full(len(distinct), -1, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    fold[in_train] = assign_folds([keys[row] for row in distinct[in_train]], FOLDS, rng)
+    rows = np.arange(len(distinct))
+    mean = (total / np.maximum(weight, 1)).astype(np.float32)
+    return TrainingTexts(mean, weight, rows[in_train], rows[~in_train], fold)
+
+
+def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:
+    """Mean success of each model, (K,), pulled toward the mean of all models by ten labels' worth."""
+    total, labels = (success * weight).sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64)
+    return np.asarray((total + 10 * total.sum() / max(1.0, labels.sum())) / (labels + 10))
+
+
+def assign_folds(keys: Sequence[object], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A fold for each key; equal keys share one, and folds differ by few distinct keys."""
+    distinct, inverse = np.unique(np.asarray([str(key) for key in keys]), return_inverse=True)
+    return rng.permutation(np.arange(len(distinct)) % folds)[inverse]
