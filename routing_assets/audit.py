@@ -106,6 +106,7 @@ def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, befor
         score_batch(batch, router, decision["router_version"]),
         price_batch(batch, cost_model),
         catalog_from_rows(summary["catalog"]),
+        summary["budget_usd"],
         settings,
         decision["policy"],
         previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,

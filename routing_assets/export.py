@@ -11,15 +11,21 @@ import pyarrow.parquet as pq
 
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
+from routing_assets.handoff import Manifest, hand_off, original_requests
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
 
 
-def export_batch(routed: pa.Table, instructions: pa.Table, folder: Path) -> Path:
-    """Write ``routed.parquet`` and ``routed.jsonl``, each whole or not at all; returns the folder."""
-    for suffix in (".parquet", ".jsonl"):
-        write_routed(routed, instructions, folder / f"routed{suffix}")
-    return folder
+def export_batch(routed: pa.Table, instructions: pa.Table, folder: Path, *, batch_id: str, received: Path) -> Manifest:
+    """Write the routed table and one file of requests per model into ``folder``, then the manifest that lists them.
+
+    Args:
+        received: the batch as it came; requests of an OpenAI Batch file keep their parameters.
+    """
+    tables = [folder / "routed.parquet", folder / "routed.jsonl"]
+    for path in tables:
+        write_routed(routed, instructions, path)
+    return hand_off(instructions, routed, folder, batch_id=batch_id, originals=original_requests(received), also=tables)
 
 
 def write_routed(routed: pa.Table, instructions: pa.Table, path: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.errors import InvalidInput
-from routing_assets.routing import settings_from, standing_policy
+from routing_assets.routing import settings_of_request, standing_policy
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -79,7 +79,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
     stale = []
     for row in Warehouse(home.warehouse).fetch("open_batches"):
         request = json.loads(row["request"]) if row["request"] else {}
-        settings = settings_from(request, base=standing, source=f"the request of batch {row['batch_id']}")
+        settings = settings_of_request(request, standing, source=f"the request of batch {row['batch_id']}")
         now = {
             "file": (row["decided_file"], row["file_sha256"]),
             "router": (row["decided_router"], row["router_version"]),

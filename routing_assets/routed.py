@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.allocation import Allocation, allocate
+from routing_assets.allocation import Allocation, AllocationProblem, allocate
 from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix
@@ -41,6 +41,7 @@ def route_batch(
     probabilities: pa.Table,
     costs: pa.Table,
     catalog: ModelCatalog | None,
+    budget: float,
     settings: RoutingSettings,
     policy: str,
     *,
@@ -52,6 +53,7 @@ def route_batch(
         probabilities: the long table of ``probability_matrix``; its ``decision`` column feeds the allocation.
         costs: the long table of ``cost_matrix``.
         catalog: limits of the models; None where costs come from the labels.
+        budget: USD for the batch.
         policy: the allocation to make, whatever policy the settings choose for the routed batch.
         previous: the routed table that is to be changed little, where a churn limit is set.
 
@@ -59,24 +61,7 @@ def route_batch(
         InvalidInput: probabilities and costs speak of different models.
         InfeasibleAllocation: no assignment keeps budget and constraints.
     """
-    models = tuple(json.loads(about(probabilities)["models"]))
-    priced = tuple(json.loads(about(costs)["models"]))
-    if models != priced:
-        raise InvalidInput(
-            f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
-            remedy="Materialise cost_model with a catalog that names the router's models.",
-        )
-    cost = matrix(costs, "cost", models)
-    problem = allocation_problem(
-        matrix(probabilities, "decision", models),
-        cost,
-        models,
-        settings,
-        catalog=catalog,
-        tokens=proxy_tokens(batch.instruction) if batch.input_tokens is None else batch.input_tokens,
-        group=batch.group if batch.group is not None else batch.task,
-        previous=None if previous is None else _previous_choice(batch, previous, models),
-    )
+    problem = batch_problem(batch, probabilities, costs, catalog, budget, settings, previous=previous)
     allocation = allocate(problem, policy, target=settings.target, seed=settings.seed, exact=settings.exact)
     summary = {
         "policy": policy,
@@ -90,14 +75,44 @@ def route_batch(
         "binding": list(allocation.binding),
         "notes": {name: _plain(value) for name, value in allocation.notes.items()},
         "instructions": len(batch),
-        "dearest_usd": float(cost.sum(axis=0).max()),
         "settings": json.loads(settings.to_json()),
         "settings_version": settings.version,
         "catalog": catalog_table(catalog).to_pylist(),
         "router_version": about(probabilities)["router_version"],
         "price_version": about(costs)["price_version"],
     }
-    return RoutedBatch(allocation, _table(batch, allocation, cost, summary))
+    return RoutedBatch(allocation, _table(batch, allocation, summary))
+
+
+def batch_problem(
+    batch: BatchInstructions,
+    probabilities: pa.Table,
+    costs: pa.Table,
+    catalog: ModelCatalog | None,
+    budget: float,
+    settings: RoutingSettings,
+    *,
+    previous: pa.Table | None = None,
+) -> AllocationProblem:
+    """The allocation problem of a batch, from its tables; see :func:`route_batch`."""
+    models = tuple(json.loads(about(probabilities)["models"]))
+    priced = tuple(json.loads(about(costs)["models"]))
+    if models != priced:
+        raise InvalidInput(
+            f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
+            remedy="Materialise cost_model with a catalog that names the router's models.",
+        )
+    return allocation_problem(
+        matrix(probabilities, "decision", models),
+        matrix(costs, "cost", models),
+        models,
+        settings,
+        budget=budget,
+        catalog=catalog,
+        tokens=proxy_tokens(batch.instruction) if batch.input_tokens is None else batch.input_tokens,
+        group=batch.group if batch.group is not None else batch.task,
+        previous=None if previous is None else _previous_choice(batch, previous, models),
+    )
 
 
 def of_file(table: pa.Table, file_sha256: str) -> pa.Table:
@@ -110,15 +125,15 @@ def summary_of(table: pa.Table) -> dict[str, Any]:
     return json.loads(about(table)["summary"])
 
 
-def _table(batch: BatchInstructions, allocation: Allocation, cost: np.ndarray, summary: dict[str, Any]) -> pa.Table:
-    rows, choice = np.arange(len(batch)), allocation.choice
+def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any]) -> pa.Table:
+    problem, choice = allocation.problem, allocation.choice
     names = pa.array(allocation.models, pa.string())
     runner_up = pa.array(allocation.runner_up, pa.int32(), mask=allocation.runner_up < 0)
     columns = {
         "instruction_id": pa.array(batch.instruction_id, pa.string()),
         "model": pa.DictionaryArray.from_arrays(pa.array(choice, pa.int32()), names),
-        "expected_success": pa.array(allocation.problem.success[rows, choice]),
-        "cost": pa.array(cost[rows, choice]),
+        "expected_success": pa.array(problem.chosen(problem.success, choice)),
+        "cost": pa.array(problem.chosen(problem.cost_matrix, choice)),
         "runner_up": pa.DictionaryArray.from_arrays(runner_up, names),
         "switching_price": pa.array(allocation.switching_price),
     }

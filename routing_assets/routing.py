@@ -16,6 +16,7 @@ from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
+DEFAULT_FRACTION = 0.5
 CONSTRAINTS = (
     "min_share",
     "max_share",
@@ -36,8 +37,11 @@ class RoutingSettings:
 
     Attributes:
         policy: which allocation becomes the routed batch: ``threshold``, ``ndch``, ``ndch_p`` or ``mip``.
-        budget_usd: hard budget for the whole batch; None takes ``budget_fraction``.
-        budget_fraction: budget as a fraction of sending everything to the dearest model.
+        budget_usd: hard budget for the whole batch.
+        budget_fraction: the same as a fraction of sending everything to the dearest model.
+        period: fields of ``pacing.PeriodBudget``: the money of a calendar month (UTC), shared by all its batches.
+            A batch without a budget of its own is paced by it; no batch ever exceeds what it has left.
+        urgent: the batch may use the period's reserve.
         target: success that the threshold policy asks for.
         seed: of every random choice.
         exact: prove the MIP optimal instead of stopping at a relative gap of 1e-6.
@@ -46,7 +50,9 @@ class RoutingSettings:
 
     policy: str = "mip"
     budget_usd: float | None = None
-    budget_fraction: float = 0.5
+    budget_fraction: float | None = None
+    period: Mapping[str, float] | None = None
+    urgent: bool = False
     target: float = 0.75
     seed: int = 0
     exact: bool = False
@@ -57,7 +63,7 @@ class RoutingSettings:
             raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
         if self.budget_usd is not None and not self.budget_usd >= 0:
             raise InvalidInput(f"the budget is {self.budget_usd} USD", remedy="Give zero or more.")
-        if not self.budget_fraction >= 0:
+        if self.budget_fraction is not None and not self.budget_fraction >= 0:
             raise InvalidInput(f"the budget fraction is {self.budget_fraction}", remedy="Give zero or more.")
         for name in self.constraints:
             if name not in CONSTRAINTS:
@@ -65,11 +71,14 @@ class RoutingSettings:
         if not 0 <= self.target <= 1:
             raise InvalidInput(f"the success target is {self.target}", remedy="Give a probability from 0 to 1.")
 
-    def budget(self, cost: np.ndarray) -> float:
-        """USD for a batch whose calls cost ``cost`` (N, K)."""
+    def own_budget(self, cost: np.ndarray) -> float | None:
+        """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides."""
         if self.budget_usd is not None:
             return self.budget_usd
-        return self.budget_fraction * float(cost.sum(axis=0, dtype=np.float64).max())
+        if self.budget_fraction is None and self.period is not None:
+            return None
+        fraction = DEFAULT_FRACTION if self.budget_fraction is None else self.budget_fraction
+        return fraction * float(cost.sum(axis=0, dtype=np.float64).max())
 
     @property
     def limits_churn(self) -> bool:
@@ -97,6 +106,13 @@ def settings_from(values: Mapping[str, Any], *, base: RoutingSettings | None = N
     return replace(base or RoutingSettings(), **values)
 
 
+def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
+    """A batch's own request over the standing policy; a budget in one form replaces one in the other."""
+    if {"budget_usd", "budget_fraction"} & set(request):
+        standing = replace(standing, budget_usd=None, budget_fraction=None)
+    return settings_from(request, base=standing, source=source)
+
+
 def standing_policy(path: Path) -> RoutingSettings:
     """The settings in the policy file (YAML); the defaults where there is none."""
     if not path.exists():
@@ -113,16 +129,18 @@ def allocation_problem(
     models: tuple[str, ...],
     settings: RoutingSettings,
     *,
+    budget: float,
     catalog: ModelCatalog | None,
     tokens: np.ndarray,
     group: np.ndarray | None = None,
     previous: np.ndarray | None = None,
 ) -> AllocationProblem:
-    """The problem of one batch: its matrices, the budget and constraints of ``settings``, the limits of the catalog.
+    """The problem of one batch: its matrices, its budget, the constraints of ``settings``, the limits of the catalog.
 
     Args:
         success: (N, K) probability of success.
         cost: (N, K) estimated USD per call.
+        budget: USD for the batch.
         catalog: its shares, capacities, latencies, context lengths and tags become constraints.
         tokens: (N,) tokens of each instruction, for context lengths and token capacities.
         group: (N,) tenant or task, for fairness between groups.
@@ -140,7 +158,7 @@ def allocation_problem(
     return AllocationProblem(
         success,
         cost,
-        settings.budget(cost),
+        budget,
         models,
         latency=latency if wants_latency else None,
         tokens=tokens if "token_capacity" in wanted else None,

@@ -111,6 +111,15 @@ create table if not exists decisions (
     entry_hash       varchar not null      -- sha256 over previous_hash and every other column
 );
 
+create table if not exists commitments (
+    batch_id         varchar not null,
+    dagster_run_id   varchar not null,
+    usd              double  not null,     -- what the batch may spend; once routed, what it is estimated to spend
+    urgent           boolean not null,
+    curve            json    not null,     -- what the batch would spend at other prices of money
+    committed_at     timestamptz not null
+);
+
 create table if not exists dispatches (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,     -- the decision that went out

@@ -39,6 +39,7 @@ def routed(settings: RoutingSettings, previous: object = None, **limits: dict[st
         long_table(ids, MODELS, {"decision": success}, about=about),
         long_table(ids, MODELS, {"cost": cost}, about=about),
         catalog,
+        settings.own_budget(cost),  # type: ignore[arg-type]
         settings,
         "mip",
         previous=previous,  # type: ignore[arg-type]

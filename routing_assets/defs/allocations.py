@@ -1,5 +1,7 @@
 """Stage 5, per batch: the four allocations, side by side under the same budget."""
 
+import math
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -8,13 +10,14 @@ import pyarrow as pa
 from routing_assets.allocation import Allocation, InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.budget_frontier import around_budget, draw_frontier
+from routing_assets.commitments import commit_budget
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, inline_png, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import routed_before
-from routing_assets.routed import route_batch, summary_of
+from routing_assets.routed import batch_problem, route_batch, summary_of
 from routing_assets.sources import catalog_from_table
 
 GROUP = "allocations"
@@ -25,6 +28,27 @@ METHODS = {
     "ndch_p": "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
     "mip": "The most expected successes within the budget, with a proof of how near the optimum it is.",
 }
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, partitions_def=batches, code_version="1")
+def batch_budget(
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
+    routing_request: RoutingRequest,
+    batch_instructions: pa.Table,
+    probability_matrix: pa.Table,
+    cost_matrix: pa.Table,
+    model_catalog: pa.Table,
+) -> dg.MaterializeResult:
+    """The USD that the batch may spend: its own budget, or its share of the month's; never more than that has left."""
+    batch, catalog = BatchInstructions.from_arrow(batch_instructions), catalog_from_table(model_catalog)
+    settings = routing_request.settings()
+    try:
+        problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
+        budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
+    except (InvalidInput, InfeasibleAllocation) as error:
+        raise failure(error) from error
+    return dg.MaterializeResult(value=pa.Table.from_pylist([asdict(budget)]), metadata=asdict(budget))
 
 
 def allocation_asset(policy: str) -> dg.AssetsDefinition:
@@ -51,6 +75,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
         batch_instructions: pa.Table,
         probability_matrix: pa.Table,
         cost_matrix: pa.Table,
+        batch_budget: pa.Table,
         model_catalog: pa.Table,
     ) -> dg.MaterializeResult:
         batch = BatchInstructions.from_arrow(batch_instructions)
@@ -62,6 +87,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
                 probability_matrix,
                 cost_matrix,
                 catalog,
+                batch_budget["budget_usd"][0].as_py(),
                 settings,
                 policy,
                 previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,

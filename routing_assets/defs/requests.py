@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from routing_assets.routing import RoutingSettings, settings_from, standing_policy
+from routing_assets.routing import RoutingSettings, settings_of_request, standing_policy
 from routing_assets.settings import Home
 
 
@@ -17,6 +17,7 @@ class RoutingRequest(dg.ConfigurableResource):
     budget_fraction: float | None = Field(
         default=None, description="Budget as a fraction of sending everything to the dearest model."
     )
+    urgent: bool | None = Field(default=None, description="May use the period's reserve.")
     target: float | None = Field(default=None, description="Success that the threshold policy asks for.")
     seed: int | None = Field(default=None, description="Seed of every random choice.")
     exact: bool | None = Field(default=None, description="Prove the MIP optimal, not only to a gap of 1e-6.")
@@ -25,6 +26,4 @@ class RoutingRequest(dg.ConfigurableResource):
     def settings(self) -> RoutingSettings:
         """The settings in force for this run."""
         own = {name: value for name, value in self.model_dump().items() if value is not None}
-        if "budget_fraction" in own:
-            own.setdefault("budget_usd", None)
-        return settings_from(own, base=standing_policy(Home.from_env().policy_file), source="the run's settings")
+        return settings_of_request(own, standing_policy(Home.from_env().policy_file), source="the run's settings")

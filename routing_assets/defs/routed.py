@@ -1,18 +1,22 @@
 """Stage 6, per batch: the chosen allocation, its files for the LLM runners, and its entry in the ledger."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.commitments import commit_cost
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.export import export_batch
 from routing_assets.files import file_sha256
+from routing_assets.intake import latest_revision
 from routing_assets.ledger import record_decision
 from routing_assets.matrices import about
 from routing_assets.routed import of_file, summary_of
@@ -69,8 +73,10 @@ def routed_batch(
 def batch_export(
     context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
 ) -> dg.MaterializeResult:
-    """The routed batch in the outbox (Parquet and JSONL), then the decision in the ledger."""
-    folder = export_batch(routed_batch, batch_instructions, home.paths().outbox / context.partition_key)
+    """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
+    folder = home.paths().outbox / context.partition_key
+    received = latest_revision(home.paths(), context.partition_key).path
+    manifest = export_batch(routed_batch, batch_instructions, folder, batch_id=context.partition_key, received=received)
     store, kept = Store(home.paths().store), ("routed_batch", context.partition_key, context.run_id)
     decision = {
         "batch_id": context.partition_key,
@@ -81,12 +87,16 @@ def batch_export(
         "routed_sha256": file_sha256(store.path(*kept)),
     }
     record_decision(home.warehouse(), decision)
+    commit_cost(home.warehouse(), context.partition_key, context.run_id, decision["total_cost"])
     return dg.MaterializeResult(
-        metadata={"outbox": dg.MetadataValue.path(str(folder)), "instructions": routed_batch.num_rows}
+        metadata={
+            "outbox": dg.MetadataValue.path(str(folder)),
+            "files": markdown_table([asdict(file) for file in manifest.files]),
+        }
     )
 
 
-def decision_columns(routed: pa.Table) -> dict[str, object]:
+def decision_columns(routed: pa.Table) -> dict[str, Any]:
     """A routed table's summary under the column names of the ledger."""
     summary = summary_of(routed)
     same = ("router_version", "price_version", "policy", "settings_version", "instructions", "expected_success")

@@ -18,7 +18,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets",
         "router", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",
-        "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
+        "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export",
         "budget_curves",
     }  # fmt: skip

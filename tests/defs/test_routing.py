@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from routing_assets import commands
 from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
+from routing_assets.handoff import read_manifest
 from routing_assets.ledger import stale_batches
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed
@@ -46,6 +48,13 @@ def test_the_outbox_holds_the_instructions_with_their_models(routed: Home, batch
     )
     parquet = pq.read_table(routed.outbox / "weekly" / "routed.parquet")
     assert parquet["model"].to_pylist() == [row["model"] for row in rows]
+
+
+def test_each_model_gets_its_own_requests_under_one_manifest(routed: Home) -> None:
+    manifest = read_manifest(routed.outbox / "weekly")
+    routed_to = Counter(Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist())
+    requests = {model: sum(file.rows or 0 for file in manifest.of(model)) for model in routed_to}
+    assert requests == dict(routed_to)
 
 
 def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, batch_file: Path) -> None:

@@ -1,0 +1,145 @@
+"""The money that batches are committed to: each its own budget, or paced so that a month's budget buys the most."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from routing_assets.allocation import AllocationProblem
+from routing_assets.allocation.exact import float_not_above
+from routing_assets.errors import InvalidInput
+from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
+from routing_assets.pacing import batch_budget as paced_budget
+from routing_assets.routing import RoutingSettings
+from routing_assets.sql import query
+from routing_assets.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class BatchBudget:
+    """What a batch may spend, and why."""
+
+    budget_usd: float
+    why: str
+    paced_price: float | None = None
+    """Expected successes that an extra USD must bring, in this batch and in those to come."""
+
+
+def commit_budget(
+    warehouse: Warehouse,
+    batch_id: str,
+    run_id: str,
+    problem: AllocationProblem,
+    settings: RoutingSettings,
+    now: datetime | None = None,
+) -> BatchBudget:
+    """Decide a batch's budget and, under a period budget, commit it in the same transaction.
+
+    Args:
+        problem: of the batch; its budget plays no part.
+        now: defaults to this moment.
+
+    Raises:
+        PeriodExhausted: the period cannot pay even the cheapest assignment.
+    """
+    own = settings.own_budget(problem.cost_matrix)
+    if settings.period is None:
+        if own is None:
+            raise InvalidInput("the batch has no budget")
+        return BatchBudget(own, "set for the batch")
+    plan, now = period_budget(settings.period), now or datetime.now(UTC)
+    with warehouse.transaction() as connection:
+        others = [past for name, past in standing(connection) if name != batch_id]
+        paced = paced_budget(problem, now, plan, month_state(plan, others, now), urgent=settings.urgent)
+        if own is None:
+            budget = BatchBudget(paced.usd, paced.why, paced.price)
+        elif own <= paced.room_usd:
+            budget = BatchBudget(own, "set for the batch; the period has room for it")
+        else:
+            budget = BatchBudget(paced.room_usd, f"all that the period has left of the {own:.6g} USD set for it")
+        _append(connection, batch_id, run_id, budget.budget_usd, settings.urgent, paced.curve, now)
+    return budget
+
+
+def commit_cost(warehouse: Warehouse, batch_id: str, run_id: str, cost_usd: float) -> None:
+    """Replace a committed budget by what the routed batch is estimated to cost; nothing where none was committed."""
+    with warehouse.transaction() as connection:
+        mine = [row for row in _rows(connection) if row["batch_id"] == batch_id and row["dagster_run_id"] == run_id]
+        if mine:
+            curve = SpendCurve.from_dict(json.loads(mine[-1]["curve"]))
+            _append(connection, batch_id, run_id, cost_usd, mine[-1]["urgent"], curve, datetime.now(UTC))
+
+
+def period_budget(fields: Any) -> PeriodBudget:
+    """The period's plan from the policy file."""
+    try:
+        return PeriodBudget(**fields)
+    except TypeError as error:
+        raise InvalidInput(
+            f"the period budget cannot be read: {error}",
+            source="the routing policy",
+            remedy="Give budget_usd, and where wanted hard_cap_usd, reserve, urgent_worth, carry_over.",
+        ) from error
+
+
+def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime) -> PacingState:
+    """Where the calendar month of ``now`` stands, with what the months since the first commitment handed on."""
+    start, carried = _month(min([batch.at for batch in past], default=now)), 0.0
+    while (state := PacingState(start, _next_month(start), past, carried)).end <= now:
+        left = plan.money(carried) - state.committed()
+        carried = max(0.0, plan.carry_over * float_not_above(left))
+        start = state.end
+    return state
+
+
+def standing(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, PastBatch]]:
+    """Batch id and commitment of every batch."""
+    return [
+        (
+            row["batch_id"],
+            PastBatch(
+                row["committed_at"].astimezone(UTC),
+                row["usd"],
+                SpendCurve.from_dict(json.loads(row["curve"])),
+                row["urgent"],
+            ),
+        )
+        for row in _rows(connection)
+    ]
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    return connection.sql(query("commitments")).to_arrow_table().to_pylist()
+
+
+def _append(
+    connection: duckdb.DuckDBPyConnection,
+    batch_id: str,
+    run_id: str,
+    usd: float,
+    urgent: bool,
+    curve: SpendCurve,
+    at: datetime,
+) -> None:
+    row = {
+        "batch_id": batch_id,
+        "dagster_run_id": run_id,
+        "usd": usd,
+        "urgent": urgent,
+        "curve": json.dumps(curve.to_dict()),
+        "committed_at": at,
+    }
+    connection.append("commitments", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+
+
+def _month(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next_month(start: datetime) -> datetime:
+    return start.replace(year=start.year + 1, month=1) if start.month == 12 else start.replace(month=start.month + 1)

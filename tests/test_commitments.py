@@ -1,0 +1,94 @@
+"""A month's money over its batches: never exceeded, and replaced by what a batch really costs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from routing_assets.allocation import AllocationProblem, allocate
+from routing_assets.commitments import commit_budget, commit_cost, month_state, standing
+from routing_assets.errors import InvalidInput
+from routing_assets.pacing import PeriodBudget, PeriodExhausted
+from routing_assets.routing import RoutingSettings
+from routing_assets.warehouse import Warehouse
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    warehouse.create()
+    return warehouse
+
+
+def problem(seed: int = 0, n: int = 40) -> AllocationProblem:
+    random = np.random.default_rng(seed)
+    success = np.sort(random.uniform(0.2, 0.95, (n, 3)), axis=1)
+    return AllocationProblem(success, np.array([0.01, 0.05, 0.2]), np.inf)
+
+
+def test_without_a_period_a_batch_has_its_own_budget(warehouse: Warehouse) -> None:
+    assert commit_budget(warehouse, "a", "r", problem(), RoutingSettings(budget_usd=3.0)).budget_usd == 3.0
+    half = commit_budget(warehouse, "a", "r", problem(), RoutingSettings()).budget_usd
+    assert half == pytest.approx(0.5 * 40 * 0.2)
+
+
+def test_a_month_of_batches_never_exceeds_its_money(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(period={"budget_usd": 30.0})
+    spent = 0.0
+    for day in range(60):
+        at = START + timedelta(hours=12 * day)
+        try:
+            budget = commit_budget(warehouse, f"b{day}", f"r{day}", problem(day), settings, at)
+        except PeriodExhausted:
+            break
+        spent += budget.budget_usd
+    assert 0 < spent <= 30.0
+
+
+def test_a_batch_routed_again_replaces_its_own_commitment(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(period={"budget_usd": 8.0})
+    for run in range(5):
+        commit_budget(warehouse, "same", f"r{run}", problem(), settings, START + timedelta(hours=run))
+    with warehouse.reader() as connection:
+        assert len(standing(connection)) == 1
+
+
+def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(budget_usd=100.0, period={"budget_usd": 2.0})
+    first = commit_budget(warehouse, "a", "r1", problem(), settings, START)
+    assert first.budget_usd <= 2.0
+    assert "has left" in first.why
+    with pytest.raises(PeriodExhausted, match="cheapest assignment"):
+        commit_budget(warehouse, "b", "r2", problem(1), settings, START)
+
+
+def test_what_a_batch_does_not_spend_is_free_for_others(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(budget_usd=100.0, period={"budget_usd": 2.0})
+    commit_budget(warehouse, "a", "r1", problem(), settings)
+    commit_cost(warehouse, "a", "r1", 0.5)
+    second = commit_budget(warehouse, "b", "r2", problem(1), settings)
+    assert second.budget_usd == pytest.approx(1.5)
+    assert allocate(AllocationProblem(problem(1).success, problem(1).cost, second.budget_usd)).total_cost <= 1.5
+
+
+def test_unspent_money_is_carried_over_month_by_month(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(budget_usd=4.0, period={"budget_usd": 10.0, "carry_over": 0.5})
+    commit_budget(warehouse, "a", "r1", problem(), settings, START)
+    with warehouse.reader() as connection:
+        past = [batch for _, batch in standing(connection)]
+    plan = PeriodBudget(10.0, carry_over=0.5)
+    april = month_state(plan, past, datetime(2026, 4, 2, tzinfo=UTC))
+    assert april.carried_usd == pytest.approx(0.5 * (10.0 - 4.0))
+    may = month_state(plan, past, datetime(2026, 5, 2, tzinfo=UTC))
+    assert may.carried_usd == pytest.approx(0.5 * (10.0 + april.carried_usd))
+    assert (may.start.month, may.end.month) == (5, 6)
+
+
+def test_a_misspelt_period_is_named(warehouse: Warehouse) -> None:
+    with pytest.raises(InvalidInput, match="period budget"):
+        commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period={"budget": 3.0}))
