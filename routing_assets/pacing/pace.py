@@ -6,7 +6,7 @@ expected work that remains, each instruction of which spends like those of recen
 (Jasin & Kumar 2012) keeps what adaptive pacing multipliers do (Balseiro & Gur 2019; PORT for LLM routing), to react to
 what was really spent, and needs no step size.
 
-It cannot foresee: where a period has only some tens of batches and most of the work comes in bursts, the forecast is the
+It cannot foresee: where a period has only some tens of batches and most of its work comes in bursts, forecasts are the
 limit, and money may stay unspent (tests/benchmarks/pacing_simulation.py); let it carry over.
 """
 
