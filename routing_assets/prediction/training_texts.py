@@ -51,7 +51,7 @@ def training_texts(
     train: int,
     seed: int,
 ) -> TrainingTexts:
-    """Labels of the ``distinct`` texts; rows of ``used`` before ``train`` train, and a group never straddles two folds."""
+    """Labels of the ``distinct`` texts; rows before ``train`` train, and a group never straddles two folds."""
     shape = (len(distinct), len(used.models))
     total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     np.add.at(total, text_of_row, np.nan_to_num(used.success))
