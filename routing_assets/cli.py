@@ -99,6 +99,17 @@ def explain(batch_id: str, instruction_id: str) -> None:
 
 
 @main.command()
+@click.argument("batch_id")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@says_what_is_wrong
+def outcomes(batch_id: str, file: Path) -> None:
+    """Take in what came of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL)."""
+    from routing_assets import commands
+
+    commands.outcomes(Home.from_env(), batch_id, file)
+
+
+@main.command()
 @click.argument("batch_id", required=False)
 @click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
 @says_what_is_wrong

@@ -12,8 +12,8 @@ import pyarrow as pa
 from routing_assets.allocation import POLICIES
 from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
-from routing_assets.intake import receive
-from routing_assets.ledger import refuse_dispatched, router_in_force
+from routing_assets.intake import receive, receive_outcomes
+from routing_assets.ledger import decision_in_force, refuse_dispatched, router_in_force
 from routing_assets.routed import summary_of
 from routing_assets.routing import settings_from
 from routing_assets.runs import instance_of, run_job
@@ -103,6 +103,16 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     return again.identical and not broken
 
 
+def outcomes(home: Home, batch_id: str, file: Path) -> None:
+    """Take in what came of a batch, and say how it compares with what was promised."""
+    with instance_of(home) as instance:
+        receive_outcomes(home, file, batch_id)
+        result = run_job(instance, "record_outcomes", batch_id=batch_id)
+    metadata = result.asset_materializations_for_node("batch_outcomes")[0].metadata
+    shown = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
+    click.echo(text_table([{name: metadata[name].value for name in shown}]))
+
+
 def update_prices(home: Home, catalog: str) -> None:
     """Put a catalog in force."""
     with instance_of(home) as instance:
@@ -116,14 +126,6 @@ def dispatch(home: Home, batch_id: str) -> None:
     row = {"batch_id": batch_id, "dagster_run_id": decision_in_force(home, batch_id)["dagster_run_id"]}
     Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
     click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
-
-
-def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
-    """The ledger's entry for a batch. Raises InvalidInput when it was never routed."""
-    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
-    if not decisions:
-        raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
-    return decisions[0]
 
 
 def evaluate(

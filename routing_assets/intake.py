@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from routing_assets.datasets import load_batch
+from routing_assets.datasets.outcomes import load_outcomes
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256
-from routing_assets.ledger import refuse_dispatched
+from routing_assets.ledger import decision_in_force, refuse_dispatched
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -116,6 +118,30 @@ def whole_files(inbox: Path, before: Mapping[str, list[int]]) -> tuple[list[Path
     seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
     whole = [path for path in files if before.get(path.name) == seen[path.name]]
     return sorted(whole, key=lambda path: (seen[path.name][1], path.name)), seen
+
+
+def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = False) -> Path:
+    """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
+
+    Raises:
+        InvalidInput: the file holds no usable outcomes, or the batch was never routed.
+    """
+    decision_in_force(home, batch_id)
+    load_outcomes(path)
+    folder = home.received / batch_id / "outcomes"
+    sha256 = file_sha256(path)
+    known = sorted(folder.glob(f"*-{sha256[:16]}.*"))
+    kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{path.suffix.lower()}"
+    with atomic_path(kept) as temporary:
+        shutil.copyfile(path, temporary)
+    if move:
+        path.unlink()
+    return kept
+
+
+def outcome_files(home: Home, batch_id: str) -> list[Path]:
+    """The outcome files received for a batch, earliest first."""
+    return sorted((home.received / batch_id / "outcomes").glob("[0-9]*"))
 
 
 def reject(home: Home, path: Path, reason: str) -> Path:

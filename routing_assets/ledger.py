@@ -50,6 +50,14 @@ def refuse_dispatched(home: Home, batch_id: str) -> None:
         raise InvalidInput(f"batch '{batch_id}' is dispatched and frozen", remedy="Give the new batch another name.")
 
 
+def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
+    """The ledger's entry for a batch. Raises InvalidInput when it was never routed."""
+    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    if not decisions:
+        raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
+    return decisions[0]
+
+
 def record_decision(warehouse: Warehouse, decision: Mapping[str, Any]) -> None:
     """Append a decision to the ledger, chained to the entry before it."""
     with warehouse.transaction() as connection:

@@ -73,6 +73,11 @@ class Home:
         return self.inbox / "rejected"
 
     @property
+    def outcomes(self) -> Path:
+        """Outcome files dropped into a folder named like their batch are set against its decision."""
+        return self.root / "outcomes"
+
+    @property
     def outbox(self) -> Path:
         """Routed batches, ready for the LLM runners."""
         return self.root / "outbox"
@@ -99,7 +104,7 @@ class Home:
 
     def create(self) -> Home:
         """Make the folders and Dagster's instance file where they are missing; safe to repeat."""
-        for folder in (self.dagster, self.store, self.inbox, self.rejected, self.received, self.outbox):
+        for folder in (self.dagster, self.store, self.inbox, self.rejected, self.received, self.outcomes, self.outbox):
             folder.mkdir(parents=True, exist_ok=True)
         instance_file = self.dagster / "dagster.yaml"
         if not instance_file.exists():

@@ -18,6 +18,17 @@ route_batch = dg.define_asset_job(
     partitions_def=batches,
     description="One batch: probabilities, costs, four allocations, the routed batch and its export.",
 )
+record_outcomes = dg.define_asset_job(
+    "record_outcomes",
+    selection=dg.AssetSelection.assets("batch_outcomes"),
+    partitions_def=batches,
+    description="Outcomes of one batch against what its decision promised.",
+)
+watch_router = dg.define_asset_job(
+    "watch_router",
+    selection=dg.AssetSelection.assets("calibration_drift"),
+    description="Whether the router's promises still hold.",
+)
 update_prices = dg.define_asset_job(
     "update_prices",
     selection=dg.AssetSelection.assets("model_catalog", "cost_model"),

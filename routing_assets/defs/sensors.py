@@ -1,4 +1,4 @@
-"""Batch files dropped into the inbox are routed."""
+"""Files that are dropped into folders: batches are routed, outcomes are set against their decisions."""
 
 import json
 
@@ -6,9 +6,9 @@ import dagster as dg
 
 from routing_assets.defs.common import batches
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.jobs import route_batch
+from routing_assets.defs.jobs import record_outcomes, route_batch
 from routing_assets.errors import InvalidInput
-from routing_assets.intake import receive, reject, whole_files
+from routing_assets.intake import receive, receive_outcomes, reject, whole_files
 
 
 @dg.sensor(job=route_batch, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -36,3 +36,26 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
         dynamic_partitions_requests=[batches.build_add_request(list(requests))],
         cursor=json.dumps(seen),
     )
+
+
+@dg.sensor(job=record_outcomes, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
+    """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are fine."""
+    paths, before = home.paths(), json.loads(context.cursor or "{}")
+    requests, cursor = [], {}
+    for folder in sorted(path for path in paths.outcomes.iterdir() if path.is_dir()):
+        files, cursor[folder.name] = whole_files(folder, before.get(folder.name, {}))
+        kept = []
+        for file in files:
+            try:
+                kept.append(receive_outcomes(paths, file, folder.name, move=True))
+            except InvalidInput as error:
+                context.log.error(f"{error}; moved to {reject(paths, file, str(error))}")
+        if kept:
+            requests.append(dg.RunRequest(run_key=f"{folder.name}@{kept[-1].name}", partition_key=folder.name))
+    return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+
+
+automation = dg.AutomationConditionSensorDefinition(
+    "automation", target=dg.AssetSelection.assets("calibration_drift"), default_status=dg.DefaultSensorStatus.RUNNING
+)

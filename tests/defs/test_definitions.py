@@ -20,10 +20,16 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export",
+        "batch_outcomes", "calibration_drift",
         "budget_curves",
     }  # fmt: skip
     assert {"train_router", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
-    assert {sensor.name for sensor in repository.sensor_defs} == {"inbox_sensor", "report_failures"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "inbox_sensor",
+        "outcomes_sensor",
+        "report_failures",
+        "automation",
+    }
     assert [schedule.name for schedule in repository.schedule_defs] == ["reroute_stale_batches"]
 
 

@@ -1,0 +1,112 @@
+"""Stage 7: what came of routed batches, and whether the router's promises still hold."""
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import Field
+
+from routing_assets.datasets.outcomes import load_outcomes, match_outcomes, merge_outcomes, realised
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, markdown_table
+from routing_assets.defs.home import RoutingHome
+from routing_assets.errors import InvalidInput
+from routing_assets.intake import outcome_files
+from routing_assets.ledger import routed_before, router_in_force
+from routing_assets.monitoring import DriftSettings
+
+GROUP = "outcomes"
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    partitions_def=batches,
+    deps=["batch_export"],
+    code_version="1",
+)
+def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
+    """Every outcome received for a batch, set against what its decision promised; missing ones are counted."""
+    try:
+        files = [load_outcomes(path) for path in outcome_files(home.paths(), context.partition_key)]
+        routed = routed_before(home.paths(), context.partition_key)
+        if routed is None or not files:
+            raise InvalidInput(f"batch '{context.partition_key}' has no decision or no outcomes yet")
+    except InvalidInput as error:
+        raise failure(error) from error
+    outcomes = merge_outcomes(*files)
+    matched, strays = match_outcomes(routed, outcomes)
+    result = realised(routed, outcomes)
+    return dg.MaterializeResult(
+        value=matched,
+        metadata={
+            "files": len(files),
+            "judged": result.judged,
+            "missing": result.instructions - result.judged,
+            "strays": strays,
+            "conflicts": outcomes.conflicts,
+            "predicted_success": result.predicted_success,
+            "realised_success": result.realised_success,
+            "estimated_usd": result.estimated_usd,
+            "realised_usd": result.realised_usd,
+            "expected_total_usd": result.expected_total_usd,
+        },
+    )
+
+
+class DriftConfig(dg.Config):
+    """What counts as drift."""
+
+    batches: int = Field(default=30, description="Most recent batches with outcomes to judge by.")
+    false_alarm_rate: float = Field(default=0.05, description="How often a report may cry drift where there is none.")
+    tolerance: float = Field(default=0.02, description="Difference of promised and observed success that is let pass.")
+    tolerated_psi: float = Field(default=0.1, description="Population stability index that is let pass.")
+
+
+STABLE = dg.AssetCheckSpec(
+    "promises_hold", asset="calibration_drift", description="Promised success and its order hold; nothing drifted."
+)
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numpy"},
+    deps=[batch_outcomes],
+    check_specs=[STABLE],
+    dagster_type=ARROW_TABLE,
+    automation_condition=dg.AutomationCondition.any_deps_updated() & ~dg.AutomationCondition.in_progress(),
+    code_version="1",
+)
+def calibration_drift(config: DriftConfig, home: RoutingHome) -> dg.MaterializeResult:
+    """Calibration, ranking and bucket occupancy of recent batches against the labels; what to do about a drift."""
+    from routing_assets.drift import watch
+
+    settings = DriftSettings(
+        false_alarm_rate=config.false_alarm_rate, tolerance=config.tolerance, tolerated_psi=config.tolerated_psi
+    )
+    try:
+        router = router_in_force(home.paths())
+        report = watch(home.paths(), router["router_version"], settings, batches=config.batches)
+    except InvalidInput as error:
+        raise failure(error) from error
+    rows = [
+        {"figure": m.name, "model": m.model or "all", "value": m.value, "threshold": m.threshold, "drifted": m.drifted}
+        for m in report.metrics
+    ]
+    return dg.MaterializeResult(
+        value=pa.Table.from_pylist(rows),
+        metadata={
+            "advice": report.advice,
+            "why": report.why,
+            "router_version": router["router_version"],
+            "figures": markdown_table(rows),
+            **{f"{row['figure']}_all": float(str(row["value"])) for row in rows if row["model"] == "all"},
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=STABLE.name,
+                passed=report.advice == "none",
+                severity=dg.AssetCheckSeverity.ERROR if report.advice == "retrain" else dg.AssetCheckSeverity.WARN,
+                metadata={"advice": report.advice, "why": report.why},
+            )
+        ],
+    )
