@@ -12,7 +12,7 @@ from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.budget_frontier import around_budget, draw_frontier
 from routing_assets.commitments import commit_budget
 from routing_assets.datasets import BatchInstructions
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, inline_png, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, inline_png, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
@@ -48,7 +48,8 @@ def batch_budget(
         budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
     except (InvalidInput, InfeasibleAllocation) as error:
         raise failure(error) from error
-    return dg.MaterializeResult(value=pa.Table.from_pylist([asdict(budget)]), metadata=asdict(budget))
+    table = pa.Table.from_pylist([asdict(budget)])
+    return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=asdict(budget))
 
 
 def allocation_asset(policy: str) -> dg.AssetsDefinition:
@@ -96,6 +97,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
             raise failure(error) from error
         return dg.MaterializeResult(
             value=routed.table,
+            data_version=data_version(routed.table),
             metadata={**allocation_metadata(routed.table), **frontier_metadata(routed.allocation)},
             check_results=[
                 is_assigned_once(assigned_once, routed.table, batch),

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions, load_batch
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
@@ -68,6 +68,7 @@ def probability_matrix(
     ]
     return dg.MaterializeResult(
         value=table,
+        data_version=data_version(table),
         check_results=[
             dg.AssetCheckResult(check_name=PROBABILITIES_ARE_VALID.name, passed=valid, metadata={"pairs": len(batch)})
         ],
@@ -87,6 +88,7 @@ def cost_matrix(batch_instructions: pa.Table, cost_model: pa.Table) -> dg.Materi
     totals = matrix(table, "cost", json.loads(about(table)["models"])).sum(axis=0)
     return dg.MaterializeResult(
         value=table,
+        data_version=data_version(table),
         metadata={
             "price_version": about(table)["price_version"],
             "cost_of_everything_on_the_dearest_usd": float(totals.max()),

@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.versions import content_version
+
 OWNERS = ["team:routing"]
 # Dagster takes the output of an asset with check_specs for nothing unless its type is given.
 ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
@@ -19,6 +21,11 @@ batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 def failure(error: Exception) -> dg.Failure:
     """Wrong input or an infeasible problem: the reason as the description, and no retry."""
     return dg.Failure(description=str(error), allow_retries=False)
+
+
+def data_version(table: pa.Table) -> dg.DataVersion:
+    """The content of a table: equal content, equal version."""
+    return dg.DataVersion(content_version(table))
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:

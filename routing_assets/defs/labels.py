@@ -6,7 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import OWNERS, failure, markdown_table
+from routing_assets.defs.common import OWNERS, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
@@ -115,8 +115,10 @@ def splits(config: SplitConfig, labelled_instructions: pa.Table) -> dg.Materiali
         split = split_instructions(labels.instruction, labels.group, seed=config.seed, fractions=fractions)
     except InvalidInput as error:
         raise failure(error) from error
+    table = pa.table({"instruction_id": pa.array(labels.instruction_id, pa.string()), "split": split.names()})
     return dg.MaterializeResult(
-        value=pa.table({"instruction_id": pa.array(labels.instruction_id, pa.string()), "split": split.names()}),
+        value=table,
+        data_version=data_version(table),
         metadata={name: len(rows) for name, rows in split.parts()},
     )
 

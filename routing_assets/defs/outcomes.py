@@ -5,7 +5,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets.outcomes import load_outcomes, match_outcomes, merge_outcomes, realised
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files
@@ -37,6 +37,7 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
     result = realised(routed, outcomes)
     return dg.MaterializeResult(
         value=matched,
+        data_version=data_version(matched),
         metadata={
             "files": len(files),
             "judged": result.judged,

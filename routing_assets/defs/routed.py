@@ -11,7 +11,7 @@ import pyarrow as pa
 from routing_assets.commitments import commit_cost
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, data_version, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.export import export_batch
@@ -52,8 +52,10 @@ def routed_batch(
         "mip": mip_allocation,
     }
     chosen = allocations[routing_request.settings().policy]
+    routed = of_file(chosen, about(batch_instructions)["file_sha256"])
     return dg.MaterializeResult(
-        value=of_file(chosen, about(batch_instructions)["file_sha256"]),
+        value=routed,
+        data_version=data_version(routed),
         metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen)},
         check_results=[
             is_assigned_once(ASSIGNED_ONCE, chosen, BatchInstructions.from_arrow(batch_instructions)),

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, data_version, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.versions import content_version
@@ -77,7 +77,7 @@ def held_out_logits(
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
     logits = router_steps.held_out_logits(home.paths(), record(success_classifier), labels, split)
-    return dg.MaterializeResult(value=logits, data_version=dg.DataVersion(content_version(logits)))
+    return dg.MaterializeResult(value=logits, data_version=data_version(logits))
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="1")
