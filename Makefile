@@ -3,6 +3,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+ROUTING_DATA ?= ../shared/data
+EVALUATION   ?= .routing/evaluations
+
 .PHONY: demo ui test test-slow lint audit benchmark evaluate lock clean
 
 $(READY): pyproject.toml constraints.txt
@@ -22,6 +25,13 @@ test: $(READY)
 test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow
 
+evaluate: $(READY)  ## quality figures of the README, on the real tables in $$ROUTING_DATA
+	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --output $(EVALUATION)/routerbench
+	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/llm_uncertainty_bench_emotion \
+	  --catalog simulated:llm_uncertainty_bench --output $(EVALUATION)/emotion
+	$(BIN)/routing-assets evaluate --labels simulated:llm_uncertainty_bench --size 6000 --output $(EVALUATION)/twin
+	$(BIN)/routing-assets evaluate --labels simulated:r1_math --output $(EVALUATION)/r1
+
 benchmark: $(READY) ## speed figures of the README
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
 
@@ -34,6 +44,9 @@ lint: $(READY)
 lock: $(READY)      ## pin what is installed now
 	{ echo '# Every direct and indirect dependency, pinned. Regenerate: make lock'; \
 	  $(BIN)/pip freeze --exclude-editable --disable-pip-version-check | sed 's/+cpu//'; } > constraints.txt
+
+audit: $(READY)     ## known vulnerabilities of the pinned dependencies
+	$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps
 
 clean:
 	rm -rf $(VENV) .routing

@@ -147,7 +147,7 @@ def allocation_problem(
         previous: (N,) model index in the allocation that is to be changed little; -1 where an instruction is new.
     """
     wanted = dict(settings.constraints)
-    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    entries = {entry.name: entry for entry in catalog.models if entry.name in models} if catalog else {}
     limits: dict[str, Any] = {
         name: {**catalog_limits(entries, name), **wanted.pop(name, {})} or None
         for name in ("min_share", "max_share", "capacity")

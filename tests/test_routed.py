@@ -33,7 +33,9 @@ def routed(settings: RoutingSettings, previous: object = None, **limits: dict[st
     success = np.clip(random.normal([0.5, 0.7, 0.8], 0.15, (N, 3)), 0.01, 0.99).astype(np.float32)
     cost = np.tile([0.1, 0.4, 1.0], (N, 1))
     about = {"models": json.dumps(MODELS), "router_version": "r", "price_version": "p"}
-    catalog = ModelCatalog(tuple(ModelEntry(m, 1.0, 1.0, **limits.get(m, {})) for m in MODELS))  # type: ignore[arg-type]
+    catalog = ModelCatalog(
+        tuple(ModelEntry(m, 1.0, 1.0, **limits.get(m, {})) for m in (*MODELS, *(set(limits) - set(MODELS))))
+    )  # type: ignore[arg-type]
     return route_batch(
         BatchInstructions(ids, instruction, group=group),
         long_table(ids, MODELS, {"decision": success}, about=about),
@@ -69,6 +71,11 @@ def test_shares_and_capacity_of_the_catalog_hold() -> None:
     assert held["large"] <= 18
     assert held["small"] >= 12
     assert held["medium"] <= 20
+
+
+def test_a_catalog_may_name_more_models_than_the_router_knows() -> None:
+    batch = routed(RoutingSettings(budget_fraction=1.0), large={"max_share": 0.3}, unknown={"max_share": 0.1})
+    assert traffic(batch)["large"] <= 18
 
 
 def test_constraints_of_the_run_come_before_the_catalog() -> None:
