@@ -18,7 +18,7 @@ def report(seed: int, settings: DriftSettings = DEFAULT, *, new=0.0, harder=0.0,
 
 
 def test_no_drift_raises_an_alarm_in_at_most_one_report_of_twenty() -> None:
-    """Even with nothing tolerated; 60 reports of 12 figures each, and the upper 95 % bound of 3; test_rates.py judges more."""
+    """Even with nothing tolerated; 60 reports, and the upper 95 % bound of 3; test_rates.py judges more."""
     alarms = [bool(report(seed, STRICT, n=200).drifted) for seed in range(60)]
     assert sum(alarms) <= 6
 
