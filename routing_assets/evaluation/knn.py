@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-PRIOR_WEIGHTS = (0.5, 2.0, 8.0, 32.0)
+PRIOR_WEIGHTS = (0.1, 0.5, 2.0, 8.0, 32.0)
+TEMPERATURES = (None, 0.2, 0.1, 0.05, 0.03)
+CHUNK = 512  # test rows at a time: bounds memory at CHUNK x 512 neighbours x K models
 
 
 @dataclass(frozen=True)
 class TunedKNN:
-    """Neighbours and prior weight (in neighbours, toward the model's mean) with the least validation log-loss."""
+    """Settings with the least validation log-loss.
+
+    A neighbour of cosine similarity s weighs exp((s - s_max) / temperature), or 1 where the temperature is None; the
+    model's mean success weighs as ``prior_weight`` nearest neighbours.
+    """
 
     neighbours: int
+    temperature: float | None
     prior_weight: float
     log_loss: float
 
@@ -27,33 +35,39 @@ def knn_estimates(
     validation_success: np.ndarray,
     test: np.ndarray,
 ) -> tuple[np.ndarray, TunedKNN]:
-    """(n, K) success rates among each test embedding's neighbours, smoothed; tuned on the validation split.
+    """(n, K) smoothed success rates among each test embedding's neighbours; tuned on the validation split.
 
-    Embeddings are (N, D) rows of equal length, success (N, K) with NaN where unlabelled.
+    Embeddings are (N, D) rows of unit length, success (N, K) with NaN where unlabelled.
     """
     index = NearestNeighbors(n_neighbors=min(NEIGHBOURS[-1], len(train)), algorithm="brute").fit(train)
-    near = index.kneighbors(validation, return_distance=False)
-    candidates = [
-        TunedKNN(k, weight, _log_loss(_smoothed(near[:, :k], train_success, weight), validation_success))
-        for k in NEIGHBOURS
-        if k <= len(train)
-        for weight in PRIOR_WEIGHTS
-    ]
+    distance, near = index.kneighbors(validation)
+    candidates = []
+    for k, temperature in product([k for k in NEIGHBOURS if k <= len(train)], TEMPERATURES):
+        for prior in PRIOR_WEIGHTS:
+            estimate = _smoothed(near[:, :k], distance[:, :k], train_success, temperature, prior)
+            candidates.append(TunedKNN(k, temperature, prior, _log_loss(estimate, validation_success)))
     best = min(candidates, key=lambda candidate: candidate.log_loss)
-    near = index.kneighbors(test, n_neighbors=best.neighbours, return_distance=False)
-    return _smoothed(near, train_success, best.prior_weight).astype(np.float32), best
+    distance, near = index.kneighbors(test, n_neighbors=best.neighbours)
+    estimate = _smoothed(near, distance, train_success, best.temperature, best.prior_weight)
+    return estimate.astype(np.float32), best
 
 
-def _smoothed(near: np.ndarray, success: np.ndarray, prior_weight: float) -> np.ndarray:
-    labelled = np.isfinite(success)
-    known = np.where(labelled, success, 0.0)
+def _smoothed(
+    near: np.ndarray, distance: np.ndarray, success: np.ndarray, temperature: float | None, prior_weight: float
+) -> np.ndarray:
+    labelled = np.isfinite(success).astype(np.float32)
+    known = np.nan_to_num(success).astype(np.float32)
     prior = known.sum(axis=0) / np.maximum(labelled.sum(axis=0), 1)
+    weight = np.ones_like(distance)
+    if temperature is not None:  # between unit vectors, 1 - cosine = distance squared / 2
+        weight = np.exp((distance[:, :1] ** 2 - distance**2) / 2 / temperature)
+    weight = weight.astype(np.float32)
     estimate = np.empty((len(near), success.shape[1]))
-    for start in range(0, len(near), 1024):  # (1024, 512, K) floats at a time
-        rows = near[start : start + 1024]
-        estimate[start : start + 1024] = (known[rows].sum(axis=1) + prior_weight * prior) / (
-            labelled[rows].sum(axis=1) + prior_weight
-        )
+    for start in range(0, len(near), CHUNK):
+        part = slice(start, start + CHUNK)
+        total = np.einsum("nk,nkm->nm", weight[part], labelled[near[part]])
+        right = np.einsum("nk,nkm->nm", weight[part], known[near[part]])
+        estimate[part] = (right + prior_weight * prior) / (total + prior_weight)
     return estimate
 
 

@@ -44,7 +44,7 @@ class SeedResult:
         cost: (n, K) USD, true costs.
         outcomes: by policy name.
         probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
-        knn: neighbours and smoothing that the kNN control was tuned to.
+        knn: neighbours, temperature and smoothing that the kNN control was tuned to.
         decision: the estimate that fed the allocation, and why, in words.
         cost_model: mode, source and held-out error of the token-aware cost model.
         timings: seconds by stage.
@@ -58,7 +58,7 @@ class SeedResult:
     cost: np.ndarray
     outcomes: Mapping[str, PolicyOutcome]
     probabilities: Mapping[str, np.ndarray]
-    knn: Mapping[str, float]
+    knn: Mapping[str, float | None]
     decision: str
     cost_model: Mapping[str, object]
     timings: Mapping[str, float]
