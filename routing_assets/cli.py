@@ -43,7 +43,7 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @main.command()
-@click.option("--size", default=4000, show_default=True, help="Simulated instructions to learn from.")
+@click.option("--size", default=2500, show_default=True, help="Simulated instructions to learn from.")
 @click.option("--seed", default=0, show_default=True)
 @says_what_is_wrong
 def demo(size: int, seed: int) -> None:
