@@ -144,7 +144,7 @@ def _one_seed(
         outcomes=outcomes,
         probabilities={step: estimates[step] for step in estimates if step != "knn"},
         knn=asdict(knn),
-        decision=f"{router.decision}: {router.why}",
+        decision=router.why,
         cost_model={"mode": cost_model.mode, "source": cost_model.source, "why": cost_model.why}
         | {f"held_out_{mode}": asdict(error) for mode, error in cost_model.held_out.items()},
         timings=stage.seconds,
