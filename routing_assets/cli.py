@@ -73,6 +73,7 @@ def train(labels: str, catalog: str | None, format_: str, method: str, seed: int
 @click.option("--budget", type=float, help="Hard budget for the batch in USD.")
 @click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
+@click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
 @click.option("--target", type=float, help="Success that the threshold policy asks for.")
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
 @click.option(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from routing_assets.matrices import about, matrix
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.tokens import proxy_tokens
 from routing_assets.routing import RoutingSettings, allocation_problem
+from routing_assets.scoring import cost_estimate
 from routing_assets.sources import catalog_table
 
 
@@ -62,10 +64,17 @@ def route_batch(
         InfeasibleAllocation: no assignment keeps budget and constraints.
     """
     problem = batch_problem(batch, probabilities, costs, catalog, budget, settings, previous=previous)
-    allocation = allocate(problem, policy, target=settings.target, seed=settings.seed, exact=settings.exact)
+    estimate = cost_estimate(costs)
+    solve = partial(allocate, policy=policy, target=settings.target, seed=settings.seed, exact=settings.exact)
+    allocation = solve(problem)
+    if settings.confidence is not None:
+        share = estimate.safe_share(allocation.choice, settings.confidence)
+        allocation = solve(replace(problem, budget=budget * share))
     summary = {
         "policy": policy,
-        "budget_usd": problem.budget,
+        "budget_usd": budget,
+        "allocated_usd": allocation.problem.budget,
+        "overspend_probability": estimate.forecast(allocation.choice).overspend_probability(budget),
         "cost_usd": allocation.total_cost,
         "expected_success": allocation.expected_success,
         "upper_bound": allocation.upper_bound,

@@ -42,6 +42,8 @@ class RoutingSettings:
         period: fields of ``pacing.PeriodBudget``: the money of a calendar month (UTC), shared by all its batches.
             A batch without a budget of its own is paced by it; no batch ever exceeds what it has left.
         urgent: the batch may use the period's reserve.
+        confidence: probability with which the *true* spend is to stay within the budget, although costs before a call
+            are estimates; part of the budget is held back for it. None: the estimate keeps the budget.
         target: success that the threshold policy asks for.
         seed: of every random choice.
         exact: prove the MIP optimal instead of stopping at a relative gap of 1e-6.
@@ -53,6 +55,7 @@ class RoutingSettings:
     budget_fraction: float | None = None
     period: Mapping[str, float] | None = None
     urgent: bool = False
+    confidence: float | None = None
     target: float = 0.75
     seed: int = 0
     exact: bool = False
@@ -65,6 +68,8 @@ class RoutingSettings:
             raise InvalidInput(f"the budget is {self.budget_usd} USD", remedy="Give zero or more.")
         if self.budget_fraction is not None and not self.budget_fraction >= 0:
             raise InvalidInput(f"the budget fraction is {self.budget_fraction}", remedy="Give zero or more.")
+        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+            raise InvalidInput(f"the confidence is {self.confidence}", remedy="Give 0.95, say: from 0.5 to below 1.")
         for name in self.constraints:
             if name not in CONSTRAINTS:
                 raise InvalidInput(f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}.")

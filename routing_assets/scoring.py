@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
-from routing_assets.matrices import long_table
+from routing_assets.matrices import about, long_table, matrix
 from routing_assets.pricing.cost_model import CostModel
+from routing_assets.pricing.spend import CostEstimate
 
 if TYPE_CHECKING:  # torch loads with the router, not with the definitions
     from routing_assets.prediction.router import Router
@@ -36,5 +38,16 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table) -> pa.Table:
         batch.instruction_id,
         model.models,
         {"cost": estimate.mean, "cost_std": estimate.std},
-        about={"models": json.dumps(model.models), "price_version": cost_model["price_version"][0].as_py()},
+        about={
+            "models": json.dumps(model.models),
+            "price_version": cost_model["price_version"][0].as_py(),
+            "shared_error": json.dumps(estimate.shared_error.tolist()),
+        },
     )
+
+
+def cost_estimate(costs: pa.Table) -> CostEstimate:
+    """The estimate that :func:`price_batch` wrote down."""
+    models = json.loads(about(costs)["models"])
+    shared_error = np.array(json.loads(about(costs)["shared_error"]))
+    return CostEstimate(matrix(costs, "cost", models), matrix(costs, "cost_std", models), shared_error)

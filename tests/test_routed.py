@@ -39,7 +39,12 @@ def routed(settings: RoutingSettings, previous: object = None, **limits: dict[st
     return route_batch(
         BatchInstructions(ids, instruction, group=group),
         long_table(ids, MODELS, {"decision": success}, about=about),
-        long_table(ids, MODELS, {"cost": cost}, about=about),
+        long_table(
+            ids,
+            MODELS,
+            {"cost": cost, "cost_std": 0.3 * cost},
+            about={**about, "shared_error": json.dumps([0.02] * 3)},
+        ),
         catalog,
         settings.own_budget(cost),  # type: ignore[arg-type]
         settings,
@@ -115,6 +120,15 @@ def test_groups_stay_close_when_asked() -> None:
     chosen = np.array(batch.table["expected_success"].to_pylist())
     even = np.arange(N) % 2 == 0
     assert abs(chosen[even].mean() - chosen[~even].mean()) <= 0.01 + 1e-9
+
+
+def test_confidence_holds_back_what_uncertain_costs_need() -> None:
+    plain = summary_of(routed(RoutingSettings(budget_fraction=0.4)).table)
+    safe = summary_of(routed(RoutingSettings(budget_fraction=0.4, confidence=0.95)).table)
+    assert plain["budget_usd"] == safe["budget_usd"]
+    assert safe["cost_usd"] <= safe["allocated_usd"] < safe["budget_usd"]
+    assert plain["overspend_probability"] > 0.3
+    assert safe["overspend_probability"] <= 0.05 + 1e-3
 
 
 def test_constraints_that_cannot_hold_together_are_named() -> None:

@@ -144,7 +144,15 @@ def frontier_metadata(allocation: Allocation) -> dict[str, Any]:
 def allocation_metadata(table: pa.Table) -> dict[str, Any]:
     """Numbers that plot over time, and the traffic of each model."""
     summary = summary_of(table)
-    numbers = ("budget_usd", "cost_usd", "expected_success", "upper_bound", "gap", "shadow_price")
+    numbers = (
+        "budget_usd",
+        "cost_usd",
+        "overspend_probability",
+        "expected_success",
+        "upper_bound",
+        "gap",
+        "shadow_price",
+    )
     grouped = table.group_by("model").aggregate([("cost", "sum"), ("expected_success", "mean"), ("cost", "count")])
     traffic = [
         {
@@ -156,7 +164,7 @@ def allocation_metadata(table: pa.Table) -> dict[str, Any]:
         for row in sorted(grouped.to_pylist(), key=lambda row: -row["cost_count"])
     ]
     return {
-        **{name: float(summary[name]) for name in numbers},
+        **{name: float(summary[name]) for name in (*money, "expected_success", *proof)},
         **{name: summary[name] for name in ("status", "router_version", "price_version", "settings_version")},
         "binding": ", ".join(summary["binding"]) or "nothing",
         "notes": dg.MetadataValue.json(summary["notes"]),

@@ -18,6 +18,9 @@ class RoutingRequest(dg.ConfigurableResource):
         default=None, description="Budget as a fraction of sending everything to the dearest model."
     )
     urgent: bool | None = Field(default=None, description="May use the period's reserve.")
+    confidence: float | None = Field(
+        default=None, description="Probability that the true spend stays within the budget; holds back a margin."
+    )
     target: float | None = Field(default=None, description="Success that the threshold policy asks for.")
     seed: int | None = Field(default=None, description="Seed of every random choice.")
     exact: bool | None = Field(default=None, description="Prove the MIP optimal, not only to a gap of 1e-6.")
