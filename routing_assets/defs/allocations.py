@@ -164,7 +164,7 @@ def allocation_metadata(table: pa.Table) -> dict[str, Any]:
         for row in sorted(grouped.to_pylist(), key=lambda row: -row["cost_count"])
     ]
     return {
-        **{name: float(summary[name]) for name in (*money, "expected_success", *proof)},
+        **{name: float(summary[name]) for name in numbers},
         **{name: summary[name] for name in ("status", "router_version", "price_version", "settings_version")},
         "binding": ", ".join(summary["binding"]) or "nothing",
         "notes": dg.MetadataValue.json(summary["notes"]),
