@@ -146,15 +146,18 @@ def dispatch(batch_id: str) -> None:
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
 @click.option("--format", "format_", default="auto", show_default=True)
+@click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
 @click.option("--seeds", default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=int, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
 @says_what_is_wrong
-def evaluate(labels: str, catalog: str | None, format_: str, seeds: int, size: int | None, output: Path) -> None:
+def evaluate(
+    labels: str, catalog: str | None, format_: str, method: str, seeds: int, size: int | None, output: Path
+) -> None:
     """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
     from routing_assets import commands
 
-    commands.evaluate(Home.from_env(), labels, catalog, format_, seeds=seeds, size=size, output=output)
+    commands.evaluate(Home.from_env(), labels, catalog, format_, method=method, seeds=seeds, size=size, output=output)
 
 
 @main.command()

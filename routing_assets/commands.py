@@ -129,13 +129,22 @@ def dispatch(home: Home, batch_id: str) -> None:
 
 
 def evaluate(
-    home: Home, labels: str, catalog: str | None, format: str, *, seeds: int, size: int | None, output: Path
+    home: Home,
+    labels: str,
+    catalog: str | None,
+    format: str,
+    *,
+    method: str = "auto",
+    seeds: int,
+    size: int | None,
+    output: Path,
 ) -> None:
     """Run ``budget_curves`` on a label table and print its summary."""
     config = {
         "labels": _absolute(labels),
         "format": format,
         "catalog": _catalog(labels, catalog),
+        "method": method,
         "seeds": seeds,
         "size": size,
         "output": str(output.absolute()),

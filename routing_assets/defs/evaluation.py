@@ -1,6 +1,7 @@
 """Evaluation: what routing buys at each budget, on held-out instructions, over several random splits."""
 
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 from pydantic import Field
@@ -22,6 +23,7 @@ class EvaluationSettings(dg.Config):
     )
     format: str = Field(default="auto", description="Format of the label table.")
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
+    method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
     size: int | None = Field(default=None, description="Instructions of a simulated twin.")
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
@@ -38,14 +40,22 @@ def budget_curves(
     context: dg.AssetExecutionContext, config: EvaluationSettings, home: RoutingHome
 ) -> dg.MaterializeResult:
     """Realised success and spend of every policy and control at every budget, with bands over seeds."""
-    from routing_assets.evaluation.protocol import evaluate
+    from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
     from routing_assets.evaluation.writing import write_evaluation
+    from routing_assets.prediction.config import ClassifierConfig, Method
+    from routing_assets.prediction.router import RouterConfig
 
     paths = home.paths()
     try:
         labels, catalog = labels_and_catalog(config, Store(paths.store))
+        classifier = ClassifierConfig(method=cast(Method, config.method))
         evaluation = evaluate(
-            labels, catalog, seeds=range(config.seeds), embeddings_cache=paths.embeddings, progress=True
+            labels,
+            catalog,
+            seeds=range(config.seeds),
+            config=EvaluationConfig(router=RouterConfig(classifier=classifier)),
+            embeddings_cache=paths.embeddings,
+            progress=True,
         )
     except InvalidInput as error:
         raise failure(error) from error
