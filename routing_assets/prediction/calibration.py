@@ -35,7 +35,7 @@ class CalibrationConfig:
     min_count: int = 50
     equal_width: bool = False
     monotone: bool = False
-    smoothing: float = 10.0
+    smoothing: float = 2.0
     z: float = 1.96
 
 
