@@ -29,7 +29,7 @@ evaluate: $(READY)  ## quality figures of the README, on the real tables in $$RO
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --output $(EVALUATION)/routerbench
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/llm_uncertainty_bench_emotion \
 	  --catalog simulated:llm_uncertainty_bench --output $(EVALUATION)/emotion
-	$(BIN)/routing-assets evaluate --labels simulated:llm_uncertainty_bench --size 6000 --output $(EVALUATION)/twin
+	$(BIN)/routing-assets evaluate --labels simulated:llm_uncertainty_bench --size 3000 --output $(EVALUATION)/twin
 	$(BIN)/routing-assets evaluate --labels simulated:r1_math --output $(EVALUATION)/r1
 
 benchmark: $(READY) ## speed figures of the README
