@@ -29,7 +29,7 @@ class CalibrationSettings(dg.Config):
     buckets: int = Field(default=20, description="Buckets per model, at most.")
     equal_width: bool = Field(default=False, description="Buckets of equal width instead of equal mass.")
     monotone: bool = Field(default=False, description="Observed rates may not fall as the probability rises.")
-    smoothing: float = Field(default=10.0, description="Labels' worth of pull toward the model's mean.")
+    smoothing: float = Field(default=2.0, description="Labels' worth of pull toward the model's mean.")
 
 
 class DecisionSettings(dg.Config):
