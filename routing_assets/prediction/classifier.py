@@ -33,6 +33,7 @@ from routing_assets.prediction.network import MultiLabelHead, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
+from routing_assets.prediction.threads import use_threads
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss
 from routing_assets.prediction.training_texts import TrainingTexts, distinct_texts, success_rates, training_texts
@@ -145,6 +146,7 @@ class SuccessClassifier:
             raise InvalidInput("no classifier.json here", source=str(directory), remedy="Train a router first")
         about = json.loads((directory / "classifier.json").read_text())
         config = ClassifierConfig.from_dict(about["config"])
+        use_threads(config.threads)
         features = InstructionFeatures(**{name: tuple(values) for name, values in about["features"].items()})
         embeddings = _embeddings(config, embeddings_cache)
         tensors = load_file(directory / "classifier.safetensors")
@@ -188,8 +190,7 @@ def train_classifier(
     interrupted run goes on. Equal texts are trained on once, with their mean success and the weight of their labels.
     """
     config = config or ClassifierConfig()
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     used = labels.take(np.concatenate([train, validation]))
     preparation = fit_text_preparation(used.instruction[: len(train)])
     distinct, text_of_row = distinct_texts(used, len(train))
