@@ -38,7 +38,8 @@ class ClassifierConfig:
     ``method``: "frozen" trains heads on frozen embeddings; "upper_layers" also tunes the encoder's upper
     ``tuned_layers`` on cached states of the layers below, "finetune" all its layers; both stack the tuned networks
     with the frozen ones. "auto" chooses by device and amount of text. ``head``, ``training`` and ``members`` belong
-    to the frozen ensemble; ``training.seed`` is the seed of everything. ``threads``: CPU threads, see :func:`use_threads`.
+    to the frozen ensemble; ``training.seed`` is the seed of everything. ``threads``: see
+    :func:`~routing_assets.prediction.threads.use_threads`.
     """
 
     method: Method = "auto"
