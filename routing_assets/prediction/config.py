@@ -50,9 +50,11 @@ class ClassifierConfig:
     tuned_layers: int = 3
     tuned_head: HeadConfig = field(default_factory=lambda: HeadConfig(hidden=0, dropout=0.2))
     tuned_training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(epochs=4, patience=2, batch_size=32, averaging=0.99)
+        default_factory=lambda: TrainingConfig(
+            epochs=4, patience=2, batch_size=32, encoder_learning_rate=2e-4, averaging=0.98
+        )
     )
-    tuned_members: int = 3
+    tuned_members: int = 2
     stacking: bool = True
     threads: int | None = None
 
