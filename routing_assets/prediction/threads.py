@@ -10,8 +10,8 @@ import torch
 def use_threads(threads: int | None = None) -> None:
     """Let torch use ``threads`` CPU threads: half of the cores unless given, for two runs share the machine.
 
-    OpenMP threads that outnumber the free cores spin and wait for each other: with three processes on two cores, one
-    thread each trained the heads 13 times faster than two. ``OMP_NUM_THREADS`` comes first where it is set.
+    OpenMP threads that outnumber the free cores spin and wait for each other, which makes small networks train many
+    times slower than on one thread. ``OMP_NUM_THREADS`` comes first where it is set.
     """
     if threads is None and "OMP_NUM_THREADS" in os.environ:
         return
