@@ -1,0 +1,132 @@
+"""One very large batch routed by the command's own path: peak memory of the run process, and the seconds of each step.
+
+    python tests/benchmarks/million_batch.py [--size 1000000] [--models 11] [--suffix .parquet] [--folder DIR]
+
+A router is trained on simulated labels; the batch is short synthetic instructions whose embeddings are put into the
+cache beforehand (seeded random unit vectors), as those of a real batch would be that was embedded on another machine.
+Everything else is what a user's batch goes through: the received file, the Dagster run, the ledger, the outbox.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from routing_assets import commands
+from routing_assets.champion import load_champion
+from routing_assets.datasets.simulated import simulate
+from routing_assets.intake import receive
+from routing_assets.prediction.embedding_cache import SHARD_ROWS, EmbeddingCache
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+
+TWIN = "llm_uncertainty_bench"
+ALLOCATION_AND_WRITE = (
+    "batch_budget",
+    "threshold_allocation",
+    "ndch_allocation",
+    "ndch_p_allocation",
+    "mip_allocation",
+    "routed_batch",
+    "batch_export",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=1_000_000)
+    parser.add_argument("--models", type=int, default=11)
+    parser.add_argument("--suffix", choices=[".parquet", ".csv", ".jsonl"], default=".parquet")
+    parser.add_argument("--folder", type=Path, help="keep everything here, and use again what is there")
+    parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)).absolute()
+        batch = folder / f"batch{options.size}{options.suffix}"
+        os.environ |= {"ROUTING_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder / "home" / "dagster")}
+        home = Home.from_env()
+        if options.run:
+            measure_run(home, batch)
+            return
+        prepare(home, batch, options.size, options.models)
+        # A process of its own, so that its peak memory is the run's alone.
+        arguments = [f"--size={options.size}", f"--suffix={options.suffix}", f"--folder={folder}", "--run"]
+        subprocess.run([sys.executable, __file__, *arguments], check=True)
+
+
+def prepare(home: Home, batch: Path, size: int, models: int) -> None:
+    """A trained router, the batch file, and the embeddings of its instructions."""
+    batch.parent.mkdir(parents=True, exist_ok=True)
+    if not home.routers.exists():
+        labels = simulate(TWIN, size=2_000, seed=0).to_arrow().replace_schema_metadata(None)
+        texts = [name for name in ("instruction_id", "instruction", "task") if name in labels.column_names]
+        names = [name for name in labels.column_names if name not in (*texts, "group") and "|" not in name]
+        pq.write_table(labels.select([*texts, *names[:models]]), batch.parent / "labels.parquet")
+        commands.train(
+            home, str(batch.parent / "labels.parquet"), f"simulated:{TWIN}", "table", method="frozen", seed=0
+        )
+    if not batch.exists():
+        texts = [f"Question {i}: what is {i * 7919 % 99_991} times {i % 97}, and why?" for i in range(size)]
+        fill_cache(home, texts)
+        write(pa.table({"instruction_id": [f"q{i}" for i in range(size)], "instruction": texts}), batch)
+
+
+def fill_cache(home: Home, texts: list[str]) -> None:
+    """Unit vectors for texts that were never embedded, through the cache's own door."""
+    classifier = load_champion(home).router.classifier
+    cache = EmbeddingCache(classifier._embeddings.encoder, home.embeddings)
+    layers = len(cache.encoder.config.pooled_layers)
+    random = np.random.default_rng(0)
+    for start in range(0, len(texts), SHARD_ROWS):
+        part = classifier.preparation.prepare(texts[start : start + SHARD_ROWS])
+        vectors = random.standard_normal((len(part), layers, cache.encoder.width), dtype=np.float32)
+        vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+        cache.add(part, vectors.reshape(len(part), -1))
+
+
+def write(table: pa.Table, path: Path) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".csv":
+        pacsv.write_csv(table, path)
+    else:
+        table.to_pandas().to_json(path, orient="records", lines=True)
+
+
+def measure_run(home: Home, batch: Path) -> None:
+    """Receive and route the batch in this process; print what each step took."""
+    started = time.perf_counter()
+    with instance_of(home) as instance:
+        received = receive(home, batch)
+        print(f"{'received and checked':<24}{time.perf_counter() - started:8.1f} s   peak {peak_gib():.2f} GiB")
+        result = run_job(instance, "route_batch", batch_id=received.batch_id)
+        seconds = {
+            event.step_key: event.event_specific_data.duration_ms / 1000
+            for event in result.all_events
+            if event.is_step_success
+        }
+    for step, taken in seconds.items():
+        print(f"{step:<24}{taken:8.1f} s")
+    total = sum(seconds[step] for step in ALLOCATION_AND_WRITE)
+    print(f"{'allocation and write':<24}{total:8.1f} s")
+    print(f"{'everything':<24}{time.perf_counter() - started:8.1f} s   peak {peak_gib():.2f} GiB")
+
+
+def peak_gib() -> float:
+    """Greatest resident memory of this process so far (of ``getrusage``, a child inherits its parent's)."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 2**20
+
+
+if __name__ == "__main__":
+    main()
