@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from routing_assets.names import printable
+
 
 class InvalidInput(ValueError):
     """A file, table, catalog or setting from outside that cannot be used as it is.
@@ -22,11 +24,15 @@ class InvalidInput(ValueError):
         place = ", ".join(
             part
             for part in (
-                source,
+                source and printable(source),
                 None if row is None else f"row {row}",
-                None if column is None else f"column '{column}'",
+                None if column is None else f"column '{printable(column)}'",
             )
             if part
         )
         message = f"{place}: {problem}" if place else problem
         super().__init__(f"{message.rstrip('.')}. {remedy}" if remedy else message)
+
+    def of(self, source: str) -> InvalidInput:
+        """The same fault, said of another name for the same thing."""
+        return InvalidInput(self.problem, source=source, row=self.row, column=self.column, remedy=self.remedy)

@@ -6,18 +6,24 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from routing_assets.coalescing import SEPARATOR
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
-from routing_assets.handoff import Manifest, hand_off, original_requests
+from routing_assets.handoff import Manifest, hand_off, json_text, original_requests
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
+SOURCES = "by_source_file"
 
 
 def export_batch(routed: pa.Table, instructions: pa.Table, folder: Path, *, batch_id: str, received: Path) -> Manifest:
     """Write the routed table and one file of requests per model into ``folder``, then the manifest that lists them.
+
+    Of a batch that small files became together, ``by_source_file/<file>.jsonl`` holds each file's own part, with the
+    ids that the file gave.
 
     Args:
         received: the batch as it came; requests of an OpenAI Batch file keep their parameters.
@@ -25,12 +31,17 @@ def export_batch(routed: pa.Table, instructions: pa.Table, folder: Path, *, batc
     tables = [folder / "routed.parquet", folder / "routed.jsonl"]
     for path in tables:
         write_routed(routed, instructions, path)
+    if "source_file" in instructions.column_names:
+        _write_by_source(routed, instructions, folder / SOURCES)
     return hand_off(instructions, routed, folder, batch_id=batch_id, originals=original_requests(received), also=tables)
 
 
 def write_routed(routed: pa.Table, instructions: pa.Table, path: Path) -> None:
     """Write instruction_id, instruction, model, expected_success and cost (estimated USD) as Parquet, CSV or JSONL."""
-    table = routed.append_column("instruction", instructions["instruction"]).select(HANDED_OVER)
+    _write(routed.append_column("instruction", instructions["instruction"]).select(HANDED_OVER), path)
+
+
+def _write(table: pa.Table, path: Path) -> None:
     writers = {".parquet": pq.write_table, ".csv": _write_csv, ".jsonl": _write_jsonl}
     if path.suffix not in writers:
         raise InvalidInput(f"'{path.name}' has no known ending", remedy="Use .parquet, .csv or .jsonl.")
@@ -38,11 +49,28 @@ def write_routed(routed: pa.Table, instructions: pa.Table, path: Path) -> None:
         writers[path.suffix](table, temporary)
 
 
+def _write_by_source(routed: pa.Table, instructions: pa.Table, folder: Path) -> None:
+    """Ids are ``<id of the file>/<own id>``, the former being a plain name."""
+    table = routed.append_column("instruction", instructions["instruction"]).select(HANDED_OVER)
+    parts = pc.split_pattern(table["instruction_id"], SEPARATOR, max_splits=1)
+    source, own = (pc.list_element(parts, i) for i in (0, 1))
+    table = table.set_column(0, "instruction_id", own)
+    for name in source.unique().to_pylist():
+        _write(table.filter(pc.equal(source, name)), folder / f"{name}.jsonl")
+
+
 def _write_csv(table: pa.Table, path: Path) -> None:
     pyarrow.csv.write_csv(table.set_column(2, "model", table["model"].cast(pa.string())), path)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
+    """Only the texts need encoding: a million rows are written in seconds."""
+    model = {name: json_text(name) for name in table["model"].unique().to_pylist()}
     with path.open("w", encoding="utf-8") as file:
         for part in table.to_batches(max_chunksize=10_000):
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in part.to_pylist())
+            rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
+            file.writelines(
+                f'{{"instruction_id": {json_text(own_id)}, "instruction": {json_text(text)}, "model": {model[name]}, '
+                f'"expected_success": {json.dumps(success)}, "cost": {json.dumps(cost)}}}\n'
+                for own_id, text, name, success, cost in rows
+            )

@@ -17,11 +17,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid4().hex[:12]}{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file's bytes are on the disk."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def file_sha256(path: Path) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.datasets.openai_batch import is_openai_batch
-from routing_assets.datasets.reading import read_json_lines, require_file
+from routing_assets.datasets.openai_batch import is_openai_batch_file
+from routing_assets.datasets.reading import require_file
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256
 
@@ -26,6 +26,8 @@ _URL = "/v1/chat/completions"
 _REQUESTS_PER_FILE = 50_000  # OpenAI's limits of a batch file
 _BYTES_PER_FILE = 190_000_000
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+json_text = json.encoder.encode_basestring
+"""A text as JSON, quotes included."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def hand_off(
     folder: Path,
     *,
     batch_id: str,
-    originals: Mapping[str, Mapping[str, Any]] | None = None,
+    originals: Mapping[str, str] | None = None,
     also: Sequence[Path] = (),
     requests_per_file: int = _REQUESTS_PER_FILE,
 ) -> Manifest:
@@ -75,8 +77,8 @@ def hand_off(
     Args:
         instructions: ``instruction_id, instruction``, in any order.
         routed: ``instruction_id, model, expected_success, cost`` (estimated USD).
-        originals: the requests that the batch came as, see :func:`original_requests`: they keep their url, system
-            messages and parameters, and only their model is set.
+        originals: the requests that the batch came as (JSON, by id), see :func:`original_requests`: they keep their
+            url, system messages and parameters, and only their model is set.
         also: other files of ``folder`` to list in the manifest, such as the routed table.
         requests_per_file: requests beyond so many, or beyond 190 MB, go into a further file.
 
@@ -138,14 +140,15 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def original_requests(path: Path) -> dict[str, dict[str, Any]] | None:
-    """The requests of an OpenAI Batch file by ``custom_id``; None where the batch is a file of another kind."""
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+def original_requests(path: Path) -> dict[str, str] | None:
+    """The requests of an OpenAI Batch file, each as its line, by ``custom_id``; None where the batch is of another
+    kind.
+    """
+    if not is_openai_batch_file(path):
         return None
-    records = read_json_lines(path)
-    if not is_openai_batch(records):
-        return None
-    return {str(record["custom_id"]): record for record in records}
+    with path.open(encoding="utf-8-sig") as file:
+        lines = (line for line in file if line.strip())
+        return {str(json.loads(line)["custom_id"]): line for line in lines}
 
 
 def safe_name(text: str) -> str:
@@ -153,11 +156,11 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:60].lstrip(".") or "_"
 
 
-def _check(ids: list[str], texts: Mapping[str, str], originals: Mapping[str, Any] | None) -> None:
+def _check(ids: list[str], texts: Mapping[str, str], originals: Mapping[str, str] | None) -> None:
     if len(set(ids)) < len(ids):
         raise InvalidInput("an instruction is routed twice", column="instruction_id", remedy="Route the batch again")
     for known, what in ((texts, "text"), (originals, "original request")):
-        lacking = [name for name in ids if known is not None and name not in known]
+        lacking = [name for name in ids if name not in known] if known is not None else []
         if lacking:
             raise InvalidInput(
                 f"the routed instruction {lacking[0]!r} has no {what} ({len(lacking)} such)",
@@ -165,14 +168,17 @@ def _check(ids: list[str], texts: Mapping[str, str], originals: Mapping[str, Any
             )
 
 
-def _line(name: str, model: str, texts: Mapping[str, str], originals: Mapping[str, Mapping[str, Any]] | None) -> bytes:
-    if originals is None:
-        body = {"model": model, "messages": [{"role": "user", "content": texts[name]}]}
-        request = {"custom_id": name, "method": "POST", "url": _URL, "body": body}
+def _line(name: str, model: str, texts: Mapping[str, str], originals: Mapping[str, str] | None) -> bytes:
+    if originals is None:  # only the texts need encoding, which for a million of them saves most of the time
+        line = (
+            f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{_URL}", "body": {{"model": '
+            f'{json_text(model)}, "messages": [{{"role": "user", "content": {json_text(texts[name])}}}]}}}}'
+        )
     else:
-        original = originals[name]
-        request = {"method": "POST", "url": _URL, **original, "body": {**original["body"], "model": model}}
-    return _encode(request).encode() + b"\n"
+        original = json.loads(originals[name])
+        original.pop("source_file", None)  # ours, in a batch joined of several files
+        line = _encode({"method": "POST", "url": _URL, **original, "body": {**original["body"], "model": model}})
+    return line.encode() + b"\n"
 
 
 def _parts(lines: Iterator[bytes], requests_per_file: int) -> Iterator[list[bytes]]:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock
 
 from routing_assets.datasets import load_batch
 from routing_assets.datasets.outcomes import load_outcomes
 from routing_assets.errors import InvalidInput
-from routing_assets.files import atomic_path, file_sha256
+from routing_assets.files import atomic_path, file_sha256, sync
 from routing_assets.ledger import decision_in_force, refuse_dispatched
+from routing_assets.names import batch_id_of, plain_id, printable, told_apart
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
-
-_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -42,54 +42,41 @@ class ReceivedBatch:
         return f"{self.batch_id}@{self.file_sha256[:16]}#{self.revision}"
 
 
-def batch_id_of(file_name: str) -> str:
-    """A partition key from a file name: its stem where that is plain, else a plain form with a hash of the name."""
-    stem = Path(file_name).stem
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".-")[:_LONGEST_NAME]
-    if plain == stem:
-        return plain
-    return f"{plain or 'batch'}-{hashlib.sha256(file_name.encode(errors='surrogateescape')).hexdigest()[:8]}"
-
-
 def receive(
     home: Home, path: Path, *, batch_id: str | None = None, request: Mapping[str, Any] | None = None, move: bool = False
 ) -> ReceivedBatch:
-    """Check a batch file, enter it in the ledger and keep its bytes under ``received/``.
+    """Keep the bytes of a batch file under ``received/``, check them, and enter them in the ledger.
+
+    What is checked is a copy, so a program that still writes into the file changes nothing. Each step may be repeated:
+    whatever interrupts them, receiving the file again ends in one entry and one run key.
 
     Args:
         path: Parquet, CSV, JSONL or OpenAI Batch JSONL.
         batch_id: the partition key; from the file name when absent.
         request: the batch's own routing settings; None follows the standing policy.
-        move: claim the file (one rename) instead of copying it.
+        move: remove the file once it is in the ledger.
 
     Raises:
         InvalidInput: the file is no usable batch, or the batch is dispatched; nothing was recorded.
     """
-    batch_id = batch_id_of(batch_id or path.name)
-    refuse_dispatched(home, batch_id)
-    instructions = len(load_batch(path))
-    sha256 = file_sha256(path)
-    kept = kept_file(home, batch_id, sha256, path.suffix)
-    warehouse = Warehouse(home.warehouse)
-    known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
-    request_json = json.dumps(request, sort_keys=True) if request else None
-    is_new = not known or known[-1]["file_sha256"] != sha256 or known[-1]["request"] != request_json
-    if is_new:
-        row = {
-            "batch_id": batch_id,
-            "file_name": path.name,
-            "file_sha256": sha256,
-            "instructions": instructions,
-            "request": request_json,
-        }
-        warehouse.append("batches", pa.Table.from_pylist([row]))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    if move:
-        os.replace(path, kept)
-    elif not kept.exists():
-        with atomic_path(kept) as temporary:
-            shutil.copyfile(path, temporary)
-    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new)
+    with intake_lock(home):
+        batch_id = batch_id_of(path.name) if batch_id is None else plain_id(batch_id)
+        if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
+            batch_id = told_apart(batch_id, batch_id)
+        refuse_dispatched(home, batch_id)
+        with private_copy(home, path) as copy:
+            try:
+                instructions = len(load_batch(copy))
+            except InvalidInput as error:
+                raise error.of(str(path)) from error
+            sha256 = file_sha256(copy)
+            kept = kept_file(home, batch_id, sha256, path.suffix)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(copy, kept)
+        received = _record(home, batch_id, path.name, kept, sha256, instructions, request)
+        if move:
+            path.unlink()
+        return received
 
 
 def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
@@ -109,15 +96,43 @@ def kept_file(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
     return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
 
 
-def whole_files(inbox: Path, before: Mapping[str, list[int]]) -> tuple[list[Path], dict[str, list[int]]]:
-    """Files that did not change since the tick before, oldest first, and what this tick saw.
+@contextmanager
+def intake_lock(home: Home) -> Iterator[None]:
+    """One process at a time takes files in; the lock of a killed one is free. May be nested."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.root / ".intake.lock", is_singleton=True):
+        yield
 
-    Hidden files, folders and links are no batches.
+
+@contextmanager
+def private_copy(home: Home, path: Path) -> Iterator[Path]:
+    """A copy that nobody else writes to; gone at the end unless it was moved. Raises InvalidInput where it cannot be
+    read.
     """
-    files = [path for path in inbox.iterdir() if path.is_file() and not path.is_symlink() and path.name[0] != "."]
-    seen = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
-    whole = [path for path in files if before.get(path.name) == seen[path.name]]
-    return sorted(whole, key=lambda path: (seen[path.name][1], path.name)), seen
+    require_regular(path)
+    home.claimed.mkdir(parents=True, exist_ok=True)
+    copy = home.claimed / f".copy{path.suffix.lower()[:16]}"
+    try:
+        try:
+            shutil.copyfile(path, copy)
+            sync(copy)
+        except PermissionError as error:
+            raise InvalidInput(
+                "the file may not be read", source=str(path), remedy="Give the routing user permission to read it"
+            ) from error
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def require_regular(path: Path) -> None:
+    """Raise InvalidInput for a pipe, device or folder, which is never opened, and for what is not there."""
+    if not path.exists():
+        raise InvalidInput("there is no such file", source=str(path), remedy="Give the path of a batch file")
+    if not path.is_file():
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(path.stat().st_mode), "device")
+        raise InvalidInput(f"this is a {kind}, not a file", source=str(path), remedy="Give a file")
 
 
 def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = False) -> Path:
@@ -126,17 +141,22 @@ def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = Fals
     Raises:
         InvalidInput: the file holds no usable outcomes, or the batch was never routed.
     """
-    decision_in_force(home, batch_id)
-    load_outcomes(path)
-    folder = home.received / batch_id / "outcomes"
-    sha256 = file_sha256(path)
-    known = sorted(folder.glob(f"*-{sha256[:16]}.*"))
-    kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{path.suffix.lower()}"
-    with atomic_path(kept) as temporary:
-        shutil.copyfile(path, temporary)
-    if move:
-        path.unlink()
-    return kept
+    with intake_lock(home):
+        decision_in_force(home, batch_id)
+        with private_copy(home, path) as copy:
+            try:
+                load_outcomes(copy)
+            except InvalidInput as error:
+                raise error.of(str(path)) from error
+            sha256 = file_sha256(copy)
+            folder = home.received / batch_id / "outcomes"
+            folder.mkdir(parents=True, exist_ok=True)
+            known = sorted(folder.glob(f"*-{sha256[:16]}.*"))
+            kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{path.suffix.lower()}"
+            os.replace(copy, kept)
+        if move:
+            path.unlink()
+        return kept
 
 
 def outcome_files(home: Home, batch_id: str) -> list[Path]:
@@ -145,10 +165,46 @@ def outcome_files(home: Home, batch_id: str) -> list[Path]:
 
 
 def reject(home: Home, path: Path, reason: str) -> Path:
-    """Move a file to ``inbox/rejected/`` with its reason beside it; an earlier rejected file is never overwritten."""
+    """Move a file to ``inbox/rejected/`` with its reason beside it; an earlier rejected file is never overwritten.
+
+    Links, pipes and folders are moved as they are, and not opened.
+    """
     home.rejected.mkdir(parents=True, exist_ok=True)
-    target = home.rejected / f"{file_sha256(path)[:8]}-{batch_id_of(path.name)}{path.suffix.lower()[:16]}"
+    name = f"{batch_id_of(path.name)}{plain_suffix(path)}"
+    target = home.rejected / f"{time.time_ns():020d}-{name}"
     with atomic_path(target.with_name(f"{target.name}.reason.txt")) as temporary:
-        temporary.write_text(f"{path.name!r} was rejected: {reason}\n", encoding="utf-8")
+        temporary.write_text(f"{printable(path.name)!r} was rejected: {reason}\n", encoding="utf-8")
     os.replace(path, target)
     return target
+
+
+def plain_suffix(path: Path) -> str:
+    """A file's ending where it is plain, else nothing."""
+    suffix = path.suffix.lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= 16 else ""
+
+
+def _record(
+    home: Home,
+    batch_id: str,
+    name: str,
+    kept: Path,
+    sha256: str,
+    instructions: int,
+    request: Mapping[str, Any] | None,
+) -> ReceivedBatch:
+    """Enter the file in the ledger, unless it is the newest entry of the batch already."""
+    warehouse = Warehouse(home.warehouse)
+    known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
+    request_json = json.dumps(request, sort_keys=True) if request else None
+    is_new = not known or known[-1]["file_sha256"] != sha256 or known[-1]["request"] != request_json
+    if is_new:
+        row = {
+            "batch_id": batch_id,
+            "file_name": printable(name),
+            "file_sha256": sha256,
+            "instructions": instructions,
+            "request": request_json,
+        }
+        warehouse.append("batches", pa.Table.from_pylist([row]))
+    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new)

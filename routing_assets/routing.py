@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.yaml_files import read_yaml
 
 DEFAULT_FRACTION = 0.5
+OF_THE_INTAKE = ("coalesce",)
+"""Settings in the policy file that say which files make a batch, not how it is routed."""
 CONSTRAINTS = (
     "min_share",
     "max_share",
@@ -29,6 +32,7 @@ CONSTRAINTS = (
     "max_changes",
     "required_tags",
 )
+PER_MODEL = ("min_share", "max_share", "capacity", "token_capacity")
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,38 @@ class RoutingSettings:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
-        if self.budget_usd is not None and not self.budget_usd >= 0:
+        if self.budget_usd is not None and not _finite(self.budget_usd, 0):
             raise InvalidInput(f"the budget is {self.budget_usd} USD", remedy="Give zero or more.")
-        if self.budget_fraction is not None and not self.budget_fraction >= 0:
+        if self.budget_fraction is not None and not _finite(self.budget_fraction, 0):
             raise InvalidInput(f"the budget fraction is {self.budget_fraction}", remedy="Give zero or more.")
-        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+        if self.confidence is not None and not (_finite(self.confidence, 0.5) and self.confidence < 1):
             raise InvalidInput(f"the confidence is {self.confidence}", remedy="Give 0.95, say: from 0.5 to below 1.")
-        for name in self.constraints:
+        if not (_finite(self.target, 0) and self.target <= 1):
+            raise InvalidInput(f"the success target is {self.target}", remedy="Give a probability from 0 to 1.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InvalidInput(f"the seed is {self.seed!r}", remedy="Give a whole number, zero or more.")
+        for name in ("urgent", "exact"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput(f"{name} is {getattr(self, name)!r}", remedy="Write true or false.")
+        if self.period is not None and not isinstance(self.period, Mapping):
+            raise InvalidInput(f"the period is {self.period!r}", remedy="Write period: {budget_usd: 1000}.")
+        self._check_constraints()
+
+    def _check_constraints(self) -> None:
+        if not isinstance(self.constraints, Mapping):
+            raise InvalidInput("the constraints are no mapping", remedy="Write constraints: {mean_latency: 2}.")
+        for name, value in self.constraints.items():
             if name not in CONSTRAINTS:
                 raise InvalidInput(f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}.")
-        if not 0 <= self.target <= 1:
-            raise InvalidInput(f"the success target is {self.target}", remedy="Give a probability from 0 to 1.")
+            if name == "required_tags":
+                if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
+                    raise InvalidInput(f"constraint '{name}' is {value!r}", remedy="Write a list: [eu].")
+            elif not all(_finite(v, 0) for v in (value.values() if isinstance(value, Mapping) else [value])):
+                raise InvalidInput(f"constraint '{name}' is {value!r}", remedy="Give numbers from zero.")
+            elif name in PER_MODEL and not isinstance(value, Mapping):
+                raise InvalidInput(
+                    f"constraint '{name}' is {value!r}", remedy=f"Name the models: {name}: {{large: 0.4}}."
+                )
 
     def own_budget(self, cost: np.ndarray) -> float | None:
         """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides."""
@@ -108,7 +133,10 @@ def settings_from(values: Mapping[str, Any], *, base: RoutingSettings | None = N
             raise InvalidInput(
                 f"routing setting '{name}' is unknown", source=source, remedy=f"Choose from {', '.join(known)}."
             )
-    return replace(base or RoutingSettings(), **values)
+    try:
+        return replace(base or RoutingSettings(), **values)
+    except InvalidInput as error:
+        raise error.of(source) from error
 
 
 def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
@@ -119,13 +147,17 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
 
 
 def standing_policy(path: Path) -> RoutingSettings:
-    """The settings in the policy file (YAML); the defaults where there is none."""
-    if not path.exists():
-        return RoutingSettings()
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    """The routing settings in the policy file (YAML); the defaults where there is none."""
+    values = policy_file(path)
+    return settings_from({name: values[name] for name in values if name not in OF_THE_INTAKE}, source=str(path))
+
+
+def policy_file(path: Path) -> dict[str, Any]:
+    """Everything that the policy file says; nothing where there is none."""
+    values = (read_yaml(path) if path.exists() else None) or {}
     if not isinstance(values, dict):
         raise InvalidInput("the policy is no mapping", source=str(path), remedy="Write one 'name: value' a line.")
-    return settings_from(values, source=str(path))
+    return values
 
 
 def allocation_problem(
@@ -188,6 +220,11 @@ def forbidden_pairs(
     context = np.array([_field(entries, model, "context_tokens", np.inf) for model in models])
     lacks_tag = np.array([not required_tags <= set(_field(entries, model, "tags", ())) for model in models])
     return (tokens[:, None] > context[None, :]) | lacks_tag[None, :]
+
+
+def _finite(value: Any, least: float) -> bool:
+    """Whether this is a number, not a truth value, from ``least`` on and finite."""
+    return not isinstance(value, bool) and isinstance(value, int | float) and least <= value < math.inf
 
 
 def _field(entries: Mapping[str, ModelEntry], model: str, name: str, default: Any) -> Any:

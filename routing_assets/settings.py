@@ -63,6 +63,11 @@ class Home:
         return self.root / "inbox"
 
     @property
+    def claimed(self) -> Path:
+        """Files out of the inbox that are not in the ledger yet: what an interrupted intake goes on with."""
+        return self.inbox / ".claimed"
+
+    @property
     def received(self) -> Path:
         """Batch files as they arrived, by content hash."""
         return self.root / "received"

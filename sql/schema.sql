@@ -86,6 +86,14 @@ create table if not exists batches (
     received_at      timestamptz not null default current_timestamp
 );
 
+create table if not exists joined_files (
+    batch_id         varchar not null,     -- the batch that small files became together
+    source_id        varchar not null,     -- the batch id that the file would have had alone; prefix of its instructions
+    file_name        varchar not null,
+    file_sha256      varchar not null,
+    recorded_at      timestamptz not null default current_timestamp
+);
+
 create table if not exists decisions (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,

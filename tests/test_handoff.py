@@ -83,14 +83,14 @@ def test_an_earlier_hand_off_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_failed_hand_off_leaves_no_manifest_and_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = handoff._encode
+    real = handoff.json_text
 
-    def fail_on_the_last(request: dict) -> str:
-        if request["custom_id"] == "4":
+    def fail_on_the_last(text: str) -> str:
+        if text == "four":
             raise OSError("disk full")
-        return real(request)
+        return real(text)
 
-    monkeypatch.setattr(handoff, "_encode", fail_on_the_last)
+    monkeypatch.setattr(handoff, "json_text", fail_on_the_last)
     with pytest.raises(OSError, match="disk full"):
         hand_off(instructions(), routed(), tmp_path, batch_id="b")
     assert not [name for name in files(tmp_path) if not name.startswith("requests-")]

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.errors import InvalidInput
-from routing_assets.intake import batch_id_of, latest_revision, receive, reject, whole_files
+from routing_assets.inbox import whole_files
+from routing_assets.intake import latest_revision, receive, reject
+from routing_assets.names import batch_id_of
 from routing_assets.settings import Home
 
 

@@ -24,7 +24,7 @@ from routing_assets.datasets.validation import (
 )
 from routing_assets.errors import InvalidInput
 
-_COLUMNS = ("instruction_id", "instruction", "task", "group", "input_tokens")
+_COLUMNS = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
 _IGNORED_KEY = b"routing_assets.ignored_columns"
 
 
@@ -38,6 +38,7 @@ class BatchInstructions:
         task: (N,) object array of str.
         group: (N,) object array of str, for example the tenant.
         input_tokens: (N,) float64; NaN where unknown.
+        source_file: (N,) object array of str: of a batch that small files became together, the file of each.
         ignored_columns: Columns of the file that play no part in routing.
     """
 
@@ -46,6 +47,7 @@ class BatchInstructions:
     task: np.ndarray | None = None
     group: np.ndarray | None = None
     input_tokens: np.ndarray | None = None
+    source_file: np.ndarray | None = None
     ignored_columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -127,5 +129,6 @@ def _from_raw(raw: RawTable) -> BatchInstructions:
         task=optional_text_column(raw, "task"),
         group=optional_text_column(raw, "group"),
         input_tokens=amount_column(raw, "input_tokens", "number of tokens") if "input_tokens" in names else None,
+        source_file=optional_text_column(raw, "source_file"),
         ignored_columns=tuple(name for name in names if name not in _COLUMNS),
     )

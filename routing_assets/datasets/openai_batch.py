@@ -6,8 +6,10 @@ on every line, and earlier assistant turns are left out of it; they stay in the 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from routing_assets.datasets.reading import first_json_line
 from routing_assets.errors import InvalidInput
 
 _TEXT_PARTS = ("text", "input_text")
@@ -16,6 +18,15 @@ _TEXT_PARTS = ("text", "input_text")
 def is_openai_batch(records: list[dict[str, Any]]) -> bool:
     """Whether the first record looks like a request of an OpenAI Batch file."""
     return "custom_id" in records[0] and "body" in records[0]
+
+
+def is_openai_batch_file(path: Path) -> bool:
+    """Whether this is a JSONL file whose first line looks so; the rest is not read.
+
+    Raises:
+        InvalidInput: when the file is absent, not UTF-8, or its first line is no JSON object.
+    """
+    return path.suffix.lower() in (".jsonl", ".ndjson") and is_openai_batch([first_json_line(path)])
 
 
 def openai_requests(records: list[dict[str, Any]], *, source: str) -> list[dict[str, Any]]:
@@ -47,7 +58,8 @@ def _request(record: dict[str, Any], source: str, row: int) -> dict[str, Any]:
                     column=f"body.{field}",
                     remedy="Add a message with role 'user', or remove the line",
                 )
-            return {"instruction_id": record.get("custom_id"), "instruction": text}
+            request = {"instruction_id": record.get("custom_id"), "instruction": text}
+            return request | ({"source_file": record["source_file"]} if "source_file" in record else {})
     raise InvalidInput(
         "the request has neither messages nor input nor prompt",
         source=source,

@@ -8,18 +8,24 @@ new row, and blank lines are not counted).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from routing_assets.errors import InvalidInput
 
 SUPPORTED = ".parquet, .csv or .jsonl"
+MOST_BYTES = 4 << 30
+"""Of a file, and of what it holds once it is unpacked; a text CSV may have half of it."""
+MOST_ROWS = 20_000_000
+MOST_COLUMNS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +67,8 @@ def read_raw_table(path: str | Path) -> RawTable:
         )
     require_file(path)
     raw = RawTable(str(path), readers[suffix](path), first_row=2 if suffix == ".csv" else 1)
-    names = raw.columns.column_names
-    if repeated := [name for name in names if names.count(name) > 1]:
+    names = Counter(raw.columns.column_names)
+    if repeated := [name for name, count in names.items() if count > 1]:
         raise InvalidInput(
             "the column name occurs twice", source=raw.source, column=repeated[0], remedy="Rename or remove one of them"
         )
@@ -79,36 +85,41 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
             distinct keys.
     """
     path = Path(path)
-    text = read_text(path).rstrip()
-    if not text:
+    require_file(path)
+    records: list[dict[str, Any]] = []
+    blank = None
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip() or line.strip() == _BYTE_ORDER_MARK:
+                blank = blank or number
+            elif blank is not None and records:
+                raise _not_json("the line is empty", path, blank)
+            else:
+                records.append(_json_object(line, path, number))
+    if not records:
         raise no_rows(str(path))
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        try:
-            record = _JSON.decode(line)
-        except ValueError as error:
-            raise InvalidInput(
-                f"the line is not valid JSON ({error})",
-                source=str(path),
-                row=number,
-                remedy="Write one JSON object per line, without blank lines between",
-            ) from error
-        if not isinstance(record, dict):
-            raise InvalidInput(
-                f"the line holds a JSON {type(record).__name__}, not an object",
-                source=str(path),
-                row=number,
-                remedy='Write one object per line, such as {"instruction_id": "1", "instruction": "…"}',
-            )
-        records.append(record)
     return records
+
+
+def first_json_line(path: Path) -> dict[str, Any]:
+    """The first object of a JSONL file; see :func:`read_json_lines`."""
+    require_file(path)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                return _json_object(line, path, number)
+    raise no_rows(str(path))
 
 
 def records_to_table(records: list[dict[str, Any]], *, source: str) -> RawTable:
     """JSON objects as a table; a key that a record lacks is null there, and mixed types become text."""
     names = dict.fromkeys(name for record in records for name in record)
+    if len(names) > MOST_COLUMNS:
+        raise _too_large(source, f"its objects have {len(names)} different keys")
     try:
-        columns = {name: _to_array([record.get(name) for record in records]) for name in names}
+        return RawTable(source, pa.table({name: _to_array([r.get(name) for r in records]) for name in names}))
+    except RecursionError as error:
+        raise InvalidInput("the values are nested too deeply", source=source, remedy="Write them flatter") from error
     except UnicodeEncodeError as error:
         raise InvalidInput(
             "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
@@ -116,7 +127,6 @@ def records_to_table(records: list[dict[str, Any]], *, source: str) -> RawTable:
             row=_first_unencodable(records) + 1,
             remedy="Write the text again as UTF-8",
         ) from error
-    return RawTable(source, pa.table(columns))
 
 
 def read_text(path: Path) -> str:
@@ -130,19 +140,16 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"byte 0x{content[error.start]:02x} is not UTF-8",
-            source=str(path),
-            row=content.count(b"\n", 0, error.start) + 1,
-            remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')",
-        ) from error
+        raise _not_utf8(path, error, content.count(b"\n", 0, error.start) + 1) from error
 
 
 def require_file(path: Path) -> None:
-    """Raises InvalidInput unless ``path`` is an existing file."""
+    """Raises InvalidInput unless ``path`` is an existing file of at most :data:`MOST_BYTES`."""
     if not path.is_file():
         what = "this is a directory, not a file" if path.is_dir() else "there is no such file"
         raise InvalidInput(what, source=str(path), remedy=f"Give the path of a {SUPPORTED} file")
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise _too_large(str(path), f"it has {size / 2**30:.1f} GiB")
 
 
 def no_rows(source: str) -> InvalidInput:
@@ -153,11 +160,53 @@ def no_rows(source: str) -> InvalidInput:
 def _read_parquet(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            return file.read()
-    except (pa.ArrowException, OSError) as error:
+            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+            _check_size(path, file.metadata)
+        # Texts are read as dictionaries: a kilobyte of them can stand for terabytes.
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            table = file.read()
+            _check_expanded(path, table)
+        for index, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type) and pa.types.is_string(field.type.value_type):
+                table = table.set_column(index, field.name, table.column(index).cast(pa.string()))
+                _check_utf8(path, field.name, table.column(index))
+        return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
             f"this is not a readable Parquet file ({error})", source=str(path), remedy="Write or copy it again"
         ) from error
+
+
+def _check_size(path: Path, about: pq.FileMetaData) -> None:
+    size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    if about.num_rows > MOST_ROWS:
+        raise _too_large(str(path), f"it has {about.num_rows:,} rows")
+    if about.num_columns > MOST_COLUMNS:
+        raise _too_large(str(path), f"it has {about.num_columns:,} columns")
+    if size > MOST_BYTES:
+        raise _too_large(str(path), f"unpacked it has {size / 2**30:.1f} GiB")
+
+
+def _check_expanded(path: Path, table: pa.Table) -> None:
+    size = 0
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
+            for chunk in column.chunks:
+                size += pc.sum(pc.cast(pc.binary_length(chunk.dictionary).take(chunk.indices), pa.int64())).as_py() or 0
+    if size > MOST_BYTES:
+        raise _too_large(str(path), f"unpacked its texts have {size / 2**30:.1f} GiB")
+
+
+def _check_utf8(path: Path, name: str, column: pa.ChunkedArray) -> None:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        for row, value in enumerate(column.cast(pa.binary()).to_pylist(), start=1):
+            try:
+                (value or b"").decode()
+            except UnicodeDecodeError as wrong:
+                raise _not_utf8(path, wrong, row, name) from error
+        raise
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -167,15 +216,58 @@ def _read_csv(path: Path) -> pa.Table:
     if text.count('"') % 2:
         raise _malformed_csv(path, "a double quote is never closed")
     content = pa.py_buffer(text.encode() + b"\n")
+    del text
+    if content.size > MOST_BYTES // 2 - 1:
+        raise _too_large(str(path), f"it has {content.size / 2**30:.1f} GiB")
     parse = pacsv.ParseOptions(newlines_in_values=True)
     # One thread and one block: only then does Arrow number the rows it complains about.
-    read = pacsv.ReadOptions(use_threads=False, block_size=min(content.size, 2**31 - 1))
+    read = pacsv.ReadOptions(use_threads=False, block_size=content.size)
     try:
         names = pacsv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
+        if len(names) > MOST_COLUMNS:
+            raise _too_large(str(path), f"it has {len(names):,} columns")
         as_text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
         return pacsv.read_csv(pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text)
     except pa.ArrowInvalid as error:
         raise _malformed_csv(path, str(error)) from error
+
+
+def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        record = _JSON.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error, number) from error
+    except RecursionError as error:
+        raise _not_json("the values are nested too deeply", path, number) from error
+    except ValueError as error:
+        raise _not_json(f"the line is not valid JSON ({error})", path, number) from error
+    if not isinstance(record, dict):
+        raise InvalidInput(
+            f"the line holds a JSON {type(record).__name__}, not an object",
+            source=str(path),
+            row=number,
+            remedy='Write one object per line, such as {"instruction_id": "1", "instruction": "…"}',
+        )
+    return record
+
+
+def _not_json(problem: str, path: Path, row: int) -> InvalidInput:
+    remedy = "Write one JSON object per line, without blank lines between"
+    return InvalidInput(problem, source=str(path), row=row, remedy=remedy)
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError, row: int, column: str | None = None) -> InvalidInput:
+    return InvalidInput(
+        f"byte 0x{error.object[error.start]:02x} is not UTF-8",
+        source=str(path),
+        row=row,
+        column=column,
+        remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')",
+    )
+
+
+def _too_large(source: str, size: str) -> InvalidInput:
+    return InvalidInput(f"the file is too large: {size}", source=source, remedy="Split it, or leave columns out")
 
 
 def _malformed_csv(path: Path, reason: str) -> InvalidInput:
@@ -203,11 +295,12 @@ def _first_unencodable(records: list[dict[str, Any]]) -> int:
 
 
 _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def _to_array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except (pa.ArrowException, OverflowError):
         texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
         return pa.array(texts, pa.string())

@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from routing_assets.datasets.reading import RawTable
 from routing_assets.errors import InvalidInput
 
+MOST_TEXT_BYTES = 10_000_000
+"""Of one cell."""
+
 
 def require_columns(raw: RawTable, names: Iterable[str], *, remedy: str | None = None) -> None:
     """Raises InvalidInput naming the first of ``names`` that the table lacks, and the columns it has."""
@@ -43,15 +46,24 @@ def text_column(raw: RawTable, name: str) -> np.ndarray:
         )
     column = column.cast(pa.string())
     blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
-    if pc.any(blank).as_py():
-        raise InvalidInput(
-            "the text is empty, missing or only whitespace",
-            source=raw.source,
-            row=raw.row(pc.index(blank, True).as_py()),
-            column=name,
-            remedy="Fill the cell or remove the row",
-        )
+    _refuse_where(blank, raw, name, "the text is empty, missing or only whitespace", "Fill the cell or remove the row")
+    _refuse_where(
+        pc.match_substring(column, "\0"), raw, name, "the text holds a NUL character", "Save the file as UTF-8 text"
+    )
+    _refuse_where(
+        pc.greater(pc.binary_length(column), MOST_TEXT_BYTES),
+        raw,
+        name,
+        f"the text has more than {MOST_TEXT_BYTES // 1_000_000} MB, more than any model reads",
+        "Shorten it or remove the row",
+    )
     return column.to_numpy(zero_copy_only=False)
+
+
+def _refuse_where(wrong: pa.ChunkedArray, raw: RawTable, name: str, problem: str, remedy: str) -> None:
+    if pc.any(wrong).as_py():
+        row = raw.row(pc.index(wrong, True).as_py())
+        raise InvalidInput(problem, source=raw.source, row=row, column=name, remedy=remedy)
 
 
 def optional_text_column(raw: RawTable, name: str) -> np.ndarray | None:
@@ -170,4 +182,4 @@ def _first_non_number(column: pa.ChunkedArray) -> tuple[int, object]:
                 pa.scalar(value, column.type).cast(pa.float64())
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 return index, value
-    raise AssertionError("every value is a number")
+    return 0, column.type

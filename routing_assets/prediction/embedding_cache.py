@@ -66,9 +66,9 @@ class EmbeddingCache:
 
     def add(self, texts: Sequence[str], embeddings: Vectors) -> None:
         """Keep embeddings (N, embedding_width) of ``texts`` that this cache's encoder made."""
-        keys = b"".join(_key(text) for text in texts)
-        content = {"key": np.frombuffer(keys, np.uint8).reshape(-1, 32), "embedding": embeddings}
-        self._register(content["key"], embeddings if self._directory is None else self._write_shard(content))
+        keys = np.frombuffer(b"".join(_key(text) for text in texts), np.uint8).reshape(-1, 32)
+        directory = self._directory
+        self._register(keys, embeddings if directory is None else self._write_shard(directory, keys, embeddings))
 
     def _compute(self, texts: list[str], progress: bool) -> None:
         with tqdm(total=len(texts), desc="embedding", unit="text", disable=not progress) as bar:
@@ -98,12 +98,11 @@ class EmbeddingCache:
         self._row.update((key.tobytes(), row) for row, key in enumerate(keys, start=self._size))
         self._size += len(keys)
 
-    def _write_shard(self, content: dict[str, NDArray]) -> Path:
-        assert self._directory is not None  # noqa: S101 - for the type checker
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"{uuid.uuid4().hex}.safetensors"
+    def _write_shard(self, directory: Path, keys: Keys, embeddings: Vectors) -> Path:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{uuid.uuid4().hex}.safetensors"
         partial = path.with_name(f"{path.name}.partial")
-        save_file(content, partial)
+        save_file({"key": keys, "embedding": embeddings}, partial)
         os.replace(partial, path)
         return path
 

@@ -12,16 +12,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from routing_assets.datasets.simulated import PUBLISHED
 from routing_assets.errors import InvalidInput
+from routing_assets.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def load_catalog(path: str | Path) -> ModelCatalog:
         InvalidInput: naming file, model and field of the first fault found, and what to do about it.
     """
     source = str(path)
-    document = _read_yaml(Path(path))
+    document = read_yaml(Path(path))
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict) or not document["models"]:
         raise InvalidInput(
             "there is no mapping 'models' with at least one model",
@@ -220,37 +219,3 @@ def _tags(place: str, value: dict[str, Any]) -> tuple[str, ...]:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML itself would keep the last one in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> Any:
-    if not path.is_file():
-        raise InvalidInput("there is no such file", source=str(path), remedy="Give the path of a YAML model catalog")
-    try:
-        return yaml.load(path.read_text(encoding="utf-8-sig"), _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except UnicodeDecodeError as error:
-        raise InvalidInput("the file is not UTF-8", source=str(path), remedy="Save it as UTF-8") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise InvalidInput(
-            f"this is not valid YAML: {error.problem}",
-            source=str(path),
-            row=None if mark is None else mark.line + 1,
-            remedy="Correct the line",
-        ) from error
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"this is not valid YAML: {error}", source=str(path), remedy="Correct the file") from error

@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets import commands
+from routing_assets.coalescing import Coalescing
 from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
+from routing_assets.inbox import take_in
 from routing_assets.ledger import stale_batches
 from routing_assets.routed import summary_of
-from routing_assets.runs import RunFailed
+from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
@@ -116,6 +118,28 @@ def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trai
     commands.route(trained, batch_file, {})
     trained.policy_file.write_text("policy: ndch_p\nbudget_fraction: 0.6\n")
     assert [batch.reasons for batch in stale_batches(trained)] == [("policy",)]
+
+
+@pytest.mark.parametrize("kind", ["tables", "requests"])
+def test_the_parts_of_a_joined_batch_can_be_told_apart(trained: Home, kind: str) -> None:
+    for name in ("a", "b"):
+        text = f"What is 2 + 2, asks {name}?"
+        table = {"instruction_id": "1", "instruction": text}
+        request = {"custom_id": "1", "body": {"messages": [{"role": "user", "content": text}], "seed": 7}}
+        (trained.inbox / f"{name}.jsonl").write_text(json.dumps(table if kind == "tables" else request) + "\n")
+    settings, minutes = Coalescing(below=100, wait_minutes=10), 60 * 10**9
+    first = take_in(trained, {}, settings, now_ns=10**18)
+    (received,) = take_in(trained, first.seen, settings, now_ns=10**18 + 10 * minutes).received
+    with instance_of(trained) as instance:
+        run_job(instance, "route_batch", batch_id=received.batch_id)
+    folder = trained.outbox / received.batch_id
+    for name in ("a", "b"):
+        (row,) = [json.loads(line) for line in (folder / "by_source_file" / f"{name}.jsonl").read_text().splitlines()]
+        assert (row["instruction_id"], row["instruction"]) == ("1", f"What is 2 + 2, asks {name}?")
+    sent = [json.loads(line) for path in folder.glob("requests-*.jsonl") for line in path.read_text().splitlines()]
+    assert {request["custom_id"] for request in sent} == {"a/1", "b/1"}
+    assert all("source_file" not in request for request in sent)
+    assert all(request["body"].get("seed") == (7 if kind == "requests" else None) for request in sent)
 
 
 def test_routing_before_training_says_what_to_do(home: Home, batch_file: Path) -> None:

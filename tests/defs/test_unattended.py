@@ -63,7 +63,9 @@ def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_one
         assert len(list(home.rejected.glob("*.reason.txt"))) == 1
 
 
-def test_a_changed_file_is_routed_again_and_an_unchanged_one_is_not(home: Home, batch_file: Path) -> None:
+def test_a_changed_file_is_routed_again_and_an_unchanged_one_has_the_key_of_its_old_run(
+    home: Home, batch_file: Path
+) -> None:
     with instance_of(home) as instance:
         inbox = Inbox(instance)
         keys = []
@@ -71,9 +73,22 @@ def test_a_changed_file_is_routed_again_and_an_unchanged_one_is_not(home: Home, 
             file = home.inbox / "weekly.csv"
             file.write_bytes(b"instruction_id,instruction\n1," + content + b"\n")
             inbox.tick()
-            keys.append([request.run_key for request in inbox.tick()])
-        assert [len(key) for key in keys] == [1, 0, 1]
-        assert keys[0] != keys[2]
+            keys += [request.run_key for request in inbox.tick()]
+        assert keys[0] == keys[1] != keys[2]
+
+
+def test_small_files_wait_for_each_other_where_the_policy_says_so(home: Home) -> None:
+    with instance_of(home) as instance:
+        home.policy_file.write_text("coalesce: {below: 3, wait_minutes: 60}\n")
+        inbox = Inbox(instance)
+        (home.inbox / "a.csv").write_text("instruction_id,instruction\n1,one\n")
+        inbox.tick()
+        assert inbox.tick() == []
+        (home.inbox / "b.csv").write_text("instruction_id,instruction\n1,two\n2,three\n")
+        inbox.tick()
+        (request,) = inbox.tick()
+        assert str(request.partition_key).startswith("joined-")
+        assert instance.has_dynamic_partition("batches", str(request.partition_key))
 
 
 def test_a_file_for_a_dispatched_batch_is_rejected(routed: Home, batch_file: Path) -> None:
