@@ -12,8 +12,10 @@ import pyarrow as pa
 from routing_assets.allocation import POLICIES
 from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
+from routing_assets.handoff import read_manifest
 from routing_assets.intake import receive, receive_outcomes
 from routing_assets.ledger import decision_in_force, refuse_dispatched, router_in_force
+from routing_assets.locks import batch_lock
 from routing_assets.routed import summary_of
 from routing_assets.routing import settings_from
 from routing_assets.runs import instance_of, run_job
@@ -122,9 +124,14 @@ def update_prices(home: Home, catalog: str) -> None:
 
 def dispatch(home: Home, batch_id: str) -> None:
     """Freeze the decision in force of a batch."""
-    refuse_dispatched(home, batch_id)
-    row = {"batch_id": batch_id, "dagster_run_id": decision_in_force(home, batch_id)["dagster_run_id"]}
-    Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
+    with batch_lock(home, batch_id):
+        refuse_dispatched(home, batch_id)
+        row = {"batch_id": batch_id, "dagster_run_id": decision_in_force(home, batch_id)["dagster_run_id"]}
+        if read_manifest(home.outbox / batch_id).dagster_run_id != row["dagster_run_id"]:
+            raise InvalidInput(
+                f"the outbox of batch '{batch_id}' holds files of a run that did not finish", remedy="Route it again."
+            )
+        Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
     click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
 
 

@@ -66,13 +66,13 @@ def commit_budget(
     return budget
 
 
-def commit_cost(warehouse: Warehouse, batch_id: str, run_id: str, cost_usd: float) -> None:
+def commit_cost(connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, cost_usd: float) -> None:
     """Replace a committed budget by what the routed batch is estimated to cost; nothing where none was committed."""
-    with warehouse.transaction() as connection:
-        mine = [row for row in _rows(connection) if row["batch_id"] == batch_id and row["dagster_run_id"] == run_id]
-        if mine:
-            curve = SpendCurve.from_dict(json.loads(mine[-1]["curve"]))
-            _append(connection, batch_id, run_id, cost_usd, mine[-1]["urgent"], curve, datetime.now(UTC))
+    of_run = {"batch_id": batch_id, "dagster_run_id": run_id}
+    mine = connection.sql(query("commitment_of_run"), params=of_run).to_arrow_table().to_pylist()
+    if mine:
+        curve = SpendCurve.from_dict(json.loads(mine[-1]["curve"]))
+        _append(connection, batch_id, run_id, cost_usd, mine[-1]["urgent"], curve, datetime.now(UTC))
 
 
 def period_budget(fields: Any) -> PeriodBudget:

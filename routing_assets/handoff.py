@@ -52,6 +52,8 @@ class Manifest:
     cost_usd: float
     expected_successes: float
     files: tuple[HandedFile, ...]
+    dagster_run_id: str | None = None
+    """The run whose decision these files are."""
 
     def of(self, model: str) -> tuple[HandedFile, ...]:
         """The request files of one model."""
@@ -64,6 +66,7 @@ def hand_off(
     folder: Path,
     *,
     batch_id: str,
+    run_id: str | None = None,
     originals: Mapping[str, str] | None = None,
     also: Sequence[Path] = (),
     requests_per_file: int = _REQUESTS_PER_FILE,
@@ -77,6 +80,7 @@ def hand_off(
     Args:
         instructions: ``instruction_id, instruction``, in any order.
         routed: ``instruction_id, model, expected_success, cost`` (estimated USD).
+        run_id: the Dagster run that took the decision.
         originals: the requests that the batch came as (JSON, by id), see :func:`original_requests`: they keep their
             url, system messages and parameters, and only their model is set.
         also: other files of ``folder`` to list in the manifest, such as the routed table.
@@ -103,7 +107,7 @@ def hand_off(
             files.append(_handed(path, rows=len(chunk), model=model, cost_usd=usd))
     files += [_handed(path) for path in also]
     successes = float(routed["expected_success"].to_numpy().sum(dtype=np.float64))
-    manifest = Manifest(batch_id, len(ids), float(cost.sum()), successes, tuple(files))
+    manifest = Manifest(batch_id, len(ids), float(cost.sum()), successes, tuple(files), run_id)
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for leftover in set(folder.glob("requests-*.jsonl")) - {folder / file.name for file in files}:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -58,14 +59,16 @@ def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
     return decisions[0]
 
 
-def record_decision(warehouse: Warehouse, decision: Mapping[str, Any]) -> None:
-    """Append a decision to the ledger, chained to the entry before it."""
-    with warehouse.transaction() as connection:
-        last = connection.execute("select entry, entry_hash from decisions order by entry desc limit 1").fetchall()
-        entry, previous_hash = (last[0][0] + 1, last[0][1]) if last else (1, GENESIS)
-        row = {**decision, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
-        row["entry_hash"] = entry_hash(row)
-        connection.append("decisions", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+def record_decision(connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any]) -> None:
+    """Append a decision to the ledger, chained to the entry before it; a run that is retried decides once."""
+    decided = "select 1 from decisions where batch_id = $batch_id and dagster_run_id = $dagster_run_id"
+    if connection.execute(decided, {name: decision[name] for name in ("batch_id", "dagster_run_id")}).fetchall():
+        return
+    last = connection.execute("select entry, entry_hash from decisions order by entry desc limit 1").fetchall()
+    entry, previous_hash = (last[0][0] + 1, last[0][1]) if last else (1, GENESIS)
+    row = {**decision, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
+    row["entry_hash"] = entry_hash(row)
+    connection.append("decisions", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
 
 
 def entry_hash(row: Mapping[str, Any]) -> str:

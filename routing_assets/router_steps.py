@@ -15,7 +15,7 @@ import pyarrow as pa
 from routing_assets import tracking
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.evaluation.splits import Split
-from routing_assets.files import file_sha256
+from routing_assets.files import atomic_folder, file_sha256
 from routing_assets.matrices import long_table, matrix
 from routing_assets.prediction.calibration import (
     CalibrationConfig,
@@ -160,7 +160,8 @@ def assemble(
     router = Router(classifier, fitted, plain_buckets, decision, why)
     about = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
     version = content_version(pa.Table.from_pylist([about]))
-    router.save(home.routers / version)
+    with atomic_folder(home.routers / version) as temporary:
+        router.save(temporary)
     return AssembledRouter(
         {
             **about,

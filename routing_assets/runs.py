@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from routing_assets.locks import forget_lost_run, lost_runs
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -26,7 +27,23 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     Warehouse(home.warehouse).create()
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
     with dg.DagsterInstance.get() as instance:
+        fail_lost_runs(instance, home)
         yield instance
+
+
+def fail_lost_runs(instance: dg.DagsterInstance, home: Home) -> list[str]:
+    """Mark runs whose process died as failed and free their pool slots; returns their ids.
+
+    Dagster itself notices such a run only as long as the server that started it lives.
+    """
+    lost = lost_runs(home)
+    for run_id in lost:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, "The process of this run died.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+        forget_lost_run(home, run_id)
+    return lost
 
 
 def run_job(

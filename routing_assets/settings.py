@@ -88,6 +88,11 @@ class Home:
         return self.root / "outbox"
 
     @property
+    def locks(self) -> Path:
+        """Locks of runs and batches that are under way; the system frees those of a process that died."""
+        return self.root / "locks"
+
+    @property
     def failures(self) -> Path:
         """One JSON line for every failed run."""
         return self.root / "failures.jsonl"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.errors import InvalidInput
-from routing_assets.files import atomic_path
+from routing_assets.files import PARTIAL, atomic_path
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,16 @@ class Store:
         version, current = self.path(asset, partition, run_id), self.path(asset, partition)
         with atomic_path(version) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-        link = current.with_name(f".{run_id}.link")
+        link = current.with_name(f".{run_id}{PARTIAL}")
         link.unlink(missing_ok=True)
         os.link(version, link)
         os.replace(link, current)
         return version
+
+    def version(self, asset: str, partition: str | None, run_id: str, table: pa.Table) -> Path:
+        """The file of this run; written now where the run was started again after the step that made ``table``."""
+        path = self.path(asset, partition, run_id)
+        return path if path.exists() else self.write(table, asset, partition, run_id)
 
     def read(self, asset: str, partition: str | None = None, run_id: str | None = None) -> pa.Table:
         """The table that ``run_id`` wrote, or else the current one. Raises InvalidInput when there is none."""

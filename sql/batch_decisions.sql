@@ -2,7 +2,7 @@
 select decisions.*, received.file_name
 from decisions
 left join (
-    from batches qualify row_number() over (partition by batch_id, file_sha256 order by received_at desc) = 1
+    from batches qualify row_number() over (partition by batch_id, file_sha256 order by batches.entry desc) = 1
 ) as received using (batch_id, file_sha256)
 where batch_id = $batch_id
-order by entry;
+order by decisions.entry;

@@ -2,4 +2,4 @@
 select batch_id, file_name, file_sha256, instructions, request::varchar as request, received_at
 from batches
 where batch_id = $batch_id
-order by received_at;
+order by entry;

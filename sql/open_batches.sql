@@ -2,10 +2,10 @@
 with newest as (
     select batch_id, file_sha256, request::varchar as request
     from batches
-    qualify row_number() over (partition by batch_id order by received_at desc) = 1
+    qualify row_number() over (partition by batch_id order by entry desc) = 1
 ),
-router as (select router_version from routers order by recorded_at desc limit 1),
-prices as (select price_version from price_lists order by recorded_at desc limit 1)
+router as (select router_version from routers order by entry desc limit 1),
+prices as (select price_version from price_lists order by entry desc limit 1)
 select newest.batch_id, newest.file_sha256, newest.request,
        decided.file_sha256 as decided_file, decided.router_version as decided_router,
        decided.price_version as decided_prices, decided.settings_version as decided_settings,

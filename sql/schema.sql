@@ -1,5 +1,8 @@
 -- The warehouse: small tables and ledgers. Bulky per-batch data is Parquet in the store; views read it.
--- Ledgers (labels, price_lists, routers, batches, decisions, dispatches) only grow.
+-- Ledgers (labels, price_lists, routers, batches, decisions, dispatches) only grow. Their order is that of entry: clocks
+-- jump.
+
+create sequence if not exists entries;
 
 create table if not exists labels (
     label_hash       varchar not null,     -- sha256 of the validated table
@@ -20,6 +23,7 @@ create table if not exists price_lists (
     output_price     double,
     source           varchar not null,
     dagster_run_id   varchar not null,
+    entry            bigint  not null default nextval('entries'),
     recorded_at      timestamptz not null default current_timestamp
 );
 
@@ -74,6 +78,7 @@ create table if not exists routers (
     mlflow_run_id         varchar not null,
     mlflow_model_version  integer not null,
     dagster_run_id        varchar not null,
+    entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp
 );
 
@@ -83,6 +88,7 @@ create table if not exists batches (
     file_sha256      varchar not null,
     instructions     bigint  not null,
     request          json,                 -- the batch's own settings; null: follows the standing policy
+    entry            bigint  not null default nextval('entries'),
     received_at      timestamptz not null default current_timestamp
 );
 
@@ -125,6 +131,7 @@ create table if not exists commitments (
     usd              double  not null,     -- what the batch may spend; once routed, what it is estimated to spend
     urgent           boolean not null,
     curve            json    not null,     -- what the batch would spend at other prices of money
+    entry            bigint  not null default nextval('entries'),
     committed_at     timestamptz not null
 );
 

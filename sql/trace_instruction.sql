@@ -31,7 +31,7 @@ join routed on routed.filename = $store || '/' || decision.routed_path
 left join probabilities
     on probabilities.model = routed.model
     and parse_filename(probabilities.filename, true) = decision.dagster_run_id
-left join (from routers qualify row_number() over (partition by router_version order by recorded_at desc) = 1) as router
+left join (from routers qualify row_number() over (partition by router_version order by entry desc) = 1) as router
     on router.router_version = decision.router_version
 left join calibration_temperatures as temperature
     on temperature.temperatures_id = router.temperatures_id and temperature.model = routed.model
@@ -39,7 +39,7 @@ left join calibration_buckets as bucket
     on bucket.buckets_id = router.buckets_id and bucket.model = routed.model
     and probabilities.scaled >= bucket.lower
     and (probabilities.scaled < bucket.upper or bucket.upper >= 1)
-left join (from price_lists qualify row_number() over (partition by price_version, model order by recorded_at desc) = 1) as price
+left join (from price_lists qualify row_number() over (partition by price_version, model order by entry desc) = 1) as price
     on price.price_version = decision.price_version and price.model = routed.model
-left join (from batches qualify row_number() over (partition by batch_id, file_sha256 order by received_at desc) = 1) as received
+left join (from batches qualify row_number() over (partition by batch_id, file_sha256 order by entry desc) = 1) as received
     on received.batch_id = decision.batch_id and received.file_sha256 = decision.file_sha256;

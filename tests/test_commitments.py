@@ -70,7 +70,8 @@ def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Wareho
 def test_what_a_batch_does_not_spend_is_free_for_others(warehouse: Warehouse) -> None:
     settings = RoutingSettings(budget_usd=100.0, period={"budget_usd": 2.0})
     commit_budget(warehouse, "a", "r1", problem(), settings)
-    commit_cost(warehouse, "a", "r1", 0.5)
+    with warehouse.transaction() as connection:
+        commit_cost(connection, "a", "r1", 0.5)
     second = commit_budget(warehouse, "b", "r2", problem(1), settings)
     assert second.budget_usd == pytest.approx(1.5)
     assert allocate(AllocationProblem(problem(1).success, problem(1).cost, second.budget_usd)).total_cost <= 1.5

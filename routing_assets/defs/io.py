@@ -1,8 +1,12 @@
 """Tables between assets travel through the Parquet store."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.locks import run_alive
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
@@ -36,7 +40,13 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
     """Writes each asset's ``pyarrow.Table`` atomically, one file per run, and reads the current one.
 
     Within a run, an asset reads what this very run wrote, even when another run of the partition is under way.
+    As every run needs it, it also marks the run as alive, so that a killed one is noticed.
     """
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ParquetStoreIOManager"]:
+        with run_alive(Home.from_env(), context.run_id) if context.run_id else nullcontext():
+            yield self
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
         path = self._store().write(obj, context.asset_key.path[-1], _partition(context), context.run_id)

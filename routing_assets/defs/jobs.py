@@ -7,35 +7,48 @@ from routing_assets.defs.common import batches
 TRAINING = ("labels", "prices", "router")
 ROUTING = ("batches", "allocations", "routed")
 
+
+def tags(*, priority: int, minutes: int) -> dict[str, str]:
+    """Order in the run queue (higher first), and the time after which a run is ended."""
+    return {"dagster/priority": str(priority), "dagster/max_runtime": str(60 * minutes)}
+
+
 train_router = dg.define_asset_job(
     "train_router",
     selection=dg.AssetSelection.groups(*TRAINING),
+    tags=tags(priority=-1, minutes=24 * 60),
     description="Labels and prices to a router in force.",
 )
 route_batch = dg.define_asset_job(
     "route_batch",
     selection=dg.AssetSelection.groups(*ROUTING),
     partitions_def=batches,
+    # A decision is traced by its run: one that was killed is made again from the start, in seconds.
+    tags=tags(priority=2, minutes=60) | {"dagster/retry_strategy": "ALL_STEPS"},
     description="One batch: probabilities, costs, four allocations, the routed batch and its export.",
 )
 record_outcomes = dg.define_asset_job(
     "record_outcomes",
     selection=dg.AssetSelection.assets("batch_outcomes"),
     partitions_def=batches,
+    tags=tags(priority=1, minutes=60),
     description="Outcomes of one batch against what its decision promised.",
 )
 watch_router = dg.define_asset_job(
     "watch_router",
     selection=dg.AssetSelection.assets("calibration_drift"),
+    tags=tags(priority=1, minutes=60),
     description="Whether the router's promises still hold.",
 )
 update_prices = dg.define_asset_job(
     "update_prices",
     selection=dg.AssetSelection.assets("model_catalog", "cost_model"),
+    tags=tags(priority=3, minutes=60),
     description="New prices, without training anything again.",
 )
 evaluate_router = dg.define_asset_job(
     "evaluate_router",
     selection=dg.AssetSelection.assets("budget_curves"),
+    tags=tags(priority=-2, minutes=24 * 60),
     description="Success against budget for every policy and control.",
 )

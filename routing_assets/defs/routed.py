@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,13 +10,15 @@ import pyarrow as pa
 from routing_assets.commitments import commit_cost
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, data_version, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
+from routing_assets.errors import InvalidInput
 from routing_assets.export import export_batch
 from routing_assets.files import file_sha256
 from routing_assets.intake import latest_revision
-from routing_assets.ledger import record_decision
+from routing_assets.ledger import record_decision, refuse_dispatched
+from routing_assets.locks import batch_lock
 from routing_assets.matrices import about
 from routing_assets.routed import of_file, summary_of
 from routing_assets.store import Store
@@ -76,20 +77,28 @@ def batch_export(
     context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
 ) -> dg.MaterializeResult:
     """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
-    folder = home.paths().outbox / context.partition_key
-    received = latest_revision(home.paths(), context.partition_key).path
-    manifest = export_batch(routed_batch, batch_instructions, folder, batch_id=context.partition_key, received=received)
-    store, kept = Store(home.paths().store), ("routed_batch", context.partition_key, context.run_id)
+    paths, batch_id = home.paths(), context.partition_key
+    folder, received = paths.outbox / batch_id, latest_revision(paths, batch_id).path
+    version = Store(paths.store).version("routed_batch", batch_id, context.run_id, routed_batch)
     decision = {
-        "batch_id": context.partition_key,
+        "batch_id": batch_id,
         "dagster_run_id": context.run_id,
         "file_sha256": about(routed_batch)["file_sha256"],
         **decision_columns(routed_batch),
-        "routed_path": str(Store(Path()).path(*kept)),
-        "routed_sha256": file_sha256(store.path(*kept)),
+        "routed_path": str(version.relative_to(paths.store)),
+        "routed_sha256": file_sha256(version),
     }
-    record_decision(home.warehouse(), decision)
-    commit_cost(home.warehouse(), context.partition_key, context.run_id, decision["total_cost"])
+    with batch_lock(paths, batch_id):
+        try:
+            refuse_dispatched(paths, batch_id)
+        except InvalidInput as error:
+            raise failure(error) from error
+        manifest = export_batch(
+            routed_batch, batch_instructions, folder, batch_id=batch_id, run_id=context.run_id, received=received
+        )
+        with home.warehouse().transaction() as ledger:
+            record_decision(ledger, decision)
+            commit_cost(ledger, batch_id, context.run_id, decision["total_cost"])
     return dg.MaterializeResult(
         metadata={
             "outbox": dg.MetadataValue.path(str(folder)),

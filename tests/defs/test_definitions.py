@@ -28,6 +28,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "inbox_sensor",
         "outcomes_sensor",
         "report_failures",
+        "lost_runs_sensor",
         "automation",
     }
     assert [schedule.name for schedule in repository.schedule_defs] == ["reroute_stale_batches"]
