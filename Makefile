@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 
-.PHONY: demo ui test test-slow lint audit benchmark evaluate lock clean
+.PHONY: demo ui test test-slow lint audit benchmark faults evaluate lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ evaluate: $(READY)  ## quality figures of the README, on the real tables in $$RO
 
 benchmark: $(READY) ## speed figures of the README
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
+
+faults: $(READY)    ## table of faults survived: kills, full disks, locked databases, jumping clocks
+	$(BIN)/pytest -m faults -s tests/faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from routing_assets.warehouse import Warehouse
 def broken_entries(home: Home) -> list[str]:
     """What does not add up in the ledger, one line each; empty when chain and files are as they were recorded."""
     found, previous = [], GENESIS
+    retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
     for number, row in enumerate(Warehouse(home.warehouse).fetch("ledger_entries"), start=1):
         name = f"entry {row['entry']} (batch {row['batch_id']})"
         if row["entry"] != number:
@@ -38,7 +39,7 @@ def broken_entries(home: Home) -> list[str]:
             found.append(f"{name}: was changed after it was recorded")
         file = home.store / row["routed_path"]
         if not file.exists():
-            found.append(f"{name}: {row['routed_path']} is gone")
+            found += [] if row["batch_id"] in retired else [f"{name}: {row['routed_path']} is gone"]
         elif file_sha256(file) != row["routed_sha256"]:
             found.append(f"{name}: {row['routed_path']} was changed after it was recorded")
         previous = row["entry_hash"]
@@ -89,7 +90,9 @@ def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
         f"price list {decision['price_version']}": _cost_model(home, decision["price_version"]) is not None,
         f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
     }
-    return [f"{name} is gone" for name, there in inputs.items() if not there]
+    retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": decision["batch_id"]})
+    reason = f": retired on {retired[0]['retired_at']:%Y-%m-%d}, {retired[0]['why']}" if retired else ""
+    return [f"{name} is gone{reason}" for name, there in inputs.items() if not there]
 
 
 def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, before: dict[str, Any] | None) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,16 @@ def dispatch(batch_id: str) -> None:
     from routing_assets import commands
 
     commands.dispatch(Home.from_env(), batch_id)
+
+
+@main.command()
+@click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Day (UTC); default: by the policy's retention_days.")
+@says_what_is_wrong
+def retire(before: datetime | None) -> None:
+    """Delete data and partitions of batches dispatched before a day; the ledger stays, open batches are kept."""
+    from routing_assets import commands
+
+    commands.retire(Home.from_env(), before)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from routing_assets.handoff import read_manifest
 from routing_assets.intake import receive, receive_outcomes
 from routing_assets.ledger import decision_in_force, refuse_dispatched, router_in_force
 from routing_assets.locks import batch_lock
+from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
 from routing_assets.routing import settings_from
 from routing_assets.runs import instance_of, run_job
@@ -133,6 +135,18 @@ def dispatch(home: Home, batch_id: str) -> None:
             )
         Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
     click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
+
+
+def retire(home: Home, before: datetime | None) -> None:
+    """Delete the data of batches that were dispatched before ``before``, or as the policy file says."""
+    with instance_of(home) as instance:
+        cutoff = retirement_day(home) if before is None else before.replace(tzinfo=UTC)
+        if cutoff is None:
+            raise InvalidInput(
+                "the policy has no retention_days", source=str(home.policy_file), remedy="Give --before."
+            )
+        retired = retire_batches(home, instance, cutoff)
+    click.echo(f"{len(retired)} batches retired that were dispatched before {cutoff:%Y-%m-%d}; the ledger keeps them")
 
 
 def evaluate(

@@ -20,7 +20,7 @@ from routing_assets.datasets import load_batch
 from routing_assets.datasets.outcomes import load_outcomes
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
-from routing_assets.ledger import decision_in_force, refuse_dispatched
+from routing_assets.ledger import decision_in_force, refuse_dispatched, refuse_retired
 from routing_assets.names import batch_id_of, plain_id, printable, told_apart
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -143,6 +143,7 @@ def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = Fals
     """
     with intake_lock(home):
         decision_in_force(home, batch_id)
+        refuse_retired(home, batch_id)
         with private_copy(home, path) as copy:
             try:
                 load_outcomes(copy)

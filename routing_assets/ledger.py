@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.errors import InvalidInput
+from routing_assets.handoff import MANIFEST
 from routing_assets.routing import settings_of_request, standing_policy
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -51,6 +53,15 @@ def refuse_dispatched(home: Home, batch_id: str) -> None:
         raise InvalidInput(f"batch '{batch_id}' is dispatched and frozen", remedy="Give the new batch another name.")
 
 
+def refuse_retired(home: Home, batch_id: str) -> None:
+    """Raise InvalidInput for a batch whose data was deleted."""
+    retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": batch_id})
+    if retired:
+        raise InvalidInput(
+            f"batch '{batch_id}' was retired on {retired[0]['retired_at']:%Y-%m-%d}: {retired[0]['why']}"
+        )
+
+
 def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
     """The ledger's entry for a batch. Raises InvalidInput when it was never routed."""
     decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
@@ -84,8 +95,19 @@ def routed_before(home: Home, batch_id: str) -> pa.Table | None:
     return pq.read_table(home.store / decisions[0]["routed_path"], partitioning=None) if decisions else None
 
 
+def _handed_run(folder: Path, decided_run: str | None) -> str | None:
+    """The run whose files lie in the outbox; the decided one where the runners took the folder away."""
+    if not folder.exists():
+        return decided_run
+    manifest = folder / MANIFEST
+    return json.loads(manifest.read_text(encoding="utf-8"))["dagster_run_id"] if manifest.exists() else None
+
+
 def stale_batches(home: Home) -> list[StaleBatch]:
-    """Batches to be routed (again): never decided, or file, router, prices or settings changed since."""
+    """Batches to be routed (again): never decided, or file, router, prices or settings changed since.
+
+    So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision.
+    """
     standing = standing_policy(home.policy_file)
     stale = []
     for row in Warehouse(home.warehouse).fetch("open_batches"):
@@ -96,6 +118,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
             "router": (row["decided_router"], row["router_version"]),
             "prices": (row["decided_prices"], row["price_version"]),
             "policy": (row["decided_settings"], settings.version),
+            "hand-off": (_handed_run(home.outbox / row["batch_id"], row["decided_run"]), row["decided_run"]),
         }
         reasons = tuple(name for name, (decided, current) in now.items() if decided != current)
         if reasons and row["router_version"] is not None:

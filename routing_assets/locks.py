@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from routing_assets.files import PARTIAL
 from routing_assets.settings import Home
-
-SETTLED_S = 10.0
-"""A run's lock file this young may be between its making and its locking."""
 
 
 @contextmanager
@@ -19,23 +17,23 @@ def run_alive(home: Home, run_id: str) -> Iterator[None]:
     """Mark a Dagster run as alive for as long as this process works on it."""
     path = home.locks / "runs" / f"{run_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    unseen = path.with_suffix(PARTIAL)
+    with FileLock(unseen):
+        os.replace(unseen, path)  # a lock file that others can see is locked, or its process is dead
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
 
 
-def lost_runs(home: Home, *, settled_s: float = SETTLED_S) -> list[str]:
+def lost_runs(home: Home) -> list[str]:
     """Ids of runs whose process died while it worked on them."""
     lost = []
     for path in sorted((home.locks / "runs").glob("*.lock")):
         try:
-            settled = time.time() - path.stat().st_mtime >= settled_s
             with FileLock(path, timeout=0):
-                if settled:
-                    lost.append(path.stem)
-        except (Timeout, FileNotFoundError):
+                lost.append(path.stem)
+        except Timeout:
             continue
     return lost
 

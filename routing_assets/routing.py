@@ -18,8 +18,8 @@ from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.yaml_files import read_yaml
 
 DEFAULT_FRACTION = 0.5
-OF_THE_INTAKE = ("coalesce",)
-"""Settings in the policy file that say which files make a batch, not how it is routed."""
+OF_OTHERS = ("coalesce", "retention_days")
+"""Settings in the policy file that say which files make a batch and how long it is kept, not how it is routed."""
 CONSTRAINTS = (
     "min_share",
     "max_share",
@@ -149,7 +149,7 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
 def standing_policy(path: Path) -> RoutingSettings:
     """The routing settings in the policy file (YAML); the defaults where there is none."""
     values = policy_file(path)
-    return settings_from({name: values[name] for name in values if name not in OF_THE_INTAKE}, source=str(path))
+    return settings_from({name: values[name] for name in values if name not in OF_OTHERS}, source=str(path))
 
 
 def policy_file(path: Path) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 -- The warehouse: small tables and ledgers. Bulky per-batch data is Parquet in the store; views read it.
--- Ledgers (labels, price_lists, routers, batches, decisions, dispatches) only grow. Their order is that of entry: clocks
+-- Ledgers (labels, price_lists, routers, batches, decisions, dispatches, retirements) only grow. Their order is that of entry: clocks
 -- jump.
 
 create sequence if not exists entries;
@@ -139,6 +139,13 @@ create table if not exists dispatches (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,     -- the decision that went out
     dispatched_at    timestamptz not null default current_timestamp
+);
+
+create table if not exists retirements (
+    batch_id         varchar not null,     -- its tables, its files and its partition were deleted; the ledger stays
+    why              varchar not null,
+    entry            bigint  not null default nextval('entries'),
+    retired_at       timestamptz not null default current_timestamp
 );
 
 -- The decision in force for each batch.

@@ -46,6 +46,14 @@ def test_a_run_reads_the_current_table_where_it_wrote_none_itself(store: Store) 
     assert store.read("asset", None, "this-run")["x"].to_pylist() == [1]
 
 
+def test_a_run_that_was_started_again_half_way_keeps_a_version_of_its_own(store: Store) -> None:
+    table = pa.table({"x": [1]})
+    store.write(table, "asset", "batch", "killed")
+    assert pq.read_table(store.version("asset", "batch", "again", table), partitioning=None).equals(table)
+    assert store.version("asset", "batch", "killed", pa.table({"x": [2]})) == store.path("asset", "batch", "killed")
+    assert store.read("asset", "batch", "killed").equals(table)
+
+
 def test_what_was_never_made_is_named(store: Store) -> None:
     with pytest.raises(InvalidInput, match="cost_model was not made yet"):
         store.read("cost_model")

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import OWNERS, failure, inline_png
+from routing_assets.defs.common import OWNERS, TRAINING_POOL, failure, inline_png
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
@@ -34,6 +34,7 @@ class EvaluationSettings(dg.Config):
     owners=OWNERS,
     kinds={"matplotlib", "parquet"},
     deps=["labelled_instructions", "model_catalog"],
+    pool=TRAINING_POOL,
     code_version="1",
 )
 def budget_curves(

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, data_version, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, TRAINING_POOL, data_version, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.versions import content_version
@@ -42,7 +42,7 @@ class DecisionSettings(dg.Config):
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="1")
 def success_classifier(
     context: dg.AssetExecutionContext,
     config: ClassifierSettings,

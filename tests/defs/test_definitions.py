@@ -31,7 +31,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "lost_runs_sensor",
         "automation",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["reroute_stale_batches"]
+    assert {schedule.name for schedule in repository.schedule_defs} == {"reroute_stale_batches", "daily_retirement"}
 
 
 def test_every_asset_has_an_owner_a_description_a_group_and_a_code_version() -> None:

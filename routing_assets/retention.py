@@ -1,0 +1,73 @@
+"""Retention: old batches give up their data and their partition, never their entries in the ledger."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from routing_assets.errors import InvalidInput
+from routing_assets.files import PARTIAL
+from routing_assets.locks import batch_lock
+from routing_assets.routing import policy_file
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+PARTITIONS = "batches"
+LEFT_BEHIND_S = 24 * 3600.0
+"""A temporary file this old belongs to a process that was killed."""
+
+
+def retirement_day(home: Home, now: datetime | None = None) -> datetime | None:
+    """Batches dispatched before this moment are retired by the policy file; None where it has no retention_days."""
+    days = policy_file(home.policy_file).get("retention_days")
+    if days is None:
+        return None
+    if not isinstance(days, int | float) or isinstance(days, bool) or not days >= 0:
+        raise InvalidInput(f"retention_days is {days!r}", source=str(home.policy_file), remedy="Give a number of days.")
+    return (now or datetime.now(UTC)) - timedelta(days=days)
+
+
+def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -> list[str]:
+    """Retire every batch that was dispatched before ``before``; returns their ids.
+
+    The retirement is entered first: one that was interrupted is finished by the next call. Outcomes that come later
+    are refused, and a replay says that the inputs were retired, when and why.
+    """
+    warehouse = Warehouse(home.warehouse)
+    retired = []
+    for row in warehouse.fetch("retirable_batches", {"before": before}):
+        why = f"dispatched on {row['dispatched_at']:%Y-%m-%d}, before {before:%Y-%m-%d}"
+        warehouse.append("retirements", pa.Table.from_pylist([{"batch_id": row["batch_id"], "why": why}]))
+        retired.append(row["batch_id"])
+    partitions = set(instance.get_dynamic_partitions(PARTITIONS))
+    for row in warehouse.fetch("retirements"):
+        batch_id = row["batch_id"]
+        with batch_lock(home, batch_id):
+            for folder in folders_of(home, batch_id):
+                shutil.rmtree(folder)
+        if batch_id in partitions:
+            instance.delete_dynamic_partition(PARTITIONS, batch_id)
+    remove_leftovers(home)
+    return retired
+
+
+def folders_of(home: Home, batch_id: str) -> list[Path]:
+    """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox."""
+    folders = [home.received / batch_id, home.outbox / batch_id, home.outcomes / batch_id]
+    return [folder for folder in [*folders, *home.store.glob(f"*/{batch_id}")] if folder.is_dir()]
+
+
+def remove_leftovers(home: Home, now: float | None = None) -> int:
+    """Remove temporary files of processes that were killed long ago; returns how many."""
+    removed = 0
+    for root in (home.store, home.outbox, home.received, home.routers, home.embeddings):
+        for path in root.rglob(f"*{PARTIAL}"):
+            if (now or time.time()) - path.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                removed += 1
+    return removed

@@ -1,0 +1,106 @@
+"""Runs that died are noticed, and what the environment stopped is tried again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from routing_assets import commands
+from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR, failed_for
+from routing_assets.defs.setbacks import Setback, setbacks
+from routing_assets.errors import InvalidInput
+from routing_assets.handoff import MANIFEST
+from routing_assets.ledger import decision_in_force, stale_batches
+from routing_assets.locks import lost_runs, run_alive
+from routing_assets.runs import RunFailed, fail_lost_runs, instance_of
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+
+def die_in(home: Home, run_id: str) -> None:
+    """A process that is killed while it works on a run."""
+    pid = os.fork()
+    if pid == 0:
+        with run_alive(home, run_id):
+            os.kill(os.getpid(), signal.SIGKILL)
+        sys.exit(1)
+    os.waitpid(pid, 0)
+
+
+def test_a_run_is_lost_once_its_process_died_and_not_before(home: Home) -> None:
+    with run_alive(home, "alive"):
+        die_in(home, "dead")
+        assert lost_runs(home) == ["dead"]
+    assert lost_runs(home) == ["dead"]
+
+
+def test_a_lost_run_is_marked_as_failed_and_frees_its_pool_slot(home: Home) -> None:
+    with instance_of(home) as instance:
+        run = instance.create_run_for_job(dg.job(name="j")(lambda: None), status=dg.DagsterRunStatus.STARTED)
+        instance.event_log_storage.initialize_concurrency_limit_to_default("training")
+        instance.event_log_storage.claim_concurrency_slot("training", run.run_id, "step")
+        assert instance.event_log_storage.get_concurrency_info("training").active_slot_count == 1
+        die_in(home, run.run_id)
+        assert fail_lost_runs(instance, home) == [run.run_id]
+        assert fail_lost_runs(instance, home) == []
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        assert found.status == dg.DagsterRunStatus.FAILURE
+        assert instance.event_log_storage.get_concurrency_info("training").active_slot_count == 0
+
+
+@pytest.fixture
+def failing(trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A batch whose run was stopped by a full disk."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("routing_assets.store.pq.write_table", full)
+        with pytest.raises(RunFailed, match="No space left on device"):
+            commands.route(trained, batch_file, {})
+    return trained
+
+
+def test_what_the_environment_stopped_may_be_tried_again_after_a_pause(failing: Home) -> None:
+    with instance_of(failing) as instance:
+        run = instance.get_runs(limit=1)[0]
+        events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]
+        assert failed_for([event for event in events if event.is_step_failure]) == ENVIRONMENT
+        assert setbacks(instance, "route_batch") == {}
+        instance.add_run_tags(run.run_id, {FAILED_FOR: ENVIRONMENT})
+        setback = setbacks(instance, "route_batch")["weekly"]
+    assert (setback.run_id, setback.failures) == (run.run_id, 1)
+    assert not setback.may_be_tried_again(datetime.now(UTC))
+    assert setback.may_be_tried_again(datetime.now(UTC) + timedelta(minutes=6))
+
+
+def test_pauses_grow_to_six_hours() -> None:
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    for failures, minutes in ((1, 5), (2, 10), (4, 40), (50, 360)):
+        setback = Setback("run", failures, ended)
+        assert not setback.may_be_tried_again(ended + timedelta(minutes=minutes - 1))
+        assert setback.may_be_tried_again(ended + timedelta(minutes=minutes))
+
+
+def test_an_interrupted_hand_over_is_made_again_and_cannot_be_dispatched(routed: Home) -> None:
+    (routed.outbox / "weekly" / MANIFEST).unlink()
+    assert [batch.reasons for batch in stale_batches(routed)] == [("hand-off",)]
+    with pytest.raises(InvalidInput):
+        commands.dispatch(routed, "weekly")
+
+
+def test_the_order_of_entry_holds_when_the_clock_jumps_back(routed: Home, batch_file: Path) -> None:
+    with Warehouse(routed.warehouse).transaction() as connection:
+        for table, stamp in (("batches", "received_at"), ("routers", "recorded_at"), ("price_lists", "recorded_at")):
+            connection.execute(f"update {table} set {stamp} = {stamp} + interval 40 day")
+    commands.route(routed, batch_file, {"policy": "ndch"})
+    assert stale_batches(routed) == []
+    assert decision_in_force(routed, "weekly")["policy"] == "ndch"

@@ -1,0 +1,60 @@
+"""The moments at which a crash would hurt most: just before and after each rename, link, commit and MLflow write."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+
+class CrashPoints:
+    """Counts the moments of this process; kills it at number ``fatal``."""
+
+    def __init__(self, fatal: int | None = None) -> None:
+        self.fatal, self.names = fatal, []
+
+    def pass_by(self, name: str) -> None:
+        """One moment."""
+        self.names.append(name)
+        if len(self.names) - 1 == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """``function`` with a moment before and one after it."""
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            self.pass_by(f"before {name}")
+            result = function(*args, **kwargs)
+            self.pass_by(f"after {name}")
+            return result
+
+        return wrapped
+
+    def install(self) -> CrashPoints:
+        """Watch this process; for a forked child, as nothing is undone."""
+        import mlflow
+        from mlflow import MlflowClient
+
+        from routing_assets.warehouse import Warehouse
+
+        os.replace = self.around(os.replace, "rename")
+        os.link = self.around(os.link, "link")
+        transaction = Warehouse.transaction
+
+        @contextmanager
+        def watched(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+            with transaction(warehouse) as connection:
+                yield connection
+                self.pass_by("before commit")
+            self.pass_by("after commit")
+
+        Warehouse.transaction = watched
+        mlflow.log_params = self.around(mlflow.log_params, "MLflow parameters")
+        mlflow.pyfunc.log_model = self.around(mlflow.pyfunc.log_model, "MLflow model")
+        alias = MlflowClient.set_registered_model_alias
+        MlflowClient.set_registered_model_alias = self.around(alias, "MLflow alias")
+        return self
