@@ -12,17 +12,23 @@ FACTORS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _POINTS = 60
 
 
-def around_budget(allocation: Allocation) -> list[dict[str, float]]:
+def whole_frontier(problem: AllocationProblem) -> Frontier | None:
+    """The frontier's breakpoints, from one pass; None under side constraints, where no single pass gives them."""
+    return None if problem.side_constraints else frontier(problem)
+
+
+def around_budget(allocation: Allocation, curve: Frontier | None) -> list[dict[str, float]]:
     """Expected success at multiples of the batch's budget, where they can pay for the batch.
 
-    Without side constraints all of it is one pass; with them each budget is a solve of its own.
+    Read off ``curve``, see :func:`whole_frontier`; where there is none, each budget is a solve of its own.
     """
     problem, rows = allocation.problem, []
     if not np.isfinite(problem.budget) or problem.budget == 0:
         return []
     for factor in FACTORS:
+        budgets = [factor * problem.budget]
         try:
-            point = frontier(problem, [factor * problem.budget])
+            point = frontier(problem, budgets) if curve is None else curve.at(budgets)
         except InfeasibleAllocation:
             continue
         rows.append(
@@ -37,17 +43,17 @@ def around_budget(allocation: Allocation) -> list[dict[str, float]]:
     return rows
 
 
-def draw_frontier(allocation: Allocation) -> bytes | None:
-    """A PNG of the whole frontier with the batch on it; None under side constraints, where no single pass gives it."""
+def draw_frontier(allocation: Allocation, curve: Frontier) -> bytes | None:
+    """A PNG of the whole frontier with the batch on it; None where money has no limit."""
     problem = allocation.problem
-    if problem.side_constraints or not np.isfinite(problem.budget):
+    if not np.isfinite(problem.budget):
         return None
     from matplotlib.figure import Figure
 
-    curve = _grid(problem)
+    points = curve.at(np.linspace(curve.budget[0], max(curve.budget[-1], problem.budget), _POINTS))
     figure = Figure(figsize=(6.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(curve.budget, curve.upper_bound, color="tab:blue", label="best possible (expected)")
+    axes.plot(points.budget, points.upper_bound, color="tab:blue", label="best possible (expected)")
     axes.plot(allocation.total_cost, allocation.expected_success, "o", color="tab:red", label="this batch")
     single_cost = problem.cost_matrix.sum(axis=0, dtype=np.float64)
     axes.plot(single_cost, problem.success.mean(axis=0), "x", color="tab:gray", label="one model for all")
@@ -58,9 +64,3 @@ def draw_frontier(allocation: Allocation) -> bytes | None:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110, format="png")
     return buffer.getvalue()
-
-
-def _grid(problem: AllocationProblem) -> Frontier:
-    breakpoints = frontier(problem)
-    low, high = breakpoints.budget[0], max(breakpoints.budget[-1], problem.budget)
-    return frontier(problem, np.linspace(low, high, _POINTS))

@@ -7,6 +7,7 @@ to the newest, replaced in one step. A killed run therefore leaves either the ol
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +45,20 @@ class Store:
         path = self.path(asset, partition, run_id)
         return path if path.exists() else self.write(table, asset, partition, run_id)
 
-    def read(self, asset: str, partition: str | None = None, run_id: str | None = None) -> pa.Table:
-        """The table that ``run_id`` wrote, or else the current one. Raises InvalidInput when there is none."""
+    def read(
+        self,
+        asset: str,
+        partition: str | None = None,
+        run_id: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """The table that ``run_id`` wrote, or else the current one; all of it or the named columns.
+
+        Raises:
+            InvalidInput: there is none.
+        """
         for path in (self.path(asset, partition, run_id), self.path(asset, partition)):
             if path.exists():
-                return pq.read_table(path, partitioning=None)
+                return pq.read_table(path, columns=columns, partitioning=None)
         of_batch = f" of batch '{partition}'" if partition else ""
         raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")

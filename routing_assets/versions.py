@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import io
+from typing import Any
 
 import pyarrow as pa
+
+
+class _Digesting(io.RawIOBase):
+    """A file of which only the digest is kept."""
+
+    def __init__(self, digest: hashlib._Hash) -> None:
+        self._digest = digest
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        return memoryview(data).nbytes
 
 
 def content_version(*tables: pa.Table) -> str:
     """First twelve hex digits of a SHA-256 over schemas and values, independent of how the tables are chunked."""
     digest = hashlib.sha256()
     for table in tables:
-        stream = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stream, table.schema) as writer:
+        with pa.PythonFile(_Digesting(digest), "w") as stream, pa.ipc.new_stream(stream, table.schema) as writer:
             writer.write_table(table.combine_chunks())
-        digest.update(stream.getvalue())
     return digest.hexdigest()[:12]

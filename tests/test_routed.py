@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from routing_assets.allocation import InfeasibleConstraints
-from routing_assets.budget_frontier import around_budget, draw_frontier
+from routing_assets.allocation import InfeasibleConstraints, frontier
+from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import long_table
@@ -151,11 +151,11 @@ def test_equal_settings_have_equal_versions() -> None:
 
 def test_more_money_buys_no_less_and_the_batch_lies_on_its_frontier() -> None:
     allocation = routed(RoutingSettings(budget_fraction=0.5)).allocation
-    rows = around_budget(allocation)
+    rows = around_budget(allocation, whole_frontier(allocation.problem))
     bought = [row["expected_success"] for row in rows]
     assert bought == sorted(bought)
     here = next(row for row in rows if row["budget"] == 1.0)
     assert here["gain"] == pytest.approx(0.0, abs=1e-2)
-    picture = draw_frontier(allocation)
+    picture = draw_frontier(allocation, frontier(allocation.problem))
     assert picture is not None
     assert picture.startswith(b"\x89PNG")

@@ -13,7 +13,7 @@ from routing_assets.allocation.allocate import allocate, refuse_hopeless_rows
 from routing_assets.allocation.answer import measure
 from routing_assets.allocation.constraints import decimal
 from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleTarget
-from routing_assets.allocation.exact import exact_sum, float_not_below, within
+from routing_assets.allocation.exact import exact_sum, float_not_below
 from routing_assets.allocation.hull import cheapest, hull_steps
 from routing_assets.allocation.knapsack import CapacityTooSmall
 from routing_assets.allocation.problem import AllocationProblem
@@ -35,6 +35,19 @@ class Frontier:
     """No assignment within the budget reaches more; what :func:`allocate` certifies at that budget."""
     shadow_price: np.ndarray
     """Expected successes of the batch per extra USD."""
+    instructions: int
+    """In the batch."""
+
+    def at(self, budgets: Sequence[float] | np.ndarray) -> Frontier:
+        """Other points of a curve of breakpoints; raises :class:`InfeasibleBudget` under its least budget."""
+        grid = np.sort(np.asarray(budgets, np.float64))
+        if grid[0] < self.budget[0]:
+            raise InfeasibleBudget(float(grid[0]), float(self.budget[0]))
+        at = np.searchsorted(self.budget, grid, side="right") - 1
+        reached, price = self.expected_success[at], self.shadow_price[at]
+        with np.errstate(invalid="ignore"):  # an infinite budget: 0 x inf
+            beyond = np.nan_to_num(price * (grid - self.budget[at]))
+        return Frontier(grid, reached, reached + beyond / self.instructions, price, self.instructions)
 
 
 def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray | None = None) -> Frontier:
@@ -51,7 +64,8 @@ def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray |
         grid = np.sort(np.asarray(budgets, np.float64))
         answers = [allocate(replace(problem, budget=float(budget))) for budget in grid]
         fields = ("expected_success", "upper_bound", "shadow_price")
-        return Frontier(grid, *(np.array([getattr(answer, name) for answer in answers]) for name in fields))
+        success, bound, price = (np.array([getattr(answer, name) for answer in answers]) for name in fields)
+        return Frontier(grid, success, bound, price, len(problem))
     value, weight = problem.success, problem.cost_matrix
     if problem.allowed is not None:
         value = np.where(problem.allowed, value, np.array(-np.inf, value.dtype))
@@ -62,15 +76,8 @@ def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray |
     base = math.fsum(problem.chosen(value, start))
     reached = np.concatenate([[base], base + np.cumsum(steps.value)]) / len(problem)
     efficiency = np.concatenate([steps.efficiency, [0.0]])
-    if budgets is None:
-        return Frontier(spent, reached, reached, efficiency)
-    grid = np.sort(np.asarray(budgets, np.float64))
-    if not within(least, float(grid[0])):
-        raise InfeasibleBudget(float(grid[0]), float_not_below(least))
-    at = np.searchsorted(spent, grid, side="right") - 1
-    with np.errstate(invalid="ignore"):  # an infinite budget: 0 x inf
-        beyond = np.nan_to_num(efficiency[at] * (grid - spent[at]))
-    return Frontier(grid, reached[at], reached[at] + beyond / len(problem), efficiency[at])
+    breakpoints = Frontier(spent, reached, reached, efficiency, len(problem))
+    return breakpoints if budgets is None else breakpoints.at(budgets)
 
 
 @dataclass(frozen=True, eq=False)

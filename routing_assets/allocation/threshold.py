@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -31,22 +32,43 @@ def threshold(problem: AllocationProblem, target: float) -> ThresholdChoice:
     answer = _at(problem, target)
     if _affordable(problem, answer):
         return answer
-    low, high = _at(problem, 0.0), target
+    low, high = _at(problem, 0.0), answer
     if not _affordable(problem, low):
         cheapest = float_not_below(exact_sum(problem.chosen(problem.cost_matrix, low.choice)))
         raise InfeasibleBudget(problem.budget, cheapest, policy="threshold")
+    return _at(problem, _greatest_affordable(problem, low, high))
+
+
+def _greatest_affordable(problem: AllocationProblem, low: ThresholdChoice, high: ThresholdChoice) -> float:
+    """Bisect between two targets. A row that chooses the same at both does so at every target between them, so only
+    the others are looked at again.
+    """
+    success, cost, rest = problem.success, problem.cost_matrix, Fraction(0)
+    allowed, low_target, high_target = problem.allowed, low.target, high.target
+    low_choice, high_choice = low.choice, high.choice
     for _ in range(_BISECTIONS):
-        middle = (low.target + high) / 2
-        answer = _at(problem, middle)
-        if _affordable(problem, answer):
-            low = answer
+        same = low_choice == high_choice
+        rest += exact_sum(cost[same, low_choice[same]])
+        success, cost, low_choice, high_choice = (a[~same] for a in (success, cost, low_choice, high_choice))
+        allowed = None if allowed is None else allowed[~same]
+        middle = (low_target + high_target) / 2
+        choice, _ = _choose(success, cost, allowed, middle)
+        if within(rest + exact_sum(cost[np.arange(len(cost)), choice]), problem.budget):
+            low_target, low_choice = middle, choice
         else:
-            high = middle
-    return low
+            high_target, high_choice = middle, choice
+    return low_target
 
 
 def _at(problem: AllocationProblem, target: float) -> ThresholdChoice:
-    success, cost, allowed = problem.success, problem.cost_matrix, problem.allowed
+    choice, met = _choose(problem.success, problem.cost_matrix, problem.allowed, target)
+    return ThresholdChoice(choice, target, int((~met).sum()))
+
+
+def _choose(
+    success: np.ndarray, cost: np.ndarray, allowed: np.ndarray | None, target: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen column of each row, and whether it meets the target."""
     if allowed is not None:
         success = np.where(allowed, success, -1.0)
     qualified = (success >= target) & (success >= 0)
@@ -54,8 +76,8 @@ def _at(problem: AllocationProblem, target: float) -> ThresholdChoice:
     price = np.where(qualified, cost, np.inf)
     cheapest = np.where(price == price.min(axis=1, keepdims=True), success, -2.0).argmax(axis=1)
     best = np.where(success == success.max(axis=1, keepdims=True), cost, np.inf).argmin(axis=1)
-    met = qualified.any(axis=1)
-    return ThresholdChoice(np.where(met, cheapest, best), target, int((~met).sum()))
+    met = np.asarray(qualified.any(axis=1))
+    return np.where(met, cheapest, best), met
 
 
 def _affordable(problem: AllocationProblem, answer: ThresholdChoice) -> bool:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import Allocation, InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
-from routing_assets.budget_frontier import around_budget, draw_frontier
+from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.commitments import commit_budget
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, inline_png, markdown_table
@@ -29,8 +29,21 @@ METHODS = {
     "mip": "The most expected successes within the budget, with a proof of how near the optimum it is.",
 }
 
+# Of the long tables only what the allocation reads: for a million instructions the ids alone take seconds.
+PRICED_PROBABILITIES = {
+    "probability_matrix": dg.AssetIn(metadata={"columns": ["decision"]}),
+    "cost_matrix": dg.AssetIn(metadata={"columns": ["cost", "cost_std"]}),
+}
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, partitions_def=batches, code_version="1")
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"duckdb"},
+    partitions_def=batches,
+    ins=PRICED_PROBABILITIES,
+    code_version="1",
+)
 def batch_budget(
     context: dg.AssetExecutionContext,
     home: RoutingHome,
@@ -65,6 +78,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"ortools" if policy == "mip" else "numpy", "parquet"},
         partitions_def=batches,
+        ins=PRICED_PROBABILITIES,
         check_specs=[assigned_once, within_budget],
         dagster_type=ARROW_TABLE,
         code_version="1",
@@ -100,7 +114,7 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
             data_version=data_version(routed.table),
             metadata={**allocation_metadata(routed.table), **frontier_metadata(routed.allocation)},
             check_results=[
-                is_assigned_once(assigned_once, routed.table, batch),
+                is_assigned_once(assigned_once, routed.table, batch_instructions),
                 is_within_budget(within_budget, routed.table),
             ],
         )
@@ -108,13 +122,13 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
     return _allocation
 
 
-def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch: BatchInstructions) -> dg.AssetCheckResult:
+def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch_instructions: pa.Table) -> dg.AssetCheckResult:
     """Each instruction of the batch stands in the table exactly once, with a model."""
-    same = table["instruction_id"].to_pylist() == batch.instruction_id.tolist()
+    same = table["instruction_id"].equals(batch_instructions["instruction_id"])
     return dg.AssetCheckResult(
         check_name=spec.name,
         passed=same and table["model"].null_count == 0,
-        metadata={"instructions": len(batch), "assigned": table.num_rows - table["model"].null_count},
+        metadata={"instructions": len(batch_instructions), "assigned": table.num_rows - table["model"].null_count},
     )
 
 
@@ -134,9 +148,10 @@ def frontier_metadata(allocation: Allocation) -> dict[str, Any]:
     """What more or less money would buy; for the MIP, which alone is on the frontier."""
     if allocation.policy != "mip":
         return {}
-    picture = draw_frontier(allocation)
+    curve = whole_frontier(allocation.problem)
+    picture = draw_frontier(allocation, curve) if curve else None
     return {
-        "what_other_budgets_buy": markdown_table(around_budget(allocation)),
+        "what_other_budgets_buy": markdown_table(around_budget(allocation, curve)),
         **({"frontier": inline_png(picture)} if picture else {}),
     }
 

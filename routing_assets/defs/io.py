@@ -40,6 +40,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
     """Writes each asset's ``pyarrow.Table`` atomically, one file per run, and reads the current one.
 
     Within a run, an asset reads what this very run wrote, even when another run of the partition is under way.
+    An input's metadata ``columns`` names those that it needs.
     As every run needs it, it also marks the run as alive, so that a killed one is noticed.
     """
 
@@ -61,7 +62,9 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
         )
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
-        return self._store().read(context.asset_key.path[-1], _partition(context), context.step_context.run_id)
+        columns = (context.definition_metadata or {}).get("columns")
+        run_id = context.step_context.run_id
+        return self._store().read(context.asset_key.path[-1], _partition(context), run_id, columns=columns)
 
     def _store(self) -> Store:
         return Store(Home.from_env().store)

@@ -8,7 +8,6 @@ import dagster as dg
 import pyarrow as pa
 
 from routing_assets.commitments import commit_cost
-from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
 from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
@@ -59,7 +58,7 @@ def routed_batch(
         data_version=data_version(routed),
         metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen)},
         check_results=[
-            is_assigned_once(ASSIGNED_ONCE, chosen, BatchInstructions.from_arrow(batch_instructions)),
+            is_assigned_once(ASSIGNED_ONCE, chosen, batch_instructions),
             is_within_budget(WITHIN_BUDGET, chosen),
         ],
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 BYTES_PER_TOKEN = 4.0
 
@@ -14,5 +16,5 @@ def proxy_tokens(instruction: np.ndarray) -> np.ndarray:
     characters keeps it usable for other scripts. Each model's true scale is fitted where token counts or costs are
     recorded, so only the proportion between texts matters there.
     """
-    size = np.fromiter((len(text.encode()) for text in instruction), dtype=np.float64, count=len(instruction))
+    size = pc.binary_length(pa.array(instruction, pa.string())).to_numpy(zero_copy_only=False).astype(np.float64)
     return np.maximum(size / BYTES_PER_TOKEN, 1.0)
