@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,13 +76,13 @@ def _write_csv(table: pa.Table, path: Path) -> None:
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
-    """Only the texts need encoding: a million rows are written in seconds."""
+    """Only the texts need encoding, the numbers are finite: a million rows are written in seconds."""
     model = {name: json_text(name) for name in table["model"].unique().to_pylist()}
     with path.open("w", encoding="utf-8") as file:
         for part in table.to_batches(max_chunksize=10_000):
             rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
             file.writelines(
                 f'{{"instruction_id": {json_text(own_id)}, "instruction": {json_text(text)}, "model": {model[name]}, '
-                f'"expected_success": {json.dumps(success)}, "cost": {json.dumps(cost)}}}\n'
+                f'"expected_success": {success!r}, "cost": {cost!r}}}\n'
                 for own_id, text, name, success, cost in rows
             )
