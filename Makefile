@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 
-.PHONY: demo ui test test-slow lint audit benchmark faults evaluate lock clean
+.PHONY: demo ui test test-slow hostile million lint audit benchmark faults evaluate lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,12 @@ benchmark: $(READY) ## speed figures of the README
 
 faults: $(READY)    ## table of faults survived: kills, full disks, locked databases, jumping clocks
 	$(BIN)/pytest -m faults -s tests/faults
+
+hostile: $(READY)   ## inputs that must be refused: the last line counts them
+	$(BIN)/pytest tests/hostile
+
+million: $(READY)   ## one batch of a million instructions: seconds of each step, peak memory
+	$(BIN)/python tests/benchmarks/million_batch.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

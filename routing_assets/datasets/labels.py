@@ -114,11 +114,11 @@ class LabelledInstructions:
         Raises:
             InvalidInput: when the table was not written by :meth:`to_arrow`.
         """
-        about = stored_description(table.schema)
-        if about is None:
+        if not is_stored(table.schema):
             raise InvalidInput(
                 "this table carries no description of a label dataset", remedy="Read foreign tables with load_labels()"
             )
+        about = json.loads(table.schema.metadata[_METADATA_KEY])
         models = tuple(about["models"])
 
         def matrix(suffix: str | None) -> np.ndarray | None:
@@ -171,10 +171,9 @@ class LabelledInstructions:
                 raise InvalidInput(f"{suffix} is negative or infinite", source=self.name, column=suffix)
 
 
-def stored_description(schema: pa.Schema) -> dict[str, Any] | None:
-    """Name, models and ``simulated`` of a table written by :meth:`LabelledInstructions.to_arrow`, else None."""
-    about = (schema.metadata or {}).get(_METADATA_KEY)
-    return None if about is None else json.loads(about)
+def is_stored(schema: pa.Schema) -> bool:
+    """Whether a table says that :meth:`LabelledInstructions.to_arrow` wrote it."""
+    return _METADATA_KEY in (schema.metadata or {})
 
 
 def _coerce(labels: LabelledInstructions, attribute: str, dtype: Any) -> None:

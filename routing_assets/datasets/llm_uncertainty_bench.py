@@ -129,7 +129,7 @@ def _task_labels(
 def _read_questions(source: Path) -> list[dict[str, Any]]:
     try:
         questions = json.loads(read_text(source))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(f"this is not valid JSON ({error})", source=str(source), remedy="Copy it again") from error
@@ -151,6 +151,9 @@ def _problem(question: Any) -> str | None:
         return "the id is no whole number"
     if question["answer"] not in tuple(OPTIONS):
         return f"the answer {question['answer']!r} is none of {', '.join(OPTIONS)}"
+    for name in ("context", "question"):
+        if not isinstance(question[name], str | None):
+            return f"the {name} is no text"
     if not isinstance(question["choices"], dict):
         return "the choices are no mapping of letter to text"
     return None

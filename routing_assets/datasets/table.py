@@ -16,7 +16,7 @@ from routing_assets.datasets.labels import (
     PER_MODEL_SUFFIXES,
     RESERVED_COLUMNS,
     LabelledInstructions,
-    stored_description,
+    is_stored,
 )
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.validation import (
@@ -50,14 +50,27 @@ def table_labels(
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
     """
-    if stored_description(raw.columns.schema) is not None:
-        return LabelledInstructions.from_arrow(raw.columns)
+    if is_stored(raw.columns.schema):
+        return _restored(raw)
     check_ignored(raw, ignore_columns)
     raw = RawTable(raw.source, raw.columns.drop_columns(list(ignore_columns)), raw.first_row)
     require_columns(raw, ("instruction_id", "instruction"))
     is_long = {"model", "success"} <= set(raw.columns.column_names)
     read = _read_long if is_long else _read_wide
     return read(raw, default_name(raw.source, name), allow_missing)
+
+
+def _restored(raw: RawTable) -> LabelledInstructions:
+    try:
+        return LabelledInstructions.from_arrow(raw.columns)
+    except InvalidInput as error:
+        raise error.of(raw.source) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidInput(
+            f"the description stored in the table does not fit it ({error})",
+            source=raw.source,
+            remedy="Write the table without its metadata, as an ordinary label table",
+        ) from error
 
 
 def _read_wide(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstructions:

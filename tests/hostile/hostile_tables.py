@@ -1,0 +1,206 @@
+"""Outcomes, labels, catalogs and policies that cannot be used, each with what must be said of it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from hostile_batches import Case, lines, parquet
+from payload import MARK, Payload
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10)
+)
+TAG = f'!!python/object/apply:os.system ["echo yaml > ${MARK}"]'
+OUTCOME = b"instruction_id,model,success,cost\n"
+
+OUTCOMES: dict[str, Case] = {
+    "success above one": ("o.csv", OUTCOME + b"1,m,1,0\n2,m,1.5,0\n", r"row 3, column 'success': success is 1.5"),
+    "negative success": ("o.csv", OUTCOME + b"1,m,-0.1,0\n", "row 2, column 'success': success is -0.1"),
+    "success in words": ("o.csv", OUTCOME + b"1,m,yes,0\n", "row 2, column 'success': 'yes' is not a number"),
+    "negative cost": ("o.csv", OUTCOME + b"1,m,1,-0.01\n", "row 2, column 'cost': .*-0.01"),
+    "infinite cost": ("o.csv", OUTCOME + b"1,m,1,inf\n", "row 2, column 'cost': .*inf"),
+    "cost with a currency": ("o.csv", OUTCOME + b"1,m,1,$3\n", r"row 2, column 'cost': '\$3' is not a number"),
+    "formula for a cost": ("o.csv", OUTCOME + b"1,m,1,=1+1\n", "row 2, column 'cost': '=1\\+1' is not a number"),
+    "negative latency": ("o.csv", b"instruction_id,model,success,latency_s\n1,m,1,-2\n", "column 'latency_s'"),
+    "tokens in words": ("o.csv", b"instruction_id,model,success,tokens\n1,m,1,few\n", "'few' is not a number"),
+    "no model": ("o.csv", b"instruction_id,success\n1,1\n", "column 'model': the required column is missing"),
+    "blank model": ("o.csv", OUTCOME + b"1, ,1,0\n", "row 2, column 'model': the text is empty"),
+    "neither success nor cost": ("o.csv", b"instruction_id,model,latency_s\n1,m,2\n", "column 'success'"),
+    "columns twice": ("o.csv", b"instruction_id,model,success,success\n1,m,1,0\n", "column name occurs twice"),
+    "object for success": (
+        "o.jsonl",
+        lines({"instruction_id": "1", "model": "m", "success": {"value": 1}}),
+        "column 'success'.*not a number",
+    ),
+    "date for a cost": (
+        "o.parquet",
+        parquet({"instruction_id": ["1"], "model": ["m"], "cost": pa.array([0], pa.date32())}),
+        "column 'cost'.*not a number",
+    ),
+    "cut off": ("o.parquet", parquet({"instruction_id": ["1"]})[:50], "not a readable Parquet"),
+    "pickle": ("o.pkl", pickle.dumps(Payload("outcomes")), "file type '.pkl' is not supported"),
+}
+
+WIDE = b"instruction_id,instruction,m\n"
+LABELS: dict[str, Case] = {
+    "success above one": ("l.csv", WIDE + b"1,a,2\n", "row 2, column 'm': success is 2"),
+    "percentages": ("l.csv", WIDE + b"1,a,87%\n", "row 2, column 'm': '87%' is not a number"),
+    "success missing": ("l.csv", WIDE + b"1,a,1\n2,b,\n", "row 3, column 'm': success is missing"),
+    "NaN for success": ("l.csv", WIDE + b"1,a,nan\n", "row 2, column 'm': success is missing"),
+    "infinite success": ("l.csv", WIDE + b"1,a,inf\n", "row 2, column 'm': success is inf"),
+    "no model": ("l.csv", b"instruction_id,instruction\n1,a\n", "there is no model column"),
+    "text for a model": ("l.csv", b"instruction_id,instruction,m,note\n1,a,1,fine\n", "column 'note': 'fine' is not"),
+    "cost of nobody": (
+        "l.csv",
+        b"instruction_id,instruction,m,n|cost\n1,a,1,2\n",
+        "no success column for the model 'n'",
+    ),
+    "negative cost": ("l.csv", b"instruction_id,instruction,m,m|cost\n1,a,1,-2\n", r"column 'm\|cost': .*-2"),
+    "infinite cost": ("l.csv", b"instruction_id,instruction,m,m|cost\n1,a,1,inf\n", r"column 'm\|cost': .*inf"),
+    "cost twice": (
+        "l.csv",
+        b"instruction_id,instruction,m,m|cost,m|total_cost\n1,a,1,1,1\n",
+        "given already by",
+    ),
+    "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' stands"),
+    "pair twice": (
+        "l.csv",
+        b"instruction_id,instruction,model,success\n1,a,m,1\n1,a,m,0\n",
+        "row 3",
+    ),
+    "id of two texts": (
+        "l.csv",
+        b"instruction_id,instruction,model,success\n1,a,m,1\n1,b,n,0\n",
+        "row 3, column 'instruction'",
+    ),
+    "unknown column in a long table": (
+        "l.csv",
+        b"instruction_id,instruction,model,success,note\n1,a,m,1,x\n",
+        "column 'note': the column is not part of a long label table",
+    ),
+    "forged description": (
+        "l.parquet",
+        parquet(pa.table({"a": [1]}).replace_schema_metadata({b"routing_assets.labelled_instructions": b"{"})),
+        "description",
+    ),
+    "forged description of other columns": (
+        "l.parquet",
+        parquet(
+            pa.table({"a": [1]}).replace_schema_metadata(
+                {b"routing_assets.labelled_instructions": b'{"models": ["m"], "name": "x", "simulated": false}'}
+            )
+        ),
+        "description|column",
+    ),
+    "RouterBench with a score of 3": (
+        "l.csv",
+        b"sample_id,prompt,eval_name,m,m|total_cost\n1,a,t,3,0\n",
+        "row 2, column 'm': success is 3",
+    ),
+    "RouterBench with a strange column": (
+        "l.csv",
+        b"sample_id,prompt,eval_name,m,m|total_cost,x\n1,a,t,1,0,5\n",
+        "column 'x': the column is not part of RouterBench",
+    ),
+}
+
+QUESTION = {"id": 0, "context": "c", "question": "q", "choices": {"A": "Yes", "B": "No"}, "answer": "A", "source": "s"}
+GOOD_LOGITS = pickle.dumps([{"id": 0, "logits_options": np.zeros(6, np.float32)}])
+
+
+def bench(questions: bytes, outputs: bytes = GOOD_LOGITS) -> Callable[[Path], Path]:
+    """Writes a folder in LLM-Uncertainty-Bench's layout."""
+
+    def write(folder: Path) -> Path:
+        for name, content in (("data/quiz.json", questions), ("outputs_base/m_quiz_task_icl1.pkl", outputs)):
+            (folder / "bench" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "bench" / name).write_bytes(content)
+        return folder / "bench"
+
+    return write
+
+
+GOOD_QUESTIONS = json.dumps([QUESTION]).encode()
+BENCHES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "pickle that runs code": (bench(GOOD_QUESTIONS, pickle.dumps([Payload("bench")])), "refused: it wants to load"),
+    "pickle that calls eval": (
+        bench(GOOD_QUESTIONS, b"cbuiltins\neval\n(S'1'\ntR."),
+        "refused: it wants to load builtins.eval",
+    ),
+    "pickle cut off": (bench(GOOD_QUESTIONS, GOOD_LOGITS[:20]), "refused"),
+    "pickle of a bomb": (bench(GOOD_QUESTIONS, b"\x80\x04" + b"\x8e" + (1 << 62).to_bytes(8, "little")), "refused"),
+    "pickle of something else": (bench(GOOD_QUESTIONS, pickle.dumps({"a": 1})), "no list of records"),
+    "option without logits": (bench(GOOD_QUESTIONS, pickle.dumps([{"id": 0}])), "row 1: the record is not"),
+    "questions cut off": (bench(GOOD_QUESTIONS[:20]), "not valid JSON"),
+    "questions nested too deeply": (bench(b"[" * 200_000), "nested too deeply|not valid JSON"),
+    "questions without answers": (bench(json.dumps([{"id": 0}]).encode()), "row 1: a question needs id"),
+    "an answer that is no option": (bench(json.dumps([{**QUESTION, "answer": "Z"}]).encode()), "row 1: the answer 'Z'"),
+    "a text for a number": (bench(json.dumps([{**QUESTION, "context": 7}]).encode()), "row 1: .*context"),
+    "a folder of something else": (lambda folder: folder, "there are no folders data/ and outputs_base/"),
+}
+
+CATALOGS: dict[str, tuple[str, str]] = {
+    "empty": ("", "no mapping 'models'"),
+    "list": ("- m\n", "no mapping 'models'"),
+    "no model": ("models: {}\n", "no mapping 'models'"),
+    "negative price": ("models: {m: {price: -1}}\n", "model 'm', column 'price': -1 is negative"),
+    "price that is no number": ("models: {m: {price: .nan}}\n", "column 'price': nan is out of range"),
+    "infinite price": ("models: {m: {price: .inf}}\n", "column 'price': inf is out of range"),
+    "price in words": ("models: {m: {price: cheap}}\n", "column 'price': 'cheap' is not a number"),
+    "price as truth": ("models: {m: {price: yes}}\n", "column 'price': True is not a number"),
+    "no price": ("models: {m: {latency_s: 1}}\n", "column 'price': the price is missing"),
+    "prices of two kinds": ("models: {m: {price: 1, input_price: 2}}\n", "flat price as well as"),
+    "unknown field": ("models: {m: {prise: 1}}\n", "the field 'prise' is unknown. Did you mean 'price'"),
+    "shares crossed": (
+        "models: {m: {price: 1, min_share: 0.5, max_share: 0.1}}\n",
+        "min_share is greater than max_share",
+    ),
+    "share above one": ("models: {m: {price: 1, max_share: 1.5}}\n", "column 'max_share': 1.5 is out of range"),
+    "half a call": ("models: {m: {price: 1, capacity: 1.5}}\n", "column 'capacity': 1.5 is no whole number"),
+    "tags as text": ("models: {m: {price: 1, tags: eu}}\n", "column 'tags'"),
+    "number for a name": ("models: {7: {price: 1}}\n", "the model name 7 is no text"),
+    "name twice": ("models:\n  m: {price: 1}\n  m: {price: 2}\n", "row 3: .*'m' stands twice"),
+    "list for a key": ("models:\n  ? [a]\n  : {price: 1}\n", "row 2: .*key"),
+    "no YAML": ("models: {m: {price: 1}\n", "not valid YAML"),
+    "tag that runs code": (f"models: {TAG}\n", "row 1: .*not valid YAML.*python/object"),
+    "alias bomb": (f"{BOMB}models: *a9\n", "aliases stand for more than"),
+    "value within itself": ("models: &m {m: *m}\n", "contains itself"),
+    "nested too deeply": (f"models: {'[' * 5_000}", "nested too deeply"),
+    "two documents": ("models: {m: {price: 1}}\n---\nmodels: {}\n", "not valid YAML"),
+}
+
+POLICIES: dict[str, tuple[str, str]] = {
+    "list": ("- mip\n", "the policy is no mapping"),
+    "text": ("mip\n", "the policy is no mapping"),
+    "unknown policy": ("policy: best\n", "policy 'best' is unknown"),
+    "list for a policy": ("policy: [mip]\n", "is unknown"),
+    "unknown setting": ("polcy: mip\n", "routing setting 'polcy' is unknown"),
+    "number for a name": ("7: mip\n", "routing setting '7' is unknown"),
+    "negative budget": ("budget_usd: -1\n", "the budget is -1 USD"),
+    "budget that is no number": ("budget_usd: .nan\n", "the budget is nan USD"),
+    "infinite budget": ("budget_usd: .inf\n", "the budget is inf USD"),
+    "budget in words": ("budget_usd: much\n", "the budget is much USD"),
+    "budget as truth": ("budget_usd: true\n", "the budget is True USD"),
+    "budget as a date": ("budget_usd: 2026-01-01\n", "the budget is 2026-01-01 USD"),
+    "negative fraction": ("budget_fraction: -0.1\n", "the budget fraction is -0.1"),
+    "certainty": ("confidence: 1\n", "the confidence is 1"),
+    "target above one": ("target: 1.1\n", "the success target is 1.1"),
+    "negative seed": ("seed: -1\n", "the seed is -1"),
+    "word for a truth": ("urgent: maybe\n", "urgent is 'maybe'"),
+    "list of constraints": ("constraints: [max_share]\n", "the constraints are no mapping"),
+    "unknown constraint": ("constraints: {max_shares: {m: 0.1}}\n", "constraint 'max_shares' is unknown"),
+    "share in words": ("constraints: {max_share: {m: half}}\n", "constraint 'max_share' is"),
+    "share of no model": ("constraints: {max_share: 0.5}\n", "Name the models"),
+    "negative latency": ("constraints: {mean_latency: -1}\n", "constraint 'mean_latency' is -1"),
+    "tags as text": ("constraints: {required_tags: eu}\n", "constraint 'required_tags' is 'eu'"),
+    "period as a number": ("period: 1000\n", "the period is 1000"),
+    "waiting for nothing": ("coalesce: {below: 0}\n", "coalesce.below is 0"),
+    "setting twice": ("policy: mip\npolicy: ndch\n", "row 2: .*'policy' stands twice"),
+    "tag that runs code": (f"policy: {TAG}\n", "not valid YAML"),
+    "alias bomb": (f"{BOMB}", "aliases stand for more than"),
+}
