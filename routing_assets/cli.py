@@ -32,12 +32,17 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        from sqlalchemy.exc import OperationalError
+
         from routing_assets.runs import RunFailed
 
         try:
             command(*args, **kwargs)
-        except (InvalidInput, RunFailed) as error:
+        except (InvalidInput, RunFailed, OSError) as error:
             click.secho(f"error: {error}", fg="red", err=True)
+            sys.exit(2)
+        except OperationalError as error:
+            click.secho(f"error: a database of {Home.from_env().root}: {error.orig}", fg="red", err=True)
             sys.exit(2)
 
     return wrapped

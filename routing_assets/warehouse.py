@@ -24,6 +24,10 @@ from routing_assets.sql import query
 _one_connection_per_process = threading.RLock()
 
 
+class WarehouseUnavailable(OSError):
+    """The disk is full, or the warehouse may not be written."""
+
+
 class WarehouseBusy(TimeoutError):
     """Another process kept the warehouse open for longer than the timeout."""
 
@@ -45,7 +49,10 @@ class Warehouse:
             except BaseException:
                 connection.execute("rollback")
                 raise
-            connection.execute("commit")
+            try:
+                connection.execute("commit")
+            except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+                raise WarehouseUnavailable(f"The warehouse {self.path} could not commit: {error}") from error
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -96,7 +103,7 @@ class Warehouse:
                 return duckdb.connect(str(self.path), read_only=read_only)
             except duckdb.IOException as error:
                 if "lock" not in str(error):
-                    raise
+                    raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
                 if time.monotonic() >= deadline:
                     raise WarehouseBusy(
                         f"The warehouse {self.path} stayed open elsewhere for {self.timeout_s:.0f} s. "

@@ -22,9 +22,7 @@ _OF_THE_ENVIRONMENT = {
     "ConnectionError",
     "BlockingIOError",
     "WarehouseBusy",
-    "IOException",
-    "FatalException",
-    "TransactionException",
+    "WarehouseUnavailable",
     "OperationalError",
 }
 
