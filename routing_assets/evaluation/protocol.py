@@ -17,12 +17,13 @@ from tqdm import tqdm
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.evaluation import Evaluation
-from routing_assets.evaluation.knn import TunedKNN, knn_estimates
+from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
 from routing_assets.evaluation.splits import Split, SplitFractions, related_rows, split_instructions
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder
+from routing_assets.prediction.neighbours import TunedNeighbours
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.cost_model import CostModel, fit_cost_model
@@ -165,7 +166,7 @@ def estimates_by_step(router: Router, test: LabelledInstructions) -> dict[str, n
 
 def _knn(
     labels: LabelledInstructions, split: Split, rows: np.ndarray, router: Router, embeddings: EmbeddingCache
-) -> tuple[np.ndarray, TunedKNN]:
+) -> tuple[np.ndarray, TunedNeighbours]:
     """The kNN control on the encoder's sentence embeddings, with shared preambles cut off as for the router.
 
     Only the last pooled layer is used: neighbours are nearer in meaning there, and the control is stronger for it.

@@ -23,12 +23,15 @@ from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder, best_device
 from routing_assets.prediction.ensemble import (
     Ensemble,
+    Inputs,
     TokenInputs,
     VectorInputs,
     mean_logits,
     train_ensemble,
 )
 from routing_assets.prediction.features import InstructionFeatures, fit_features
+from routing_assets.prediction.lexical import LexicalInputs, LexicalModel, lexical_inputs, train_lexical
+from routing_assets.prediction.neighbours import NeighbourVotes, train_neighbours
 from routing_assets.prediction.network import MultiLabelHead, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
@@ -48,9 +51,10 @@ PREDICTED_AT_ONCE = 8_192
 class SuccessClassifier:
     """A trained classifier. Make one with :func:`train_classifier` or :meth:`load`.
 
-    ``ensembles`` maps "frozen" and "tuned" to their networks; ``out_of_fold`` are the stacked logits (T, K) of the T
-    training rows by networks that had not seen them (None when nothing was left out); ``history`` the losses per
-    epoch, mean over the members of the last ensemble; ``why`` says what ``auto`` chose.
+    ``ensembles`` maps "frozen", "tuned", "lexical" and "neighbours" to their members; ``out_of_fold`` are the stacked
+    logits (T, K) of the T training rows by members that had not seen them (None when nothing was left out);
+    ``history`` the losses per
+    epoch, mean over the networks; ``why`` says what ``auto`` chose.
     """
 
     def __init__(
@@ -105,8 +109,7 @@ class SuccessClassifier:
         features = self.features.matrix(instruction, prepared, task)
         each = []
         for name, members in self.ensembles.items():
-            layers = 0 if name == "frozen" else self.config.tuned_layers
-            inputs = _inputs(prepared, features, layers, self._embeddings)
+            inputs = _inputs(name, self.config, prepared, features, self._embeddings)
             each.append(mean_logits(members, inputs, len(self.trained_models)))
         return self.stacking.combine(np.stack(each))
 
@@ -152,13 +155,10 @@ class SuccessClassifier:
         tensors = load_file(directory / "classifier.safetensors")
         ensembles: dict[str, tuple[nn.Module, ...]] = {}
         for name, members in about["members"].items():
-            networks = [
-                _network(name, config, embeddings.encoder, features.width, len(about["models"])) for _ in range(members)
-            ]
-            for i, network in enumerate(networks):
-                prefix = f"{name}/{i}/"
-                network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-            ensembles[name] = tuple(network.to(embeddings.encoder.device).eval() for network in networks)
+            prefixes = [f"{name}/{i}/" for i in range(members)]
+            states = [{k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in prefixes]
+            size = (features.width, len(about["models"]))
+            ensembles[name] = tuple(_restored(name, state, config, embeddings.encoder, *size) for state in states)
         return cls(
             about["models"],
             config,
@@ -204,12 +204,21 @@ def train_classifier(
     )
     matrix = features.matrix(instruction, prepared, task)
     embeddings = _embeddings(config, embeddings_cache)
-    tokens = int(sum(len(row) for row in embeddings.encoder.tokenize([prepared[i] for i in in_train])))
-    method, why = choose_method(config, len(in_train), tokens, embeddings.encoder.device)
-    resolved = config.resolved(method, embeddings.encoder.layers, embeddings.encoder.device)
+    encoder = embeddings.encoder
+    tokens = int(sum(len(row) for row in encoder.tokenize([prepared[i] for i in in_train])))
+    method, why = choose_method(config, len(in_train), tokens, encoder.device)
+    resolved = config.resolved(method, encoder.layers, encoder.device)
     ensembles: dict[str, Ensemble] = {}
     for name in resolved.ensembles:
-        ensembles[name] = _train_one(name, resolved, prepared, matrix, texts, embeddings, checkpoint, progress)
+        inputs = _inputs(name, resolved, prepared, matrix, embeddings, progress)
+        if isinstance(inputs, LexicalInputs):
+            lexical, left_out = train_lexical(inputs, texts, sum(len(prepared[i]) for i in in_train))
+            ensembles[name] = Ensemble((lexical,), left_out)
+        elif name == "neighbours" and isinstance(inputs, VectorInputs):
+            votes, left_out = train_neighbours(inputs.vectors, texts, resolved.training.seed)
+            ensembles[name] = Ensemble((votes,), left_out)
+        else:
+            ensembles[name] = _train_networks(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
     stacking, out_of_fold = _stack(list(ensembles.values()), texts, resolved)
     return SuccessClassifier(
         labels.models,
@@ -219,23 +228,23 @@ def train_classifier(
         {name: ensemble.members for name, ensemble in ensembles.items()},
         stacking,
         None if out_of_fold is None else out_of_fold[text_of_row[: len(train)]],
-        _mean_history(list(ensembles.values())[-1]),
+        _mean_history(next(iter(ensembles.values()))),
         why,
         embeddings,
     )
 
 
-def _train_one(
+def _train_networks(
     name: str,
+    inputs: Inputs,
     config: ClassifierConfig,
-    prepared: Sequence[str],
     features: Matrix,
     texts: TrainingTexts,
-    embeddings: EmbeddingCache,
+    encoder: SentenceEncoder,
     checkpoint: Path | str | None,
     progress: bool,
 ) -> Ensemble:
-    encoder, rate = embeddings.encoder, success_rates(texts.success[texts.train], texts.weight[texts.train])
+    rate = success_rates(texts.success[texts.train], texts.weight[texts.train])
     part = config.frozen if name == "frozen" else config.tuned
 
     def build() -> tuple[nn.Module, list[dict[str, object]]]:
@@ -243,10 +252,9 @@ def _train_one(
         network.start_at(rate)
         return network, network.parameter_groups(part.training)
 
-    layers = 0 if name == "frozen" else config.tuned_layers
     return train_ensemble(
         build,
-        _inputs(prepared, features, layers, embeddings, progress),
+        inputs,
         texts,
         part.members,
         part.parts,
@@ -281,16 +289,40 @@ def _network(
     return UpperLayers(encoder.transformer, config.tuned_layers, features, models, config.tuned.head)
 
 
+def _restored(
+    name: str, state: dict[str, torch.Tensor], config: ClassifierConfig, encoder: SentenceEncoder, *size: int
+) -> nn.Module:
+    """A saved member of the ensemble ``name``; ``size`` is the number of features and of models."""
+    if name == "lexical":
+        return LexicalModel(**state)
+    if name == "neighbours":
+        return NeighbourVotes(**state)
+    network = _network(name, config, encoder, *size)
+    network.load_state_dict(state)
+    return network.to(encoder.device).eval()
+
+
 def _inputs(
-    prepared: Sequence[str], features: Matrix, layers: int, embeddings: EmbeddingCache, progress: bool = False
-) -> VectorInputs | TokenInputs:
+    name: str,
+    config: ClassifierConfig,
+    prepared: Sequence[str],
+    features: Matrix,
+    embeddings: EmbeddingCache,
+    progress: bool = False,
+) -> Inputs:
+    """What the members of the ensemble ``name`` read of the prepared texts."""
     encoder = embeddings.encoder
-    extra = torch.from_numpy(features).to(encoder.device)
-    if layers:
-        states = TokenStates(encoder, prepared, encoder.layers - layers, encoder.device, progress)
-        return TokenInputs(states, extra)
-    vectors = torch.from_numpy(embeddings.embed(prepared, progress)) * float(np.sqrt(encoder.width))
-    return VectorInputs(torch.cat([vectors.to(encoder.device), extra], dim=1), np.ones(len(prepared), dtype=np.int64))
+    if name == "lexical":
+        return lexical_inputs(prepared, features)
+    if name == "tuned":
+        states = TokenStates(encoder, prepared, encoder.layers - config.tuned_layers, encoder.device, progress)
+        return TokenInputs(states, torch.from_numpy(features).to(encoder.device))
+    lengths = np.ones(len(prepared), dtype=np.int64)
+    vectors = torch.from_numpy(embeddings.embed(prepared, progress))
+    if name == "neighbours":  # the last pooled layer alone: neighbours are nearer in meaning there
+        return VectorInputs(vectors[:, -encoder.width :].contiguous(), lengths)
+    scaled = vectors.to(encoder.device) * float(np.sqrt(encoder.width))
+    return VectorInputs(torch.cat([scaled, torch.from_numpy(features).to(encoder.device)], dim=1), lengths)
 
 
 def supports_bfloat16(device: str) -> bool:

@@ -64,11 +64,13 @@ class TokenInputs:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Trained members, the logits (D, K) of the texts each left out (NaN elsewhere), and the losses of each."""
+    """Trained members, the logits (D, K) of the texts each left out (NaN elsewhere), and the losses of each member
+    that was trained in epochs.
+    """
 
     members: tuple[nn.Module, ...]
     out_of_fold: Matrix
-    histories: tuple[tuple[EpochLoss, ...], ...]
+    histories: tuple[tuple[EpochLoss, ...], ...] = ()
 
 
 def train_ensemble(

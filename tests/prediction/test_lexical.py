@@ -1,0 +1,90 @@
+"""The linear model on words and character sequences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from routing_assets.prediction.lexical import _design, _fit, lexical_inputs, train_lexical
+from routing_assets.prediction.training_texts import TrainingTexts
+
+
+def planted(n: int = 300) -> tuple[list[str], TrainingTexts]:
+    """Texts of random words; the first model succeeds where a rare spelling occurs, the second by chance."""
+    rng = np.random.default_rng(0)
+    words = np.array(["river", "poem", "seven", "prime", "date", "logic", "proof", "sort"])
+    spelt = rng.random(n) < 0.5
+    texts = [" ".join([*rng.choice(words, 6), rng.choice(["zyxophil", "zyxology"]) if s else "plain"]) for s in spelt]
+    success = np.column_stack([spelt, rng.random(n) < 0.5]).astype(np.float32)
+    rows = np.arange(n)
+    fold = np.where(rows < n - 60, rows % 60, -1)
+    return texts, TrainingTexts(success, np.ones_like(success), rows[: n - 60], rows[n - 60 :], fold)
+
+
+def test_learns_spellings_and_says_little_where_words_say_nothing() -> None:
+    texts, known = planted()
+    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
+    model, left_out = train_lexical(inputs, known, sum(map(len, texts)))
+    right = known.success[known.train] > 0.5
+    assert ((left_out[known.train] > 0) == right)[:, 0].mean() > 0.97
+    assert np.abs(left_out[known.train, 1]).mean() < np.abs(left_out[known.train, 0]).mean() / 2
+    assert np.isnan(left_out[known.validation]).all()
+    unseen = lexical_inputs(["a zyxonym of the river", "a plain river"], np.zeros((2, 1), dtype=np.float32))
+    logits = model(unseen)
+    assert logits[0, 0] > logits[1, 0]
+
+
+def test_long_corpora_are_read_by_words_alone() -> None:
+    texts, known = planted()
+    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
+    model, _ = train_lexical(inputs, known, characters=10**9)
+    assert not model.idf[1].any()
+    assert model.idf[0].any()
+
+
+def test_left_out_logits_do_not_know_their_own_labels() -> None:
+    texts, known = planted()
+    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
+    part = known.train[known.fold[known.train] % 5 == 0]  # nothing is fitted to it before its logits are given
+    flipped = known.success.copy()
+    flipped[part] = 1 - flipped[part]
+    _, before = train_lexical(inputs, known, 0)
+    _, after = train_lexical(inputs, replace(known, success=flipped), 0)
+    np.testing.assert_array_equal(before[part], after[part])
+    assert not np.array_equal(before[known.train], after[known.train])
+
+
+def test_the_fit_is_that_of_scikit_learn() -> None:
+    texts, known = planted()
+    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
+    design = _design(inputs, np.ones((2, inputs.words.shape[1]), dtype=np.float32))
+    for penalty in (0.5, 5.0):
+        mine = _fit(design, known.success, known.weight, penalty, None)
+        for model in range(2):
+            theirs = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=1000).fit(design, known.success[:, model])
+            np.testing.assert_allclose(
+                design @ mine[:-1, model] + mine[-1, model], theirs.decision_function(design), atol=0.03
+            )
+
+
+def test_unlabelled_pairs_do_not_count() -> None:
+    texts, known = planted()
+    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
+    weight = known.weight.copy()
+    weight[:100, 1] = 0
+    garbled = known.success.copy()
+    garbled[:100, 1] = 1 - garbled[:100, 1]
+    first, _ = train_lexical(inputs, replace(known, weight=weight), 0)
+    second, _ = train_lexical(inputs, replace(known, success=garbled, weight=weight), 0)
+    assert torch.equal(first.weight, second.weight)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\x00", "🙂🙂🙂"])
+def test_texts_without_words_get_a_finite_logit(text: str) -> None:
+    texts, known = planted()
+    model, _ = train_lexical(lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32)), known, 0)
+    assert torch.isfinite(model(lexical_inputs([text], np.zeros((1, 1), dtype=np.float32)))).all()
