@@ -9,6 +9,7 @@ prices. Rows of a seed share their split, so differences between rows are paired
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
-from routing_assets.datasets import LabelledInstructions, load_labels
+from routing_assets.datasets import LabelledInstructions
 from routing_assets.evaluation.splits import split_instructions
 from routing_assets.prediction.calibration import calibration_metrics
 from routing_assets.prediction.config import ClassifierConfig
@@ -28,21 +29,25 @@ from routing_assets.prediction.decision import Estimate, estimate
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
 from routing_assets.prediction.router import RouterConfig, fit_router
-from routing_assets.pricing.catalog import ModelCatalog, load_catalog
+from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.cost_model import fit_cost_model
+from routing_assets.sources import read_catalog, read_labels
 
 BUDGETS = (0.2, 0.3, 0.5, 0.7, 1.0)
 ESTIMATES: tuple[Estimate, ...] = ("scaled", "bucket", "shrunken", "lower_bound")
 DEFAULT = ClassifierConfig(method="frozen")
+HEADS = replace(DEFAULT, companions=())
 SETTINGS: dict[str, ClassifierConfig] = {
-    "one head, last layer": replace(DEFAULT, members=1, stacking=False, encoder=EncoderConfig(pooled_layers=(-1,))),
-    "one head, last three layers": replace(DEFAULT, members=1, stacking=False),
-    "five cross-fitted heads": replace(DEFAULT, stacking=False),
-    "five cross-fitted heads, stacked (default)": DEFAULT,
+    "one head, last layer": replace(HEADS, members=1, stacking=False, encoder=EncoderConfig(pooled_layers=(-1,))),
+    "one head, last three layers": replace(HEADS, members=1, stacking=False),
+    "five cross-fitted heads": HEADS,
+    "heads and neighbours, stacked": replace(DEFAULT, companions=("neighbours",)),
+    "heads and lexical model, stacked": replace(DEFAULT, companions=("lexical",)),
+    "heads, lexical model and neighbours, stacked (frozen, default)": DEFAULT,
 }
 TUNED: dict[str, ClassifierConfig] = {
     "upper layers tuned, one network": replace(DEFAULT, method="upper_layers", tuned_members=1, stacking=False),
-    "upper layers tuned, three cross-fitted, stacked (default for many texts)": replace(DEFAULT, method="upper_layers"),
+    "upper layers tuned, two networks (default for many texts)": replace(DEFAULT, method="upper_layers"),
 }
 
 
@@ -53,8 +58,8 @@ def prediction_ablation(
     settings: dict[str, ClassifierConfig],
     cache: Path | None = None,
 ) -> pa.Table:
-    """One row per seed, setting and estimate: ``log_loss, auc, ece`` (means over the models) and success relative to
-    the best single model at each budget.
+    """One row per seed, setting and estimate: ``log_loss, auc, ece`` (means over the models), CPU seconds of the fit
+    (embeddings cached after the first) and success relative to the best single model at each budget.
     """
     caches = {c.encoder: EmbeddingCache(SentenceEncoder(c.encoder), cache) for c in settings.values()}
     rows: list[dict[str, Any]] = []
@@ -64,14 +69,18 @@ def prediction_ablation(
         price = fit_cost_model(labels.take(split.train), catalog, "mean").estimate(test.instruction, test.task).mean
         for name, setting in settings.items():
             config = RouterConfig(replace(setting, training=replace(setting.training, seed=seed)))
+            started = time.process_time()
             router = fit_router(labels, split, config, embeddings_cache=caches[setting.encoder])
+            seconds = {"cpu_s": time.process_time() - started}
             predicted = router.predict(test.instruction, test.task)
             estimates = {"raw": predicted.raw, "auto": predicted.decision}
             for step in ESTIMATES:
                 estimates[step] = estimate(step, predicted.scaled, router.buckets)
             for step, probability in estimates.items():
                 about = {"seed": seed, "setting": name, "estimate": step}
-                rows.append(about | quality(probability, test) | routing_value(probability, test.success, price))
+                rows.append(
+                    about | quality(probability, test) | seconds | routing_value(probability, test.success, price)
+                )
     return pa.Table.from_pylist(rows)
 
 
@@ -115,14 +124,15 @@ def summary(table: pa.Table) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("labels", type=Path)
-    parser.add_argument("--catalog", type=Path)
+    parser.add_argument("labels")
+    parser.add_argument("--catalog")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tuned", action="store_true", help="also tune the encoder's upper layers (minutes per seed)")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    labels = load_labels(options.labels)
-    catalog = None if options.catalog is None else load_catalog(options.catalog).select(labels.models)
+    labels = read_labels(options.labels)
+    catalog = read_catalog(options.catalog)
+    catalog = None if catalog is None else catalog.select(labels.models)
     table = prediction_ablation(labels, catalog, range(options.seeds), SETTINGS | (TUNED if options.tuned else {}))
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
