@@ -41,7 +41,7 @@ def report_failures(context: dg.RunFailureSensorContext) -> None:
         "batch_id": run.tags.get("dagster/partition"),
         "failed": [event.step_key for event in steps],
         "failed_for": cause,
-        "reason": next((d.description for d in said if d and d.description), context.failure_event.message),
+        "reason": next((d.description for d in said if d and d.description), None) or last_words(context),
     }
     with Home.from_env().failures.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -58,6 +58,15 @@ def lost_runs_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> 
     """Marks runs whose process died as failed, so that Dagster starts them again and their pool slots are free."""
     lost = fail_lost_runs(context.instance, home.paths())
     return dg.SkipReason(f"marked as failed: {', '.join(lost)}" if lost else "every run under way is alive")
+
+
+def last_words(context: dg.RunFailureSensorContext) -> str | None:
+    """What Dagster says of a run that failed without a reason of its own, such as one that was killed."""
+    if context.get_step_failure_events():
+        return context.failure_event.message
+    engine = context.instance.all_logs(context.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    messages = [log.dagster_event.message for log in engine if log.dagster_event]
+    return messages[-1] if messages else context.failure_event.message
 
 
 def failed_for(steps: Sequence[dg.DagsterEvent]) -> str:

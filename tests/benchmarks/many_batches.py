@@ -1,0 +1,140 @@
+"""How quick sensors, schedules and the UI's queries stay with thousands of batches: ``python many_batches.py [N]``.
+
+Makes a home with N routed batches (a third of them dispatched) from rows, partitions and events, not from runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from routing_assets.defs.common import BATCHES
+from routing_assets.defs.home import RoutingHome
+from routing_assets.ledger import GENESIS, entry_hash
+from routing_assets.routing import RoutingSettings
+from routing_assets.runs import instance_of
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+ASSETS = ("routed_batch",)
+PARTITION_STATUS = """
+query { assetNodeOrError(assetKey: {path: ["routed_batch"]}) { ... on AssetNode {
+  partitionKeyConnection(limit: 5000, ascending: true) { results }
+  assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions unmaterializedPartitions } } } } }
+"""
+LATEST = """
+query { assetNodeOrError(assetKey: {path: ["routed_batch"]}) { ... on AssetNode {
+  assetMaterializations(limit: 100) { partition timestamp metadataEntries { label } } } } }
+"""
+
+
+def decisions_of(names: list[str]) -> list[dict[str, Any]]:
+    """A chained decision for each batch."""
+    rows, previous, start = [], GENESIS, datetime(2026, 1, 1, tzinfo=UTC)
+    settings = RoutingSettings()
+    for number, name in enumerate(names, start=1):
+        row = {
+            "batch_id": name, "dagster_run_id": f"run-{number}", "file_sha256": "f" * 64, "router_version": "router",
+            "price_version": "prices", "policy": "mip", "settings": settings.to_json(),
+            "settings_version": settings.version, "budget": 1.0, "instructions": 100, "expected_success": 0.8,
+            "total_cost": 0.9, "upper_bound": 0.8, "gap": 0.0, "shadow_price": 0.1, "status": "optimal",
+            "routed_path": f"routed_batch/{name}/run-{number}.parquet", "routed_sha256": "0" * 64,
+            "decided_at": start + timedelta(minutes=number), "entry": number, "previous_hash": previous,
+        }  # fmt: skip
+        previous = row["entry_hash"] = entry_hash(row)
+        rows.append(row)
+    return rows
+
+
+def fill(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
+    """Ledger rows, partitions, materialisations and hand-offs of so many batches."""
+    warehouse = Warehouse(home.warehouse)
+    received = [{"batch_id": n, "file_name": f"{n}.csv", "file_sha256": "f" * 64, "instructions": 100} for n in names]
+    router = {
+        "router_version": "router", "classifier_id": "c", "label_hash": "l", "temperatures_id": "t", "buckets_id": "b",
+        "decision_estimate": "scaled", "mlflow_run_id": "m", "mlflow_model_version": 1, "dagster_run_id": "r",
+    }  # fmt: skip
+    price = {"price_version": "prices", "model": "m", "mean_cost": 0.01, "source": "s", "dagster_run_id": "r"}
+    warehouse.append("batches", pa.Table.from_pylist(received))
+    warehouse.append("routers", pa.Table.from_pylist([router]))
+    warehouse.append("price_lists", pa.Table.from_pylist([price]))
+    decisions = decisions_of(names)
+    warehouse.append("decisions", pa.Table.from_pylist(decisions))
+    dispatched = [{"batch_id": d["batch_id"], "dagster_run_id": d["dagster_run_id"]} for d in decisions[::3]]
+    warehouse.append("dispatches", pa.Table.from_pylist(dispatched))
+    for decision in decisions:
+        folder = home.outbox / decision["batch_id"]
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"dagster_run_id": decision["dagster_run_id"], "files": []}))
+        (home.outcomes / decision["batch_id"]).mkdir(parents=True)
+    for start in range(0, len(names), 500):
+        instance.add_dynamic_partitions(BATCHES, names[start : start + 500])
+    for name in names:
+        for asset in ASSETS:
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=name))
+
+
+def timed(what: str, action: Callable[[], Any]) -> None:
+    """Print the CPU seconds of an action, the second time as well."""
+    seconds = []
+    for _ in range(2):
+        started = time.process_time()
+        action()
+        seconds.append(time.process_time() - started)
+    print(f"| {what} | {seconds[0]:.2f} s | {seconds[1]:.2f} s |", flush=True)
+
+
+def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
+    """The table."""
+    from dagster_graphql.test.utils import define_out_of_process_context, execute_dagster_graphql
+
+    from routing_assets.audit import broken_entries
+    from routing_assets.defs.schedules import reroute_stale_batches
+    from routing_assets.defs.sensors import inbox_sensor, outcomes_sensor
+
+    resources = {"home": RoutingHome()}
+
+    def sensor(definition: dg.SensorDefinition) -> None:
+        cursor = None
+        for _ in range(2):
+            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
+            cursor = definition(context).cursor  # type: ignore[union-attr]
+
+    print(f"| CPU time at {len(names):,} batches | first | again |\n|---|---|---|")
+    timed("inbox sensor, two ticks", lambda: sensor(inbox_sensor))
+    timed("outcomes sensor, two ticks, a folder per batch", lambda: sensor(outcomes_sensor))
+    context = dg.build_schedule_context(instance=instance, resources=resources)
+    timed("re-routing schedule, nothing to do", lambda: reroute_stale_batches(context))
+    home.policy_file.write_text("policy: ndch\n")
+    timed("re-routing schedule, every open batch stale", lambda: reroute_stale_batches(context))
+    timed("audit of the chain", lambda: broken_entries(home))
+    with define_out_of_process_context(
+        str(Path(__file__).parents[2] / "routing_assets" / "definitions.py"), "defs", instance
+    ) as graphql:
+        timed("partition status of routed_batch", lambda: execute_dagster_graphql(graphql, PARTITION_STATUS))
+        timed("latest materialisations of routed_batch", lambda: execute_dagster_graphql(graphql, LATEST))
+
+
+def main(count: int) -> None:
+    """Make the home, measure, remove it."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder) / "home")
+        os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+        names = [f"batch-{number:05d}" for number in range(count)]
+        with instance_of(home) as instance:
+            fill(home, instance, names)
+            measure(home, instance, names)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5_000)
