@@ -49,13 +49,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit.py
 
 lock: $(READY)      ## pin what is installed now
 	{ echo '# Every direct and indirect dependency, pinned. Regenerate: make lock'; \
 	  $(BIN)/pip freeze --exclude-editable --disable-pip-version-check | sed 's/+cpu//'; } > constraints.txt
 
 audit: $(READY)     ## known vulnerabilities of the pinned dependencies
-	$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps
+	$(BIN)/python .ci/audit.py
 
 clean:
 	rm -rf $(VENV) .routing

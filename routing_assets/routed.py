@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.allocation import Allocation, AllocationProblem, allocate
+from routing_assets.allocation import Allocation, AllocationProblem, allocate, unsupported_constraints
 from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix
@@ -56,14 +56,18 @@ def route_batch(
         costs: the long table of ``cost_matrix``.
         catalog: limits of the models; None where costs come from the labels.
         budget: USD for the batch.
-        policy: the allocation to make, whatever policy the settings choose for the routed batch.
+        policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it
+            cannot keep is left out, and ``notes`` say so under ``not_kept``.
         previous: the routed table that is to be changed little, where a churn limit is set.
 
     Raises:
         InvalidInput: probabilities and costs speak of different models.
-        InfeasibleAllocation: no assignment keeps budget and constraints.
+        InfeasibleAllocation: no assignment of this policy keeps budget and constraints.
     """
     problem = batch_problem(batch, probabilities, costs, catalog, budget, settings, previous=previous)
+    not_kept = () if policy == settings.policy else unsupported_constraints(problem, policy)
+    left_out: dict[str, Any] = {name: () if name == "extra_budgets" else None for name in not_kept}
+    problem = replace(problem, **left_out)
     estimate = cost_estimate(costs)
     solve = partial(allocate, policy=policy, target=settings.target, seed=settings.seed, exact=settings.exact)
     allocation = solve(problem)
@@ -82,7 +86,8 @@ def route_batch(
         "shadow_price": allocation.shadow_price,
         "status": allocation.status,
         "binding": list(allocation.binding),
-        "notes": {name: _plain(value) for name, value in allocation.notes.items()},
+        "notes": {name: _plain(value) for name, value in allocation.notes.items()}
+        | ({"not_kept": list(not_kept)} if not_kept else {}),
         "instructions": len(batch),
         "settings": json.loads(settings.to_json()),
         "settings_version": settings.version,
@@ -91,6 +96,32 @@ def route_batch(
         "price_version": about(costs)["price_version"],
     }
     return RoutedBatch(allocation, _table(batch, allocation, summary))
+
+
+def no_allocation(policy: str, budget: float, reason: str) -> pa.Table:
+    """The table of a policy that has no assignment for a batch: no rows, and the reason in its summary."""
+    nothing = pa.schema(
+        [
+            ("instruction_id", pa.string()),
+            ("model", pa.dictionary(pa.int32(), pa.string())),
+            ("expected_success", pa.float64()),
+            ("cost", pa.float64()),
+            ("runner_up", pa.dictionary(pa.int32(), pa.string())),
+            ("switching_price", pa.float64()),
+        ]
+    ).empty_table()
+    numbers = ("cost_usd", "overspend_probability", "expected_success", "upper_bound", "gap", "shadow_price")
+    summary = {
+        "policy": policy,
+        "budget_usd": budget,
+        **dict.fromkeys(numbers, 0.0),
+        **dict.fromkeys(("router_version", "price_version", "settings_version"), ""),
+        "status": "infeasible",
+        "binding": [],
+        "notes": {"reason": reason},
+        "instructions": 0,
+    }
+    return nothing.replace_schema_metadata({b"summary": json.dumps(summary).encode()})
 
 
 def batch_problem(

@@ -3,7 +3,7 @@
 Stands on its own: numpy and OR-Tools, no other room of the project.
 """
 
-from routing_assets.allocation.allocate import POLICIES, allocate
+from routing_assets.allocation.allocate import POLICIES, allocate, unsupported_constraints
 from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.chunked import ChunkedAllocation, allocate_chunks
 from routing_assets.allocation.errors import (
@@ -33,4 +33,5 @@ __all__ = [
     "allocate_chunks",
     "frontier",
     "least_budget",
+    "unsupported_constraints",
 ]

@@ -105,9 +105,7 @@ def _status(success: float, bound: float, proven: bool, relative_gap: float) -> 
 
 
 def _heuristic(problem: AllocationProblem, policy: str, target: float, seed: int) -> Allocation:
-    pair_rules = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
-    unsupported = problem.side_constraints + (() if policy == "threshold" else pair_rules)
-    if unsupported:
+    if unsupported := unsupported_constraints(problem, policy):
         raise InvalidInput(f"policy '{policy}' cannot keep {', '.join(unsupported)}", remedy="Use policy 'mip'")
     notes: dict[str, Any]
     if policy == "threshold":
@@ -125,6 +123,14 @@ def _heuristic(problem: AllocationProblem, policy: str, target: float, seed: int
     return Allocation(
         problem, choice, policy, "heuristic", success, cost, bound, best.price, prices=prices, notes=notes
     )
+
+
+def unsupported_constraints(problem: AllocationProblem, policy: str) -> tuple[str, ...]:
+    """The constraints in use that a policy cannot keep: its fields of the problem."""
+    if policy == "mip":
+        return ()
+    pair_rules = tuple(name for name in ("forbidden", "max_latency") if getattr(problem, name) is not None)
+    return problem.side_constraints + (() if policy == "threshold" else pair_rules)
 
 
 def _knapsack(problem: AllocationProblem, seed: int, relative_gap: float, time_limit_s: float) -> KnapsackAnswer:

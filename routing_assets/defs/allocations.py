@@ -17,7 +17,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import routed_before
-from routing_assets.routed import batch_problem, route_batch, summary_of
+from routing_assets.routed import batch_problem, no_allocation, route_batch, summary_of
 from routing_assets.sources import catalog_from_table
 
 GROUP = "allocations"
@@ -68,8 +68,10 @@ def batch_budget(
 def allocation_asset(policy: str) -> dg.AssetsDefinition:
     """The asset ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
     name = f"{policy}_allocation"
-    assigned_once = dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=name, blocking=True)
-    within_budget = dg.AssetCheckSpec("spend_is_within_budget", asset=name, blocking=policy != "threshold")
+    # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
+    blocking = policy == "mip"
+    assigned_once = dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=name, blocking=blocking)
+    within_budget = dg.AssetCheckSpec("spend_is_within_budget", asset=name, blocking=blocking)
 
     @dg.asset(
         name=name,
@@ -95,27 +97,32 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         batch = BatchInstructions.from_arrow(batch_instructions)
         catalog = catalog_from_table(model_catalog)
-        settings = routing_request.settings()
+        settings, budget = routing_request.settings(), batch_budget["budget_usd"][0].as_py()
         try:
             routed = route_batch(
                 batch,
                 probability_matrix,
                 cost_matrix,
                 catalog,
-                batch_budget["budget_usd"][0].as_py(),
+                budget,
                 settings,
                 policy,
                 previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
             )
-        except (InvalidInput, InfeasibleAllocation) as error:
+            table, pictures = routed.table, frontier_metadata(routed.allocation)
+        except InfeasibleAllocation as error:
+            if policy == settings.policy:
+                raise failure(error) from error
+            table, pictures = no_allocation(policy, budget, str(error)), {}
+        except InvalidInput as error:
             raise failure(error) from error
         return dg.MaterializeResult(
-            value=routed.table,
-            data_version=data_version(routed.table),
-            metadata={**allocation_metadata(routed.table), **frontier_metadata(routed.allocation)},
+            value=table,
+            data_version=data_version(table),
+            metadata={**allocation_metadata(table), **pictures},
             check_results=[
-                is_assigned_once(assigned_once, routed.table, batch_instructions),
-                is_within_budget(within_budget, routed.table),
+                is_assigned_once(assigned_once, table, batch_instructions),
+                is_within_budget(within_budget, table),
             ],
         )
 
@@ -128,6 +135,7 @@ def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch_instruction
     return dg.AssetCheckResult(
         check_name=spec.name,
         passed=same and table["model"].null_count == 0,
+        severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
         metadata={"instructions": len(batch_instructions), "assigned": table.num_rows - table["model"].null_count},
     )
 

@@ -120,6 +120,24 @@ def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trai
     assert [batch.reasons for batch in stale_batches(trained)] == [("policy",)]
 
 
+def test_constraints_hold_though_other_policies_cannot_keep_them(trained: Home, batch_file: Path) -> None:
+    commands.route(trained, batch_file, {"constraints": {"max_share": {"R1": 0.1}}, "budget_fraction": 0.9})
+    table = Store(trained.store).read("routed_batch", "weekly")
+    assert 0 < Counter(table["model"].to_pylist())["R1"] <= 6
+    compared = summary_of(Store(trained.store).read("ndch_allocation", "weekly"))
+    assert compared["notes"]["not_kept"] == ["max_share"]
+
+
+def test_a_budget_that_only_the_mip_can_keep_is_kept(trained: Home, batch_file: Path) -> None:
+    commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
+    costs = Store(trained.store).read("cost_matrix", "weekly")["cost"].to_numpy().reshape(60, 5)
+    least = float(costs.min(axis=1).sum())
+    commands.route(trained, batch_file, {"budget_usd": least * 1.0001})
+    summary = summary_of(Store(trained.store).read("routed_batch", "weekly"))
+    assert summary["policy"] == "mip"
+    assert summary["cost_usd"] <= least * 1.0001
+
+
 @pytest.mark.parametrize("kind", ["tables", "requests"])
 def test_the_parts_of_a_joined_batch_can_be_told_apart(trained: Home, kind: str) -> None:
     for name in ("a", "b"):

@@ -1,0 +1,82 @@
+"""Overhead of a run on a small batch: seconds inside the run process, imports done, from the job's start to its end.
+
+    python tests/benchmarks/small_batch.py [--size 20] [--runs 5] [--profile]
+
+A router is trained on simulated labels first. The first run pays for imports (torch, transformers, matplotlib) and is
+shown apart. Seconds of the clock and of the processor: on a busy machine only the latter tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import os
+import pstats
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from routing_assets.datasets import BatchInstructions, write_batch
+from routing_assets.datasets.simulated import simulate
+from routing_assets.intake import receive
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+
+TWIN = "r1_math"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="keep the trained router here, and use again what is there")
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)).absolute()
+        os.environ |= {"ROUTING_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder / "home" / "dagster")}
+        measure(Home.from_env(), options.size, options.runs, profile=options.profile)
+
+
+def measure(home: Home, size: int, runs: int, *, profile: bool) -> None:
+    """Train where nothing is trained yet, then route a small batch again and again."""
+    with instance_of(home) as instance:
+        if not home.routers.exists():
+            train(instance)
+        batch = simulate(TWIN, size=size, seed=7)
+        path = home.root / "small.parquet"
+        write_batch(BatchInstructions(batch.instruction_id, batch.instruction, batch.task), path)
+        taken = []
+        for number in range(runs + 1):
+            received = receive(home, path, batch_id=f"small-{number}")
+            profiler = cProfile.Profile()
+            if profile and number == runs:
+                profiler.enable()
+            clock, processor = time.perf_counter(), time.process_time()
+            run_job(instance, "route_batch", batch_id=received.batch_id)
+            taken.append((time.perf_counter() - clock, time.process_time() - processor))
+            profiler.disable()
+    print(f"first run, with imports   {taken[0][0]:6.2f} s   {taken[0][1]:6.2f} s of the processor")
+    clock_s, processor_s = (median(column) for column in zip(*taken[1:], strict=True))
+    print(f"median of {runs} further runs {clock_s:6.2f} s   {processor_s:6.2f} s of the processor")
+    if profile:
+        pstats.Stats(profiler).sort_stats("cumtime").print_stats(70)
+
+
+def train(instance: object) -> None:
+    """A router for the simulated twin."""
+    run_job(
+        instance,  # type: ignore[arg-type]
+        "train_router",
+        ops={
+            "labelled_instructions": {"labels": f"simulated:{TWIN}", "size": 400},
+            "model_catalog": {"catalog": f"simulated:{TWIN}"},
+            "success_classifier": {"method": "frozen"},
+            "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
