@@ -99,9 +99,9 @@ def _least(loss, low: float = -3.0, high: float = 3.0, steps: int = 40) -> float
     return (low + high) / 2
 
 
-def scale(logits: Matrix, temperatures: Vector) -> Matrix:
-    """Temperature-scaled probabilities (N, K)."""
-    return sigmoid(logits / temperatures)
+def scale(logits: Matrix, temperatures: Vector, shifts: Vector | None = None) -> Matrix:
+    """Probabilities (N, K) after each model's temperature and, where a router was recalibrated, its shift."""
+    return sigmoid(logits / temperatures + (0.0 if shifts is None else shifts))
 
 
 def fit_buckets(

@@ -73,7 +73,7 @@ class ProbabilityMatrix:
 @dataclass(frozen=True, eq=False)
 class Router:
     """Everything that turns an instruction into probabilities. ``decision`` is the resolved estimate, ``why`` says
-    how it was chosen.
+    how it was chosen; ``shifts`` (K,) are added to the scaled logits of a router that was recalibrated by outcomes.
     """
 
     classifier: SuccessClassifier
@@ -81,6 +81,7 @@ class Router:
     buckets: pa.Table
     decision: Estimate
     why: str
+    shifts: NDArray[np.float64] | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ class Router:
 
     def probabilities(self, logits: Matrix) -> ProbabilityMatrix:
         """Probabilities for logits of this router's classifier."""
-        scaled = scale(logits, self.temperatures)
+        scaled = scale(logits, self.temperatures, self.shifts)
         calibrated = apply_buckets(scaled, self.buckets)
         decision = estimate(self.decision, scaled, self.buckets)
         return ProbabilityMatrix(self.models, sigmoid(logits), scaled, calibrated, decision)
@@ -114,7 +115,10 @@ class Router:
             raise InvalidInput(f"the router already knows the model '{name}'", remedy="Give the new model another name")
         added = fit_added_model(name, self.classifier.panel_logits(instruction, task), success)
         return replace(
-            self, classifier=self.classifier.with_added(added), temperatures=np.append(self.temperatures, 1.0)
+            self,
+            classifier=self.classifier.with_added(added),
+            temperatures=np.append(self.temperatures, 1.0),
+            shifts=None if self.shifts is None else np.append(self.shifts, 0.0),
         )
 
     def save(self, directory: Path | str) -> None:
@@ -122,7 +126,12 @@ class Router:
         directory = Path(directory)
         self.classifier.save(directory / "classifier")
         pq.write_table(self.buckets, directory / "calibration_buckets.parquet")
-        about = {"temperatures": self.temperatures.tolist(), "decision": self.decision, "why": self.why}
+        about = {
+            "temperatures": self.temperatures.tolist(),
+            "shifts": None if self.shifts is None else self.shifts.tolist(),
+            "decision": self.decision,
+            "why": self.why,
+        }
         (directory / "router.json").write_text(json.dumps(about, indent=1))
 
     @classmethod
@@ -132,7 +141,8 @@ class Router:
         classifier = SuccessClassifier.load(directory / "classifier", embeddings_cache=embeddings_cache)
         about = json.loads((directory / "router.json").read_text())
         buckets = pq.read_table(directory / "calibration_buckets.parquet")
-        return cls(classifier, np.array(about["temperatures"]), buckets, about["decision"], about["why"])
+        shifts = None if about.get("shifts") is None else np.array(about["shifts"])
+        return cls(classifier, np.array(about["temperatures"]), buckets, about["decision"], about["why"], shifts)
 
 
 def fit_router(
