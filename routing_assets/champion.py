@@ -1,12 +1,32 @@
-"""The router in force: put there by training once its checks passed, read by every batch."""
+"""The router in force: put there when it wins, or by hand; read by every batch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from routing_assets.comparison import load_router
+from routing_assets.errors import InvalidInput
 from routing_assets.ledger import router_in_force
-from routing_assets.prediction.router import Router
 from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+if TYPE_CHECKING:  # torch loads with the router, not with the definitions
+    from routing_assets.prediction.router import Router
+
+_RECORDED = (
+    "router_version",
+    "classifier_id",
+    "label_hash",
+    "temperatures_id",
+    "buckets_id",
+    "decision_estimate",
+    "mlflow_run_id",
+    "mlflow_model_version",
+)
 
 
 @dataclass(frozen=True)
@@ -20,4 +40,85 @@ class Champion:
 def load_champion(home: Home) -> Champion:
     """The router in force. Raises InvalidInput when none was trained yet."""
     version = router_in_force(home)["router_version"]
-    return Champion(version, Router.load(home.routers / version, embeddings_cache=home.embeddings))
+    return Champion(version, load_router(home, version))
+
+
+def candidate(home: Home, version: str) -> dict[str, Any]:
+    """A router that passed its checks, by version. Raises InvalidInput when there is none of that name."""
+    rows = Warehouse(home.warehouse).fetch("candidate", {"router_version": version})
+    if not rows:
+        raise InvalidInput(
+            f"there is no router '{version}' that passed its checks", remedy="List them: routing-assets routers."
+        )
+    return rows[0]
+
+
+def record_candidate(
+    home: Home,
+    router: Mapping[str, Any],
+    *,
+    origin: str,
+    models: tuple[str, ...],
+    training_config: str,
+    run_id: str,
+    parent: str | None = None,
+) -> None:
+    """Enter a router that passed its checks.
+
+    Args:
+        router: its record: version, classifier, labels, temperatures, buckets, estimate and MLflow's ids.
+        origin: ``trained`` or ``recalibrated``, then from ``parent``.
+        training_config: JSON of the assets' configuration, by asset, that trains such a router again.
+    """
+    row = {name: router[name] for name in _RECORDED} | {
+        "origin": origin,
+        "parent": parent,
+        "models": list(models),
+        "training_config": training_config,
+        "dagster_run_id": run_id,
+    }
+    Warehouse(home.warehouse).append("candidates", pa.Table.from_pylist([row]))
+
+
+def put_in_force(home: Home, router: Mapping[str, Any], *, reason: str, run_id: str) -> None:
+    """A line in the ledger and MLflow's aliases: what serves from now on, and what did before.
+
+    Args:
+        router: its record in the ledger of candidates.
+        reason: ``first``, ``comparison``, ``forced`` or ``rollback``.
+        run_id: of the Dagster run that decided it.
+    """
+    from routing_assets import tracking
+
+    tracking.put_in_force(home, router["mlflow_model_version"])
+    row = {name: router[name] for name in _RECORDED} | {"reason": reason, "dagster_run_id": run_id}
+    Warehouse(home.warehouse).append("routers", pa.Table.from_pylist([row]))
+
+
+def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
+    """Put the router that served before, or the named one, in force; returns its record. Nothing is deleted.
+
+    Raises:
+        InvalidInput: there is no such router, it is in force already, its files are gone, or the prices in force are of
+            other models.
+    """
+    now = router_in_force(home)["router_version"]
+    if version is None:
+        before = Warehouse(home.warehouse).fetch("router_before", {"router_version": now})
+        if not before:
+            raise InvalidInput(f"no other router than {now} was ever in force", remedy="Name one: see routers.")
+        version = before[0]["router_version"]
+    if version == now:
+        raise InvalidInput(f"router {version} is in force already")
+    target = candidate(home, version)
+    if not (home.routers / version).is_dir():
+        raise InvalidInput(f"the files of router {version} are gone", source=str(home.routers / version))
+    priced = {row["model"] for row in Warehouse(home.warehouse).fetch("priced_models")}
+    if priced != set(target["models"]):
+        raise InvalidInput(
+            f"router {version} knows {', '.join(target['models'])}, but the prices in force are of "
+            f"{', '.join(sorted(priced))}",
+            remedy="Train again on its labels and catalog.",
+        )
+    put_in_force(home, target, reason="rollback", run_id="command line")
+    return target

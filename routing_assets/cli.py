@@ -65,12 +65,46 @@ def demo(size: int, seed: int) -> None:
 @click.option("--format", "format_", default="auto", show_default=True, help="auto, table, routerbench, ...")
 @click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @says_what_is_wrong
-def train(labels: str, catalog: str | None, format_: str, method: str, seed: int) -> None:
-    """Train, calibrate and put a router in force."""
+def train(labels: str, catalog: str | None, format_: str, method: str, seed: int, force: bool) -> None:
+    """Train and calibrate a router.
+
+    The first one is put in force once it passed its checks, and so is one for other models than before. Any other has
+    to beat the router in force on held-out rows that neither learnt from; if it does not, it is kept but routes
+    nothing, unless --force is given. Judged outcomes of routed batches are learnt from as well.
+    """
     from routing_assets import commands
 
-    commands.train(Home.from_env(), labels, catalog, format_, method=method, seed=seed)
+    commands.train(Home.from_env(), labels, catalog, format_, method=method, seed=seed, force=force)
+
+
+@main.command()
+@says_what_is_wrong
+def recalibrate() -> None:
+    """Recalibrate the router in force by outcomes, without training; it takes over if it beats the present one."""
+    from routing_assets import commands
+
+    commands.recalibrate(Home.from_env())
+
+
+@main.command()
+@says_what_is_wrong
+def routers() -> None:
+    """List routers: where each came from, which is in force and since when, and how good they are."""
+    from routing_assets import commands
+
+    commands.routers(Home.from_env())
+
+
+@main.command()
+@click.argument("version", required=False)
+@says_what_is_wrong
+def rollback(version: str | None) -> None:
+    """Put the router before, or VERSION, in force. Nothing is deleted; open batches are routed again by it."""
+    from routing_assets import commands
+
+    commands.rollback(Home.from_env(), version)
 
 
 @main.command()

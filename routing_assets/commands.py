@@ -15,7 +15,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
 from routing_assets.handoff import read_manifest
 from routing_assets.intake import receive, receive_outcomes
-from routing_assets.ledger import decision_in_force, refuse_dispatched, router_in_force
+from routing_assets.ledger import decision_in_force, refuse_dispatched, router_in_force, stale_batches
 from routing_assets.locks import batch_lock
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
@@ -28,9 +28,17 @@ from routing_assets.warehouse import Warehouse
 
 
 def train(
-    home: Home, labels: str, catalog: str | None, format: str, *, method: str, seed: int, size: int | None = None
+    home: Home,
+    labels: str,
+    catalog: str | None,
+    format: str,
+    *,
+    method: str,
+    seed: int,
+    size: int | None = None,
+    force: bool = False,
 ) -> None:
-    """Train, calibrate and put a router in force."""
+    """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
     with instance_of(home) as instance:
         run_job(
             instance,
@@ -40,15 +48,69 @@ def train(
                 "model_catalog": {"catalog": _catalog(labels, catalog)},
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
+                "router_comparison": {"force": force},
             },
         )
+    show_comparison(home)
     router = router_in_force(home)
+    rows = Warehouse(home.warehouse).fetch("router_quality", {"router_version": router["router_version"]})
+    click.echo(text_table(rows))
+
+
+def recalibrate(home: Home) -> None:
+    """Recalibrate the router in force by outcomes, and say whether the recalibrated one took over."""
+    with instance_of(home) as instance:
+        run_job(instance, "recalibrate_router")
+    show_comparison(home)
+
+
+def show_comparison(home: Home) -> None:
+    """Print the newest comparison, its figures, and what is in force."""
+    compared = Warehouse(home.warehouse).fetch("latest_comparison")[0]
+    router = router_in_force(home)
+    if router["router_version"] != compared["challenger"]:
+        click.echo(
+            f"router {compared['challenger']} did not take over: {compared['why']}\n"
+            f"it is kept; put it in force all the same with: routing-assets rollback {compared['challenger']}"
+        )
+    elif compared["champion"] is not None:
+        click.echo(f"router {compared['challenger']} replaces {compared['champion']}: {compared['why']}")
+    if compared["champion_brier"] is not None:
+        figures = ("ece", "brier", "log_loss")
+        sides = ("champion", "challenger")
+        click.echo(text_table([{"": s, **{name: compared[f"{s}_{name}"] for name in figures}} for s in sides]))
     click.echo(
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
         f"decides by {router['decision_estimate']})"
     )
-    rows = Warehouse(home.warehouse).fetch("router_quality", {"router_version": router["router_version"]})
-    click.echo(text_table(rows))
+
+
+def routers(home: Home) -> None:
+    """List every router that passed its checks."""
+    with instance_of(home):
+        rows = Warehouse(home.warehouse).fetch("routers")
+    if not rows:
+        raise InvalidInput("no router was trained yet", remedy="Run routing-assets train first.")
+    for row in rows:
+        row["since"] = f"{row['since']:%Y-%m-%d %H:%M}" if row["since"] else "-"
+    shown = ("router_version", "origin", "mlflow", "state", "since", "reason", "parent", "ece", "brier", "log_loss")
+    click.echo(text_table([{name: row[name] or "-" for name in shown} for row in rows]))
+    for row in rows:
+        if row["state"] == "never" and row["why"]:
+            click.echo(f"{row['router_version']} is not in force: {row['why']}")
+
+
+def rollback(home: Home, version: str | None) -> None:
+    """Put the router before, or the named one, in force."""
+    from routing_assets.champion import rollback
+
+    with instance_of(home):
+        router = rollback(home, version)
+        waiting = len(stale_batches(home))
+    click.echo(
+        f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}); "
+        f"{waiting} batches that are not dispatched will be routed again by it"
+    )
 
 
 def route(

@@ -6,14 +6,16 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from routing_assets.errors import InvalidInput
+from routing_assets.feedback import judged_batches
 from routing_assets.matrices import about, matrix
 from routing_assets.monitoring import Decisions, DriftReport, DriftSettings, Occupancy, drift_report
 from routing_assets.prediction.calibration import scale
+from routing_assets.router_files import LOGITS
 from routing_assets.settings import Home
 from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
 
 
 def watch(home: Home, router_version: str, settings: DriftSettings, *, batches: int) -> DriftReport:
@@ -23,9 +25,10 @@ def watch(home: Home, router_version: str, settings: DriftSettings, *, batches: 
     instructions that the router was calibrated on. Raises InvalidInput where there are no such batches yet.
     """
     store = Store(home.store)
-    decided = Warehouse(home.warehouse).fetch("recent_decisions", {"router_version": router_version})
-    recent = [row for row in decided if store.path("batch_outcomes", row["batch_id"]).exists()][:batches]
+    recent = judged_batches(home, batches=batches, router_version=router_version)
     if not recent:
+        if judged_batches(home, batches=1):
+            return DriftReport((), "none", f"no outcome of what router {router_version} decided came in yet")
         raise InvalidInput(
             f"no batch that router {router_version} decided has outcomes yet",
             remedy="Load them with routing-assets outcomes.",
@@ -35,7 +38,11 @@ def watch(home: Home, router_version: str, settings: DriftSettings, *, batches: 
     models = tuple(json.loads(about(scores[0])["models"]))
     return drift_report(
         decisions(pa.concat_tables(judged)),
-        Occupancy(calibrated_on(store, models), np.concatenate([matrix(t, "scaled", models) for t in scores]), models),
+        Occupancy(
+            calibrated_on(home, router_version, models),
+            np.concatenate([matrix(t, "scaled", models) for t in scores]),
+            models,
+        ),
         settings=settings,
     )
 
@@ -50,7 +57,10 @@ def decisions(matched: pa.Table) -> Decisions:
     )
 
 
-def calibrated_on(store: Store, models: tuple[str, ...]) -> np.ndarray:
-    """Temperature-scaled probabilities (C, K) of the instructions that the router was calibrated on."""
-    temperatures = store.read("calibration_temperatures")["temperature"].to_numpy()
-    return scale(matrix(store.read("held_out_logits"), "logit", models), temperatures)
+def calibrated_on(home: Home, router_version: str, models: tuple[str, ...]) -> np.ndarray:
+    """Scaled probabilities (C, K) of the held-out instructions that calibrated the router's classifier."""
+    directory = home.routers / router_version
+    kept = json.loads((directory / "router.json").read_text())
+    logits = matrix(pq.read_table(directory / LOGITS), "logit", models)
+    shifts = None if kept["shifts"] is None else np.array(kept["shifts"])
+    return scale(logits, np.array(kept["temperatures"]), shifts)

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from routing_assets.datasets.outcomes import Realised
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
 from routing_assets.routing import settings_of_request, standing_policy
@@ -89,6 +90,28 @@ def entry_hash(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def record_outcomes(home: Home, batch_id: str, result: Realised, *, run_id: str) -> None:
+    """Append what came of a batch so far, and freeze the batch: it went out."""
+    decision, warehouse = decision_in_force(home, batch_id), Warehouse(home.warehouse)
+    row = {
+        "batch_id": batch_id,
+        "decision_run_id": decision["dagster_run_id"],
+        "router_version": decision["router_version"],
+        "judged": result.judged,
+        "missing": result.instructions - result.judged,
+        "billed": result.billed,
+        "predicted_success": result.predicted_success if result.judged else None,
+        "realised_success": result.realised_success if result.judged else None,
+        "estimated_usd": result.estimated_usd,
+        "realised_usd": result.realised_usd,
+        "dagster_run_id": run_id,
+    }
+    warehouse.append("outcomes", pa.Table.from_pylist([row]))
+    if not is_dispatched(home, batch_id):
+        dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
+        warehouse.append("dispatches", pa.Table.from_pylist([dispatch]))
+
+
 def routed_before(home: Home, batch_id: str) -> pa.Table | None:
     """The routed table of the decision in force; None for a batch that was never routed."""
     decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
@@ -122,6 +145,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
         }
         reasons = tuple(name for name, (decided, current) in now.items() if decided != current)
         if reasons and row["router_version"] is not None:
-            fingerprint = "/".join(str(current)[:16] for _, current in now.values())
+            # With the entry, for after a roll-back the same state is asked for a second time.
+            fingerprint = "/".join(str(current)[:16] for _, current in now.values()) + f"#{row['decided_entry'] or 0}"
             stale.append(StaleBatch(row["batch_id"], request, reasons, fingerprint))
     return stale

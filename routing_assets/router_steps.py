@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from routing_assets import tracking
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.evaluation.splits import Split
 from routing_assets.files import atomic_folder, file_sha256
+from routing_assets.learnt import learnt_table
 from routing_assets.matrices import long_table, matrix
 from routing_assets.prediction.calibration import (
     CalibrationConfig,
@@ -28,6 +30,7 @@ from routing_assets.prediction.calibration import (
 from routing_assets.prediction.classifier import ClassifierConfig, SuccessClassifier, train_classifier
 from routing_assets.prediction.encoder import EncoderConfig
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, LOGITS
 from routing_assets.settings import Home
 from routing_assets.versions import content_version
 
@@ -140,13 +143,17 @@ class AssembledRouter:
 def assemble(
     home: Home,
     record: Mapping[str, Any],
+    logits: pa.Table,
     temperatures: pa.Table,
     buckets: pa.Table,
     labels: LabelledInstructions,
     split: Split,
     estimate: str,
 ) -> AssembledRouter:
-    """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk."""
+    """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk.
+
+    Beside the router lie the held-out logits that calibrated it, what it learnt from, and the rows to judge it by.
+    """
     classifier, fitted = _classifier(home, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
     decision, why = choose_decision(
@@ -160,8 +167,13 @@ def assemble(
     router = Router(classifier, fitted, plain_buckets, decision, why)
     about = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
     version = content_version(pa.Table.from_pylist([about]))
-    with atomic_folder(home.routers / version) as temporary:
-        router.save(temporary)
+    keep_router(
+        home.routers / version,
+        router,
+        logits=logits,
+        learnt_from=learnt_table(labels, dict(split.parts())),
+        judged_by=labels.take(split.test),
+    )
     return AssembledRouter(
         {
             **about,
@@ -171,6 +183,17 @@ def assemble(
         why,
         {"validation": quality(router, labels, split.validation), "test": quality(router, labels, split.test)},
     )
+
+
+def keep_router(
+    directory: Path, router: Router, *, logits: pa.Table, learnt_from: pa.Table, judged_by: LabelledInstructions
+) -> None:
+    """Write a router with what recalibration, drift and comparisons ask of it; whole, or not at all."""
+    with atomic_folder(directory) as work:
+        router.save(work)
+        pq.write_table(logits, work / LOGITS)
+        pq.write_table(learnt_from, work / LEARNT_FROM)
+        pq.write_table(judged_by.to_arrow(), work / JUDGED_BY)
 
 
 def quality(router: Router, labels: LabelledInstructions, rows: np.ndarray) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labels
 from routing_assets.datasets.simulated import Twin, simulate
+from routing_assets.files import file_sha256
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, load_catalog, twin_catalog
 
 SIMULATED = "simulated:"
@@ -35,6 +37,19 @@ def read_labels(source: str, *, format: str = "auto", size: int | None = None, s
     if source.startswith(SIMULATED):
         return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed)
     return load_labels(Path(source), format=cast(LabelFormat, format))
+
+
+def source_sha256(source: str) -> str | None:
+    """SHA-256 (hex) of a label file, or over the names and contents of a dataset folder; None for what is simulated."""
+    if source.startswith(SIMULATED):
+        return None
+    path = Path(source)
+    if path.is_file():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path)}\0{file_sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def read_catalog(source: str | None) -> ModelCatalog | None:

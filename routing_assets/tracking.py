@@ -23,7 +23,7 @@ from mlflow.models import infer_signature
 
 EXPERIMENT = "success_classifier"
 REGISTERED_MODEL = "success_classifier"
-CANDIDATE, IN_FORCE = "candidate", "champion"
+CHALLENGER, IN_FORCE, PREVIOUS = "challenger", "champion", "previous"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def log_classifier(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> LoggedClassifier:
-    """Log a trained classifier and register it with the alias ``candidate``.
+    """Log a trained classifier and register it with the alias ``challenger``.
 
     Args:
         directory: what ``SuccessClassifier.save`` wrote; it becomes the model's artifact.
@@ -81,10 +81,28 @@ def log_classifier(
             pip_requirements=["routing_assets"],
         )
     version = int(logged.registered_model_version)
-    client.set_registered_model_alias(REGISTERED_MODEL, CANDIDATE, str(version))
+    client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, str(version))
     return LoggedClassifier(run.info.run_id, version)
 
 
+def register_recalibrated(home: Home, model_version: int, *, tags: Mapping[str, str]) -> LoggedClassifier:
+    """Register a recalibrated router's classifier, which is that of ``model_version``, as a version of its own."""
+    client = connect(home)
+    parent = client.get_model_version(REGISTERED_MODEL, str(model_version))
+    source, run_id = str(parent.source), str(parent.run_id)
+    version = client.create_model_version(
+        REGISTERED_MODEL, source, run_id=run_id, tags=dict(tags), model_id=parent.model_id
+    )
+    client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, version.version)
+    return LoggedClassifier(run_id, int(version.version))
+
+
 def put_in_force(home: Home, model_version: int) -> None:
-    """Point the alias ``champion`` at a version: its router passed the checks and now serves batches."""
-    connect(home).set_registered_model_alias(REGISTERED_MODEL, IN_FORCE, str(model_version))
+    """Point ``champion`` at a version and ``previous`` at the one that served before; it challenges nobody any more."""
+    client, version = connect(home), str(model_version)
+    aliases = {name: str(at) for name, at in client.get_registered_model(REGISTERED_MODEL).aliases.items()}
+    if aliases.get(IN_FORCE) not in (None, version):
+        client.set_registered_model_alias(REGISTERED_MODEL, PREVIOUS, aliases[IN_FORCE])
+    client.set_registered_model_alias(REGISTERED_MODEL, IN_FORCE, version)
+    if aliases.get(CHALLENGER) == version:
+        client.delete_registered_model_alias(REGISTERED_MODEL, CHALLENGER)

@@ -1,5 +1,5 @@
--- The decisions in force that a router took, newest first.
-select batch_id, dagster_run_id, decided_at
+-- The decisions in force, newest first; those of one router where it is given.
+select batch_id, dagster_run_id, router_version, decided_at
 from current_decisions
-where router_version = $router_version
+where $router_version is null or router_version = $router_version
 order by entry desc;

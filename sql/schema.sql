@@ -14,6 +14,8 @@ create table if not exists labels (
     dagster_run_id   varchar not null,
     recorded_at      timestamptz not null default current_timestamp
 );
+alter table labels add column if not exists source_sha256 varchar;      -- of the file; null for what is simulated
+alter table labels add column if not exists outcome_rows bigint default 0;
 
 create table if not exists price_lists (
     price_version    varchar not null,     -- sha256 of the catalog, or of the labels' own costs
@@ -30,10 +32,12 @@ create table if not exists price_lists (
 create table if not exists calibration_temperatures (
     temperatures_id  varchar not null,     -- content hash of classifier and temperatures
     model            varchar not null,
-    temperature      double  not null,     -- scaled = sigmoid(logit / temperature)
+    temperature      double  not null,     -- scaled = sigmoid(logit / temperature + shift)
+    shift            double  default 0,    -- of a router that outcomes recalibrated
     recorded_at      timestamptz not null default current_timestamp,
     primary key (temperatures_id, model)
 );
+alter table calibration_temperatures add column if not exists shift double default 0;
 
 create table if not exists calibration_buckets (
     buckets_id       varchar not null,     -- content hash of classifier, temperatures and buckets
@@ -68,6 +72,48 @@ create table if not exists calibration_quality (
     primary key (buckets_id, step, model)
 );
 
+-- Every router that passed its checks: trained from labels, or recalibrated by outcomes.
+create table if not exists candidates (
+    router_version        varchar not null,
+    origin                varchar not null,    -- trained or recalibrated
+    parent                varchar,             -- the router that was recalibrated
+    models                varchar[] not null,
+    classifier_id         varchar not null,
+    label_hash            varchar not null,
+    temperatures_id       varchar not null,
+    buckets_id            varchar not null,
+    decision_estimate     varchar not null,
+    mlflow_run_id         varchar not null,
+    mlflow_model_version  integer not null,
+    training_config       json    not null,    -- of the assets that trained it, so that it can be trained again
+    dagster_run_id        varchar not null,
+    entry                 bigint  not null default nextval('entries'),
+    recorded_at           timestamptz not null default current_timestamp
+);
+
+-- Challenger against the router in force, on rows that neither learnt from.
+create table if not exists router_comparisons (
+    challenger            varchar not null,
+    champion              varchar,             -- null: nothing was in force
+    takes_over            boolean not null,
+    why                   varchar not null,
+    champion_is_stale     boolean not null,    -- drift was found
+    judged_rows           bigint  not null,
+    improvement           double,              -- of the Brier score
+    lower_bound           double,              -- of the improvement, one-sided, 95 %
+    required              double,              -- what the lower bound had to exceed
+    champion_ece          double,
+    champion_brier        double,
+    champion_log_loss     double,
+    challenger_ece        double,
+    challenger_brier      double,
+    challenger_log_loss   double,
+    dagster_run_id        varchar not null,
+    entry                 bigint  not null default nextval('entries'),
+    recorded_at           timestamptz not null default current_timestamp
+);
+
+-- What was in force, one line for every change; the newest is.
 create table if not exists routers (
     router_version        varchar not null,
     classifier_id         varchar not null,
@@ -80,6 +126,34 @@ create table if not exists routers (
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp
+);
+alter table routers add column if not exists reason varchar;  -- first, comparison, forced or rollback
+
+create table if not exists drift_reports (
+    router_version        varchar not null,
+    advice                varchar not null,    -- none, recalibrate or retrain
+    why                   varchar not null,
+    judged                bigint  not null,    -- outcomes behind it
+    dagster_run_id        varchar not null,
+    entry                 bigint  not null default nextval('entries'),
+    recorded_at           timestamptz not null default current_timestamp
+);
+
+-- What came of a batch, as known after each file of outcomes; the newest line of a batch counts.
+create table if not exists outcomes (
+    batch_id          varchar not null,
+    decision_run_id   varchar not null,
+    router_version    varchar not null,
+    judged            bigint  not null,        -- instructions whose success is known
+    missing           bigint  not null,
+    billed            bigint  not null,        -- instructions whose cost is known
+    predicted_success double,                  -- mean over the judged
+    realised_success  double,                  -- mean over the judged
+    estimated_usd     double  not null,        -- of the billed
+    realised_usd      double  not null,        -- of the billed
+    dagster_run_id    varchar not null,
+    entry             bigint  not null default nextval('entries'),
+    recorded_at       timestamptz not null default current_timestamp
 );
 
 create table if not exists batches (

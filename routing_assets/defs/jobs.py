@@ -4,6 +4,7 @@ import dagster as dg
 
 from routing_assets.defs.common import batches
 
+RELEASE = dg.AssetSelection.assets("router_comparison", "router_release")
 TRAINING = ("labels", "prices", "router")
 ROUTING = ("batches", "allocations", "routed")
 
@@ -15,9 +16,23 @@ def tags(*, priority: int, minutes: int) -> dict[str, str]:
 
 train_router = dg.define_asset_job(
     "train_router",
-    selection=dg.AssetSelection.groups(*TRAINING),
+    selection=dg.AssetSelection.groups(*TRAINING) | RELEASE,
     tags=tags(priority=-1, minutes=24 * 60),
-    description="Labels and prices to a router in force.",
+    description="Labels and prices to a router, which takes over if it beats the one in force.",
+)
+retrain_router = dg.define_asset_job(
+    "retrain_router",
+    selection=dg.AssetSelection.assets("labelled_instructions", "splits")
+    | dg.AssetSelection.groups("router")
+    | RELEASE,
+    tags=tags(priority=-1, minutes=24 * 60),
+    description="A challenger from the labels as they are now and all outcomes; prices stay as they are.",
+)
+recalibrate_router = dg.define_asset_job(
+    "recalibrate_router",
+    selection=dg.AssetSelection.assets("recalibrated_router") | RELEASE,
+    tags=tags(priority=0, minutes=60),
+    description="New temperatures, shifts and buckets for the router in force from recent outcomes; trains nothing.",
 )
 route_batch = dg.define_asset_job(
     "route_batch",

@@ -10,7 +10,9 @@ from routing_assets.defs.common import OWNERS, data_version, failure, markdown_t
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
-from routing_assets.sources import DEFAULT_LABELS, catalog_table, read_catalog, read_labels
+from routing_assets.feedback import judged_batches, outcome_labels, with_outcomes
+from routing_assets.learnt import learnt_by_router_in_force, steadied
+from routing_assets.sources import DEFAULT_LABELS, catalog_table, read_catalog, read_labels, source_sha256
 
 GROUP = "labels"
 
@@ -26,6 +28,10 @@ class LabelsConfig(dg.Config):
     format: str = Field(default="auto", description="auto, table, routerbench or llm_uncertainty_bench.")
     size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
     seed: int = Field(default=0, description="Seed of the simulation.")
+    outcomes: int = Field(
+        default=1000,
+        description="Judged outcomes of so many most recent batches are added as partial labels; 0: of none.",
+    )
 
 
 class CatalogConfig(dg.Config):
@@ -53,9 +59,12 @@ def labelled_instructions(
 ) -> dg.MaterializeResult:
     """Which LLM succeeded on which instruction: one validated table, whatever the source."""
     try:
-        labels = read_labels(config.labels, format=config.format, size=config.size, seed=config.seed)
+        source = read_labels(config.labels, format=config.format, size=config.size, seed=config.seed)
+        judged = judged_batches(home.paths(), batches=config.outcomes)
+        outcomes = outcome_labels(home.paths(), judged, source.models)
     except InvalidInput as error:
         raise failure(error) from error
+    labels = with_outcomes(source, outcomes)
     home.warehouse().append(
         "labels",
         pa.Table.from_pylist(
@@ -64,6 +73,8 @@ def labelled_instructions(
                     "label_hash": labels.content_hash,
                     "name": labels.name,
                     "source": config.labels,
+                    "source_sha256": source_sha256(config.labels),
+                    "outcome_rows": len(outcomes),
                     "simulated": labels.simulated,
                     "instructions": len(labels),
                     "models": list(labels.models),
@@ -80,6 +91,7 @@ def labelled_instructions(
             "dataset": labels.name,
             "simulated": labels.simulated,
             "models": len(labels.models),
+            "outcome_rows": len(outcomes),
             "labelled_share": float(np.isfinite(labels.success).mean()),
             "success_by_model": markdown_table(
                 [{"model": m, "success": float(r)} for m, r in zip(labels.models, rates, strict=True)]
@@ -107,14 +119,19 @@ def model_catalog(config: CatalogConfig) -> dg.MaterializeResult:
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, code_version="1")
-def splits(config: SplitConfig, labelled_instructions: pa.Table) -> dg.MaterializeResult:
-    """Train, validation, calibration and test, never separating equal texts or members of one group."""
+def splits(config: SplitConfig, home: RoutingHome, labelled_instructions: pa.Table) -> dg.MaterializeResult:
+    """Train, validation, calibration and test, never separating equal texts or members of one group.
+
+    What the router in force was tested on stays test, so that the next router can be compared with it.
+    """
     labels = LabelledInstructions.from_arrow(labelled_instructions)
     fractions = SplitFractions(config.train, config.validation, config.calibration, config.test)
     try:
         split = split_instructions(labels.instruction, labels.group, seed=config.seed, fractions=fractions)
     except InvalidInput as error:
         raise failure(error) from error
+    if (learnt := learnt_by_router_in_force(home.paths())) is not None:
+        split = steadied(split, labels, learnt)
     table = pa.table({"instruction_id": pa.array(labels.instruction_id, pa.string()), "split": split.names()})
     return dg.MaterializeResult(
         value=table,

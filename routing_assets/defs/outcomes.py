@@ -9,7 +9,7 @@ from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_versio
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files
-from routing_assets.ledger import routed_before, router_in_force
+from routing_assets.ledger import record_outcomes, routed_before, router_in_force
 from routing_assets.monitoring import DriftSettings
 
 GROUP = "outcomes"
@@ -24,7 +24,10 @@ GROUP = "outcomes"
     code_version="1",
 )
 def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
-    """Every outcome received for a batch, set against what its decision promised; missing ones are counted."""
+    """Every outcome received for a batch, set against what its decision promised; missing ones are counted.
+
+    A batch with outcomes went out: it is frozen from then on, whether it was marked as dispatched or not.
+    """
     try:
         files = [load_outcomes(path) for path in outcome_files(home.paths(), context.partition_key)]
         routed = routed_before(home.paths(), context.partition_key)
@@ -35,6 +38,7 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
     outcomes = merge_outcomes(*files)
     matched, strays = match_outcomes(routed, outcomes)
     result = realised(routed, outcomes)
+    record_outcomes(home.paths(), context.partition_key, result, run_id=context.run_id)
     return dg.MaterializeResult(
         value=matched,
         data_version=data_version(matched),
@@ -62,6 +66,15 @@ class DriftConfig(dg.Config):
     tolerated_psi: float = Field(default=0.1, description="Population stability index that is let pass.")
 
 
+FIGURES = pa.schema(
+    [
+        ("figure", pa.string()),
+        ("model", pa.string()),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+        ("drifted", pa.bool_()),
+    ]
+)
 STABLE = dg.AssetCheckSpec(
     "promises_hold", asset="calibration_drift", description="Promised success and its order hold; nothing drifted."
 )
@@ -77,7 +90,9 @@ STABLE = dg.AssetCheckSpec(
     automation_condition=dg.AutomationCondition.any_deps_updated() & ~dg.AutomationCondition.in_progress(),
     code_version="1",
 )
-def calibration_drift(config: DriftConfig, home: RoutingHome) -> dg.MaterializeResult:
+def calibration_drift(
+    context: dg.AssetExecutionContext, config: DriftConfig, home: RoutingHome
+) -> dg.MaterializeResult:
     """Calibration, ranking and bucket occupancy of recent batches against the labels; what to do about a drift."""
     from routing_assets.drift import watch
 
@@ -89,16 +104,25 @@ def calibration_drift(config: DriftConfig, home: RoutingHome) -> dg.MaterializeR
         report = watch(home.paths(), router["router_version"], settings, batches=config.batches)
     except InvalidInput as error:
         raise failure(error) from error
+    advice = {
+        "router_version": router["router_version"],
+        "advice": report.advice,
+        "why": report.why,
+        "judged": report.judged,
+        "dagster_run_id": context.run_id,
+    }
+    home.warehouse().append("drift_reports", pa.Table.from_pylist([advice]))
     rows = [
         {"figure": m.name, "model": m.model or "all", "value": m.value, "threshold": m.threshold, "drifted": m.drifted}
         for m in report.metrics
     ]
     return dg.MaterializeResult(
-        value=pa.Table.from_pylist(rows),
+        value=pa.Table.from_pylist(rows, schema=FIGURES),
         metadata={
             "advice": report.advice,
             "why": report.why,
             "router_version": router["router_version"],
+            "judged": report.judged,
             "figures": markdown_table(rows),
             **{f"{row['figure']}_all": float(str(row["value"])) for row in rows if row["model"] == "all"},
         },

@@ -1,13 +1,15 @@
 """Stages 2 and 3: a router, that is a classifier, its temperatures and buckets, and the estimate for decisions."""
 
+import json
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
+from routing_assets.champion import record_candidate
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, TRAINING_POOL, data_version, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, TRAINING_POOL, data_version, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.versions import content_version
@@ -134,9 +136,11 @@ CALIBRATION_HOLDS = dg.AssetCheckSpec(
     code_version="1",
 )
 def router(
+    context: dg.AssetExecutionContext,
     config: DecisionSettings,
     home: RoutingHome,
     success_classifier: pa.Table,
+    held_out_logits: pa.Table,
     calibration_temperatures: pa.Table,
     calibration_buckets: pa.Table,
     labelled_instructions: pa.Table,
@@ -149,6 +153,7 @@ def router(
     assembled = router_steps.assemble(
         home.paths(),
         record(success_classifier),
+        held_out_logits,
         calibration_temperatures,
         calibration_buckets,
         labels,
@@ -156,6 +161,16 @@ def router(
         config.estimate,
     )
     home.warehouse().run("insert_calibration_quality", assembled.test_quality)
+    holds = calibration_holds(assembled.mean_quality("validation"), config)
+    if holds.passed:
+        record_candidate(
+            home.paths(),
+            assembled.record,
+            origin="trained",
+            models=labels.models,
+            training_config=training_config(context),
+            run_id=context.run_id,
+        )
     return dg.MaterializeResult(
         value=pa.Table.from_pylist([assembled.record]),
         data_version=dg.DataVersion(assembled.record["router_version"]),
@@ -166,24 +181,29 @@ def router(
             "validation_quality": markdown_table(assembled.mean_quality("validation")),
             **{f"test_ece_{row['step']}": row["ece"] for row in assembled.mean_quality("test")},
         },
-        check_results=[calibration_holds(assembled.mean_quality("validation"), config)],
+        check_results=[holds],
     )
-
-
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow", "duckdb"}, retry_policy=IO_RETRY, code_version="1")
-def router_release(context: dg.AssetExecutionContext, home: RoutingHome, router: pa.Table) -> dg.MaterializeResult:
-    """Puts the checked router in force: a line in the ledger, and MLflow's alias ``champion``."""
-    from routing_assets import tracking
-
-    release = record(router) | {"dagster_run_id": context.run_id}
-    tracking.put_in_force(home.paths(), release["mlflow_model_version"])
-    home.warehouse().append("routers", pa.Table.from_pylist([release]))
-    return dg.MaterializeResult(metadata=release)
 
 
 def record(table: pa.Table) -> dict[str, Any]:
     """The single row of a table."""
     return table.to_pylist()[0]
+
+
+TRAINED_BY = (
+    "labelled_instructions",
+    "splits",
+    "success_classifier",
+    "calibration_temperatures",
+    "calibration_buckets",
+    "router",
+)
+
+
+def training_config(context: dg.AssetExecutionContext) -> str:
+    """JSON of this run's configuration of the assets that make a router, by asset."""
+    ops: Any = context.run.run_config.get("ops", {})
+    return json.dumps({name: ops[name] for name in TRAINED_BY if name in ops}, sort_keys=True)
 
 
 def calibration_holds(quality: list[dict[str, Any]], config: DecisionSettings) -> dg.AssetCheckResult:

@@ -10,6 +10,7 @@ from routing_assets.defs.jobs import route_batch
 from routing_assets.defs.setbacks import setbacks
 from routing_assets.ledger import stale_batches
 
+URGENT = {"dagster/priority": "10"}
 UNDER_WAY = dg.RunsFilter(
     job_name=route_batch.name,
     statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
@@ -41,7 +42,7 @@ def reroute_stale_batches(
             + (f"!{setback[batch.batch_id].run_id}" if batch.batch_id in setback else ""),
             partition_key=batch.batch_id,
             run_config={"resources": {"routing_request": {"config": batch.request}}},
-            tags={"routing/stale": ",".join(batch.reasons)},
+            tags={"routing/stale": ",".join(batch.reasons)} | (URGENT if batch.request.get("urgent") else {}),
         )
         for batch in stale
     ]

@@ -4,7 +4,7 @@ numpy only: no Dagster, no prices, no warehouse.
 """
 
 from routing_assets.monitoring.calibration import Decisions, calibration_drift
-from routing_assets.monitoring.challenge import Challenge, beats
+from routing_assets.monitoring.challenge import LEAST_GROUPS, Challenge, beats
 from routing_assets.monitoring.metric import DriftMetric
 from routing_assets.monitoring.population import (
     Embeddings,
@@ -16,6 +16,7 @@ from routing_assets.monitoring.population import (
 from routing_assets.monitoring.report import Advice, DriftReport, DriftSettings, drift_report, recalibrate
 
 __all__ = [
+    "LEAST_GROUPS",
     "Advice",
     "Challenge",
     "Decisions",

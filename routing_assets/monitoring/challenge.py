@@ -8,7 +8,8 @@ import numpy as np
 
 from routing_assets.errors import InvalidInput
 
-_LEAST_GROUPS = 30
+LEAST_GROUPS = 30
+"""Fewer independent groups of held-out rows decide nothing."""
 _REPLICATES = 2_000
 
 
@@ -62,10 +63,10 @@ def beats(
         raise InvalidInput("a loss is missing or infinite", remedy="Clip log-losses; leave rows without label out")
     code = np.arange(len(gain)) if group is None else np.unique(group.astype(str), return_inverse=True)[1]
     size, total = np.bincount(code).astype(np.float64), np.bincount(code, gain)
-    if len(size) < _LEAST_GROUPS:
+    if len(size) < LEAST_GROUPS:
         raise InvalidInput(
             f"{len(size)} independent held-out groups are too few to compare routers",
-            remedy=f"Hold out at least {_LEAST_GROUPS}",
+            remedy=f"Hold out at least {LEAST_GROUPS}",
         )
     lower = float(np.quantile(_bootstrap_means(total, size, seed), 1 - confidence))
     required = -margin * float(champion_loss.mean()) if champion_is_stale else 0.0

@@ -49,6 +49,8 @@ class DriftReport:
     metrics: tuple[DriftMetric, ...]
     advice: Advice
     why: str
+    judged: int = 0
+    """Outcomes behind the advice."""
 
     @property
     def drifted(self) -> tuple[DriftMetric, ...]:
@@ -90,7 +92,7 @@ def drift_report(
         metrics.append(
             embedding_shift(embeddings, alarm_rate=alarm_rate, tolerated_auc=settings.tolerated_auc, seed=settings.seed)
         )
-    return DriftReport(tuple(metrics), *recalibrate(metrics))
+    return DriftReport(tuple(metrics), *recalibrate(metrics), len(decisions) if decisions is not None else 0)
 
 
 def recalibrate(metrics: list[DriftMetric]) -> tuple[Advice, str]:

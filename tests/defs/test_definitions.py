@@ -16,7 +16,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "labelled_instructions", "model_catalog", "splits",
         "cost_model",
         "success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets",
-        "router", "router_release",
+        "router", "recalibrated_router", "router_comparison", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export",
@@ -30,6 +30,8 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "report_failures",
         "lost_runs_sensor",
         "automation",
+        "act_on_drift",
+        "retrain_on_new_labels",
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {"reroute_stale_batches", "daily_retirement"}
 

@@ -1,0 +1,157 @@
+"""Champion against challenger: which of two routers routes from now on.
+
+The judges are the challenger's own held-out rows (the test split of its labels, or the outcomes that its recalibration
+did not use), less every row that either router learnt from. Where drift was found, labels are of another time: then
+outcomes alone judge, if there are enough of them, and the champion has to be matched rather than beaten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.evaluation.splits import related_rows
+from routing_assets.feedback import is_outcome
+from routing_assets.learnt import learnt_rows
+from routing_assets.monitoring import LEAST_GROUPS, beats
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM
+from routing_assets.settings import Home
+
+if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
+    from routing_assets.prediction.router import Router
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a router's probabilities are on the rows of a comparison, over all labelled pairs."""
+
+    ece: float
+    brier: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The verdict, and the figures behind it; figures are None where nothing had to be compared."""
+
+    challenger: str
+    champion: str | None
+    takes_over: bool
+    why: str
+    champion_is_stale: bool = False
+    judged_rows: int = 0
+    improvement: float | None = None
+    """Of the Brier score."""
+    lower_bound: float | None = None
+    required: float | None = None
+    champion_quality: Quality | None = None
+    challenger_quality: Quality | None = None
+
+    def row(self) -> dict[str, Any]:
+        """One flat row for the warehouse."""
+        names = ("champion_quality", "challenger_quality")
+        flat = {name: value for name, value in asdict(self).items() if name not in names}
+        for side in ("champion", "challenger"):
+            quality = getattr(self, f"{side}_quality")
+            flat |= {f"{side}_{name}": quality and getattr(quality, name) for name in ("ece", "brier", "log_loss")}
+        return flat
+
+    def before_and_after(self) -> list[dict[str, Any]]:
+        """Figures of champion and challenger, one row each; none where nothing was compared."""
+        sides = (("before", self.champion, self.champion_quality), ("after", self.challenger, self.challenger_quality))
+        return [{"": when, "router": router, **asdict(quality)} for when, router, quality in sides if quality]
+
+
+def compare(
+    home: Home,
+    champion: Mapping[str, Any] | None,
+    challenger: Mapping[str, Any],
+    *,
+    champion_is_stale: bool,
+    priced: Collection[str],
+) -> Comparison:
+    """Whether the challenger takes over.
+
+    The first router does, by its checks alone. Routers for different models cannot be compared: there the prices in
+    force decide, since a router for other models than these cannot serve.
+
+    Args:
+        champion, challenger: ``router_version`` and ``models`` as the ledger knows them.
+        champion_is_stale: drift was found in what the champion decided.
+        priced: the models of the price list in force.
+    """
+    version = challenger["router_version"]
+    if champion is None:
+        return Comparison(version, None, True, "the first router is put in force by its checks alone")
+    if set(champion["models"]) != set(challenger["models"]):
+        serves = set(challenger["models"]) == set(priced)
+        why = (
+            f"it knows other models than the router in force; the prices in force are {'' if serves else 'not '}its own"
+        )
+        return Comparison(version, champion["router_version"], serves, why, champion_is_stale)
+    rows = judging_rows(home, champion["router_version"], version, only_outcomes=champion_is_stale)
+    groups = related_rows(rows.instruction, rows.group)
+    found = len(np.unique(groups))
+    if found < LEAST_GROUPS:
+        why = f"{found} unrelated held-out rows that neither router learnt from are too few to judge by: it stays out"
+        return Comparison(version, champion["router_version"], False, why, champion_is_stale, len(rows))
+    before, after = (predictions(home, name, rows) for name in (champion["router_version"], version))
+    losses = [np.nanmean((p - rows.success) ** 2, axis=1) for p in (before, after)]
+    challenge = beats(*losses, group=groups, champion_is_stale=champion_is_stale)
+    same = np.array_equal(*losses)
+    return Comparison(
+        version,
+        champion["router_version"],
+        challenge.takes_over and not same,
+        "it predicts the very same: the champion stays" if same else challenge.why,
+        champion_is_stale,
+        len(rows),
+        challenge.improvement,
+        challenge.lower,
+        challenge.required,
+        quality_of(before, rows.success),
+        quality_of(after, rows.success),
+    )
+
+
+def judging_rows(home: Home, champion: str, challenger: str, *, only_outcomes: bool) -> LabelledInstructions:
+    """The challenger's held-out rows that neither router learnt from.
+
+    Args:
+        only_outcomes: leave out label rows, if the outcomes alone are enough to judge by.
+    """
+    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / challenger / JUDGED_BY))
+    for version in (champion, challenger):
+        rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / version / LEARNT_FROM)))
+    rows = rows.take(~np.isnan(rows.success).all(axis=1))
+    outcomes = rows.take(is_outcome(rows))
+    enough = len(np.unique(related_rows(outcomes.instruction))) >= LEAST_GROUPS
+    return outcomes if only_outcomes and enough else rows
+
+
+def predictions(home: Home, version: str, rows: LabelledInstructions) -> np.ndarray:
+    """What the router decides by, (N, K), in the columns of ``rows``."""
+    router = load_router(home, version)
+    order = [router.models.index(model) for model in rows.models]
+    return router.predict(rows.instruction, rows.task).decision[:, order]
+
+
+def load_router(home: Home, version: str) -> Router:
+    """A router that was kept."""
+    from routing_assets.prediction.router import Router
+
+    return Router.load(home.routers / version, embeddings_cache=home.embeddings)
+
+
+def quality_of(probability: np.ndarray, success: np.ndarray) -> Quality:
+    """ECE (ten bins of equal mass), Brier score and log-loss over all labelled pairs of (N, K)."""
+    from routing_assets.prediction.calibration import calibration_metrics
+
+    known = ~np.isnan(success)
+    row = calibration_metrics(probability[known][:, None], success[known][:, None], ("all",)).to_pylist()[0]
+    return Quality(row["ece"], row["brier"], row["log_loss"])

@@ -1,0 +1,128 @@
+"""Stage 3b: which router is in force. A new one, trained or recalibrated, takes over when it beats the present one."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import Field
+
+from routing_assets import champion
+from routing_assets.comparison import compare
+from routing_assets.defs.common import IO_RETRY, OWNERS, failure, markdown_table
+from routing_assets.defs.home import RoutingHome
+from routing_assets.errors import InvalidInput
+from routing_assets.ledger import router_in_force
+
+GROUP = "release"
+
+
+class RecalibrationSettings(dg.Config):
+    """What recalibrates the router in force."""
+
+    batches: int = Field(default=30, description="Most recent batches it decided whose outcomes are taken.")
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb", "mlflow"}, code_version="1")
+def recalibrated_router(
+    context: dg.AssetExecutionContext, config: RecalibrationSettings, home: RoutingHome
+) -> dg.MaterializeResult:
+    """The classifier in force with a new temperature, a shift and new buckets per model, from recent outcomes."""
+    from routing_assets.recalibrating import recalibrate
+
+    try:
+        parent = champion.candidate(home.paths(), router_in_force(home.paths())["router_version"])
+        recalibrated = recalibrate(home.paths(), parent, batches=config.batches)
+    except InvalidInput as error:
+        raise failure(error) from error
+    home.warehouse().run("insert_calibration_temperatures", recalibrated.temperatures)
+    home.warehouse().run("insert_calibration_buckets", recalibrated.buckets)
+    champion.record_candidate(
+        home.paths(),
+        recalibrated.record,
+        origin="recalibrated",
+        parent=parent["router_version"],
+        models=tuple(parent["models"]),
+        training_config=parent["training_config"],
+        run_id=context.run_id,
+    )
+    version = recalibrated.record["router_version"]
+    return dg.MaterializeResult(
+        value=pa.Table.from_pylist([{"router_version": version, "parent": parent["router_version"]}]),
+        data_version=dg.DataVersion(version),
+        metadata={
+            "router_version": version,
+            "parent": parent["router_version"],
+            "fitted_on_outcomes": recalibrated.fitted_on,
+            "outcomes_held_out": recalibrated.judged_by,
+            "temperatures": markdown_table(recalibrated.temperatures.drop(["temperatures_id"]).to_pylist()),
+        },
+    )
+
+
+class ComparisonSettings(dg.Config):
+    """Who decides."""
+
+    force: bool = Field(default=False, description="Put the newest router in force, whatever the comparison says.")
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numpy"},
+    deps=["router", "cost_model", recalibrated_router],
+    code_version="1",
+)
+def router_comparison(
+    context: dg.AssetExecutionContext, config: ComparisonSettings, home: RoutingHome
+) -> dg.MaterializeResult:
+    """The newest router that passed its checks against the one in force, on rows that neither learnt from."""
+    paths, warehouse = home.paths(), home.warehouse()
+    in_force, newest = warehouse.fetch("latest_router"), warehouse.fetch("newest_candidate")
+    if not newest:
+        raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
+    advice = warehouse.fetch("latest_advice")
+    verdict = compare(
+        paths,
+        champion.candidate(paths, in_force[0]["router_version"]) if in_force else None,
+        newest[0],
+        champion_is_stale=bool(advice and advice[0]["advice"] != "none"),
+        priced=[row["model"] for row in warehouse.fetch("priced_models")],
+    )
+    warehouse.append("router_comparisons", pa.Table.from_pylist([verdict.row() | {"dagster_run_id": context.run_id}]))
+    takes_over = (verdict.takes_over or config.force) and verdict.challenger != verdict.champion
+    reason = "first" if verdict.champion is None else "comparison" if verdict.takes_over else "forced"
+    decided = {"router_version": verdict.challenger, "takes_over": takes_over, "reason": reason}
+    return dg.MaterializeResult(
+        value=pa.Table.from_pylist([decided]),
+        metadata={
+            "challenger": verdict.challenger,
+            "champion": verdict.champion or "none yet",
+            "takes_over": takes_over,
+            "why": verdict.why if verdict.takes_over or not config.force else f"forced, although {verdict.why}",
+            "champion_is_stale": verdict.champion_is_stale,
+            "judged_rows": verdict.judged_rows,
+            "before_and_after": markdown_table(verdict.before_and_after()),
+        },
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"mlflow", "duckdb"},
+    retry_policy=IO_RETRY,
+    output_required=False,
+    code_version="2",
+)
+def router_release(
+    context: dg.AssetExecutionContext, home: RoutingHome, router_comparison: pa.Table
+) -> Iterator[dg.MaterializeResult]:
+    """Puts the router that won in force: a line in the ledger, MLflow's alias ``champion``. A loser is only kept."""
+    verdict = router_comparison.to_pylist()[0]
+    if not verdict["takes_over"]:
+        context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
+        return
+    router = champion.candidate(home.paths(), verdict["router_version"])
+    champion.put_in_force(home.paths(), router, reason=verdict["reason"], run_id=context.run_id)
+    shown = ("router_version", "origin", "classifier_id", "label_hash", "buckets_id", "mlflow_model_version")
+    yield dg.MaterializeResult(metadata={"reason": verdict["reason"], **{name: router[name] for name in shown}})

@@ -1,0 +1,6 @@
+-- What the newest drift report on the router in force advises; no row where there is none.
+select router_version, advice, why, judged, recorded_at
+from drift_reports
+where router_version = (select router_version from routers order by entry desc limit 1)
+order by entry desc
+limit 1;

@@ -1,0 +1,32 @@
+-- Every router that passed its checks: where it came from, whether and since when it is in force, and how good it is.
+with releases as (
+    select router_version, max(recorded_at) as since, arg_max(reason, entry) as reason from routers group by all
+),
+in_force as (select router_version from routers order by entry desc limit 1),
+judged as (
+    from router_comparisons
+    qualify row_number() over (partition by challenger order by entry desc) = 1
+),
+tested as (
+    select buckets_id, avg(ece) as ece, avg(brier) as brier, avg(log_loss) as log_loss
+    from calibration_quality
+    where step = 'decision'
+    group by buckets_id
+)
+select
+    candidates.router_version, origin, candidates.mlflow_model_version as mlflow,
+    case
+        when candidates.router_version = (from in_force) then 'in force'
+        when releases.since is not null then 'was in force'
+        else 'never'
+    end as state,
+    releases.since, releases.reason, parent,
+    coalesce(judged.challenger_ece, tested.ece) as ece,
+    coalesce(judged.challenger_brier, tested.brier) as brier,
+    coalesce(judged.challenger_log_loss, tested.log_loss) as log_loss,
+    judged.takes_over, judged.why
+from candidates
+left join releases using (router_version)
+left join judged on judged.challenger = candidates.router_version
+left join tested using (buckets_id)
+order by candidates.entry;

@@ -1,0 +1,166 @@
+"""The loop closes itself: outcomes show a drift, a recalibrated router takes over, a worse one does not, and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from routing_assets import commands, tracking
+from routing_assets.champion import rollback
+from routing_assets.datasets import BatchInstructions, write_batch
+from routing_assets.datasets.simulated import simulate
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.upkeep import act_on_drift
+from routing_assets.errors import InvalidInput
+from routing_assets.ledger import decision_in_force, router_in_force, stale_batches
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
+
+FRACTION = {"budget_fraction": 0.4}
+
+
+def new_batch(folder: Path, name: str, size: int, seed: int) -> Path:
+    labels = simulate("r1_math", size=size, seed=seed)
+    path = folder / f"{name}.parquet"
+    write_batch(BatchInstructions(labels.instruction_id, labels.instruction, labels.task), path)
+    return path
+
+
+def report_outcomes(home: Home, batch_id: str, folder: Path, fall: float) -> None:
+    """Outcomes of a batch that succeed less often than promised, by ``fall``."""
+    routed = Store(home.store).read("routed_batch", batch_id)
+    promised = routed["expected_success"].to_numpy()
+    success = np.random.default_rng(1).random(len(promised)) < promised - fall
+    columns = (routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), success.tolist())
+    rows = [json.dumps({"instruction_id": i, "model": m, "success": int(s)}) for i, m, s in zip(*columns, strict=True)]
+    path = folder / f"{batch_id}-outcomes.jsonl"
+    path.write_text("\n".join(rows) + "\n")
+    commands.outcomes(home, batch_id, path)
+
+
+def wanted(instance: dg.DagsterInstance) -> dg.RunRequest | None:
+    asked = act_on_drift(dg.build_sensor_context(instance=instance, resources={"home": RoutingHome()}))
+    return asked if isinstance(asked, dg.RunRequest) else None
+
+
+def aliases(home: Home) -> dict[str, int]:
+    model = tracking.connect(home).get_registered_model(tracking.REGISTERED_MODEL)
+    return {name: int(version) for name, version in model.aliases.items()}
+
+
+@pytest.fixture(scope="session")
+def drifted_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One open batch, and one whose outcomes fell 25 points short of what was promised, with the drift report."""
+    with pytest.MonkeyPatch.context() as environment:
+        folder = tmp_path_factory.mktemp("drifted")
+        home = Home(folder / "home")
+        environment.setenv("ROUTING_HOME", str(home.root))
+        environment.setenv("DAGSTER_HOME", str(home.dagster))
+        shutil.copytree(trained_once, home.root)
+        commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
+        commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
+        report_outcomes(home, "sent", folder, fall=0.25)
+        with instance_of(home) as instance:
+            run_job(instance, "watch_router")
+        yield home.root
+
+
+@pytest.fixture
+def drifted(home: Home, drifted_once: Path) -> Home:
+    shutil.copytree(drifted_once, home.root)
+    return home
+
+
+def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(drifted: Home) -> None:
+    before, decided = router_in_force(drifted), decision_in_force(drifted, "open")
+    with instance_of(drifted) as instance:
+        asked = wanted(instance)
+        assert asked is not None
+        assert asked.job_name == "recalibrate_router"
+        assert asked.run_key == wanted(instance).run_key  # type: ignore[union-attr]
+        result = run_job(instance, "recalibrate_router")
+        assert wanted(instance) is None
+    shown = result.asset_materializations_for_node("router_comparison")[0].metadata
+    assert shown["takes_over"].value is True
+    assert "before" in shown["before_and_after"].value
+
+    after = router_in_force(drifted)
+    assert (after["reason"], after["classifier_id"]) == ("comparison", before["classifier_id"])
+    compared = Warehouse(drifted.warehouse).fetch("latest_comparison")[0]
+    assert (compared["champion"], compared["challenger"]) == (before["router_version"], after["router_version"])
+    assert compared["challenger_ece"] < compared["champion_ece"] - 0.1
+    for figure in ("brier", "log_loss"):
+        assert compared[f"challenger_{figure}"] < compared[f"champion_{figure}"]
+    assert aliases(drifted) == {
+        "champion": after["mlflow_model_version"],
+        "previous": before["mlflow_model_version"],
+    }
+
+    assert [(batch.batch_id, batch.reasons) for batch in stale_batches(drifted)] == [("open", ("router",))]
+    commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
+    moved = decision_in_force(drifted, "open")
+    assert moved["router_version"] == after["router_version"]
+    assert moved["expected_success"] < decided["expected_success"] - 0.1
+
+    commands.rollback(drifted, None)
+    assert router_in_force(drifted)["router_version"] == before["router_version"]
+    assert aliases(drifted)["champion"] == before["mlflow_model_version"]
+    assert aliases(drifted)["previous"] == after["mlflow_model_version"]
+    commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
+    assert decision_in_force(drifted, "open")["routed_sha256"] == decided["routed_sha256"]
+
+
+def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:
+    with pytest.raises(InvalidInput, match="dispatched"):
+        commands.route(drifted, next((drifted.received / "sent").glob("*.parquet")), FRACTION, batch_id="sent")
+
+
+def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels that were spoilt, but for the test rows, teach a worse router."""
+    champion = router_in_force(trained)
+    labels = simulate("r1_math", size=400, seed=0)
+    spoilt = Store(trained.store).read("splits")["split"].to_numpy(zero_copy_only=False) != "test"
+    noisy = np.where(spoilt[:, None], 1 - labels.success, labels.success)
+    path = trained.root / "labels.parquet"
+    pq.write_table(replace(labels, success=noisy, simulated=False).to_arrow(), path)
+    ops = {
+        "labelled_instructions": {"labels": str(path)},
+        "success_classifier": {"method": "frozen"},
+        "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
+    }
+    with instance_of(trained) as instance:
+        run_job(instance, "retrain_router", ops=ops)
+    commands.routers(trained)
+    listed = capsys.readouterr().out
+    assert router_in_force(trained) == champion
+    compared = Warehouse(trained.warehouse).fetch("latest_comparison")[0]
+    assert not compared["takes_over"]
+    assert f"{compared['challenger']} is not in force: the challenger lowers" in listed
+    assert aliases(trained)["challenger"] != champion["mlflow_model_version"]
+
+    rollback(trained, compared["challenger"])
+    assert router_in_force(trained)["router_version"] == compared["challenger"]
+
+
+def test_rolling_back_to_nothing_is_refused(trained: Home) -> None:
+    with pytest.raises(InvalidInput, match="no other router"):
+        rollback(trained)
+    with pytest.raises(InvalidInput, match="no router 'nope'"):
+        rollback(trained, "nope")
+    with pytest.raises(InvalidInput, match="in force already"):
+        rollback(trained, router_in_force(trained)["router_version"])
+
+
+def test_too_few_outcomes_recalibrate_nothing(routed: Home) -> None:
+    with instance_of(routed) as instance, pytest.raises(RuntimeError, match=r"0 outcomes .* too few to recalibrate"):
+        run_job(instance, "recalibrate_router")
