@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,16 @@ def audit(batch_id: str | None, run_id: str | None) -> None:
 
     if not commands.audit(Home.from_env(), batch_id, run_id):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]), default=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
+@says_what_is_wrong
+def report(day: datetime) -> None:
+    """Print one DAY (YYYY-MM-DD, UTC; default: today so far): routed, spent, realised, drift, failures, refusals."""
+    from routing_assets import commands
+
+    commands.report(Home.from_env(), f"{day:%Y-%m-%d}")
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,6 +149,7 @@ def explain(home: Home, batch_id: str, instruction_id: str) -> None:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
     for name, value in rows[0].items():
         click.echo(f"{name:<22} {value}")
+    show_reroutings(home, batch_id)
 
 
 def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
@@ -158,15 +160,31 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
         broken = broken_entries(home)
     entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
     click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
-    months = Warehouse(home.warehouse).fetch("spend_by_month")
-    if months:
-        click.echo(text_table(months))
+    for of in ("spend_by_policy", "spend_by_model", "spend_by_tenant"):
+        months = Warehouse(home.warehouse).fetch(of)
+        if months:
+            click.echo(
+                text_table([{name: "-" if value is None else value for name, value in m.items()} for m in months])
+            )
     if batch_id is None:
         return not broken
+    show_reroutings(home, batch_id)
     again = replay(home, batch_id, run_id)
     said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
     click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
     return again.identical and not broken
+
+
+def show_reroutings(home: Home, batch_id: str) -> None:
+    """Print how the decisions on a batch followed each other: what moved, what it buys, and why."""
+    for row in Warehouse(home.warehouse).fetch("reroutings_of", {"batch_id": batch_id}):
+        moves = ", ".join(f"{move['count']} {move['from']} -> {move['to']}" for move in json.loads(row["moves"])[:6])
+        why = ", ".join(row["reasons"]) or "nothing that changed"
+        click.echo(
+            f"routed again {row['decided_at']:%Y-%m-%d %H:%M} for {why}: "
+            f"{row['moved']} moved, {row['kept']} kept, {row['cost_change_usd']:+.4g} USD, "
+            f"{row['success_change']:+.4g} expected successes{f' ({moves})' if moves else ''}"
+        )
 
 
 def outcomes(home: Home, batch_id: str, file: Path) -> None:
@@ -177,6 +195,14 @@ def outcomes(home: Home, batch_id: str, file: Path) -> None:
     metadata = result.asset_materializations_for_node("batch_outcomes")[0].metadata
     shown = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
     click.echo(text_table([{name: metadata[name].value for name in shown}]))
+
+
+def report(home: Home, day: str) -> None:
+    """Make and print the report of one day."""
+    with instance_of(home) as instance:
+        run_job(instance, "report_day", ops={"daily_report": {"day": day}})
+    click.echo((home.reports / f"{day}.md").read_text(encoding="utf-8"))
+    click.echo(f"written to {home.reports / day}.md and .json")
 
 
 def update_prices(home: Home, catalog: str) -> None:

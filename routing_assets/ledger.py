@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from routing_assets.datasets.outcomes import Realised
@@ -19,6 +20,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
 from routing_assets.routing import settings_of_request, standing_policy
 from routing_assets.settings import Home
+from routing_assets.sql import query
 from routing_assets.warehouse import Warehouse
 
 GENESIS = "0" * 64
@@ -88,6 +90,53 @@ def entry_hash(row: Mapping[str, Any]) -> str:
     content = {name: value for name, value in row.items() if name != "entry_hash"}
     content["decided_at"] = content["decided_at"].astimezone(UTC).isoformat(timespec="microseconds")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def record_traffic(
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, routed: pa.Table, instructions: pa.Table
+) -> None:
+    """Append what a decision gave to each model and tenant."""
+    given = by_model_and_tenant(routed, instructions).aggregate(
+        [("cost", "count"), ("cost", "sum"), ("expected_success", "sum")]
+    )
+    names = {"cost_count": "instructions", "cost_sum": "estimated_usd", "expected_success_sum": "expected_successes"}
+    connection.register("rows", _of_run(given, names, batch_id, run_id))
+    connection.execute(query("insert_traffic"))
+    connection.unregister("rows")
+
+
+def record_realised_traffic(home: Home, batch_id: str, run_id: str, matched: pa.Table, instructions: pa.Table) -> None:
+    """Append what came of each model's and tenant's instructions, from ``match_outcomes``."""
+    came = by_model_and_tenant(matched, instructions).aggregate(
+        [("success", "count"), ("success", "sum"), ("billed_usd", "count"), ("billed_usd", "sum")]
+    )
+    names = {
+        "success_count": "judged",
+        "success_sum": "successes",
+        "billed_usd_count": "billed",
+        "billed_usd_sum": "billed_usd",
+    }
+    rows = _of_run(came, names, batch_id, run_id)
+    for name in ("successes", "billed_usd"):
+        rows = rows.set_column(rows.column_names.index(name), name, pc.fill_null(rows[name], 0.0))
+    Warehouse(home.warehouse).append("realised_traffic", rows)
+
+
+def by_model_and_tenant(table: pa.Table, instructions: pa.Table) -> pa.TableGroupBy:
+    """Rows per instruction, grouped by model and by the batch's group column; both tables are in batch order."""
+    nobody = pa.array(["-"] * table.num_rows)
+    tenant = pc.fill_null(instructions["group"], "-") if "group" in instructions.column_names else nobody
+    return table.append_column("tenant", tenant).group_by(["model", "tenant"])
+
+
+def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: str) -> pa.Table:
+    renamed = table.rename_columns([names.get(name, name) for name in table.column_names])
+    model = renamed["model"]
+    if pa.types.is_dictionary(model.type):
+        renamed = renamed.set_column(renamed.column_names.index("model"), "model", model.cast(pa.string()))
+    for name, value in (("batch_id", batch_id), ("dagster_run_id", run_id)):
+        renamed = renamed.append_column(name, pa.array([value] * renamed.num_rows, pa.string()))
+    return renamed
 
 
 def record_outcomes(home: Home, batch_id: str, result: Realised, *, run_id: str) -> None:

@@ -98,6 +98,11 @@ class Home:
         return self.root / "failures.jsonl"
 
     @property
+    def reports(self) -> Path:
+        """One page and one JSON file for every day."""
+        return self.root / "reports"
+
+    @property
     def policy_file(self) -> Path:
         """The standing routing policy (YAML); batches without their own settings follow it."""
         return self.root / "policy.yaml"

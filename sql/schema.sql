@@ -222,15 +222,70 @@ create table if not exists retirements (
     retired_at       timestamptz not null default current_timestamp
 );
 
+-- What changed when a batch was routed again. A line whose run did not come to a decision stands for nothing.
+create table if not exists reroutings (
+    batch_id         varchar not null,
+    dagster_run_id   varchar not null,
+    previous_run_id  varchar not null,
+    reasons          varchar[] not null,   -- file, router, prices, policy
+    kept             bigint  not null,
+    moved            bigint  not null,
+    moves            json    not null,     -- [{from, to, count}], also of new and vanished instructions
+    cost_change_usd  double  not null,     -- by the new decision's estimates
+    success_change   double  not null,     -- expected successes gained, by the new decision's estimates
+    entry            bigint  not null default nextval('entries'),
+    recorded_at      timestamptz not null default current_timestamp
+);
+
 -- The decision in force for each batch.
 create or replace view current_decisions as
 select decisions.*
 from decisions
 qualify row_number() over (partition by batch_id order by entry desc) = 1;
 
--- Spend and success by month, policy and batch.
-create or replace view monthly_spend as
-select date_trunc('month', decided_at) as month, policy, count(*) as batches, sum(instructions) as instructions,
-       sum(total_cost) as estimated_cost_usd, sum(expected_success * instructions) as expected_successes
+-- What each decision gave to each model and tenant; estimates are the decision's.
+create table if not exists traffic (
+    batch_id           varchar not null,
+    dagster_run_id     varchar not null,
+    model              varchar not null,
+    tenant             varchar not null,     -- the batch's group column; '-' where there is none
+    instructions       bigint  not null,
+    estimated_usd      double  not null,
+    expected_successes double  not null,
+    recorded_at        timestamptz not null default current_timestamp
+);
+
+-- What came of it, as known after each file of outcomes.
+create table if not exists realised_traffic (
+    batch_id           varchar not null,
+    dagster_run_id     varchar not null,     -- the run that took the outcomes in
+    model              varchar not null,
+    tenant             varchar not null,
+    judged             bigint  not null,     -- instructions whose success is known
+    successes          double  not null,
+    billed             bigint  not null,     -- instructions whose cost is known
+    billed_usd         double  not null,
+    recorded_at        timestamptz not null default current_timestamp
+);
+
+-- Spend and success by month, policy, model and tenant.
+drop view if exists monthly_spend;
+create or replace view monthly_traffic as
+with newest as (
+    from outcomes qualify row_number() over (partition by batch_id order by entry desc) = 1
+),
+realised as (
+    select realised_traffic.* exclude (recorded_at)
+    from realised_traffic
+    join newest using (batch_id, dagster_run_id)
+)
+select
+    strftime(date_trunc('month', decided_at at time zone 'UTC'), '%Y-%m') as month, policy, traffic.model, traffic.tenant,
+    count(distinct traffic.batch_id) as batches, sum(traffic.instructions)::bigint as instructions,
+    sum(estimated_usd) as estimated_usd, sum(expected_successes) as expected_successes,
+    coalesce(sum(judged), 0)::bigint as judged, sum(successes) as successes,
+    coalesce(sum(billed), 0)::bigint as billed, sum(billed_usd) as billed_usd
 from current_decisions
+join traffic using (batch_id, dagster_run_id)
+left join realised on realised.batch_id = traffic.batch_id and realised.model = traffic.model and realised.tenant = traffic.tenant
 group by all;

@@ -17,7 +17,7 @@ select
     decision.batch_id, routed.instruction_id, routed.model, routed.expected_success, routed.cost as estimated_cost_usd,
     routed.runner_up, routed.switching_price,
     probabilities.raw, probabilities.scaled, probabilities.calibrated, probabilities.decision as used_probability,
-    temperature.temperature, bucket.bucket, bucket.lower as bucket_lower, bucket.upper as bucket_upper,
+    temperature.temperature, temperature.shift, bucket.bucket, bucket.lower as bucket_lower, bucket.upper as bucket_upper,
     bucket.count as bucket_labels, bucket.observed_rate as bucket_observed_rate,
     decision.policy, decision.budget as budget_usd, decision.total_cost as batch_cost_usd, decision.upper_bound,
     decision.gap, decision.shadow_price, decision.status, decision.settings,

@@ -21,7 +21,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-unt
 
 
 def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-def]
-    for command in ("demo", "train", "route", "explain", "prices", "dispatch", "retire", "evaluate", "ui"):
+    for command in (
+        "demo",
+        "train",
+        "recalibrate",
+        "routers",
+        "rollback",
+        "report",
+        "route",
+        "explain",
+        "prices",
+        "dispatch",
+        "retire",
+        "evaluate",
+        "ui",
+    ):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert len(result.output) > 80

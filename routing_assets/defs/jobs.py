@@ -61,6 +61,12 @@ update_prices = dg.define_asset_job(
     tags=tags(priority=3, minutes=60),
     description="New prices, without training anything again.",
 )
+report_day = dg.define_asset_job(
+    "report_day",
+    selection=dg.AssetSelection.assets("daily_report"),
+    tags=tags(priority=0, minutes=60),
+    description="One day's report.",
+)
 evaluate_router = dg.define_asset_job(
     "evaluate_router",
     selection=dg.AssetSelection.assets("budget_curves"),

@@ -9,8 +9,15 @@ from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_versio
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files
-from routing_assets.ledger import record_outcomes, routed_before, router_in_force
+from routing_assets.ledger import (
+    decision_in_force,
+    record_outcomes,
+    record_realised_traffic,
+    routed_before,
+    router_in_force,
+)
 from routing_assets.monitoring import DriftSettings
+from routing_assets.store import Store
 
 GROUP = "outcomes"
 
@@ -38,6 +45,11 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
     outcomes = merge_outcomes(*files)
     matched, strays = match_outcomes(routed, outcomes)
     result = realised(routed, outcomes)
+    decided = decision_in_force(home.paths(), context.partition_key)
+    instructions = Store(home.paths().store).read(
+        "batch_instructions", context.partition_key, decided["dagster_run_id"]
+    )
+    record_realised_traffic(home.paths(), context.partition_key, context.run_id, matched, instructions)
     record_outcomes(home.paths(), context.partition_key, result, run_id=context.run_id)
     return dg.MaterializeResult(
         value=matched,

@@ -16,9 +16,10 @@ from routing_assets.errors import InvalidInput
 from routing_assets.export import export_batch
 from routing_assets.files import file_sha256
 from routing_assets.intake import latest_revision
-from routing_assets.ledger import record_decision, refuse_dispatched
+from routing_assets.ledger import record_decision, record_traffic, refuse_dispatched, routed_before
 from routing_assets.locks import batch_lock
 from routing_assets.matrices import about
+from routing_assets.rerouting import compare_decisions
 from routing_assets.routed import of_file, summary_of
 from routing_assets.store import Store
 
@@ -37,14 +38,21 @@ WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch"
     code_version="1",
 )
 def routed_batch(
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
     routing_request: RoutingRequest,
     batch_instructions: pa.Table,
+    probability_matrix: pa.Table,
+    cost_matrix: pa.Table,
     threshold_allocation: pa.Table,
     ndch_allocation: pa.Table,
     ndch_p_allocation: pa.Table,
     mip_allocation: pa.Table,
 ) -> dg.MaterializeResult:
-    """The allocation of the policy in force; the other three remain for comparison."""
+    """The allocation of the policy in force; the other three remain for comparison.
+
+    Where the batch was routed before, it says what moved, what that buys and why.
+    """
     allocations = {
         "threshold": threshold_allocation,
         "ndch": ndch_allocation,
@@ -53,10 +61,11 @@ def routed_batch(
     }
     chosen = allocations[routing_request.settings().policy]
     routed = of_file(chosen, about(batch_instructions)["file_sha256"])
+    changes = record_changes(context, home, routed, probability_matrix, cost_matrix)
     return dg.MaterializeResult(
         value=routed,
         data_version=data_version(routed),
-        metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen)},
+        metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen), **changes},
         check_results=[
             is_assigned_once(ASSIGNED_ONCE, chosen, batch_instructions),
             is_within_budget(WITHIN_BUDGET, chosen),
@@ -97,6 +106,7 @@ def batch_export(
         )
         with home.warehouse().transaction() as ledger:
             record_decision(ledger, decision)
+            record_traffic(ledger, batch_id, context.run_id, routed_batch, batch_instructions)
             commit_cost(ledger, batch_id, context.run_id, decision["total_cost"])
     return dg.MaterializeResult(
         metadata={
@@ -104,6 +114,27 @@ def batch_export(
             "files": markdown_table([asdict(file) for file in manifest.files]),
         }
     )
+
+
+def record_changes(
+    context: dg.AssetExecutionContext, home: RoutingHome, routed: pa.Table, probabilities: pa.Table, costs: pa.Table
+) -> dict[str, Any]:
+    """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
+    batch_id = context.partition_key
+    before = home.warehouse().fetch("current_decision", {"batch_id": batch_id})
+    previous = routed_before(home.paths(), batch_id)
+    if previous is None or before[0]["dagster_run_id"] == context.run_id:
+        return {}
+    changes = compare_decisions(previous, routed, probabilities, costs)
+    row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
+    home.warehouse().run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
+    return {
+        "routed_again_for": ", ".join(changes.reasons) or "nothing that changed",
+        "assignments_moved": changes.moved,
+        "cost_change_usd": changes.cost_change_usd,
+        "expected_successes_gained": changes.success_change,
+        "moves": markdown_table([{"from": a, "to": b, "instructions": n} for a, b, n in changes.moves[:20]]),
+    }
 
 
 def decision_columns(routed: pa.Table) -> dict[str, Any]:

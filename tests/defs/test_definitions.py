@@ -21,7 +21,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export",
         "batch_outcomes", "calibration_drift",
-        "budget_curves",
+        "budget_curves", "daily_report",
     }  # fmt: skip
     assert {"train_router", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
     assert {sensor.name for sensor in repository.sensor_defs} == {
@@ -33,7 +33,11 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "act_on_drift",
         "retrain_on_new_labels",
     }
-    assert {schedule.name for schedule in repository.schedule_defs} == {"reroute_stale_batches", "daily_retirement"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "reroute_stale_batches",
+        "daily_retirement",
+        "daily_report_schedule",
+    }
 
 
 def test_every_asset_has_an_owner_a_description_a_group_and_a_code_version() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -81,7 +82,9 @@ def drifted(home: Home, drifted_once: Path) -> Home:
     return home
 
 
-def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(drifted: Home) -> None:
+def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
+    drifted: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
     before, decided = router_in_force(drifted), decision_in_force(drifted, "open")
     with instance_of(drifted) as instance:
         asked = wanted(instance)
@@ -112,12 +115,30 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(d
     assert moved["router_version"] == after["router_version"]
     assert moved["expected_success"] < decided["expected_success"] - 0.1
 
+    change = Warehouse(drifted.warehouse).fetch("reroutings_of", {"batch_id": "open"})[-1]
+    assert change["reasons"] == ["router"]
+    assert change["moved"] + change["kept"] == 60
+    assert change["moved"] == sum(move["count"] for move in json.loads(change["moves"]))
+
     commands.rollback(drifted, None)
     assert router_in_force(drifted)["router_version"] == before["router_version"]
     assert aliases(drifted)["champion"] == before["mlflow_model_version"]
     assert aliases(drifted)["previous"] == after["mlflow_model_version"]
     commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
     assert decision_in_force(drifted, "open")["routed_sha256"] == decided["routed_sha256"]
+
+    capsys.readouterr()
+    assert commands.audit(drifted, "open", None)
+    audited = capsys.readouterr().out
+    assert audited.count("routed again") == 2
+    spent = Warehouse(drifted.warehouse).fetch("spend_by_model")
+    assert sum(row["instructions"] for row in spent) == 660
+    assert sum(row["judged"] for row in spent) == 600
+    commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
+    told = capsys.readouterr().out
+    assert f"| {after['router_version']} | takes over |" in told
+    assert f"| {before['router_version']} | put in force | rollback |" in told
+    assert "| recalibrate |" in told
 
 
 def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:

@@ -1,0 +1,122 @@
+"""One day in one page: what was routed and spent, what came of it, what drifted, failed or was refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from routing_assets.commitments import month_state, period_budget, standing
+from routing_assets.files import atomic_path
+from routing_assets.routing import standing_policy
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+Rows = list[dict[str, Any]]
+SECTIONS = {
+    "routed": "Batches routed",
+    "budget": "The month's money",
+    "outcomes": "Promised and realised",
+    "drift": "Drift",
+    "routers": "Routers",
+    "failures": "Failed runs",
+    "rejected": "Rejected files",
+}
+
+
+def day_report(home: Home, day: date, failed_runs: Sequence[str]) -> dict[str, Rows]:
+    """The rows of each section of one day (UTC).
+
+    Args:
+        failed_runs: ids of the Dagster runs that failed that day.
+    """
+    start = datetime.combine(day, time(), UTC)
+    bounds = {"start": start, "end": start + timedelta(days=1)}
+    warehouse = Warehouse(home.warehouse)
+    sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in ("routed", "outcomes", "drift", "routers")}
+    return {
+        **sections,
+        "budget": _budget(home, bounds["end"] - timedelta(microseconds=1)),
+        "failures": _failures(home, failed_runs),
+        "rejected": _rejected(home, bounds["start"], bounds["end"]),
+    }
+
+
+def write_report(home: Home, day: date, report: dict[str, Rows]) -> tuple[Path, Path]:
+    """Write ``reports/<day>.md`` and ``.json``; a report made again replaces the earlier one."""
+    page, data = (home.reports / f"{day}.{ending}" for ending in ("md", "json"))
+    with atomic_path(page) as temporary:
+        temporary.write_text(as_markdown(day, report), encoding="utf-8")
+    with atomic_path(data) as temporary:
+        content = {"day": str(day), **report}
+        temporary.write_text(json.dumps(content, indent=1, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
+    return page, data
+
+
+def as_markdown(day: date, report: dict[str, Rows]) -> str:
+    """The report as a page; a section without rows says "none"."""
+    lines = [f"# Routing on {day} (UTC)"]
+    for name, title in SECTIONS.items():
+        lines += ["", f"## {title}", ""]
+        rows = report[name]
+        if not rows:
+            lines.append("none")
+            continue
+        lines += ["| " + " | ".join(rows[0]) + " |", "|" + " --- |" * len(rows[0])]
+        lines += ["| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%H:%M}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _budget(home: Home, now: datetime) -> Rows:
+    with Warehouse(home.warehouse).reader() as connection:
+        past = [batch for _, batch in standing(connection) if batch.at <= now]
+    plan = standing_policy(home.policy_file).period
+    if plan is None:
+        return []
+    period = period_budget(plan)
+    state = month_state(period, past, now)
+    planned, committed = float(period.money(state.carried_usd)), float(state.committed())
+    elapsed = (now - state.start) / (state.end - state.start)
+    return [
+        {
+            "month": f"{state.start:%Y-%m}",
+            "planned USD": planned,
+            "committed USD": committed,
+            "left USD": planned - committed,
+            "share of the money": committed / planned if planned else None,
+            "share of the month": elapsed,
+        }
+    ]
+
+
+def _failures(home: Home, failed_runs: Sequence[str]) -> Rows:
+    lines = home.failures.read_text(encoding="utf-8").splitlines() if home.failures.exists() else []
+    told = {line["run_id"]: line for line in map(json.loads, lines)}
+    return [
+        {
+            "run": run_id[:8],
+            "job": told.get(run_id, {}).get("job"),
+            "batch": told.get(run_id, {}).get("batch_id"),
+            "reason": told.get(run_id, {}).get("reason", "see its log in the UI"),
+        }
+        for run_id in failed_runs
+    ]
+
+
+def _rejected(home: Home, start: datetime, end: datetime) -> Rows:
+    reasons = sorted(home.rejected.glob("*.reason.txt")) if home.rejected.exists() else []
+    of_day = [path for path in reasons if start.timestamp() <= path.stat().st_mtime < end.timestamp()]
+    return [
+        {"file": path.name.removesuffix(".reason.txt"), "reason": path.read_text(encoding="utf-8").strip()}
+        for path in of_day
+    ]
