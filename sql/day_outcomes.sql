@@ -1,5 +1,5 @@
 -- What was known at the end of the day of the batches whose outcomes came in within [$start, $end).
-select recorded_at as at, batch_id as batch, judged, missing, predicted_success as "promised success",
+select recorded_at as "at", batch_id as batch, judged, missing, predicted_success as "promised success",
        realised_success as "realised success", estimated_usd as "estimated USD", realised_usd as "billed USD"
 from outcomes
 where recorded_at >= $start and recorded_at < $end
