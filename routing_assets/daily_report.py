@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ SECTIONS = {
 }
 
 
-def day_report(home: Home, day: date, failed_runs: Sequence[str]) -> dict[str, Rows]:
+def day_report(home: Home, day: date, failed_runs: Mapping[str, str]) -> dict[str, Rows]:
     """The rows of each section of one day (UTC).
 
     Args:
-        failed_runs: ids of the Dagster runs that failed that day.
+        failed_runs: job of each Dagster run, by id, that failed that day.
     """
     start = datetime.combine(day, time(), UTC)
     bounds = {"start": start, "end": start + timedelta(days=1)}
@@ -99,17 +99,17 @@ def _budget(home: Home, now: datetime) -> Rows:
     ]
 
 
-def _failures(home: Home, failed_runs: Sequence[str]) -> Rows:
+def _failures(home: Home, failed_runs: Mapping[str, str]) -> Rows:
     lines = home.failures.read_text(encoding="utf-8").splitlines() if home.failures.exists() else []
     told = {line["run_id"]: line for line in map(json.loads, lines)}
     return [
         {
             "run": run_id[:8],
-            "job": told.get(run_id, {}).get("job"),
+            "job": job,
             "batch": told.get(run_id, {}).get("batch_id"),
             "reason": told.get(run_id, {}).get("reason", "see its log in the UI"),
         }
-        for run_id in failed_runs
+        for run_id, job in failed_runs.items()
     ]
 
 

@@ -31,7 +31,7 @@ def daily_report(context: dg.AssetExecutionContext, config: ReportConfig, home: 
     failed = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE], created_after=start, created_before=start + timedelta(days=1)
     )
-    report = day_report(home.paths(), day, [run.run_id for run in context.instance.get_runs(failed)])
+    report = day_report(home.paths(), day, {run.run_id: run.job_name for run in context.instance.get_runs(failed)})
     page, data = write_report(home.paths(), day, report)
     return dg.MaterializeResult(
         metadata={
