@@ -85,6 +85,11 @@ def is_outcome(labels: LabelledInstructions) -> np.ndarray:
     return np.array([name.startswith(PREFIX) for name in labels.instruction_id], dtype=bool)
 
 
+def without_outcomes(labels: LabelledInstructions) -> LabelledInstructions:
+    """The label table alone."""
+    return labels.take(~is_outcome(labels))
+
+
 def judged_batches(home: Home, *, batches: int, router_version: str | None = None) -> list[dict[str, str]]:
     """``batch_id, dagster_run_id, router_version`` of the most recent decisions with outcomes, newest first.
 

@@ -10,6 +10,7 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, TRAINING_POOL, failure, inline_png
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
+from routing_assets.feedback import without_outcomes
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.sources import catalog_from_table, read_catalog, read_labels
 from routing_assets.store import Store
@@ -79,6 +80,6 @@ def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[Labell
     if config.labels is not None:
         return read_labels(config.labels, format=config.format, size=config.size), read_catalog(config.catalog)
     return (
-        LabelledInstructions.from_arrow(store.read("labelled_instructions")),
+        without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions"))),
         catalog_from_table(store.read("model_catalog")),
     )

@@ -42,8 +42,6 @@ def routed_batch(
     home: RoutingHome,
     routing_request: RoutingRequest,
     batch_instructions: pa.Table,
-    probability_matrix: pa.Table,
-    cost_matrix: pa.Table,
     threshold_allocation: pa.Table,
     ndch_allocation: pa.Table,
     ndch_p_allocation: pa.Table,
@@ -61,7 +59,7 @@ def routed_batch(
     }
     chosen = allocations[routing_request.settings().policy]
     routed = of_file(chosen, about(batch_instructions)["file_sha256"])
-    changes = record_changes(context, home, routed, probability_matrix, cost_matrix)
+    changes = record_changes(context, home, routed)
     return dg.MaterializeResult(
         value=routed,
         data_version=data_version(routed),
@@ -116,15 +114,16 @@ def batch_export(
     )
 
 
-def record_changes(
-    context: dg.AssetExecutionContext, home: RoutingHome, routed: pa.Table, probabilities: pa.Table, costs: pa.Table
-) -> dict[str, Any]:
+def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed: pa.Table) -> dict[str, Any]:
     """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
     batch_id = context.partition_key
     before = home.warehouse().fetch("current_decision", {"batch_id": batch_id})
     previous = routed_before(home.paths(), batch_id)
     if previous is None or before[0]["dagster_run_id"] == context.run_id:
         return {}
+    store = Store(home.paths().store)  # read here, for a batch that is routed once needs neither
+    probabilities = store.read("probability_matrix", batch_id, context.run_id, columns=["decision"])
+    costs = store.read("cost_matrix", batch_id, context.run_id, columns=["cost"])
     changes = compare_decisions(previous, routed, probabilities, costs)
     row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
     home.warehouse().run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
