@@ -11,18 +11,25 @@ from filelock import FileLock, Timeout
 from routing_assets.files import PARTIAL
 from routing_assets.settings import Home
 
+_mine: set[str] = set()
+
 
 @contextmanager
 def run_alive(home: Home, run_id: str) -> Iterator[None]:
-    """Mark a Dagster run as alive for as long as this process works on it."""
+    """Mark a Dagster run as alive for as long as this process works on it; may be nested."""
+    if run_id in _mine:
+        yield
+        return
     path = home.locks / "runs" / f"{run_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     unseen = path.with_suffix(PARTIAL)
     with FileLock(unseen):
         os.replace(unseen, path)  # a lock file that others can see is locked, or its process is dead
+        _mine.add(run_id)
         try:
             yield
         finally:
+            _mine.discard(run_id)
             path.unlink(missing_ok=True)
 
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
-from routing_assets.locks import forget_lost_run, lost_runs
+from routing_assets.locks import forget_lost_run, lost_runs, run_alive
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -69,16 +70,19 @@ def run_job(
 
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
-    result = defs.resolve_job_def(job).execute_in_process(
-        run_config={
-            "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
-            "resources": {name: {"config": dict(config)} for name, config in (resources or {}).items()},
-            "loggers": QUIET,
-        },
-        instance=instance,
-        partition_key=batch_id,
-        raise_on_error=False,
-    )
+    run_id = str(uuid4())
+    with run_alive(Home.from_env(), run_id):
+        result = defs.resolve_job_def(job).execute_in_process(
+            run_config={
+                "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
+                "resources": {name: {"config": dict(config)} for name, config in (resources or {}).items()},
+                "loggers": QUIET,
+            },
+            instance=instance,
+            partition_key=batch_id,
+            raise_on_error=False,
+            run_id=run_id,
+        )
     if not result.success:
         raise RunFailed(_reason(result))
     return result

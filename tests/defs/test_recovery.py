@@ -35,6 +35,9 @@ def die_in(home: Home, run_id: str) -> None:
 
 def test_a_run_is_lost_once_its_process_died_and_not_before(home: Home) -> None:
     with run_alive(home, "alive"):
+        with run_alive(home, "alive"):
+            pass
+        assert (home.locks / "runs" / "alive.lock").exists()
         die_in(home, "dead")
         assert lost_runs(home) == ["dead"]
     assert lost_runs(home) == ["dead"]
