@@ -1,6 +1,6 @@
 """What each step of the prediction is worth: log-loss and realised routing value, several seeds, on any label table.
 
-    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE] [--seeds 5] [--tuned] [--output DIR]
+    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE] [--seeds 5] [--tuned] [--only NAME]
 
 Every row of the table is one change to the one above it or a named alternative; allocation is the exact MIP at mean
 prices. Rows of a seed share their split, so differences between rows are paired.
@@ -128,12 +128,16 @@ def main() -> None:
     parser.add_argument("--catalog")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tuned", action="store_true", help="also tune the encoder's upper layers (minutes per seed)")
+    parser.add_argument("--only", action="append", help="settings whose name holds this (repeatable)")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     labels = read_labels(options.labels)
     catalog = read_catalog(options.catalog)
     catalog = None if catalog is None else catalog.select(labels.models)
-    table = prediction_ablation(labels, catalog, range(options.seeds), SETTINGS | (TUNED if options.tuned else {}))
+    settings = SETTINGS | (TUNED if options.tuned else {})
+    if options.only:
+        settings = {name: setting for name, setting in settings.items() if any(part in name for part in options.only)}
+    table = prediction_ablation(labels, catalog, range(options.seeds), settings)
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, options.output / "prediction_ablation.parquet")
