@@ -211,14 +211,7 @@ def train_classifier(
     ensembles: dict[str, Ensemble] = {}
     for name in resolved.ensembles:
         inputs = _inputs(name, resolved, prepared, matrix, embeddings, progress)
-        if isinstance(inputs, LexicalInputs):
-            lexical, left_out = train_lexical(inputs, texts, sum(len(prepared[i]) for i in in_train))
-            ensembles[name] = Ensemble((lexical,), left_out)
-        elif name == "neighbours" and isinstance(inputs, VectorInputs):
-            votes, left_out = train_neighbours(inputs.vectors, texts, resolved.training.seed)
-            ensembles[name] = Ensemble((votes,), left_out)
-        else:
-            ensembles[name] = _train_networks(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
+        ensembles[name] = _train_one(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
     stacking, out_of_fold = _stack(list(ensembles.values()), texts, resolved)
     return SuccessClassifier(
         labels.models,
@@ -234,7 +227,7 @@ def train_classifier(
     )
 
 
-def _train_networks(
+def _train_one(
     name: str,
     inputs: Inputs,
     config: ClassifierConfig,
@@ -244,6 +237,13 @@ def _train_networks(
     checkpoint: Path | str | None,
     progress: bool,
 ) -> Ensemble:
+    """The ensemble ``name``: networks, or a companion, which is one member that was cross-fitted."""
+    if isinstance(inputs, LexicalInputs):
+        lexical, left_out = train_lexical(inputs, texts)
+        return Ensemble((lexical,), left_out)
+    if name == "neighbours" and isinstance(inputs, VectorInputs):
+        votes, left_out = train_neighbours(inputs.vectors, texts, config.training.seed)
+        return Ensemble((votes,), left_out)
     rate = success_rates(texts.success[texts.train], texts.weight[texts.train])
     part = config.frozen if name == "frozen" else config.tuned
 

@@ -14,7 +14,7 @@ Method = Literal["auto", "frozen", "upper_layers", "finetune"]
 Companion = Literal["lexical", "neighbours"]
 
 LEAST_TEXTS_TO_TUNE = 4_000
-"""With fewer distinct training texts tuned layers gained nothing over the frozen encoder (see the ablation table)."""
+"""``auto`` leaves the encoder as it is with fewer distinct training texts. A round number, not a measured threshold."""
 TOKENS_PER_SECOND = 5_000
 """Tokens that two CPU cores train per second through three layers, measured."""
 LONGEST_TRAINING_SECONDS = 600
@@ -72,7 +72,7 @@ class ClassifierConfig:
     def ensembles(self) -> tuple[str, ...]:
         """Names of the ensembles that the (resolved) method trains.
 
-        Beside tuned networks neither frozen heads nor the companions lowered the loss on emotion: not worth their time.
+        Beside tuned networks neither frozen heads nor companions clearly lowered the loss on emotion: not worth it.
         """
         return ("frozen", *self.companions) if self.method == "frozen" else ("tuned",)
 

@@ -32,8 +32,8 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3)
 WORD = r"(?u)\b\w+\b"
 PARTS = 5
 MOST_ITERATIONS = 100
-MOST_CHARACTERS = 4_000_000
-"""Of more characters in all training texts only the words are looked at: their character sequences take minutes."""
+MOST_CHARACTER_SEQUENCES = 10_000_000
+"""Where the training texts hold more in all, only their words are looked at: the rest would take minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +89,14 @@ class LexicalModel(nn.Module):
         return torch.from_numpy(_design(inputs, self.idf.numpy()) @ self.weight.numpy() + self.bias.numpy())
 
 
-def train_lexical(inputs: LexicalInputs, texts: TrainingTexts, characters: int) -> tuple[LexicalModel, Matrix]:
+def train_lexical(inputs: LexicalInputs, texts: TrainingTexts) -> tuple[LexicalModel, Matrix]:
     """Fit on the training texts, and for each text (D, K) the logits by a model that had not seen its part.
 
-    The model returned is the mean of the models that each left one part out. ``characters`` is the length of all
-    training texts together. Out-of-fold logits are NaN for validation texts.
+    The model returned is the mean of the models that each left one part out. Out-of-fold logits are NaN for validation
+    texts.
     """
     idf = np.stack([_idf(block[texts.train]) for block in (inputs.words, inputs.characters)])
-    if characters > MOST_CHARACTERS:
+    if inputs.characters[texts.train].nnz > MOST_CHARACTER_SEQUENCES:
         idf[1] = 0
     design = _design(inputs, idf)
     seen = np.flatnonzero(np.bincount(design[texts.train].indices, minlength=design.shape[1]))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from routing_assets.prediction import lexical
 from routing_assets.prediction.lexical import _design, _fit, lexical_inputs, train_lexical
 from routing_assets.prediction.training_texts import TrainingTexts
 
@@ -28,7 +29,7 @@ def planted(n: int = 300) -> tuple[list[str], TrainingTexts]:
 def test_learns_spellings_and_says_little_where_words_say_nothing() -> None:
     texts, known = planted()
     inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
-    model, left_out = train_lexical(inputs, known, sum(map(len, texts)))
+    model, left_out = train_lexical(inputs, known)
     right = known.success[known.train] > 0.5
     assert ((left_out[known.train] > 0) == right)[:, 0].mean() > 0.97
     assert np.abs(left_out[known.train, 1]).mean() < np.abs(left_out[known.train, 0]).mean() / 2
@@ -38,10 +39,11 @@ def test_learns_spellings_and_says_little_where_words_say_nothing() -> None:
     assert logits[0, 0] > logits[1, 0]
 
 
-def test_long_corpora_are_read_by_words_alone() -> None:
+def test_long_corpora_are_read_by_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "MOST_CHARACTER_SEQUENCES", 1_000)
     texts, known = planted()
     inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
-    model, _ = train_lexical(inputs, known, characters=10**9)
+    model, _ = train_lexical(inputs, known)
     assert not model.idf[1].any()
     assert model.idf[0].any()
 
@@ -52,8 +54,8 @@ def test_left_out_logits_do_not_know_their_own_labels() -> None:
     part = known.train[known.fold[known.train] % 5 == 0]  # nothing is fitted to it before its logits are given
     flipped = known.success.copy()
     flipped[part] = 1 - flipped[part]
-    _, before = train_lexical(inputs, known, 0)
-    _, after = train_lexical(inputs, replace(known, success=flipped), 0)
+    _, before = train_lexical(inputs, known)
+    _, after = train_lexical(inputs, replace(known, success=flipped))
     np.testing.assert_array_equal(before[part], after[part])
     assert not np.array_equal(before[known.train], after[known.train])
 
@@ -78,13 +80,13 @@ def test_unlabelled_pairs_do_not_count() -> None:
     weight[:100, 1] = 0
     garbled = known.success.copy()
     garbled[:100, 1] = 1 - garbled[:100, 1]
-    first, _ = train_lexical(inputs, replace(known, weight=weight), 0)
-    second, _ = train_lexical(inputs, replace(known, success=garbled, weight=weight), 0)
+    first, _ = train_lexical(inputs, replace(known, weight=weight))
+    second, _ = train_lexical(inputs, replace(known, success=garbled, weight=weight))
     assert torch.equal(first.weight, second.weight)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\x00", "🙂🙂🙂"])
 def test_texts_without_words_get_a_finite_logit(text: str) -> None:
     texts, known = planted()
-    model, _ = train_lexical(lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32)), known, 0)
+    model, _ = train_lexical(lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32)), known)
     assert torch.isfinite(model(lexical_inputs([text], np.zeros((1, 1), dtype=np.float32)))).all()
