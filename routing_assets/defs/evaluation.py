@@ -15,6 +15,9 @@ from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.sources import catalog_from_table, read_catalog, read_labels
 from routing_assets.store import Store
 
+AT_ONCE = 2
+"""Splits evaluated at a time: each takes half of the cores, as every training does."""
+
 
 class EvaluationSettings(dg.Config):
     """What to evaluate, and how often."""
@@ -57,6 +60,7 @@ def budget_curves(
             seeds=range(config.seeds),
             config=EvaluationConfig(router=RouterConfig(classifier=classifier)),
             embeddings_cache=paths.embeddings,
+            workers=AT_ONCE,
             progress=True,
         )
     except InvalidInput as error:

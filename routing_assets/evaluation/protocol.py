@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from routing_assets.datasets.labels import LabelledInstructions
@@ -63,12 +64,14 @@ def evaluate(
     config: EvaluationConfig | None = None,
     *,
     embeddings_cache: Path | str | EmbeddingCache | None = None,
+    workers: int = 1,
     progress: bool = False,
 ) -> Evaluation:
     """Evaluate routing on a label table: five seeds of split, training, calibration and allocation.
 
-    ``embeddings_cache`` (a directory, or None for memory only) is shared between the seeds. Raises InvalidInput when
-    costs are unknown, when splits would be empty, or when no test instruction has a label for every model.
+    ``embeddings_cache`` (a directory, or None for memory only) is shared between the seeds. ``workers`` processes take
+    the seeds in turn; the figures do not depend on how many. Raises InvalidInput when costs are unknown, when splits
+    would be empty, or when no test instruction has a label for every model.
     """
     config = config or EvaluationConfig()
     if not isinstance(embeddings_cache, EmbeddingCache):
@@ -78,12 +81,9 @@ def evaluate(
     started = time.perf_counter()
     recorded = recorded_costs(labels, catalog)
     component = related_rows(labels.instruction, labels.group)
-    results = []
-    with tqdm(seeds, desc=f"evaluating {labels.name}", unit="seed", disable=not progress) as bar:
-        for seed in bar:
-            split = split_instructions(labels.instruction, labels.group, seed=seed, fractions=config.fractions)
-            bar.set_postfix_str(f"{len(split.train)} train, {len(split.test)} test")
-            results.append(_one_seed(labels, catalog, recorded, component, split, seed, config, embeddings_cache))
+    each = (delayed(_one_seed)(labels, catalog, recorded, component, seed, config, embeddings_cache) for seed in seeds)
+    done = Parallel(min(workers, len(seeds)), return_as="generator")(each)
+    results = list(tqdm(done, f"evaluating {labels.name}", len(seeds), unit="seed", disable=not progress))
     return Evaluation(
         dataset=labels.name,
         simulated=labels.simulated,
@@ -102,12 +102,12 @@ def _one_seed(
     catalog: ModelCatalog | None,
     recorded: RecordedCosts,
     component: np.ndarray,
-    split: Split,
     seed: int,
     config: EvaluationConfig,
     embeddings: EmbeddingCache,
 ) -> SeedResult:
     stage = _Stopwatch()
+    split = split_instructions(labels.instruction, labels.group, seed=seed, fractions=config.fractions)
     rows = split.test[np.isfinite(labels.success[split.test]).all(axis=1)]
     if not len(rows):
         raise InvalidInput(

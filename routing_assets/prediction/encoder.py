@@ -114,6 +114,10 @@ class SentenceEncoder:
         self.config, self.device = config, device or best_device()
         self.directory = locate_encoder(config)
 
+    def __reduce__(self) -> tuple[type[SentenceEncoder], tuple[EncoderConfig, str]]:
+        """Another process reads the weights itself."""
+        return SentenceEncoder, (self.config, self.device)
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the weights and of the settings that change an embedding."""

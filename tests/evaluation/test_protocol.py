@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
@@ -66,6 +67,11 @@ def test_flat_prices_are_the_articles_protocol(evaluation):
     assert np.ptp(seed.cost, axis=0).max() == 0.0
     np.testing.assert_allclose(seed.cost[0, 1] / seed.cost[0, 0], 0.2)
     assert "mip_token_aware" not in seed.outcomes
+
+
+def test_the_figures_do_not_depend_on_how_many_processes_made_them(evaluation, cache):
+    side_by_side = evaluate(arithmetic(), CATALOG, seeds=(0, 1), config=CONFIG, embeddings_cache=cache, workers=2)
+    pd.testing.assert_frame_equal(side_by_side.curves.to_pandas(), evaluation.curves.to_pandas(), check_exact=True)
 
 
 def test_two_models_get_apgr_and_cpt(evaluation):
