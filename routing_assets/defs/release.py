@@ -91,7 +91,12 @@ def router_comparison(
     warehouse.append("router_comparisons", pa.Table.from_pylist([verdict.row() | {"dagster_run_id": context.run_id}]))
     takes_over = (verdict.takes_over or config.force) and verdict.challenger != verdict.champion
     reason = "first" if verdict.champion is None else "comparison" if verdict.takes_over else "forced"
-    decided = {"router_version": verdict.challenger, "takes_over": takes_over, "reason": reason}
+    decided = {
+        "router_version": verdict.challenger,
+        "ledger_entry": in_force[0]["entry"] if in_force else 0,
+        "takes_over": takes_over,
+        "reason": reason,
+    }
     return dg.MaterializeResult(
         value=pa.Table.from_pylist([decided]),
         metadata={
@@ -117,10 +122,20 @@ def router_comparison(
 def router_release(
     context: dg.AssetExecutionContext, home: RoutingHome, router_comparison: pa.Table
 ) -> Iterator[dg.MaterializeResult]:
-    """Puts the router that won in force: a line in the ledger, MLflow's alias ``champion``. A loser is only kept."""
+    """Puts the router that won in force: a line in the ledger, MLflow's alias ``champion``. A loser is only kept.
+
+    So is the winner of an old comparison, after which another router was put in force, by release or rollback.
+    """
     verdict = router_comparison.to_pylist()[0]
+    in_force = home.warehouse().fetch("latest_router")
     if not verdict["takes_over"]:
         context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
+        return
+    if verdict["ledger_entry"] != (in_force[0]["entry"] if in_force else 0):
+        context.log.warning(
+            f"routers changed since {verdict['router_version']} won its comparison; nothing changes. "
+            "Materialise router_comparison, or use routing-assets rollback."
+        )
         return
     router = champion.candidate(home.paths(), verdict["router_version"])
     champion.put_in_force(home.paths(), router, reason=verdict["reason"], run_id=context.run_id)

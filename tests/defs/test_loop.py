@@ -54,6 +54,16 @@ def wanted(instance: dg.DagsterInstance) -> dg.RunRequest | None:
     return asked if isinstance(asked, dg.RunRequest) else None
 
 
+def release_again(home: Home) -> None:
+    """Materialise ``router_release`` alone, as one can in the UI: its comparison is an old one."""
+    from routing_assets.definitions import defs
+
+    with instance_of(home) as instance:
+        job = defs.resolve_job_def("recalibrate_router")
+        result = job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("router_release")])
+    assert result.success
+
+
 def aliases(home: Home) -> dict[str, int]:
     model = tracking.connect(home).get_registered_model(tracking.REGISTERED_MODEL)
     return {name: int(version) for name, version in model.aliases.items()}
@@ -124,6 +134,8 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     assert router_in_force(drifted)["router_version"] == before["router_version"]
     assert aliases(drifted)["champion"] == before["mlflow_model_version"]
     assert aliases(drifted)["previous"] == after["mlflow_model_version"]
+    release_again(drifted)
+    assert router_in_force(drifted)["router_version"] == before["router_version"]
     commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
     assert decision_in_force(drifted, "open")["routed_sha256"] == decided["routed_sha256"]
 
