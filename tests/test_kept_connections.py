@@ -1,0 +1,132 @@
+"""Dagster's instance with kept connections: the same files, nothing lost by threads, many runs, or a killed process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from routing_assets.kept_connections import KEPT_RUNS, Events
+from routing_assets.runs import instance_of
+from routing_assets.settings import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("ROUTING_HOME", str(home.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
+    return home
+
+
+@dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="batches"))
+def numbers() -> int:
+    return 1
+
+
+def materialise(instance: dg.DagsterInstance, partition: str) -> str:
+    instance.add_dynamic_partitions("batches", [partition])
+    return dg.materialize([numbers], instance=instance, partition_key=partition).run_id
+
+
+def open_databases() -> list[str]:
+    files = (os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+    return [file for file in files if file.endswith(".db")]
+
+
+def test_an_installation_keeps_its_connections(home: Home) -> None:
+    with instance_of(home) as instance:
+        assert isinstance(instance.event_log_storage, Events)
+
+
+@pytest.mark.parametrize("first", ["Dagster's own", "kept"])
+def test_either_storage_reads_what_the_other_wrote(home: Home, first: str) -> None:
+    instance_file = home.create().dagster / "dagster.yaml"
+    kept = instance_file.read_text()
+    own = kept.replace(kept[kept.index("storage:") : kept.index("concurrency:")], "")
+    for content, partition in zip((kept, own) if first == "kept" else (own, kept), ("a", "b"), strict=True):
+        instance_file.write_text(content)
+        with instance_of(home) as instance:
+            assert isinstance(instance.event_log_storage, Events) == (content == kept)
+            materialise(instance, partition)
+    with instance_of(home) as instance:
+        assert instance.get_materialized_partitions(dg.AssetKey("numbers")) == {"a", "b"}
+        assert all(run.is_success for run in instance.get_runs())
+
+
+def test_many_runs_keep_their_logs_and_few_stay_open(home: Home) -> None:
+    with instance_of(home) as instance:
+        runs = [materialise(instance, str(number)) for number in range(KEPT_RUNS + 4)]
+        assert len(set(open_databases())) <= KEPT_RUNS + 3
+        for run in runs:
+            kinds = [log.dagster_event.event_type_value for log in instance.all_logs(run) if log.dagster_event]
+            assert (kinds.count("ASSET_MATERIALIZATION"), kinds[-1]) == (1, "PIPELINE_SUCCESS")
+    assert open_databases() == []
+
+
+def test_threads_lose_no_event(home: Home) -> None:
+    with instance_of(home) as instance:
+        names = [str(number) for number in range(40)]
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda n: instance.add_dynamic_partitions("batches", [n]), names))
+            list(
+                threads.map(
+                    lambda n: instance.report_runless_asset_event(dg.AssetMaterialization("numbers", partition=n)),
+                    names,
+                )
+            )
+        assert instance.get_materialized_partitions(dg.AssetKey("numbers")) == set(names)
+
+
+KILLED = """
+import os, signal, sys
+import dagster as dg
+from routing_assets.runs import instance_of
+from routing_assets.settings import Home
+@dg.op
+def dies(context):
+    context.log.info("the last words")
+    os.kill(os.getpid(), signal.SIGKILL)
+@dg.job
+def killed():
+    dies()
+with instance_of(Home.from_env()) as instance:
+    killed.execute_in_process(instance=instance)
+"""
+
+
+def test_a_killed_process_leaves_every_event_it_logged(home: Home) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
+    with instance_of(home) as instance:
+        (run,) = instance.get_runs()
+        assert "the last words" in [log.user_message for log in instance.all_logs(run.run_id)]
+        assert run.status == dg.DagsterRunStatus.STARTED
+
+
+def test_a_wiped_instance_starts_anew(home: Home) -> None:
+    with instance_of(home) as instance:
+        materialise(instance, "a")
+        instance.wipe()
+        assert instance.get_runs() == []
+        run = materialise(instance, "b")
+        assert instance.get_materialized_partitions(dg.AssetKey("numbers")) == {"b"}
+        assert instance.all_logs(run)
+
+
+def test_only_the_log_of_a_run_does_not_wait_for_the_disk(home: Home) -> None:
+    with instance_of(home) as instance:
+        run, events = materialise(instance, "a"), instance.event_log_storage
+        for connect, synchronous in (
+            (events.index_connection, 2),
+            (lambda: events.run_connection(run), 1),
+            (instance.run_storage.connect, 2),
+        ):
+            with connect() as connection:
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == synchronous
+                assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
