@@ -1,13 +1,15 @@
 """Stage 5, per batch: the four allocations, side by side under the same budget."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets.allocation import Allocation, InfeasibleAllocation
+from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.commitments import commit_budget
@@ -17,7 +19,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import routed_before
-from routing_assets.routed import batch_problem, no_allocation, route_batch, summary_of
+from routing_assets.routed import RoutedBatch, batch_problem, no_allocation, route_batch, summary_of
 from routing_assets.sources import catalog_from_table
 
 GROUP = "allocations"
@@ -65,58 +67,75 @@ def batch_budget(
     return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=asdict(budget))
 
 
-def allocation_asset(policy: str) -> dg.AssetsDefinition:
-    """The asset ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
-    name = f"{policy}_allocation"
-    # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
-    blocking = policy == "mip"
-    assigned_once = dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=name, blocking=blocking)
-    within_budget = dg.AssetCheckSpec("spend_is_within_budget", asset=name, blocking=blocking)
+def name_of(policy: str) -> str:
+    """The asset that holds the allocation of a policy."""
+    return f"{policy}_allocation"
 
-    @dg.asset(
-        name=name,
-        description=METHODS[policy],
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"ortools" if policy == "mip" else "numpy", "parquet"},
-        partitions_def=batches,
-        ins=PRICED_PROBABILITIES,
-        check_specs=[assigned_once, within_budget],
-        dagster_type=ARROW_TABLE,
-        code_version="1",
+
+def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
+    """What is checked of each allocation."""
+    # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
+    asset, blocking = name_of(policy), policy == "mip"
+    return (
+        dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=asset, blocking=blocking),
+        dg.AssetCheckSpec("spend_is_within_budget", asset=asset, blocking=blocking),
     )
-    def _allocation(
-        context: dg.AssetExecutionContext,
-        home: RoutingHome,
-        routing_request: RoutingRequest,
-        batch_instructions: pa.Table,
-        probability_matrix: pa.Table,
-        cost_matrix: pa.Table,
-        batch_budget: pa.Table,
-        model_catalog: pa.Table,
-    ) -> dg.MaterializeResult:
-        batch = BatchInstructions.from_arrow(batch_instructions)
-        catalog = catalog_from_table(model_catalog)
-        settings, budget = routing_request.settings(), batch_budget["budget_usd"][0].as_py()
+
+
+@dg.multi_asset(
+    outs={
+        name_of(policy): dg.AssetOut(
+            description=method,
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"ortools" if policy == "mip" else "numpy", "parquet"},
+            dagster_type=ARROW_TABLE,
+            code_version="1",
+            is_required=False,
+        )
+        for policy, method in METHODS.items()
+    },
+    ins=PRICED_PROBABILITIES,
+    check_specs=[check for policy in METHODS for check in checks_of(policy)],
+    partitions_def=batches,
+    can_subset=True,
+)
+def allocations(
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
+    routing_request: RoutingRequest,
+    batch_instructions: pa.Table,
+    probability_matrix: pa.Table,
+    cost_matrix: pa.Table,
+    batch_budget: pa.Table,
+    model_catalog: pa.Table,
+) -> Iterator[dg.MaterializeResult]:
+    """The assets ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
+    settings, budget = routing_request.settings(), batch_budget["budget_usd"][0].as_py()
+    route = partial(
+        route_batch,
+        BatchInstructions.from_arrow(batch_instructions),
+        probability_matrix,
+        cost_matrix,
+        catalog_from_table(model_catalog),
+        budget,
+        settings,
+        previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
+    )
+    for policy in METHODS:
+        if dg.AssetKey(name_of(policy)) not in context.selected_asset_keys:
+            continue
         try:
-            routed = route_batch(
-                batch,
-                probability_matrix,
-                cost_matrix,
-                catalog,
-                budget,
-                settings,
-                policy,
-                previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
-            )
-            table, pictures = routed.table, frontier_metadata(routed.allocation)
+            table, pictures = with_frontier(route(policy))
         except InfeasibleAllocation as error:
             if policy == settings.policy:
                 raise failure(error) from error
             table, pictures = no_allocation(policy, budget, str(error)), {}
         except InvalidInput as error:
             raise failure(error) from error
-        return dg.MaterializeResult(
+        assigned_once, within_budget = checks_of(policy)
+        yield dg.MaterializeResult(
+            asset_key=name_of(policy),
             value=table,
             data_version=data_version(table),
             metadata={**allocation_metadata(table), **pictures},
@@ -126,13 +145,12 @@ def allocation_asset(policy: str) -> dg.AssetsDefinition:
             ],
         )
 
-    return _allocation
-
 
 def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch_instructions: pa.Table) -> dg.AssetCheckResult:
     """Each instruction of the batch stands in the table exactly once, with a model."""
     same = table["instruction_id"].equals(batch_instructions["instruction_id"])
     return dg.AssetCheckResult(
+        asset_key=spec.asset_key,
         check_name=spec.name,
         passed=same and table["model"].null_count == 0,
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
@@ -145,6 +163,7 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
     budget = summary_of(table)["budget_usd"]
     cost = exact_sum(table["cost"].to_numpy())
     return dg.AssetCheckResult(
+        asset_key=spec.asset_key,
         check_name=spec.name,
         passed=within(cost, budget),
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
@@ -152,13 +171,14 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
     )
 
 
-def frontier_metadata(allocation: Allocation) -> dict[str, Any]:
-    """What more or less money would buy; for the MIP, which alone is on the frontier."""
+def with_frontier(routed: RoutedBatch) -> tuple[pa.Table, dict[str, Any]]:
+    """The table, and as metadata what more or less money would buy: for the MIP, which alone is on the frontier."""
+    allocation = routed.allocation
     if allocation.policy != "mip":
-        return {}
+        return routed.table, {}
     curve = whole_frontier(allocation.problem)
     picture = draw_frontier(allocation, curve) if curve else None
-    return {
+    return routed.table, {
         "what_other_budgets_buy": markdown_table(around_budget(allocation, curve)),
         **({"frontier": inline_png(picture)} if picture else {}),
     }
@@ -193,9 +213,3 @@ def allocation_metadata(table: pa.Table) -> dict[str, Any]:
         "notes": dg.MetadataValue.json(summary["notes"]),
         "traffic": markdown_table(traffic),
     }
-
-
-threshold_allocation = allocation_asset("threshold")
-ndch_allocation = allocation_asset("ndch")
-ndch_p_allocation = allocation_asset("ndch_p")
-mip_allocation = allocation_asset("mip")

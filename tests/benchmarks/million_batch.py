@@ -32,15 +32,7 @@ from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 
 TWIN = "llm_uncertainty_bench"
-ALLOCATION_AND_WRITE = (
-    "batch_budget",
-    "threshold_allocation",
-    "ndch_allocation",
-    "ndch_p_allocation",
-    "mip_allocation",
-    "routed_batch",
-    "batch_export",
-)
+ALLOCATION_AND_WRITE = ("batch_budget", "allocations", "routed_batch", "batch_export")
 
 
 def main() -> None:

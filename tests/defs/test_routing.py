@@ -7,12 +7,15 @@ from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
 from routing_assets import commands
+from routing_assets.allocation import POLICIES
 from routing_assets.coalescing import Coalescing
 from routing_assets.datasets import load_batch
+from routing_assets.definitions import defs
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
 from routing_assets.inbox import take_in
@@ -40,6 +43,20 @@ def test_the_four_allocations_stand_side_by_side(routed: Home) -> None:
     }
     assert expected["mip"] >= expected["ndch_p"] - 1e-9
     assert expected["mip"] >= expected["ndch"] - 1e-9
+
+
+def test_one_allocation_can_be_made_alone(routed: Home) -> None:
+    before = {policy: Store(routed.store).path(f"{policy}_allocation", "weekly").stat().st_ino for policy in POLICIES}
+    with instance_of(routed) as instance:
+        job = defs.resolve_implicit_global_asset_job_def()
+        run = job.execute_in_process(
+            instance=instance, partition_key="weekly", asset_selection=[dg.AssetKey("ndch_p_allocation")]
+        )
+    (materialised,) = run.get_asset_materialization_events()
+    assert materialised.asset_key == dg.AssetKey("ndch_p_allocation")
+    assert len(run.get_asset_check_evaluations()) == 2
+    after = {policy: Store(routed.store).path(f"{policy}_allocation", "weekly").stat().st_ino for policy in POLICIES}
+    assert {policy for policy in POLICIES if before[policy] != after[policy]} == {"ndch_p"}
 
 
 def test_the_outbox_holds_the_instructions_with_their_models(routed: Home, batch_file: Path) -> None:
@@ -94,6 +111,16 @@ def test_a_budget_that_cannot_pay_names_the_cheapest_that_can(trained: Home, bat
     with pytest.raises(RunFailed, match="cheapest feasible budget"):
         commands.route(trained, batch_file, {"budget_usd": 1e-9})
     assert not (trained.outbox / "weekly").exists()
+
+
+def test_an_allocation_beyond_its_budget_goes_no_further(
+    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routing_assets.defs.allocations.within", lambda cost, budget: False)
+    with pytest.raises(RunFailed, match="spend_is_within_budget"):
+        commands.route(trained, batch_file, {})
+    assert Store(trained.store).path("mip_allocation", "weekly").exists()
+    assert not Store(trained.store).path("routed_batch", "weekly").exists()
 
 
 def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ STAGES = {
                  "router_release", "labelled_instructions", "splits", "splits_splits_do_not_leak", "model_catalog",
                  "cost_model"},
     "scoring": {"batch_instructions", "probability_matrix", "cost_matrix"},
-    "allocation": {"batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
-                   "routed_batch"},
+    "allocation": {"batch_budget", "allocations", "routed_batch"},
     "export": {"batch_export"},
 }  # fmt: skip
 
