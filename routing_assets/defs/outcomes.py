@@ -76,6 +76,9 @@ class DriftConfig(dg.Config):
     false_alarm_rate: float = Field(default=0.05, description="How often a report may cry drift where there is none.")
     tolerance: float = Field(default=0.02, description="Difference of promised and observed success that is let pass.")
     tolerated_psi: float = Field(default=0.1, description="Population stability index that is let pass.")
+    tolerated_auc: float = Field(
+        default=0.55, description="AUC, let pass, of telling recent instructions from those it was tested on."
+    )
 
 
 FIGURES = pa.schema(
@@ -105,11 +108,14 @@ STABLE = dg.AssetCheckSpec(
 def calibration_drift(
     context: dg.AssetExecutionContext, config: DriftConfig, home: RoutingHome
 ) -> dg.MaterializeResult:
-    """Calibration, ranking and bucket occupancy of recent batches against the labels; what to do about a drift."""
+    """Calibration, ranking, bucket occupancy and embeddings of recent batches against the labels, and what to do."""
     from routing_assets.drift import watch
 
     settings = DriftSettings(
-        false_alarm_rate=config.false_alarm_rate, tolerance=config.tolerance, tolerated_psi=config.tolerated_psi
+        false_alarm_rate=config.false_alarm_rate,
+        tolerance=config.tolerance,
+        tolerated_psi=config.tolerated_psi,
+        tolerated_auc=config.tolerated_auc,
     )
     try:
         router = router_in_force(home.paths())

@@ -7,6 +7,7 @@ from routing_assets.monitoring.calibration import Decisions, calibration_drift
 from routing_assets.monitoring.challenge import LEAST_GROUPS, Challenge, beats
 from routing_assets.monitoring.metric import DriftMetric
 from routing_assets.monitoring.population import (
+    LEAST_INSTRUCTIONS,
     Embeddings,
     Occupancy,
     embedding_shift,
@@ -17,6 +18,7 @@ from routing_assets.monitoring.report import Advice, DriftReport, DriftSettings,
 
 __all__ = [
     "LEAST_GROUPS",
+    "LEAST_INSTRUCTIONS",
     "Advice",
     "Challenge",
     "Decisions",

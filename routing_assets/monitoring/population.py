@@ -19,7 +19,8 @@ from routing_assets.errors import InvalidInput
 from routing_assets.monitoring.metric import DriftMetric, replicates_for, upper_quantile
 
 _SAMPLE = 4_000
-_LEAST = 20
+LEAST_INSTRUCTIONS = 20
+"""Fewer on one side cannot be told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,8 @@ def embedding_shift(embeddings: Embeddings, *, alarm_rate: float, tolerated_auc:
         InvalidInput: fewer than 20 instructions on one side.
     """
     rng = np.random.default_rng(seed)
-    if min(len(embeddings.reference), len(embeddings.current)) < _LEAST:
-        raise InvalidInput(f"fewer than {_LEAST} instructions to compare", remedy="Wait for more of them")
+    if min(len(embeddings.reference), len(embeddings.current)) < LEAST_INSTRUCTIONS:
+        raise InvalidInput(f"fewer than {LEAST_INSTRUCTIONS} instructions to compare", remedy="Wait for more of them")
     samples = [
         values[rng.permutation(len(values))[:_SAMPLE]].astype(np.float64)
         for values in (embeddings.reference, embeddings.current)

@@ -93,6 +93,10 @@ class SuccessClassifier:
         panel = self.panel_logits(instruction, task)
         return np.column_stack([panel, *(model.logits(panel) for model in self.added)])
 
+    def embeddings(self, instruction: Texts) -> Matrix:
+        """(N, D) sentence embeddings of what is worth embedding of each text, from the cache where they are known."""
+        return self._embeddings.embed(self.preparation.prepare(list(instruction)))
+
     def panel_logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
         """The logits of the trained models only, from which those of added models follow."""
         chunks = [

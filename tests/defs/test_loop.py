@@ -30,8 +30,8 @@ from routing_assets.warehouse import Warehouse
 FRACTION = {"budget_fraction": 0.4}
 
 
-def new_batch(folder: Path, name: str, size: int, seed: int) -> Path:
-    labels = simulate("r1_math", size=size, seed=seed)
+def new_batch(folder: Path, name: str, size: int, seed: int, twin: str = "r1_math") -> Path:
+    labels = simulate(twin, size=size, seed=seed)
     path = folder / f"{name}.parquet"
     write_batch(BatchInstructions(labels.instruction_id, labels.instruction, labels.task), path)
     return path
@@ -151,6 +151,24 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     assert f"| {after['router_version']} | takes over |" in told
     assert f"| {before['router_version']} | put in force | rollback |" in told
     assert "| recalibrate |" in told
+
+
+def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(trained: Home, tmp_path: Path) -> None:
+    commands.route(trained, new_batch(tmp_path, "foreign", 300, 23, twin="llm_uncertainty_bench"), FRACTION)
+    report_outcomes(trained, "foreign", tmp_path, fall=0.25)
+    with instance_of(trained) as instance:
+        run_job(instance, "watch_router")
+    figures = {row["figure"]: row for row in Store(trained.store).read("calibration_drift").to_pylist()}
+    assert figures["embedding_auc"]["value"] > 0.9
+    advice = Warehouse(trained.warehouse).fetch("latest_advice")[0]
+    assert advice["advice"] == "retrain"
+    assert "instructions of a new kind" in advice["why"] or "order" in advice["why"]
+
+
+def test_instructions_of_the_known_kind_cannot_be_told_apart(drifted: Home) -> None:
+    figures = {row["figure"]: row for row in Store(drifted.store).read("calibration_drift").to_pylist()}
+    assert not figures["embedding_auc"]["drifted"]
+    assert 0.4 < figures["embedding_auc"]["value"] < 0.6
 
 
 def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:
