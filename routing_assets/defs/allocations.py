@@ -14,7 +14,16 @@ from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.commitments import commit_budget
 from routing_assets.datasets import BatchInstructions
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, inline_png, markdown_table
+from routing_assets.defs.common import (
+    ARROW_TABLE,
+    OWNERS,
+    batches,
+    data_version,
+    failure,
+    inline_png,
+    markdown_table,
+    shown,
+)
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
@@ -207,9 +216,9 @@ def allocation_metadata(table: pa.Table) -> dict[str, Any]:
         for row in sorted(grouped.to_pylist(), key=lambda row: -row["cost_count"])
     ]
     return {
-        **{name: float(summary[name]) for name in numbers},
+        **{name: shown(summary[name]) for name in numbers},
         **{name: summary[name] for name in ("status", "router_version", "price_version", "settings_version")},
         "binding": ", ".join(summary["binding"]) or "nothing",
-        "notes": dg.MetadataValue.json(summary["notes"]),
+        **({"notes": dg.MetadataValue.json(summary["notes"])} if summary["notes"] else {}),
         "traffic": markdown_table(traffic),
     }

@@ -43,6 +43,11 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValu
     return dg.MetadataValue.md("\n".join(lines))
 
 
+def shown(number: float) -> float:
+    """Six significant digits, as people read it; the tables keep all of them."""
+    return float(f"{number:.6g}")
+
+
 def inline_png(image: bytes) -> dg.MarkdownMetadataValue:
     """A figure that Dagster's UI shows in the asset's metadata."""
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(image).decode()})")

@@ -72,7 +72,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
 def _column(field: pa.Field) -> dg.TableColumn:
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    return dg.TableColumn(field.name, str(kind), COLUMNS.get(field.name, field.name.replace("_", " ")))
+    return dg.TableColumn(field.name, str(kind), COLUMNS.get(field.name))
 
 
 def _partition(context: dg.InputContext | dg.OutputContext) -> str | None:

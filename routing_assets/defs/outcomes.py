@@ -5,7 +5,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets.outcomes import load_outcomes, match_outcomes, merge_outcomes, realised
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files
@@ -134,6 +134,7 @@ def calibration_drift(
         {"figure": m.name, "model": m.model or "all", "value": m.value, "threshold": m.threshold, "drifted": m.drifted}
         for m in report.metrics
     ]
+    overall = {m.name: shown(m.value) for m in report.metrics if m.model is None}
     return dg.MaterializeResult(
         value=pa.Table.from_pylist(rows, schema=FIGURES),
         metadata={
@@ -142,14 +143,19 @@ def calibration_drift(
             "router_version": router["router_version"],
             "judged": report.judged,
             "figures": markdown_table(rows),
-            **{f"{row['figure']}_all": float(str(row["value"])) for row in rows if row["model"] == "all"},
+            **{f"{name}_all": value for name, value in overall.items()},
         },
         check_results=[
             dg.AssetCheckResult(
                 check_name=STABLE.name,
                 passed=report.advice == "none",
                 severity=dg.AssetCheckSeverity.ERROR if report.advice == "retrain" else dg.AssetCheckSeverity.WARN,
-                metadata={"advice": report.advice, "why": report.why},
+                metadata={
+                    "advice": report.advice,
+                    "why": report.why,
+                    "figures": markdown_table(rows),
+                    **overall,
+                },
             )
         ],
     )

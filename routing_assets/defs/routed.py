@@ -9,7 +9,16 @@ import pyarrow as pa
 
 from routing_assets.commitments import commit_cost
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
-from routing_assets.defs.common import ARROW_TABLE, IO_RETRY, OWNERS, batches, data_version, failure, markdown_table
+from routing_assets.defs.common import (
+    ARROW_TABLE,
+    IO_RETRY,
+    OWNERS,
+    batches,
+    data_version,
+    failure,
+    markdown_table,
+    shown,
+)
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
@@ -130,8 +139,8 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
     return {
         "routed_again_for": ", ".join(changes.reasons) or "nothing that changed",
         "assignments_moved": changes.moved,
-        "cost_change_usd": changes.cost_change_usd,
-        "expected_successes_gained": changes.success_change,
+        "cost_change_usd": shown(changes.cost_change_usd),
+        "expected_successes_gained": shown(changes.success_change),
         "moves": markdown_table([{"from": a, "to": b, "instructions": n} for a, b, n in changes.moves[:20]]),
     }
 
