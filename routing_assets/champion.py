@@ -67,7 +67,7 @@ def record_candidate(
 
     Args:
         router: its record: version, classifier, labels, temperatures, buckets, estimate and MLflow's ids.
-        origin: ``trained`` or ``recalibrated``, then from ``parent``.
+        origin: ``trained``, or ``recalibrated`` or ``extended``, then from ``parent``.
         training_config: JSON of the assets' configuration, by asset, that trains such a router again.
     """
     row = {name: router[name] for name in _RECORDED} | {
@@ -99,8 +99,8 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
     """Put the router that served before, or the named one, in force; returns its record. Nothing is deleted.
 
     Raises:
-        InvalidInput: there is no such router, it is in force already, its files are gone, or the prices in force are of
-            other models.
+        InvalidInput: there is no such router, it is in force already, its files are gone, or the prices in force lack
+            one of its models.
     """
     now = router_in_force(home)["router_version"]
     if version is None:
@@ -114,7 +114,7 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
     if not (home.routers / version).is_dir():
         raise InvalidInput(f"the files of router {version} are gone", source=str(home.routers / version))
     priced = {row["model"] for row in Warehouse(home.warehouse).fetch("priced_models")}
-    if priced != set(target["models"]):
+    if not set(target["models"]) <= priced:
         raise InvalidInput(
             f"router {version} knows {', '.join(target['models'])}, but the prices in force are of "
             f"{', '.join(sorted(priced))}",

@@ -71,12 +71,31 @@ def train(labels: str, catalog: str | None, format_: str, method: str, seed: int
     """Train and calibrate a router.
 
     The first one is put in force once it passed its checks, and so is one for other models than before. Any other has
-    to beat the router in force on held-out rows that neither learnt from; if it does not, it is kept but routes
-    nothing, unless --force is given. Judged outcomes of routed batches are learnt from as well.
+    to beat the router in force on held-out rows that neither learnt from (one that knows more models must not be worse
+    on the others); if it does not, it is kept but routes nothing, unless --force is given. Judged outcomes of routed
+    batches are learnt from as well.
     """
     from routing_assets import commands
 
     commands.train(Home.from_env(), labels, catalog, format_, method=method, seed=seed, force=force)
+
+
+@main.command("add-model")
+@click.argument("models", nargs=-1, required=True)
+@click.option("--labels", required=True, help="Label table with the success of MODELS on 20 or more instructions.")
+@click.option("--catalog", help="Model catalog (YAML) that names MODELS too. Without it, costs come from the labels.")
+@click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
+@says_what_is_wrong
+def add_model(models: tuple[str, ...], labels: str, catalog: str | None, force: bool) -> None:
+    """Add MODELS to the router in force by 20 to 500 labels of each, without training.
+
+    Only their columns of the label table are read. Instructions may be among those labelled before or new; those that
+    the router in force is tested on are held back and test its successor. The labels are kept: train learns from them
+    as well, as long as the catalog names the model. With more labels, run it again.
+    """
+    from routing_assets import commands
+
+    commands.add_models(Home.from_env(), models, labels, catalog, force=force)
 
 
 @main.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
+from routing_assets.champion import candidate
 from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
 from routing_assets.handoff import read_manifest
@@ -23,7 +25,7 @@ from routing_assets.routed import summary_of
 from routing_assets.routing import settings_from
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
-from routing_assets.sources import SIMULATED
+from routing_assets.sources import SIMULATED, read_catalog
 from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
@@ -41,6 +43,7 @@ def train(
 ) -> None:
     """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
     with instance_of(home) as instance:
+        say_what_becomes_of_added_models(home, _catalog(labels, catalog))
         run_job(
             instance,
             "train_router",
@@ -56,6 +59,46 @@ def train(
     router = router_in_force(home)
     rows = Warehouse(home.warehouse).fetch("router_quality", {"router_version": router["router_version"]})
     click.echo(text_table(rows))
+
+
+def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | None, *, force: bool = False) -> None:
+    """Add models to the router in force by a few labels, and say whether the extended router took over."""
+    labels, catalog = _absolute(labels), None if catalog is None else _absolute(catalog)
+    with instance_of(home) as instance:
+        router_in_force(home)
+        if catalog is None and Store(home.store).read("model_catalog").num_rows:
+            raise InvalidInput(
+                "the prices in force come from a catalog", remedy="Give one that names the new models too."
+            )
+        checked_addition(home, labels, models, read_catalog(catalog))
+        result = run_job(
+            instance,
+            "add_model",
+            ops={
+                "added_labels": {"labels": labels, "models": list(models)},
+                "model_catalog": {"catalog": catalog},
+                "extended_router": {"models": list(models)},
+                "router_comparison": {"force": force},
+            },
+        )
+    made = result.asset_materializations_for_node("extended_router")[0].metadata
+    learnt, held_back = (made[f"instructions_{which}"].value for which in ("learnt_from", "held_back"))
+    aside = f"; {held_back} more are held back, for they test the router" if held_back else ""
+    click.echo(f"learnt from {learnt} labelled instructions, nothing trained{aside}; predicted unseen:")
+    click.echo(text_table(Store(home.store).read("extended_router").to_pylist()))
+    show_comparison(home)
+    if waiting := len(stale_batches(home)):
+        click.echo(f"{waiting} batches that are not dispatched will be routed again")
+
+
+def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
+    """Print which models that were added by few labels are learnt from these as well, and which are left out."""
+    kept, prices = kept_labels(home), read_catalog(catalog)
+    learnt = priced_models(kept, prices)
+    if learnt:
+        click.echo(f"labels of added models are learnt from as well: {', '.join(learnt)}")
+    if kept is not None and (left_out := [model for model in kept.models if model not in learnt]):
+        click.echo(f"labels of added models are left out, for {catalog} does not name them: {', '.join(left_out)}")
 
 
 def recalibrate(home: Home) -> None:
@@ -206,10 +249,18 @@ def report(home: Home, day: str) -> None:
 
 
 def update_prices(home: Home, catalog: str) -> None:
-    """Put a catalog in force."""
+    """Put a catalog in force. Raises InvalidInput where it lacks a model of the router in force."""
     with instance_of(home) as instance:
+        refuse_to_unprice(home, _absolute(catalog))
         run_job(instance, "update_prices", ops={"model_catalog": {"catalog": _absolute(catalog)}})
     click.echo("new prices are in force; batches that are not dispatched yet will be routed again")
+
+
+def refuse_to_unprice(home: Home, catalog: str) -> None:
+    """Raise InvalidInput for a catalog without which the router in force could not serve."""
+    prices, in_force = read_catalog(catalog), Warehouse(home.warehouse).fetch("latest_router")
+    if prices is not None and in_force:
+        prices.check_covers(candidate(home, in_force[0]["router_version"])["models"])
 
 
 def dispatch(home: Home, batch_id: str) -> None:

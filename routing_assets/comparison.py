@@ -7,7 +7,7 @@ outcomes alone judge, if there are enough of them, and the champion has to be ma
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.evaluation.splits import related_rows
 from routing_assets.feedback import is_outcome
 from routing_assets.learnt import learnt_rows
-from routing_assets.monitoring import LEAST_GROUPS, beats
+from routing_assets.monitoring import LEAST_GROUPS, MARGIN, beats
 from routing_assets.router_files import JUDGED_BY, LEARNT_FROM
 from routing_assets.settings import Home
 
@@ -77,38 +77,50 @@ def compare(
 ) -> Comparison:
     """Whether the challenger takes over.
 
-    The first router does, by its checks alone. Routers for different models cannot be compared: there the prices in
-    force decide, since a router for other models than these cannot serve.
+    The first router does, by its checks alone. One for the same models has to beat the champion. One for other models
+    has to be able to serve: the prices in force are of all its models, and it knows every model that the champion does
+    and that is priced. What adds models to the champion, or labels to models added before, must only not be
+    shown to be worse, by more than a hundredth, on the models that both know.
 
     Args:
-        champion, challenger: ``router_version`` and ``models`` as the ledger knows them.
+        champion, challenger: their records in the ledger of candidates.
         champion_is_stale: drift was found in what the champion decided.
         priced: the models of the price list in force.
     """
     version = challenger["router_version"]
     if champion is None:
         return Comparison(version, None, True, "the first router is put in force by its checks alone")
-    if set(champion["models"]) != set(challenger["models"]):
-        serves = set(challenger["models"]) == set(priced)
-        why = (
-            f"it knows other models than the router in force; the prices in force are {'' if serves else 'not '}its own"
-        )
-        return Comparison(version, champion["router_version"], serves, why, champion_is_stale)
-    rows = judging_rows(home, champion["router_version"], version, only_outcomes=champion_is_stale)
+    known, models, present = set(champion["models"]), set(challenger["models"]), champion["router_version"]
+    if known != models and (unfit := why_unfit(known, models, set(priced))):
+        return Comparison(version, present, False, unfit, champion_is_stale)
+    if not known <= models:
+        why = "it knows other models than the router in force; the prices in force are its own"
+        return Comparison(version, present, True, why, champion_is_stale)
+    rows = judging_rows(home, present, version, champion["models"], only_outcomes=champion_is_stale)
     groups = related_rows(rows.instruction, rows.group)
     found = len(np.unique(groups))
+    has_more = what_it_has_more(champion, challenger)
     if found < LEAST_GROUPS:
-        why = f"{found} unrelated held-out rows that neither router learnt from are too few to judge by: it stays out"
-        return Comparison(version, champion["router_version"], False, why, champion_is_stale, len(rows))
-    before, after = (predictions(home, name, rows) for name in (champion["router_version"], version))
+        why = f"{found} unrelated held-out rows that neither router learnt from are too few to judge by"
+        why = f"{has_more}; {why}" if has_more else f"{why}: it stays out"
+        return Comparison(version, present, has_more is not None, why, champion_is_stale, len(rows))
+    before, after = (predictions(home, name, rows) for name in (present, version))
     losses = [np.nanmean((p - rows.success) ** 2, axis=1) for p in (before, after)]
     challenge = beats(*losses, group=groups, champion_is_stale=champion_is_stale)
     same = np.array_equal(*losses)
+    takes_over, why = challenge.takes_over and not same, challenge.why
+    if has_more:
+        worse = beats(*losses[::-1], group=groups).lower > MARGIN * losses[0].mean()
+        of_others = "the very same" if same else "worse" if worse else "no worse"
+        takes_over = not worse
+        why = f"{has_more}; its predictions of the models that both know are {of_others} on {len(rows)} held-out rows"
+    elif same:
+        why = "it predicts the very same: the champion stays"
     return Comparison(
         version,
-        champion["router_version"],
-        challenge.takes_over and not same,
-        "it predicts the very same: the champion stays" if same else challenge.why,
+        present,
+        takes_over,
+        why,
         champion_is_stale,
         len(rows),
         challenge.improvement,
@@ -119,13 +131,33 @@ def compare(
     )
 
 
-def judging_rows(home: Home, champion: str, challenger: str, *, only_outcomes: bool) -> LabelledInstructions:
+def what_it_has_more(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str | None:
+    """What the challenger has over the champion that held-out rows of both cannot show; None if there is nothing."""
+    if new := sorted(set(challenger["models"]) - set(champion["models"])):
+        return f"it adds {', '.join(new)}"
+    extends = challenger["origin"] == "extended" and challenger["parent"] == champion["router_version"]
+    return "it knows added models by more labels" if extends else None
+
+
+def why_unfit(known: set[str], models: set[str], priced: set[str]) -> str | None:
+    """Why a router for other models than the one in force cannot replace it; None where it can."""
+    if unpriced := models - priced:
+        return f"there are no prices in force of {', '.join(sorted(unpriced))}"
+    if lost := known & priced - models:
+        return f"it does not know {', '.join(sorted(lost))}, which the router in force does, at prices in force"
+    return None
+
+
+def judging_rows(
+    home: Home, champion: str, challenger: str, models: Sequence[str], *, only_outcomes: bool
+) -> LabelledInstructions:
     """The challenger's held-out rows that neither router learnt from.
 
     Args:
+        models: those to be judged; both routers know them.
         only_outcomes: leave out label rows, if the outcomes alone are enough to judge by.
     """
-    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / challenger / JUDGED_BY))
+    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / challenger / JUDGED_BY)).of_models(models)
     for version in (champion, challenger):
         rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / version / LEARNT_FROM)))
     rows = rows.take(~np.isnan(rows.success).all(axis=1))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.datasets import BatchInstructions, LabelledInstructions
+from routing_assets.datasets import BatchInstructions, LabelledInstructions, append_labels
 from routing_assets.settings import Home
 from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
@@ -52,32 +52,7 @@ def labels_from_outcomes(
 
 def with_outcomes(labels: LabelledInstructions, outcomes: LabelledInstructions) -> LabelledInstructions:
     """A label table followed by outcome rows of the same models; what the calls cost is not taken over."""
-    if len(outcomes) == 0:
-        return labels
-    n, m = len(labels), len(outcomes)
-
-    def below(values: np.ndarray | None, more: np.ndarray | None) -> np.ndarray | None:
-        if values is None and more is None:
-            return None
-        none = [np.full(size, None, dtype=object) for size in (n, m)]
-        return np.concatenate([none[0] if values is None else values, none[1] if more is None else more])
-
-    def unknown_below(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else np.concatenate([values, np.full((m, len(labels.models)), np.nan)])
-
-    return LabelledInstructions(
-        name=labels.name,
-        models=labels.models,
-        instruction_id=np.concatenate([labels.instruction_id, outcomes.instruction_id]),
-        instruction=np.concatenate([labels.instruction, outcomes.instruction]),
-        success=np.concatenate([labels.success, outcomes.success]),
-        cost=unknown_below(labels.cost),
-        input_tokens=unknown_below(labels.input_tokens),
-        output_tokens=unknown_below(labels.output_tokens),
-        task=below(labels.task, outcomes.task),
-        group=below(labels.group, None),
-        simulated=labels.simulated,
-    )
+    return append_labels(labels, outcomes) if len(outcomes) else labels
 
 
 def is_outcome(labels: LabelledInstructions) -> np.ndarray:

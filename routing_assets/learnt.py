@@ -42,13 +42,18 @@ def learnt_rows(labels: LabelledInstructions, learnt: pa.Table) -> np.ndarray:
     return _related(labels, learnt.filter(pa.array(np.asarray(learnt["part"]) != TEST)))
 
 
+def tested_rows(labels: LabelledInstructions, learnt: pa.Table) -> np.ndarray:
+    """(N,) True where a row, or one related to it by text or group, tested the router."""
+    return _related(labels, learnt.filter(pa.array(np.asarray(learnt["part"]) == TEST)))
+
+
 def steadied(split: Split, labels: LabelledInstructions, learnt: pa.Table) -> Split:
     """The split as the router in force needs it to be comparable with the next one.
 
     What it was tested on is tested on again, and what it learnt from tests nobody; rows new to it stay where they were
     dealt. The split is left as it is where that would empty a part.
     """
-    tested = _related(labels, learnt.filter(pa.array(np.asarray(learnt["part"]) == TEST)))
+    tested = tested_rows(labels, learnt)
     known = learnt_rows(labels, learnt)
     names = split.names()
     names[(names == TEST) & known] = "train"

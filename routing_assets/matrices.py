@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,6 +28,13 @@ def long_table(
 def matrix(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray:
     """The (N, K) matrix of one column of :func:`long_table`."""
     return table[column].to_numpy().reshape(-1, len(models))
+
+
+def matrix_of(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray:
+    """The (N, K) matrix of the named models, of a table whose ``about`` names these and perhaps others."""
+    known = json.loads(about(table)["models"])
+    whole = matrix(table, column, known)
+    return whole if known == list(models) else whole[:, [known.index(model) for model in models]]
 
 
 def about(table: pa.Table) -> dict[str, str]:

@@ -100,6 +100,6 @@ def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Rec
 def halves(rows: LabelledInstructions, learnt: pa.Table) -> tuple[LabelledInstructions, LabelledInstructions]:
     """Outcome rows to fit on and rows to judge by; equal texts go together, and a text keeps its half for ever."""
     part = np.asarray(learnt["part"])
-    by_classifier = learnt_rows(rows, learnt.filter(pa.array(np.isin(part, ("train", "validation")))))
+    by_classifier = learnt_rows(rows, learnt.filter(pa.array(np.isin(part, ("train", "validation", "extension")))))
     even = np.array([int(text, 16) % 2 == 0 for text in text_hashes(rows.instruction)], dtype=bool)
     return rows.take(even & ~by_classifier), rows.take(~even & ~learnt_rows(rows, learnt))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.matrices import about, matrix
+from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.routed import summary_of
 
 NEW, GONE = "(new instruction)", "(no longer in the batch)"
@@ -56,7 +56,8 @@ def compare_decisions(before: pa.Table, after: pa.Table, probabilities: pa.Table
 
     Args:
         before, after: routed tables, each with its summary and the hash of its batch file.
-        probabilities, costs: the long tables that ``after`` was decided on, in its order.
+        probabilities, costs: the long tables that ``after`` was decided on, in its order; more models may be
+            priced than are known.
     """
     old, new = summary_of(before), summary_of(after)
     reasons = ["file"] if about(before).get("file_sha256") != about(after).get("file_sha256") else []
@@ -70,7 +71,7 @@ def compare_decisions(before: pa.Table, after: pa.Table, probabilities: pa.Table
     column = {model: k for k, model in enumerate(known)}
     choice = np.array([[column.get(former.get(i, ""), -1), column[m]] for i, m in zip(ids, models, strict=True)])
     row = np.flatnonzero(choice[:, 0] >= 0)
-    success, cost = matrix(probabilities, "decision", known), matrix(costs, "cost", known)
+    success, cost = matrix(probabilities, "decision", known), matrix_of(costs, "cost", known)
     now, then = choice[row, 1], choice[row, 0]
     gain = [(values[row, now] - values[row, then]).sum(dtype=np.float64) for values in (cost, success)]
     return Rerouting(

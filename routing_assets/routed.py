@@ -13,7 +13,7 @@ import pyarrow as pa
 from routing_assets.allocation import Allocation, AllocationProblem, allocate, unsupported_constraints
 from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
-from routing_assets.matrices import about, matrix
+from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.tokens import proxy_tokens
 from routing_assets.routing import RoutingSettings, allocation_problem
@@ -61,16 +61,16 @@ def route_batch(
         previous: the routed table that is to be changed little, where a churn limit is set.
 
     Raises:
-        InvalidInput: probabilities and costs speak of different models.
+        InvalidInput: the costs lack a model of the probabilities.
         InfeasibleAllocation: no assignment of this policy keeps budget and constraints.
     """
     problem = batch_problem(batch, probabilities, costs, catalog, budget, settings, previous=previous)
     not_kept = () if policy == settings.policy else unsupported_constraints(problem, policy)
     left_out: dict[str, Any] = {name: () if name == "extra_budgets" else None for name in not_kept}
     problem = replace(problem, **left_out)
-    estimate = cost_estimate(costs)
     solve = partial(allocate, policy=policy, target=settings.target, seed=settings.seed, exact=settings.exact)
     allocation = solve(problem)
+    estimate = cost_estimate(costs, allocation.models)
     if settings.confidence is not None:
         share = estimate.safe_share(allocation.choice, settings.confidence)
         allocation = solve(replace(problem, budget=budget * share))
@@ -137,14 +137,14 @@ def batch_problem(
     """The allocation problem of a batch, from its tables; see :func:`route_batch`."""
     models = tuple(json.loads(about(probabilities)["models"]))
     priced = tuple(json.loads(about(costs)["models"]))
-    if models != priced:
+    if not set(models) <= set(priced):
         raise InvalidInput(
             f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
             remedy="Materialise cost_model with a catalog that names the router's models.",
         )
     return allocation_problem(
         matrix(probabilities, "decision", models),
-        matrix(costs, "cost", models),
+        matrix_of(costs, "cost", models),
         models,
         settings,
         budget=budget,

@@ -87,7 +87,7 @@ def train_and_log(
         labels.models,
         parameters=settings,
         losses=trained.losses,
-        metrics={f"test_{name}": value for name, value in (trained.test_means | per_model).items()},
+        metrics={f"test_{n}": value for n, value in (trained.test_means | per_model).items() if value is not None},
         tags={"label_hash": labels.content_hash, "dataset": labels.name, "dagster_run_id": run_id},
     )
     shutil.rmtree(work)
@@ -131,13 +131,11 @@ class AssembledRouter:
         return table.append_column("buckets_id", pa.array([self.record["buckets_id"]] * table.num_rows))
 
     def mean_quality(self, split: str) -> list[dict[str, Any]]:
-        """Mean over the models after each step."""
+        """Mean over the models after each step; each counts by its labels, so that a model with few says little."""
         rows = self.quality[split].to_pylist()
         figures = ("log_loss", "brier", "auc", "ece", "ece_floor")
-        return [
-            {"step": step, **{name: _mean([row[name] for row in rows if row["step"] == step]) for name in figures}}
-            for step in STEPS
-        ]
+        by_step = {step: [row for row in rows if row["step"] == step] for step in STEPS}
+        return [{"step": step, **{name: _weighted(by_step[step], name) for name in figures}} for step in STEPS]
 
 
 def assemble(
@@ -199,10 +197,16 @@ def keep_router(
 def quality(router: Router, labels: LabelledInstructions, rows: np.ndarray) -> pa.Table:
     """Log-loss, Brier score, AUC and calibration error of each model after each step, on the given rows."""
     held_out = labels.take(rows)
-    predicted = router.predict(held_out.instruction, held_out.task)
+    return step_quality(router, router.classifier.logits(held_out.instruction, held_out.task), held_out)
+
+
+def step_quality(router: Router, logits: np.ndarray, labels: LabelledInstructions) -> pa.Table:
+    """:func:`quality` of given logits of the router's models; models that ``labels`` lacks are left out."""
+    predicted = router.probabilities(logits)
+    order = [router.models.index(model) for model in labels.models]
     tables = []
     for step in STEPS:
-        table = calibration_metrics(getattr(predicted, step), held_out.success, labels.models)
+        table = calibration_metrics(getattr(predicted, step)[:, order], labels.success, labels.models)
         tables.append(table.append_column("step", pa.array([step] * table.num_rows)))
     return pa.concat_tables(tables)
 
@@ -237,3 +241,9 @@ def _classifier(home: Home, record: Mapping[str, Any]) -> SuccessClassifier:
 def _mean(values: list[float | None]) -> float:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _weighted(rows: list[dict[str, Any]], name: str) -> float:
+    known = [row for row in rows if row[name] is not None]
+    weights = [row["labels"] for row in known]
+    return float(np.average([row[name] for row in known], weights=weights)) if known else float("nan")

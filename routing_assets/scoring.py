@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
-from routing_assets.matrices import about, long_table, matrix
+from routing_assets.matrices import about, long_table, matrix_of
 from routing_assets.pricing.cost_model import CostModel
 from routing_assets.pricing.spend import CostEstimate
 
@@ -46,8 +47,11 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table) -> pa.Table:
     )
 
 
-def cost_estimate(costs: pa.Table) -> CostEstimate:
-    """The estimate that :func:`price_batch` wrote down."""
-    models = json.loads(about(costs)["models"])
-    shared_error = np.array(json.loads(about(costs)["shared_error"]))
-    return CostEstimate(matrix(costs, "cost", models), matrix(costs, "cost_std", models), shared_error)
+def cost_estimate(costs: pa.Table, models: Sequence[str]) -> CostEstimate:
+    """The estimate that :func:`price_batch` wrote down, for these of its models."""
+    shared_error = dict(zip(*(json.loads(about(costs)[name]) for name in ("models", "shared_error")), strict=True))
+    return CostEstimate(
+        matrix_of(costs, "cost", models),
+        matrix_of(costs, "cost_std", models),
+        np.array([shared_error[model] for model in models]),
+    )

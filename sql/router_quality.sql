@@ -1,5 +1,7 @@
--- Mean over the models of each figure on the test split, after each step of a router.
-select step, avg(log_loss) as log_loss, avg(brier) as brier, avg(auc) as auc, avg(ece) as ece
+-- Mean over the models of each figure on the test split, after each step of a router; each counts by its labels.
+select
+    step, sum(labels * log_loss) / sum(labels) as log_loss, sum(labels * brier) / sum(labels) as brier,
+    sum(labels * auc) / sum(labels) filter (auc is not null) as auc, sum(labels * ece) / sum(labels) as ece
 from calibration_quality
 join routers using (buckets_id)
 where router_version = $router_version

@@ -8,7 +8,9 @@ judged as (
     qualify row_number() over (partition by challenger order by entry desc) = 1
 ),
 tested as (
-    select buckets_id, avg(ece) as ece, avg(brier) as brier, avg(log_loss) as log_loss
+    select
+        buckets_id, sum(labels * ece) / sum(labels) as ece, sum(labels * brier) / sum(labels) as brier,
+        sum(labels * log_loss) / sum(labels) as log_loss
     from calibration_quality
     where step = 'decision'
     group by buckets_id

@@ -72,11 +72,11 @@ create table if not exists calibration_quality (
     primary key (buckets_id, step, model)
 );
 
--- Every router that passed its checks: trained from labels, or recalibrated by outcomes.
+-- Every router that passed its checks: trained from labels, recalibrated by outcomes, or extended by few labels.
 create table if not exists candidates (
     router_version        varchar not null,
-    origin                varchar not null,    -- trained or recalibrated
-    parent                varchar,             -- the router that was recalibrated
+    origin                varchar not null,    -- trained, recalibrated or extended
+    parent                varchar,             -- the router that was recalibrated or extended
     models                varchar[] not null,
     classifier_id         varchar not null,
     label_hash            varchar not null,

@@ -24,6 +24,7 @@ def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-
     for command in (
         "demo",
         "train",
+        "add-model",
         "recalibrate",
         "routers",
         "rollback",

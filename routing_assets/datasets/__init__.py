@@ -1,5 +1,6 @@
 """Labelled instructions from anywhere become one validated table; batches likewise. No Dagster, no torch."""
 
+from routing_assets.datasets.appending import append_labels
 from routing_assets.datasets.batch import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.load import LabelFormat, load_labels
@@ -12,6 +13,7 @@ __all__ = [
     "LabelledInstructions",
     "Outcomes",
     "Twin",
+    "append_labels",
     "load_batch",
     "load_labels",
     "load_outcomes",

@@ -76,6 +76,15 @@ class LabelledInstructions:
         }
         return replace(self, **arrays)
 
+    def of_models(self, models: Sequence[str]) -> LabelledInstructions:
+        """The named models' columns, in the order of ``models``; all N rows."""
+        columns = [self.models.index(model) for model in models]
+        amounts: dict[str, Any] = {
+            name: None if (values := getattr(self, name)) is None else values[:, columns]
+            for name in ("success", *PER_MODEL_SUFFIXES)
+        }
+        return replace(self, models=tuple(models), **amounts)
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of models, ids, texts and values; the dataset's name is not part of it."""

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
@@ -27,7 +28,7 @@ class CostConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, code_version="1")
+@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="2")
 def cost_model(
     context: dg.AssetExecutionContext,
     config: CostConfig,
@@ -38,8 +39,11 @@ def cost_model(
 ) -> dg.MaterializeResult:
     """The estimated USD of a call, per model, or per model and instruction where costs were recorded."""
     labels, catalog = LabelledInstructions.from_arrow(labelled_instructions), catalog_from_table(model_catalog)
+    kept = kept_labels(home.paths())
+    added = [model for model in priced_models(kept, catalog) if model not in labels.models]
+    calls = with_added(labels.take(split_from_table(splits).train), kept, added)
     try:
-        model = fit_cost_model(labels.take(split_from_table(splits).train), catalog, cast(CostMode, config.mode))
+        model = fit_cost_model(calls, catalog, cast(CostMode, config.mode))
     except InvalidInput as error:
         raise failure(error) from error
     fitted = pa.table({"cost_model": [json.dumps(model.to_dict())]})

@@ -6,6 +6,7 @@ from typing import cast
 import dagster as dg
 from pydantic import Field
 
+from routing_assets.added import without_added
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, TRAINING_POOL, failure, inline_png
 from routing_assets.defs.home import RoutingHome
@@ -84,6 +85,6 @@ def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[Labell
     if config.labels is not None:
         return read_labels(config.labels, format=config.format, size=config.size), read_catalog(config.catalog)
     return (
-        without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions"))),
+        without_added(without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions")))),
         catalog_from_table(store.read("model_catalog")),
     )

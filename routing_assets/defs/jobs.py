@@ -34,6 +34,12 @@ recalibrate_router = dg.define_asset_job(
     tags=tags(priority=0, minutes=60),
     description="New temperatures, shifts and buckets for the router in force from recent outcomes; trains nothing.",
 )
+add_model = dg.define_asset_job(
+    "add_model",
+    selection=dg.AssetSelection.assets("model_catalog", "cost_model", "added_labels", "extended_router") | RELEASE,
+    tags=tags(priority=0, minutes=60),
+    description="A model joins the router in force by a few labels; trains nothing.",
+)
 route_batch = dg.define_asset_job(
     "route_batch",
     selection=dg.AssetSelection.groups(*ROUTING),

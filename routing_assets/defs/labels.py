@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
@@ -12,7 +13,14 @@ from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
 from routing_assets.feedback import judged_batches, outcome_labels, with_outcomes
 from routing_assets.learnt import learnt_by_router_in_force, steadied
-from routing_assets.sources import DEFAULT_LABELS, catalog_table, read_catalog, read_labels, source_sha256
+from routing_assets.sources import (
+    DEFAULT_LABELS,
+    catalog_from_table,
+    catalog_table,
+    read_catalog,
+    read_labels,
+    source_sha256,
+)
 
 GROUP = "labels"
 
@@ -53,13 +61,18 @@ class SplitConfig(dg.Config):
     seed: int = Field(default=0, description="Seed of the split.")
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=["added_labels"], code_version="2")
 def labelled_instructions(
-    context: dg.AssetExecutionContext, config: LabelsConfig, home: RoutingHome
+    context: dg.AssetExecutionContext, config: LabelsConfig, home: RoutingHome, model_catalog: pa.Table
 ) -> dg.MaterializeResult:
-    """Which LLM succeeded on which instruction: one validated table, whatever the source."""
+    """Which LLM succeeded on which instruction: one validated table, whatever the source, and the added models' labels.
+
+    Added models that the catalog does not name are left out.
+    """
     try:
         source = read_labels(config.labels, format=config.format, size=config.size, seed=config.seed)
+        kept = kept_labels(home.paths())
+        source = with_added(source, kept, priced_models(kept, catalog_from_table(model_catalog)))
         judged = judged_batches(home.paths(), batches=config.outcomes)
         outcomes = outcome_labels(home.paths(), judged, source.models)
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""Stage 3b: which router is in force. A new one, trained or recalibrated, takes over when it beats the present one."""
+"""Stage 3b: which router is in force. A new one takes over when it beats the present one."""
 
 from collections.abc import Iterator
 
@@ -69,7 +69,7 @@ class ComparisonSettings(dg.Config):
     group_name=GROUP,
     owners=OWNERS,
     kinds={"numpy"},
-    deps=["router", "cost_model", recalibrated_router],
+    deps=["router", "cost_model", "extended_router", recalibrated_router],
     code_version="1",
 )
 def router_comparison(

@@ -4,7 +4,7 @@ numpy only: no Dagster, no prices, no warehouse.
 """
 
 from routing_assets.monitoring.calibration import Decisions, calibration_drift
-from routing_assets.monitoring.challenge import LEAST_GROUPS, Challenge, beats
+from routing_assets.monitoring.challenge import LEAST_GROUPS, MARGIN, Challenge, beats
 from routing_assets.monitoring.metric import DriftMetric
 from routing_assets.monitoring.population import (
     LEAST_INSTRUCTIONS,
@@ -19,6 +19,7 @@ from routing_assets.monitoring.report import Advice, DriftReport, DriftSettings,
 __all__ = [
     "LEAST_GROUPS",
     "LEAST_INSTRUCTIONS",
+    "MARGIN",
     "Advice",
     "Challenge",
     "Decisions",

@@ -10,6 +10,8 @@ from routing_assets.errors import InvalidInput
 
 LEAST_GROUPS = 30
 """Fewer independent groups of held-out rows decide nothing."""
+MARGIN = 0.01
+"""Tolerated worsening, as a fraction of the champion's mean loss."""
 _REPLICATES = 2_000
 
 
@@ -33,7 +35,7 @@ def beats(
     *,
     group: np.ndarray | None = None,
     champion_is_stale: bool = False,
-    margin: float = 0.01,
+    margin: float = MARGIN,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Challenge:

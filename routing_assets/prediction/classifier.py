@@ -83,9 +83,10 @@ class SuccessClassifier:
         return self.trained_models + tuple(model.name for model in self.added)
 
     def with_added(self, model: AddedModel) -> SuccessClassifier:
-        """This classifier with one more model."""
+        """This classifier with one more model, or another fit of a model that was added before."""
         joined = copy.copy(self)
-        joined.added = (*self.added, model)
+        fits = {known.name: known for known in self.added} | {model.name: model}
+        joined.added = tuple(fits.values())
         return joined
 
     def logits(self, instruction: Texts, task: Tasks = None) -> Matrix:

@@ -59,6 +59,20 @@ def fit_added_model(name: str, panel: Matrix, success: NDArray[np.floating]) -> 
     return AddedModel(name, float(parameters[0]), float(parameters[1]), weights, len(target))
 
 
+def left_out_logits(name: str, panel: Matrix, success: NDArray[np.floating], parts: int = 5, seed: int = 0) -> Matrix:
+    """(n,) logits of the labelled instructions, each by a fit that its own label had no part in.
+
+    They tell how good the added model's probabilities are, and calibrate them. Instructions without a label keep the
+    logit of the fit to all labels.
+    """
+    logits = fit_added_model(name, panel, success).logits(panel)
+    labelled = np.random.default_rng(seed).permutation(np.flatnonzero(~np.isnan(success)))
+    for part in np.array_split(labelled, parts):
+        rest = np.setdiff1d(labelled, part)
+        logits[part] = fit_added_model(name, panel[rest], success[rest]).logits(panel[part])
+    return logits
+
+
 def _fit(panel: Vector, success: Vector) -> Vector:
     """Maximum a posteriori (intercept, slope, K weights)."""
     design = torch.from_numpy(_design(panel))

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -24,11 +25,11 @@ from routing_assets.prediction.calibration import (
     shared_temperature,
     sigmoid,
 )
-from routing_assets.prediction.classifier import SuccessClassifier, Tasks, Texts, train_classifier
+from routing_assets.prediction.classifier import SuccessClassifier, train_classifier
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.decision import Estimate, choose_estimate, estimate
 from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.new_model import fit_added_model
+from routing_assets.prediction.new_model import fit_added_model, left_out_logits
 
 Matrix = NDArray[np.float32]
 
@@ -103,22 +104,34 @@ class Router:
         decision = estimate(self.decision, scaled, self.buckets)
         return ProbabilityMatrix(self.models, sigmoid(logits), scaled, calibrated, decision)
 
-    def with_new_model(
-        self, name: str, instruction: Texts, success: NDArray[np.floating], task: Tasks = None
-    ) -> Router:
-        """A router with one more model, learnt from its success (n,) on a few labelled instructions (n from about 20).
+    def with_new_model(self, name: str, panel: Matrix, success: NDArray[np.floating]) -> Router:
+        """A router with one more model, learnt from a few labelled instructions (n from about 20); one that was added
+        before is learnt anew.
 
-        Nothing that was trained changes. The new model's probability needs no temperature, and it has no buckets until
-        the router is trained again.
+        Nothing that was trained changes. The new model's logits are fitted to labels, so they need no temperature; its
+        buckets count labels that their own probability was not fitted to.
+
+        Args:
+            panel: (n, K) logits of the instructions, by ``classifier.panel_logits``.
+            success: (n,) of the new model; NaN where it is unlabelled.
         """
-        if name in self.models:
+        if name in self.classifier.trained_models:
             raise InvalidInput(f"the router already knows the model '{name}'", remedy="Give the new model another name")
-        added = fit_added_model(name, self.classifier.panel_logits(instruction, task), success)
+        classifier = self.classifier.with_added(fit_added_model(name, panel, success))
+        column = classifier.models.index(name)
+        probability = sigmoid(left_out_logits(name, panel, success))
+        counted = fit_buckets(probability[:, None], success[:, None].astype(np.float32), (name,))
+        others = self.buckets.filter(pc.not_equal(self.buckets["model_index"], column))
+        index = pa.array([column] * counted.num_rows, others.schema.field("model_index").type)
         return replace(
             self,
-            classifier=self.classifier.with_added(added),
-            temperatures=np.append(self.temperatures, 1.0),
-            shifts=None if self.shifts is None else np.append(self.shifts, 0.0),
+            classifier=classifier,
+            temperatures=_with(self.temperatures, column, 1.0),
+            shifts=None if self.shifts is None else _with(self.shifts, column, 0.0),
+            buckets=pa.concat_tables(
+                [others, counted.set_column(counted.column_names.index("model_index"), "model_index", index)],
+                promote_options="permissive",
+            ),
         )
 
     def save(self, directory: Path | str) -> None:
@@ -143,6 +156,11 @@ class Router:
         buckets = pq.read_table(directory / "calibration_buckets.parquet")
         shifts = None if about.get("shifts") is None else np.array(about["shifts"])
         return cls(classifier, np.array(about["temperatures"]), buckets, about["decision"], about["why"], shifts)
+
+
+def _with(values: NDArray[np.float64], place: int, value: float) -> NDArray[np.float64]:
+    """The values with that at ``place``, which may be the one after the last, set."""
+    return np.concatenate([values[:place], [value], values[place + 1 :]])
 
 
 def fit_router(

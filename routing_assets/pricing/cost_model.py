@@ -10,14 +10,13 @@ import numpy as np
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.length_regression import LengthRegression, fit_length_regression
-from routing_assets.pricing.recorded_costs import RecordedCosts, recorded_costs
+from routing_assets.pricing.recorded_costs import MIN_CALLS, RecordedCosts, recorded_costs
 from routing_assets.pricing.spend import CostEstimate
 
 CostMode = Literal["auto", "mean", "per_instruction"]
 RIDGE_STRENGTHS = (0.01, 1.0, 10.0, 100.0)
 ABOUT_AS_GOOD = 1.02  # of the least held-out error: the more regular of two equal fits extrapolates better
 FOLDS = 5
-MIN_CALLS = 50  # labelled calls of each model from which instructions are told apart
 MIN_EXPLAINED = 0.05  # share of the variance that per-instruction estimates must explain to be worth their risk
 
 

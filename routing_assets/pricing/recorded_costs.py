@@ -13,6 +13,8 @@ from routing_assets.pricing.tokens import proxy_tokens
 
 # Output tokens per call where neither table nor catalog says anything; spend is then an assumption, and is said to be.
 ASSUMED_OUTPUT_TOKENS = 128.0
+MIN_CALLS = 50
+"""Labelled calls of each model from which instructions are told apart."""
 _PER_MILLION = 1e-6
 
 
@@ -36,7 +38,9 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
     """Costs of the labelled calls from the best source there is.
 
     In this order: today's catalog prices x recorded token counts; the recorded cost of the call; catalog prices x
-    proxy tokens of the text (plus ``ASSUMED_OUTPUT_TOKENS``). Raises InvalidInput if a model has none of them.
+    proxy tokens of the text (plus ``ASSUMED_OUTPUT_TOKENS``). Where others have more, a model of the catalog with under
+    ``MIN_CALLS`` costs takes the last of these for its other calls, at the level of those it has. Raises InvalidInput
+    if a model has none of them.
     """
     if catalog is not None and (labels.input_tokens is not None or labels.output_tokens is not None):
         result = RecordedCosts(_priced_tokens(labels, catalog), True, "catalog prices x recorded tokens")
@@ -50,6 +54,8 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
             source=labels.name,
             remedy="Give a catalog with prices, or a '<model>|cost' column in USD for each model.",
         )
+    if catalog is not None:
+        result = _filled(result, labels, catalog)
     unknown = [model for model, column in zip(labels.models, result.cost.T, strict=True) if np.isnan(column).all()]
     if unknown:
         raise InvalidInput(
@@ -58,6 +64,25 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
             remedy="Give a catalog with prices, or record at least one call's cost for each model.",
         )
     return result
+
+
+def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: ModelCatalog) -> RecordedCosts:
+    """Unknown costs of models with few known ones, where some model has more, from price and length of the text."""
+    known = np.isfinite(recorded.cost)
+    calls = known.sum(axis=0)
+    cost, few = recorded.cost.copy(), []
+    for k in np.flatnonzero((calls < MIN_CALLS) & (calls < calls.max(initial=0))):
+        if labels.models[k] not in catalog.names:
+            continue
+        entry, column = catalog[labels.models[k]], known[:, k]
+        own = cost[:, k] if labels.cost is None or column.any() else labels.cost[:, k]
+        column = np.isfinite(own)
+        priced = proxy_tokens(labels.instruction) * entry.input_price + ASSUMED_OUTPUT_TOKENS * entry.output_price
+        level = own[column].mean() / priced[column].mean() if column.any() and priced[column].any() else _PER_MILLION
+        cost[:, k] = np.where(column, own, level * priced)
+        few.append(labels.models[k])
+    how = f"; for most calls of {', '.join(few)}: catalog prices x length of the text" if few else ""
+    return RecordedCosts(cost, recorded.measured, recorded.source + how)
 
 
 def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:

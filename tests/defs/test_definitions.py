@@ -16,14 +16,14 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "labelled_instructions", "model_catalog", "splits",
         "cost_model",
         "success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets",
-        "router", "recalibrated_router", "router_comparison", "router_release",
+        "router", "added_labels", "extended_router", "recalibrated_router", "router_comparison", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export",
         "batch_outcomes", "calibration_drift",
         "budget_curves", "daily_report",
     }  # fmt: skip
-    assert {"train_router", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
+    assert {"train_router", "add_model", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "inbox_sensor",
         "outcomes_sensor",
@@ -58,6 +58,7 @@ def test_blocking_checks_guard_every_hand_over() -> None:
     assert {
         ("splits", "splits_do_not_leak"),
         ("router", "calibration_holds"),
+        ("extended_router", "new_models_are_calibrated"),
         ("probability_matrix", "probabilities_are_valid"),
         ("mip_allocation", "every_instruction_is_assigned_once"),
         ("mip_allocation", "spend_is_within_budget"),

@@ -4,13 +4,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import log_loss, sigmoid
 from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.new_model import fit_added_model
+from routing_assets.prediction.new_model import fit_added_model, left_out_logits
 from routing_assets.prediction.new_model_curve import new_model_curve
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 
@@ -49,20 +50,38 @@ def test_unlabelled_rows_are_left_out(panel: tuple[np.ndarray, np.ndarray]) -> N
     assert fit_added_model("new", logits, success) == fit_added_model("new", logits[:50], success[:50])
 
 
+def test_a_label_has_no_part_in_its_own_left_out_logit(panel: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, success = panel[0][:60], panel[1][:60].copy()
+    success[50:] = np.nan
+    before = left_out_logits("new", logits, success)
+    success[0] = 1 - success[0]
+    after = left_out_logits("new", logits, success)
+    assert after[0] == before[0]
+    assert (after != before).sum() > 40
+    np.testing.assert_array_equal(after[50:], fit_added_model("new", logits, success).logits(logits)[50:])
+
+
 def test_router_with_a_new_model_keeps_the_others_and_can_be_saved(
     labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, tmp_path: Path
 ) -> None:
     router = fit_router(labels, split, RouterConfig(config), embeddings_cache=tmp_path / "cache")
     few = labels.take(split.calibration)
-    joined = router.with_new_model("twin of likes", few.instruction, few.success[:, 0])
+    panel = router.classifier.panel_logits(few.instruction)
+    joined = router.with_new_model("twin of likes", panel, few.success[:, 0])
     joined.save(tmp_path / "router")
     loaded = Router.load(tmp_path / "router", embeddings_cache=tmp_path / "cache")
     before, after = router.predict(labels.instruction), loaded.predict(labels.instruction)
     assert loaded.models == (*labels.models, "twin of likes")
     np.testing.assert_array_equal(after.decision[:, :3], before.decision)
     assert np.corrcoef(after.decision[:, 3], before.decision[:, 0])[0, 1] > 0.8
+    assert np.ptp(after.calibrated[:, 3]) < np.ptp(after.scaled[:, 3])
+    again = loaded.with_new_model("twin of likes", panel, few.success[:, 1])
+    assert again.models == loaded.models
+    count = again.buckets.filter(pc.equal(again.buckets["model"], "twin of likes"))["count"]
+    assert sum(count.to_pylist()) == (~np.isnan(few.success[:, 1])).sum()
+    assert (again.predict(labels.instruction).decision[:, 3] != after.decision[:, 3]).any()
     with pytest.raises(InvalidInput, match="already knows the model 'coin'"):
-        router.with_new_model("coin", few.instruction, few.success[:, 0])
+        router.with_new_model("coin", panel, few.success[:, 0])
 
 
 def test_curve_has_a_row_for_every_model_size_and_draw(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,3 +186,31 @@ def test_safe_share_refuses_certainty():
     estimate = CostEstimate(np.ones((1, 1)), np.ones((1, 1)), np.zeros(1))
     with pytest.raises(InvalidInput, match="certainty"):
         estimate.safe_share(np.array([0]), 1.0)
+
+
+def test_a_model_without_recorded_costs_takes_prices_and_length():
+    labels = labelled(60, cost=np.column_stack([np.full(60, 9.0), np.full(60, np.nan)]))
+    recorded = recorded_costs(labels, CATALOG)
+    tokens = proxy_tokens(labels.instruction)
+    assert_allclose(recorded.cost[:, 0], 9.0)
+    assert_allclose(recorded.cost[:, 1], (tokens * 1.0 + ASSUMED_OUTPUT_TOKENS * 2.0) * 1e-6)
+    assert recorded.source.endswith("for most calls of small: catalog prices x length of the text")
+    with pytest.raises(InvalidInput, match="no cost is known for small"):
+        recorded_costs(labels, None)
+
+
+def test_a_few_recorded_costs_set_the_level_and_the_others_are_still_told_apart():
+    labels = labelled(400)
+    cost = length_costs(labels, noise=0.0)
+    few = cost.copy()
+    few[20:, 1] = np.nan
+    recorded = recorded_costs(replace(labels, cost=few), CATALOG)
+    assert_allclose(recorded.cost[:20], cost[:20])
+    assert_allclose(recorded.cost[:, 1].mean(), cost[:, 1].mean(), rtol=0.2)
+    assert fit_cost_model(replace(labels, cost=few), CATALOG).mode == "per_instruction"
+
+
+def test_recorded_costs_come_before_length_where_others_recorded_tokens():
+    tokens, cost = np.column_stack([np.full(60, 1e6), np.full(60, np.nan)]), np.full((60, 2), 7.0)
+    recorded = recorded_costs(labelled(60, cost=cost, input_tokens=tokens, output_tokens=tokens), CATALOG)
+    assert_allclose(recorded.cost, [[40.0, 7.0]] * 60)

@@ -1,0 +1,151 @@
+"""The router in force with models that it learnt from few labels, without training anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from routing_assets import tracking
+from routing_assets.added import labels_of, learnable
+from routing_assets.comparison import load_router
+from routing_assets.datasets import LabelledInstructions, append_labels
+from routing_assets.learnt import learnt_table
+from routing_assets.matrices import long_table, matrix
+from routing_assets.prediction.new_model import left_out_logits
+from routing_assets.prediction.router import Router
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, LOGITS
+from routing_assets.router_steps import keep_router, step_quality
+from routing_assets.settings import Home
+from routing_assets.versions import content_version
+
+
+@dataclass(frozen=True, eq=False)
+class Extended:
+    """A router with added models, kept under ``routers/<version>``."""
+
+    record: dict[str, Any]
+    """As the ledger wants it."""
+    models: tuple[str, ...]
+    temperatures: pa.Table
+    buckets: pa.Table
+    quality: pa.Table
+    """Of each model after each step: of those known before on their held-out rows, of added ones on their own labels,
+    each predicted by a fit that it had no part in."""
+    learnt_from: int
+    """Labelled instructions."""
+    held_back: int
+    """Labelled instructions that the router in force was tested on."""
+
+
+def extend(
+    home: Home, champion: Mapping[str, Any], added: LabelledInstructions, names: Sequence[str], *, run_id: str
+) -> Extended:
+    """Add the named models to the router in force; one that was added before is learnt anew.
+
+    Args:
+        champion: its record in the ledger of candidates.
+        added: the labels of added models.
+
+    Raises:
+        InvalidInput: the router was trained on one of the models, or there are too few labels of it.
+    """
+    directory = home.routers / champion["router_version"]
+    learnt, pairs = (pq.read_table(directory / name) for name in (LEARNT_FROM, LOGITS))
+    judges = LabelledInstructions.from_arrow(pq.read_table(directory / JUDGED_BY))
+    before = router = load_router(home, champion["router_version"])
+    fit, held_back = learnable(labels_of(added, names), learnt)
+    panel = router.classifier.panel_logits(fit.instruction, fit.task)
+    for name, success in zip(names, fit.success.T, strict=True):
+        router = router.with_new_model(name, panel, success)
+    logits, success = unseen_pairs(router, panel, fit)
+    origin = pa.table({"classifier_id": [champion["classifier_id"]], "parent": [champion["router_version"]]})
+    fits = pa.Table.from_pylist([asdict(model) for model in router.classifier.added])
+    fitted = pa.table({"model": pa.array(router.models, pa.string()), "temperature": router.temperatures})
+    fitted = fitted.append_column("shift", pa.array(_shifts(router)))
+    ids = {
+        "temperatures_id": content_version(origin, fits, fitted),
+        "buckets_id": content_version(origin, fits, fitted, router.buckets),
+    }
+    version = content_version(origin, fits, fitted, router.buckets, pa.table({"decision": [router.decision]}))
+    keep_router(
+        home.routers / version,
+        router,
+        logits=calibrating_pairs(pairs, before, router, names, logits, success),
+        learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"extension": np.arange(len(fit))})]),
+        judged_by=append_labels(judges.take(~np.isin(judges.instruction_id, held_back.instruction_id)), held_back),
+    )
+    known = judges.of_models([model for model in before.models if model not in names])
+    of_known = step_quality(before, before.classifier.logits(known.instruction, known.task), known)
+    new = LabelledInstructions(fit.name, router.models, fit.instruction_id, fit.instruction, success)
+    quality = pa.concat_tables([of_known, step_quality(router, logits, new)])
+    logged = tracking.log_classifier(
+        home,
+        home.routers / version / "classifier",
+        router.models,
+        parameters={"extended_from": champion["router_version"], "added": ", ".join(names)},
+        losses=[],
+        metrics={},
+        tags={"router_version": version, "label_hash": champion["label_hash"], "dagster_run_id": run_id},
+    )
+    return Extended(
+        {
+            **champion,
+            **ids,
+            "router_version": version,
+            "mlflow_run_id": logged.run_id,
+            "mlflow_model_version": logged.model_version,
+        },
+        router.models,
+        fitted.append_column("temperatures_id", pa.array([ids["temperatures_id"]] * fitted.num_rows)),
+        router.buckets.append_column("buckets_id", pa.array([ids["buckets_id"]] * router.buckets.num_rows)),
+        quality.drop(["model_index"]).append_column("buckets_id", pa.array([ids["buckets_id"]] * quality.num_rows)),
+        len(fit),
+        len(held_back),
+    )
+
+
+def unseen_pairs(router: Router, panel: np.ndarray, labels: LabelledInstructions) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and success, each (n, K) in the router's columns, of the instructions that label added models.
+
+    Only these models are labelled in it, and no fit predicts a label that it had a part in.
+    """
+    logits = np.column_stack([panel, *(model.logits(panel) for model in router.classifier.added)])
+    success = np.full(logits.shape, np.nan, dtype=np.float32)
+    for name, known in zip(labels.models, labels.success.T, strict=True):
+        column = router.models.index(name)
+        logits[:, column], success[:, column] = left_out_logits(name, panel, known), known
+    return logits, success
+
+
+def calibrating_pairs(
+    pairs: pa.Table, before: Router, router: Router, names: Sequence[str], logits: np.ndarray, success: np.ndarray
+) -> pa.Table:
+    """The held-out pairs of the router before, of all models of the new one, and the labels that the named joined by.
+
+    Args:
+        logits, success: (n, K) of the instructions that label the named models.
+    """
+    old_logits, old_success = (matrix(pairs, column, before.models) for column in ("logit", "success"))
+    panel = old_logits[:, : len(before.classifier.trained_models)]
+    fits = {model.name: model.logits(panel) for model in router.classifier.added if model.name in names}
+    unlabelled = np.full(len(panel), np.nan, dtype=np.float32)
+    columns = [
+        (fits[model], unlabelled)
+        if model in names
+        else (old_logits[:, before.models.index(model)], old_success[:, before.models.index(model)])
+        for model in router.models
+    ]
+    former = np.stack([np.column_stack(values) for values in zip(*columns, strict=True)])
+    former = former[:, ~np.isnan(former[1]).all(axis=1)]  # labels that the named joined by before
+    rows = np.arange(former.shape[1] + len(logits)).astype(str)
+    both = [np.concatenate(parts) for parts in zip(former, (logits, success), strict=True)]
+    return long_table(rows, router.models, {"logit": both[0], "success": both[1]}, about={})
+
+
+def _shifts(router: Router) -> np.ndarray:
+    return np.zeros(len(router.models)) if router.shifts is None else router.shifts

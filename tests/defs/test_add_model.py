@@ -1,0 +1,164 @@
+"""A model joins the router in force by few labels: nothing is trained, it is routed to at once, and never forgotten."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from routing_assets import commands
+from routing_assets.added import without_added
+from routing_assets.audit import replay
+from routing_assets.champion import candidate, load_champion
+from routing_assets.datasets import LabelledInstructions, append_labels
+from routing_assets.datasets.simulated import simulate
+from routing_assets.errors import InvalidInput
+from routing_assets.ledger import router_in_force, stale_batches
+from routing_assets.runs import instance_of, run_job
+from routing_assets.settings import Home
+from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
+
+PRICES = {"R1": 8.0, "R1-32B": 3.0, "R1-14B": 1.0, "R1-7B": 0.6, "R1-1.5B": 0.3}
+NEW, BRIGHT = "bright", "R1"
+FRACTION = {"budget_fraction": 0.4}
+
+
+def few_labels(path: Path, rows: slice, **models: str) -> str:
+    """Labels of new models, each as able as a known one; the first 400 instructions are those that were trained on."""
+    before, since = simulate("r1_math", size=400, seed=0), simulate("r1_math", size=200, seed=9)
+    world = append_labels(before, replace(since, instruction_id="since-" + since.instruction_id)).take(rows)
+    success = world.success[:, [world.models.index(known) for known in models.values()]]
+    nothing = {"cost": None, "input_tokens": None, "output_tokens": None}
+    few = replace(world, models=tuple(models), success=success, simulated=False, **nothing)  # type: ignore[arg-type]
+    pq.write_table(few.to_arrow().replace_schema_metadata(None), path)
+    return str(path)
+
+
+def catalog(path: Path, **new: float) -> str:
+    path.write_text(yaml.safe_dump({"models": {m: {"price": p} for m, p in (PRICES | new).items()}}))
+    return str(path)
+
+
+def priced(home: Home) -> set[str]:
+    return {row["model"] for row in Warehouse(home.warehouse).fetch("priced_models")}
+
+
+@pytest.fixture(scope="session")
+def extended_once(routed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The installation with a routed batch, to whose router a cheap and able model was added by sixty labels."""
+    with pytest.MonkeyPatch.context() as environment:
+        folder = tmp_path_factory.mktemp("extended")
+        home = Home(folder / "home")
+        environment.setenv("ROUTING_HOME", str(home.root))
+        environment.setenv("DAGSTER_HOME", str(home.dagster))
+        shutil.copytree(routed_once, home.root)
+        few = few_labels(folder / "few.parquet", slice(370, 430), **{NEW: BRIGHT})
+        commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}))
+        yield home.root
+
+
+@pytest.fixture
+def extended(home: Home, extended_once: Path) -> Home:
+    shutil.copytree(extended_once, home.root)
+    return home
+
+
+def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
+    routed: Home, extended_once: Path, monkeypatch: pytest.MonkeyPatch, batch_file: Path
+) -> None:
+    before = load_champion(routed)
+    shutil.rmtree(routed.root)
+    shutil.copytree(extended_once, routed.root)
+    after, known = load_champion(routed), router_in_force(routed)
+    assert after.version != before.version
+    assert after.router.models == (*before.router.models, NEW)
+    fresh = simulate("r1_math", size=40, seed=11)
+    old, new = (of.router.predict(fresh.instruction, fresh.task) for of in (before, after))
+    for step in ("raw", "scaled", "calibrated", "decision"):
+        np.testing.assert_array_equal(getattr(new, step)[:, :-1], getattr(old, step))
+    assert (known["reason"], candidate(routed, after.version)["parent"]) == ("comparison", before.version)
+    assert priced(routed) == {*PRICES, NEW}
+
+    first = Warehouse(routed.warehouse).fetch("batch_decisions", {"batch_id": "weekly"})[0]
+    assert [(batch.batch_id, batch.reasons) for batch in stale_batches(routed)] == [("weekly", ("router", "prices"))]
+    commands.route(routed, batch_file, FRACTION)
+    chosen = Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist()
+    assert chosen.count(NEW) > 20
+    assert replay(routed, "weekly").identical
+    assert replay(routed, "weekly", first["dagster_run_id"]).identical
+    commands.explain(routed, "weekly", Store(routed.store).read("routed_batch", "weekly")["instruction_id"][0].as_py())
+
+    commands.rollback(routed, None)
+    commands.route(routed, batch_file, FRACTION)
+    assert NEW not in Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist()
+
+
+def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> None:
+    first = load_champion(extended)
+    more = few_labels(tmp_path / "more.parquet", slice(420, 500), **{NEW: BRIGHT, "weak": "R1-1.5B"})
+    commands.add_models(extended, [NEW, "weak"], more, catalog(tmp_path / "m.yaml", **{NEW: 0.5, "weak": 0.1}))
+    second = load_champion(extended)
+    assert second.router.models == (*first.router.models, "weak")
+    labels = {model.name: model.labels for model in second.router.classifier.added}
+    assert labels["weak"] == 80
+    assert 110 < labels[NEW] <= 130
+    fresh = simulate("r1_math", size=200, seed=11)
+    means = second.router.predict(fresh.instruction, fresh.task).decision.mean(axis=0)
+    assert means[-2] > means[-1] + 0.03
+
+
+def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {
+        "labelled_instructions": {"labels": "simulated:r1_math", "size": 400},
+        "success_classifier": {"method": "frozen"},
+        "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
+    }
+    with instance_of(extended) as instance:
+        run_job(instance, "retrain_router", ops=config | {"router_comparison": {"force": True}})
+    trained = load_champion(extended).router
+    assert trained.classifier.trained_models == (*PRICES, NEW)
+    labels = LabelledInstructions.from_arrow(Store(extended.store).read("labelled_instructions"))
+    assert (~np.isnan(labels.success[:, -1])).sum() == 60
+    alone = without_added(labels)
+    assert (alone.models, len(alone)) == (tuple(PRICES), 400)
+    commands.say_what_becomes_of_added_models(extended, "simulated:r1_math")
+    assert f"left out, for simulated:r1_math does not name them: {NEW}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "named", "said"),
+    [
+        ("absent", slice(370, 430), "absent", "there is no label of the model 'absent'; labelled are new"),
+        ("new", slice(370, 430), "other", "the model 'new' is not in the catalog"),
+        ("new", slice(500, 519), "new", "19 labels to learn the model 'new' from are too few"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_before_anything_changes(
+    trained: Home, tmp_path: Path, model: str, rows: slice, named: str, said: str
+) -> None:
+    before = [router_in_force(trained), priced(trained)]
+    few = few_labels(tmp_path / "few.parquet", rows, new=BRIGHT)
+    with pytest.raises(InvalidInput, match=said):
+        commands.add_models(trained, [model], few, catalog(tmp_path / "m.yaml", **{named: 1.0}))
+    assert [router_in_force(trained), priced(trained)] == before
+    assert not Store(trained.store).path("added_labels").exists()
+
+
+def test_a_trained_model_is_no_new_one_and_test_instructions_teach_nothing(trained: Home, tmp_path: Path) -> None:
+    prices = catalog(tmp_path / "m.yaml", new=1.0)
+    known = few_labels(tmp_path / "known.parquet", slice(370, 430), **{"R1-7B": BRIGHT})
+    with pytest.raises(InvalidInput, match="was trained on 'R1-7B' already"):
+        commands.add_models(trained, ["R1-7B"], known, prices)
+    split = Store(trained.store).read("splits")["split"].to_numpy(zero_copy_only=False)
+    few = pq.read_table(few_labels(tmp_path / "few.parquet", slice(0, 400), new=BRIGHT))
+    tested = np.flatnonzero(split == "test")
+    pq.write_table(few.take(np.concatenate([tested, np.flatnonzero(split == "train")[:8]])), tmp_path / "few.parquet")
+    with pytest.raises(InvalidInput, match=rf"8 labels .* too few; {len(tested)} more are of instructions that test"):
+        commands.add_models(trained, ["new"], str(tmp_path / "few.parquet"), prices)

@@ -1,0 +1,35 @@
+"""Routers for different models: who may replace whom, and by what right."""
+
+from __future__ import annotations
+
+import pytest
+
+from routing_assets.comparison import what_it_has_more, why_unfit
+
+
+@pytest.mark.parametrize(
+    ("known", "models", "priced", "why"),
+    [
+        ("ab", "abc", "abc", None),
+        ("ab", "abc", "ab", "there are no prices in force of c"),
+        ("abc", "ab", "abc", "it does not know c, which the router in force does"),
+        ("abc", "ab", "ab", None),  # the catalog no longer names c
+        ("ab", "xy", "xy", None),
+        ("ab", "xy", "abxy", "it does not know a, b"),
+    ],
+)
+def test_a_router_for_other_models_has_to_serve_at_the_prices_in_force(
+    known: str, models: str, priced: str, why: str | None
+) -> None:
+    found = why_unfit(set(known), set(models), set(priced))
+    assert found is None if why is None else found is not None and found.startswith(why)
+
+
+def test_more_models_or_more_labels_of_added_ones_are_a_right_of_their_own() -> None:
+    champion = {"router_version": "v1", "models": ["a", "b"]}
+    trained = {"models": ["a", "b"], "origin": "trained", "parent": None}
+    extended = {"models": ["a", "b"], "origin": "extended", "parent": "v1"}
+    assert what_it_has_more(champion, trained) is None
+    assert what_it_has_more(champion, extended | {"parent": "v0"}) is None
+    assert what_it_has_more(champion, extended) == "it knows added models by more labels"
+    assert what_it_has_more(champion, extended | {"models": ["a", "b", "c"]}) == "it adds c"
