@@ -1,11 +1,15 @@
 """How quick sensors, schedules and the UI's queries stay with thousands of batches: ``python many_batches.py [N]``.
 
-Makes a home with N routed batches (a third of them dispatched) from rows, partitions and events, not from runs.
+Makes a home with N routed batches (a third of them dispatched) from rows, partitions, runs and events that nobody ran,
+which takes a minute for 5,000, and prints the processor's seconds of each tick, command and query, twice.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -14,10 +18,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets import commands
 from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
 from routing_assets.ledger import GENESIS, entry_hash
@@ -26,11 +32,19 @@ from routing_assets.runs import instance_of
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
-ASSETS = ("routed_batch",)
+ASSETS = ("routed_batch", "batch_outcomes")
 PARTITION_STATUS = """
 query { assetNodeOrError(assetKey: {path: ["routed_batch"]}) { ... on AssetNode {
   partitionKeyConnection(limit: 5000, ascending: true) { results }
   assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions unmaterializedPartitions } } } } }
+"""
+RUNS = """
+query { runsOrError(filter: {pipelineName: "route_batch"}, limit: 25) { ... on Runs { count
+  results { runId status startTime tags { key value } assetSelection { path } } } } }
+"""
+GRAPH = """
+query { assetNodes(group: null) { assetKey { path } isPartitioned partitionStats { numMaterialized numPartitions }
+  assetMaterializations(limit: 1) { timestamp } dependencyKeys { path } } }
 """
 LATEST = """
 query { assetNodeOrError(assetKey: {path: ["routed_batch"]}) { ... on AssetNode {
@@ -67,6 +81,8 @@ def fill(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     price = {"price_version": "prices", "model": "m", "mean_cost": 0.01, "source": "s", "dagster_run_id": "r"}
     warehouse.append("batches", pa.Table.from_pylist(received))
     warehouse.append("routers", pa.Table.from_pylist([router]))
+    candidate = router | {"origin": "trained", "models": ["m"], "training_config": "{}"}
+    warehouse.append("candidates", pa.Table.from_pylist([candidate]))
     warehouse.append("price_lists", pa.Table.from_pylist([price]))
     decisions = decisions_of(names)
     warehouse.append("decisions", pa.Table.from_pylist(decisions))
@@ -80,6 +96,10 @@ def fill(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     for start in range(0, len(names), 500):
         instance.add_dynamic_partitions(BATCHES, names[start : start + 500])
     for name in names:
+        tags = {"dagster/partition": name}
+        instance.add_run(
+            dg.DagsterRun("route_batch", run_id=str(uuid4()), status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+        )
         for asset in ASSETS:
             instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=name))
 
@@ -98,9 +118,12 @@ def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     """The table."""
     from dagster_graphql.test.utils import define_out_of_process_context, execute_dagster_graphql
 
-    from routing_assets.audit import broken_entries
+    from routing_assets.definitions import defs
+    from routing_assets.defs.failures import lost_runs_sensor
+    from routing_assets.defs.retention import daily_retirement
     from routing_assets.defs.schedules import reroute_stale_batches
     from routing_assets.defs.sensors import inbox_sensor, outcomes_sensor
+    from routing_assets.defs.upkeep import act_on_drift, retrain_on_new_labels
 
     resources = {"home": RoutingHome()}
 
@@ -108,25 +131,44 @@ def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
         cursor = None
         for _ in range(2):
             context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
-            cursor = definition(context).cursor  # type: ignore[union-attr]
+            cursor = getattr(definition(context), "cursor", None)
 
-    print(f"| CPU time at {len(names):,} batches | first | again |\n|---|---|---|")
-    timed("inbox sensor, two ticks", lambda: sensor(inbox_sensor))
-    timed("outcomes sensor, two ticks, a folder per batch", lambda: sensor(outcomes_sensor))
-    context = dg.build_schedule_context(instance=instance, resources=resources)
-    timed("re-routing schedule, nothing to do", lambda: reroute_stale_batches(context))
+    def schedule(definition: dg.ScheduleDefinition) -> None:
+        definition(dg.build_schedule_context(instance=instance, resources=resources))
+
+    def command(action: Callable[[], Any]) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            action()
+
+    print(f"| processor's time at {len(names):,} batches | first | again |\n|---|---|---|")
+    for definition in (inbox_sensor, outcomes_sensor, lost_runs_sensor, act_on_drift, retrain_on_new_labels):
+        timed(f"{definition.name}, two ticks", lambda definition=definition: sensor(definition))
+    condition = dg.AssetSelection.assets("calibration_drift")
+    evaluate = dg.evaluate_automation_conditions
+    timed("automation sensor, one tick", lambda: evaluate(defs, instance, asset_selection=condition))
+    timed("daily_retirement", lambda: schedule(daily_retirement))
+    timed("reroute_stale_batches, nothing to do", lambda: schedule(reroute_stale_batches))
     home.policy_file.write_text("policy: ndch\n")
-    timed("re-routing schedule, every open batch stale", lambda: reroute_stale_batches(context))
-    timed("audit of the chain", lambda: broken_entries(home))
+    timed("reroute_stale_batches, every open batch stale", lambda: schedule(reroute_stale_batches))
+    timed("routing-assets routers", lambda: command(lambda: commands.routers(home)))
+    timed("routing-assets audit", lambda: command(lambda: commands.audit(home, None, None)))
+    timed("routing-assets report", lambda: command(lambda: commands.report(home, "2026-01-02")))
     with define_out_of_process_context(
         str(Path(__file__).parents[2] / "routing_assets" / "definitions.py"), "defs", instance
     ) as graphql:
-        timed("partition status of routed_batch", lambda: execute_dagster_graphql(graphql, PARTITION_STATUS))
-        timed("latest materialisations of routed_batch", lambda: execute_dagster_graphql(graphql, LATEST))
+
+        def asked(query: str) -> None:
+            assert not execute_dagster_graphql(graphql, query).errors
+
+        timed("UI: partition status of routed_batch", lambda: asked(PARTITION_STATUS))
+        timed("UI: latest materialisations of routed_batch", lambda: asked(LATEST))
+        timed("UI: asset graph with every asset's partitions", lambda: asked(GRAPH))
+        timed("UI: latest runs", lambda: asked(RUNS))
 
 
 def main(count: int) -> None:
     """Make the home, measure, remove it."""
+    logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
         os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}

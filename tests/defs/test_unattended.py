@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -14,6 +15,7 @@ from routing_assets.defs.failures import report_failures
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.schedules import reroute_stale_batches
 from routing_assets.defs.sensors import inbox_sensor
+from routing_assets.intake import receive
 from routing_assets.runs import RunFailed, instance_of
 from routing_assets.settings import Home
 
@@ -115,6 +117,38 @@ def test_a_batch_whose_run_never_came_is_picked_up_by_the_schedule(trained: Home
         requests = scheduled(instance)
         assert [request.partition_key for request in requests] == ["weekly"]
         assert requests[0].run_key == scheduled(instance)[0].run_key
+
+
+def start(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
+    """What the daemon makes of a request."""
+    tags = {**request.tags, "dagster/run_key": str(request.run_key), "dagster/partition": str(request.partition_key)}
+    instance.add_run(dg.DagsterRun("route_batch", run_id=str(uuid4()), status=status, tags=tags))
+
+
+def test_many_stale_batches_are_asked_for_in_turn_urgent_ones_first(
+    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routing_assets.defs.schedules.LONGEST_QUEUE", 2)
+    for name in "abcde":
+        receive(trained, batch_file, batch_id=name, request={"urgent": True} if name == "d" else {})
+    with instance_of(trained) as instance:
+        first = scheduled(instance)
+        assert [request.partition_key for request in first] == ["d", "a"]
+        assert first[0].tags["dagster/priority"] == "10"
+        start(instance, first[0], dg.DagsterRunStatus.FAILURE)
+        start(instance, first[1], dg.DagsterRunStatus.STARTING)
+        (second,) = scheduled(instance)
+        assert second.partition_key == "b"
+        start(instance, second, dg.DagsterRunStatus.STARTED)
+        assert scheduled(instance) == []
+
+
+def test_a_run_that_was_created_but_never_started_is_asked_for_again(trained: Home, batch_file: Path) -> None:
+    receive(trained, batch_file)
+    with instance_of(trained) as instance:
+        (request,) = scheduled(instance)
+        start(instance, request, dg.DagsterRunStatus.NOT_STARTED)
+        assert [again.run_key for again in scheduled(instance)] == [request.run_key]
 
 
 def test_the_schedule_keeps_the_settings_that_a_batch_was_sent_with(routed: Home) -> None:
