@@ -148,6 +148,16 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **request: Any
 
 
 @main.command()
+@says_what_is_wrong
+def reroute() -> None:
+    """Route every batch that waits or is out of date now, in one process, instead of by the schedule's runs."""
+    from routing_assets import commands
+
+    if not commands.reroute(Home.from_env()):
+        sys.exit(1)
+
+
+@main.command()
 @click.argument("batch_id")
 @click.argument("instruction_id")
 @says_what_is_wrong

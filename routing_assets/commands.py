@@ -23,7 +23,7 @@ from routing_assets.locks import batch_lock
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
 from routing_assets.routing import settings_from
-from routing_assets.runs import instance_of, run_job
+from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.sources import SIMULATED, read_catalog
 from routing_assets.store import Store
@@ -180,6 +180,25 @@ def route(
         write_routed(routed, store.read("batch_instructions", received.batch_id), output)
         click.echo(f"written to {output}")
     return received.batch_id
+
+
+def reroute(home: Home) -> bool:
+    """Route every stale batch, each in a run of its own, all in this process; returns whether every one came through.
+
+    A batch that fails is named with its reason and stops no other.
+    """
+    failed = 0
+    with instance_of(home) as instance:
+        waiting = stale_batches(home)
+        for batch in waiting:
+            try:
+                run_job(instance, "route_batch", resources={"routing_request": batch.request}, batch_id=batch.batch_id)
+                click.echo(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
+            except RunFailed as error:
+                failed += 1
+                click.echo(f"batch {batch.batch_id}: {error}", err=True)
+    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed")
+    return not failed
 
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:

@@ -30,6 +30,7 @@ def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-
         "rollback",
         "report",
         "route",
+        "reroute",
         "explain",
         "prices",
         "dispatch",

@@ -16,6 +16,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.schedules import reroute_stale_batches
 from routing_assets.defs.sensors import inbox_sensor
 from routing_assets.intake import receive
+from routing_assets.ledger import decision_in_force, stale_batches
 from routing_assets.runs import RunFailed, instance_of
 from routing_assets.settings import Home
 
@@ -149,6 +150,21 @@ def test_a_run_that_was_created_but_never_started_is_asked_for_again(trained: Ho
         (request,) = scheduled(instance)
         start(instance, request, dg.DagsterRunStatus.NOT_STARTED)
         assert [again.run_key for again in scheduled(instance)] == [request.run_key]
+
+
+def test_all_stale_batches_are_routed_in_one_process_and_a_failing_one_stops_none(
+    trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, request in (("a", {"budget_usd": 1e-9}), ("b", {}), ("c", {"policy": "ndch"})):
+        receive(trained, batch_file, batch_id=name, request=request)
+    assert not commands.reroute(trained)
+    said = capsys.readouterr()
+    assert "cheapest feasible budget" in said.err
+    assert said.out.endswith("2 batches routed, 1 failed\n")
+    assert [batch.batch_id for batch in stale_batches(trained)] == ["a"]
+    assert decision_in_force(trained, "c")["policy"] == "ndch"
+    runs = {decision_in_force(trained, name)["dagster_run_id"] for name in "bc"}
+    assert len(runs) == 2
 
 
 def test_the_schedule_keeps_the_settings_that_a_batch_was_sent_with(routed: Home) -> None:
