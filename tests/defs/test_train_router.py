@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import dagster as dg
 import mlflow
@@ -15,6 +16,7 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.simulated import simulate
 from routing_assets.definitions import defs
 from routing_assets.defs.labels import split_from_table
+from routing_assets.defs.router import DecisionSettings, calibration_holds
 from routing_assets.ledger import router_in_force
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 from routing_assets.router_steps import classifier_config
@@ -90,7 +92,7 @@ def test_a_router_with_a_poor_calibration_is_refused_and_the_old_one_stays(train
     before = router_in_force(trained)
     with instance_of(trained) as instance:
         result = defs.resolve_job_def("train_router").execute_in_process(
-            run_config={"ops": {"router": {"config": {"ece_limit": 0.0}}}, "loggers": QUIET},
+            run_config={"ops": {"router": {"config": {"ece_limit": -0.1}}}, "loggers": QUIET},
             asset_selection=[dg.AssetKey(name) for name in ("router", "router_comparison", "router_release")],
             instance=instance,
             raise_on_error=False,
@@ -99,6 +101,20 @@ def test_a_router_with_a_poor_calibration_is_refused_and_the_old_one_stays(train
     assert [check.check_name for check in refused] == ["calibration_holds"]
     assert not result.success
     assert router_in_force(trained) == before
+
+
+def test_the_limit_of_calibration_error_leaves_room_for_few_rows() -> None:
+    def quality(raw: float, decision: float, floor: float) -> list[dict[str, Any]]:
+        errors = {"raw": raw, "scaled": decision, "calibrated": decision, "decision": decision}
+        return [{"step": step, "ece": error, "ece_floor": floor} for step, error in errors.items()]
+
+    def holds(raw: float, decision: float, floor: float) -> bool:
+        return calibration_holds(quality(raw, decision, floor), DecisionSettings()).passed
+
+    assert holds(raw=0.2, decision=0.2, floor=0.13)  # 35 rows show as much by chance
+    assert not holds(raw=0.2, decision=0.2, floor=0.01)
+    assert not holds(raw=0.03, decision=0.06, floor=0.02)
+    assert holds(raw=0.03, decision=0.045, floor=0.02)
 
 
 def test_bad_labels_fail_the_run_with_their_own_message(home: Home) -> None:
