@@ -89,7 +89,7 @@ def train_ensemble(
 ) -> Ensemble:
     """Train ``members`` networks made by ``build``, which also gives the optimiser's groups.
 
-    Each leaves out its own one of ``parts`` parts of the training texts; a single member trains on all of them.
+    Each leaves out its own one of ``parts`` parts of the training texts; where that is one, it trains on all of them.
     """
     targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
     out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
@@ -100,7 +100,7 @@ def train_ensemble(
         network, groups = build()
         left_out = (
             np.flatnonzero((texts.fold >= 0) & (texts.fold % parts == member))
-            if members > 1
+            if parts > 1
             else np.empty(0, dtype=np.int64)
         )
         rows = np.setdiff1d(texts.train, left_out)

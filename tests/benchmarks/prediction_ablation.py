@@ -46,8 +46,11 @@ SETTINGS: dict[str, ClassifierConfig] = {
     "heads, lexical model and neighbours, stacked (frozen, default)": DEFAULT,
 }
 TUNED: dict[str, ClassifierConfig] = {
-    "upper layers tuned, one network": replace(DEFAULT, method="upper_layers", tuned_members=1, stacking=False),
-    "upper layers tuned, two networks (default for many texts)": replace(DEFAULT, method="upper_layers"),
+    "upper layers tuned": replace(HEADS, method="upper_layers"),
+    "upper layers tuned, two networks": replace(HEADS, method="upper_layers", tuned_members=2),
+    "upper layers tuned, lexical model and neighbours, stacked (default for many texts)": replace(
+        DEFAULT, method="upper_layers"
+    ),
 }
 
 
