@@ -64,6 +64,7 @@ class Installation:
                     "model_catalog": {"catalog": f"simulated:{TWIN}"},
                     "success_classifier": {"method": "frozen", "seed": seed},
                     "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
+                    "router_comparison": {"force": True},  # which of two small trainings is better is chance
                 },
             )
 
