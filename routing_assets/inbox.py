@@ -30,6 +30,9 @@ BATCH_ENDINGS = (".parquet", ".pq", ".csv", ".jsonl", ".ndjson")
 LONGEST_TICK_S = 30.0
 """Files beyond what this time suffices for stay in the inbox until the next look."""
 
+URGENT = ".urgent"
+"""Before the ending of its name, it marks a file that may use the month's reserve and waits for no other."""
+
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 """Endings under which programs write what they rename once it is whole."""
 
@@ -90,6 +93,11 @@ def whole_files(inbox: Path, before: Mapping[str, list[int]], now_ns: int | None
     return sorted(whole, key=lambda path: (seen[path.name][1], path.name)), seen
 
 
+def is_urgent(file: Path) -> bool:
+    """Whether the name says so: ``weekly.urgent.jsonl``."""
+    return Path(file.stem).suffix.lower() == URGENT
+
+
 def strange_entries(inbox: Path) -> list[Path]:
     """What is named like a batch file, or is neither file nor folder, but is no file."""
     return [
@@ -124,7 +132,8 @@ def _finish(home: Home, claim: Path, taken: TakenIn) -> None:
             taken.remarks.append(f"{claim.name} cannot be one batch: {error}")
     for file in files:
         try:
-            taken.received.append(receive(home, file, move=True))
+            request = {"urgent": True} if is_urgent(file) else None
+            taken.received.append(receive(home, file, request=request, move=True))
         except InvalidInput as error:
             _reject(home, file, str(error), taken)
     shutil.rmtree(claim)
@@ -163,7 +172,7 @@ def _join_small(
             if (known := _batch_with(home, file)) is not None:
                 taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
                 file.unlink()
-            elif len(batch) < settings.below:
+            elif len(batch) < settings.below and not is_urgent(file):
                 waited = (now_ns - seen[file.name][2]) / 60e9
                 small.append(SmallFile(file, len(batch), shape_of(file, batch), waited))
             else:

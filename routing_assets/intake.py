@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,16 @@ from routing_assets.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class ReceivedBatch:
-    """A batch that is in the ledger; ``revision`` counts the distinct files received under its id."""
+    """A batch that is in the ledger; ``revision`` counts the distinct files received under its id, ``request`` are its
+    own routing settings.
+    """
 
     batch_id: str
     file_sha256: str
     path: Path
     revision: int
     is_new: bool
+    request: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run_key(self) -> str:
@@ -208,4 +211,4 @@ def _record(
             "request": request_json,
         }
         warehouse.append("batches", pa.Table.from_pylist([row]))
-    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new)
+    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new, request or {})

@@ -1,11 +1,15 @@
 """The jobs behind the command line, the sensors and the schedules."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from routing_assets.defs.common import batches
 
 RELEASE = dg.AssetSelection.assets("router_comparison", "router_release")
 TRAINING = ("labels", "prices", "router")
+URGENT = {"dagster/priority": "10"}
 ROUTING = ("batches", "allocations", "routed")
 
 
@@ -48,6 +52,20 @@ route_batch = dg.define_asset_job(
     tags=tags(priority=2, minutes=60) | {"dagster/retry_strategy": "ALL_STEPS"},
     description="One batch: probabilities, costs, four allocations, the routed batch and its export.",
 )
+
+
+def routing_request(
+    run_key: str, batch_id: str, request: Mapping[str, Any], tags: Mapping[str, str] | None = None
+) -> dg.RunRequest:
+    """A run of ``route_batch`` with the batch's own routing settings; an urgent one is taken from the queue first."""
+    return dg.RunRequest(
+        run_key=run_key,
+        partition_key=batch_id,
+        run_config={"resources": {"routing_request": {"config": dict(request)}}},
+        tags={**(tags or {}), **(URGENT if request.get("urgent") else {})},
+    )
+
+
 record_outcomes = dg.define_asset_job(
     "record_outcomes",
     selection=dg.AssetSelection.assets("batch_outcomes"),

@@ -6,11 +6,10 @@ import dagster as dg
 
 from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.jobs import route_batch
+from routing_assets.defs.jobs import route_batch, routing_request
 from routing_assets.defs.setbacks import setbacks
 from routing_assets.ledger import stale_batches
 
-URGENT = {"dagster/priority": "10"}
 UNDER_WAY = dg.RunsFilter(
     job_name=route_batch.name,
     statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
@@ -49,11 +48,6 @@ def reroute_stale_batches(
         return dg.SkipReason("every open batch is routed by the router, prices and policy in force, or was asked for")
     instance.add_dynamic_partitions(BATCHES, [stale[key].batch_id for key in due])
     return [
-        dg.RunRequest(
-            run_key=key,
-            partition_key=stale[key].batch_id,
-            run_config={"resources": {"routing_request": {"config": stale[key].request}}},
-            tags={"routing/stale": ",".join(stale[key].reasons)} | (URGENT if stale[key].request.get("urgent") else {}),
-        )
+        routing_request(key, stale[key].batch_id, stale[key].request, {"routing/stale": ",".join(stale[key].reasons)})
         for key in due
     ]

@@ -7,7 +7,7 @@ import dagster as dg
 from routing_assets.coalescing import coalescing
 from routing_assets.defs.common import batches
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.jobs import record_outcomes, route_batch
+from routing_assets.defs.jobs import record_outcomes, route_batch, routing_request
 from routing_assets.errors import InvalidInput
 from routing_assets.inbox import take_in, whole_files
 from routing_assets.intake import receive_outcomes, reject
@@ -20,7 +20,8 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
 
     A file is whole when its size and time of change are those of the tick before. Re-sent files with new content
     are routed again; files that cannot be used move to inbox/rejected with the reason beside them. With ``coalesce``
-    in the policy file, small files wait for each other and become one batch.
+    in the policy file, small files wait for each other and become one batch. A file named ``<name>.urgent.<ending>``
+    goes first.
     """
     paths = home.paths()
     policy = policy_file(paths.policy_file)
@@ -32,7 +33,7 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
         context.log.info(remark)
     # A batch received before has its old run key, of which Dagster makes no second run.
     requests = {
-        received.batch_id: dg.RunRequest(run_key=received.run_key, partition_key=received.batch_id)
+        received.batch_id: routing_request(received.run_key, received.batch_id, received.request)
         for received in taken.received
     }
     return dg.SensorResult(

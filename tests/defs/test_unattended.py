@@ -55,6 +55,20 @@ def test_a_file_is_claimed_once_it_rests_and_only_once(home: Home, batch_file: P
         assert not (home.inbox / "weekly.parquet").exists()
 
 
+def test_an_urgent_file_waits_for_no_other_and_its_run_goes_first(home: Home, batch_file: Path) -> None:
+    with instance_of(home) as instance:
+        home.policy_file.write_text("coalesce: {below: 1000, wait_minutes: 60}\n")
+        inbox = Inbox(instance)
+        for name in ("calm.parquet", "calm2.parquet", "night.urgent.parquet"):
+            shutil.copy(batch_file, home.inbox / name)
+        inbox.tick()
+        (request,) = inbox.tick()
+    assert request.partition_key == "night.urgent"
+    assert request.tags["dagster/priority"] == "10"
+    assert request.run_config["resources"]["routing_request"]["config"] == {"urgent": True}
+    assert sorted(path.name for path in home.inbox.glob("*.parquet")) == ["calm.parquet", "calm2.parquet"]
+
+
 def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_ones(home: Home, batch_file: Path) -> None:
     with instance_of(home) as instance:
         inbox = Inbox(instance)
