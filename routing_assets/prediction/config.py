@@ -14,7 +14,9 @@ Method = Literal["auto", "frozen", "upper_layers", "finetune"]
 Companion = Literal["lexical", "neighbours"]
 
 LEAST_TEXTS_TO_TUNE = 4_000
-"""``auto`` leaves the encoder as it is with fewer distinct training texts. A round number, not a measured threshold."""
+"""``auto`` leaves the encoder as it is with fewer distinct training texts. Tuned on 2,200 (RouterBench, one split) the
+loss was higher than frozen, on 5,300 (emotion) far lower; between these nothing was measured.
+"""
 TOKENS_PER_SECOND = 2_000
 """Tokens that one CPU core trains per second through three layers, measured on short texts beside other work."""
 LONGEST_TRAINING_SECONDS = 600
