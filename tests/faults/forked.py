@@ -36,12 +36,13 @@ def start(work: Callable[[], Any], log: Path, *, answer: int | None = None) -> i
 
 
 def killed_after(work: Callable[[], Any], seconds: float, log: Path) -> bool:
-    """Whether SIGKILL came before ``work`` was done."""
+    """Whether SIGKILL, ours after so many seconds or its own, came before ``work`` was done."""
     pid = start(work, log)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            return False
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.WIFSIGNALED(status)
         time.sleep(0.002)
     os.kill(pid, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
