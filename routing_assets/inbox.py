@@ -30,7 +30,7 @@ BATCH_ENDINGS = (".parquet", ".pq", ".csv", ".jsonl", ".ndjson")
 LONGEST_TICK_S = 30.0
 """Files beyond what this time suffices for stay in the inbox until the next look."""
 
-URGENT = ".urgent"
+URGENT_MARK = ".urgent"
 """Before the ending of its name, it marks a file that may use the month's reserve and waits for no other."""
 
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
@@ -95,7 +95,7 @@ def whole_files(inbox: Path, before: Mapping[str, list[int]], now_ns: int | None
 
 def is_urgent(file: Path) -> bool:
     """Whether the name says so: ``weekly.urgent.jsonl``."""
-    return Path(file.stem).suffix.lower() == URGENT
+    return Path(file.stem).suffix.lower() == URGENT_MARK
 
 
 def strange_entries(inbox: Path) -> list[Path]:

@@ -17,14 +17,6 @@ from routing_assets.runs import instance_of
 from routing_assets.settings import Home
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    home = Home(tmp_path / "home")
-    monkeypatch.setenv("ROUTING_HOME", str(home.root))
-    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
-    return home
-
-
 @dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="batches"))
 def numbers() -> int:
     return 1

@@ -17,15 +17,6 @@ from routing_assets.settings import Home
 TWIN = "r1_math"
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """An empty installation."""
-    home = Home(tmp_path / "home")
-    monkeypatch.setenv("ROUTING_HOME", str(home.root))
-    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
-    return home
-
-
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An installation with a router trained on 400 simulated instructions."""
