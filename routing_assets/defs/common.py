@@ -14,7 +14,7 @@ OWNERS = ["team:routing"]
 ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
 # For assets that only read and write; wrong input fails with dg.Failure, which is never retried.
 IO_RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-TRAINING_POOL = "training"  # one at a time: each takes half of the cores, and resumes the checkpoint of its labels
+TRAINING_POOL = "training"  # one at a time: each takes all cores, and resumes the checkpoint of its labels
 BATCHES = "batches"
 batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 

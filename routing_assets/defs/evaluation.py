@@ -17,7 +17,7 @@ from routing_assets.sources import catalog_from_table, read_catalog, read_labels
 from routing_assets.store import Store
 
 AT_ONCE = 2
-"""Splits evaluated at a time: each takes half of the cores, as every training does."""
+"""Splits evaluated at a time: each takes half of the cores."""
 
 
 class EvaluationSettings(dg.Config):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from routing_assets.datasets.labels import LabelledInstructions
@@ -116,7 +116,7 @@ def _one_seed(
             remedy="Label some instructions with all models, or evaluate fewer models.",
         )
     test = labels.take(rows)
-    router = fit_router(labels, split, seeded(config.router, seed), embeddings_cache=embeddings)
+    router = fit_router(labels, split, for_seed(config.router, seed), embeddings_cache=embeddings)
     stage.done("fit_router")
     estimates = estimates_by_step(router, test)
     stage.done("predict")
@@ -152,10 +152,13 @@ def _one_seed(
     )
 
 
-def seeded(config: RouterConfig, seed: int) -> RouterConfig:
-    """The same settings with another seed of training."""
+def for_seed(config: RouterConfig, seed: int) -> RouterConfig:
+    """The same settings with another seed of training, on half of the cores: two splits are evaluated at a time, and
+    the last digits of a training depend on the number of its threads.
+    """
     training = replace(config.classifier.training, seed=seed)
-    return replace(config, classifier=replace(config.classifier, training=training))
+    threads = config.classifier.threads or max(1, cpu_count() // 2)
+    return replace(config, classifier=replace(config.classifier, training=training, threads=threads))
 
 
 def estimates_by_step(router: Router, test: LabelledInstructions) -> dict[str, np.ndarray]:

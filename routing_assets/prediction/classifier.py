@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch import nn
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
-from routing_assets.prediction.config import ClassifierConfig, choose_method
+from routing_assets.prediction.config import ClassifierConfig, resolve
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder, best_device
 from routing_assets.prediction.ensemble import (
@@ -36,7 +37,7 @@ from routing_assets.prediction.network import MultiLabelHead, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
-from routing_assets.prediction.threads import use_threads
+from routing_assets.prediction.threads import one_thread, use_threads
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss
 from routing_assets.prediction.training_texts import TrainingTexts, distinct_texts, success_rates, training_texts
@@ -211,8 +212,7 @@ def train_classifier(
     embeddings = _embeddings(config, embeddings_cache)
     encoder = embeddings.encoder
     tokens = int(sum(len(row) for row in encoder.tokenize([prepared[i] for i in in_train])))
-    method, why = choose_method(config, len(in_train), tokens, encoder.device)
-    resolved = config.resolved(method, encoder.layers, encoder.device)
+    resolved, why = resolve(config, len(in_train), tokens, encoder.layers, encoder.width, encoder.device)
     ensembles: dict[str, Ensemble] = {}
     for name in resolved.ensembles:
         inputs = _inputs(name, resolved, prepared, matrix, embeddings, progress)
@@ -257,19 +257,20 @@ def _train_one(
         network.start_at(rate)
         return network, network.parameter_groups(part.training)
 
-    return train_ensemble(
-        build,
-        inputs,
-        texts,
-        part.members,
-        part.parts,
-        part.training,
-        device=encoder.device,
-        mixed_precision=name == "tuned" and supports_bfloat16(encoder.device),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        progress=progress,
-        label=name,
-    )
+    with one_thread() if name == "frozen" else nullcontext():  # steps of a head are too short to share
+        return train_ensemble(
+            build,
+            inputs,
+            texts,
+            part.members,
+            part.parts,
+            part.training,
+            device=encoder.device,
+            mixed_precision=name == "tuned" and supports_bfloat16(encoder.device),
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            progress=progress,
+            label=name,
+        )
 
 
 def _stack(

@@ -17,9 +17,12 @@ LEAST_TEXTS_TO_TUNE = 4_000
 """``auto`` leaves the encoder as it is with fewer distinct training texts. Tuned on 2,200 (RouterBench, one split) the
 loss was higher than frozen, on 5,300 (emotion) far lower; between these nothing was measured.
 """
-TOKENS_PER_SECOND = 2_000
-"""Tokens that one CPU core trains per second through three layers, measured on short texts beside other work."""
+LAYER_TOKENS_PER_SECOND = 6_000
+"""Tokens times layers that one CPU core trains per second at MiniLM's width: 7,500 alone, less beside other work."""
+WIDTH = 384
 LONGEST_TRAINING_SECONDS = 600
+LEAST_TUNED_LAYERS = 3
+"""Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this."""
 GPU_BATCH_FACTOR = 4
 TUNED_PARTS = 20
 
@@ -51,11 +54,11 @@ class ClassifierConfig:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=15, patience=4))
     members: int = 5
     companions: tuple[Companion, ...] = ("lexical", "neighbours")
-    tuned_layers: int = 3
+    tuned_layers: int = 5
     tuned_head: HeadConfig = field(default_factory=lambda: HeadConfig(hidden=0, dropout=0.2))
     tuned_training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
-            epochs=3, patience=2, batch_size=32, learning_rate=2e-3, encoder_learning_rate=3e-4, averaging=0.98
+            epochs=4, patience=2, batch_size=32, learning_rate=2e-3, encoder_learning_rate=3e-4, averaging=0.98
         )
     )
     tuned_members: int = 1
@@ -86,22 +89,6 @@ class ClassifierConfig:
         training = replace(self.tuned_training, seed=self.training.seed)
         return EnsembleConfig(self.tuned_members, TUNED_PARTS, self.tuned_head, training)
 
-    def resolved(self, method: Method, layers: int, device: str) -> ClassifierConfig:
-        """These settings with ``auto`` replaced by what was chosen for an encoder of ``layers`` layers.
-
-        On a GPU the batches of tuned networks are larger, and their rates with the square root of that.
-        """
-        tuned = layers if method == "finetune" else min(self.tuned_layers, layers)
-        training = self.tuned_training
-        if device == "cuda" and self.method == "auto":
-            training = replace(
-                training,
-                batch_size=training.batch_size * GPU_BATCH_FACTOR,
-                learning_rate=training.learning_rate * GPU_BATCH_FACTOR**0.5,
-                encoder_learning_rate=training.encoder_learning_rate * GPU_BATCH_FACTOR**0.5,
-            )
-        return replace(self, method=method, tuned_layers=tuned, tuned_training=training)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:
         """Inverse of :func:`dataclasses.asdict` after a journey through JSON."""
@@ -112,19 +99,44 @@ class ClassifierConfig:
         return cls(**(values | heads | trainings | {"encoder": encoder, "companions": companions}))
 
 
-def choose_method(config: ClassifierConfig, texts: int, tokens: int, device: str) -> tuple[Method, str]:
-    """The method for ``texts`` distinct training texts of ``tokens`` tokens in all, and why, in words."""
+def resolve(
+    config: ClassifierConfig, texts: int, tokens: int, layers: int, width: int, device: str
+) -> tuple[ClassifierConfig, str]:
+    """The settings with ``auto`` replaced, and why, in words.
+
+    ``texts`` and ``tokens`` count the distinct training texts and what is read of them; ``layers``, ``width`` and
+    ``device`` are the encoder's.
+    """
+    depth = min(config.tuned_layers, layers)
     if config.method != "auto":
-        return config.method, f"{config.method}: set by configuration"
+        depth = layers if config.method == "finetune" else depth
+        return replace(config, tuned_layers=depth), f"{config.method}: set by configuration"
+    frozen = replace(config, method="frozen")
     if texts < LEAST_TEXTS_TO_TUNE:
         few = f"{texts:,} distinct training texts are too few to tune the encoder (from {LEAST_TEXTS_TO_TUNE:,})"
-        return "frozen", f"frozen: {few}"
+        return frozen, f"frozen: {few}"
     if device == "cuda":
-        return "finetune", f"finetune: {texts:,} distinct training texts and a GPU"
-    seconds = config.tuned_members * config.tuned_training.epochs * tokens / TOKENS_PER_SECOND
+        everything = replace(config, method="finetune", tuned_layers=layers, tuned_training=_on_gpu(config))
+        return everything, f"finetune: {texts:,} distinct training texts and a GPU"
+    work = config.tuned_members * config.tuned_training.epochs * tokens * (width / WIDTH) ** 2
+    seconds_per_layer = work / LAYER_TOKENS_PER_SECOND
+    least = min(LEAST_TUNED_LAYERS, depth)
+    affordable = max(least, min(depth, int(LONGEST_TRAINING_SECONDS / max(seconds_per_layer, 1e-9))))
     estimate = (
-        f"about {seconds / 60:.0f} minutes for {texts:,} distinct training texts, {tokens:,} tokens, on one CPU core"
+        f"the upper {affordable} layers take about {affordable * seconds_per_layer / 60:.0f} minutes of one CPU core "
+        f"for {texts:,} distinct training texts, {tokens:,} tokens"
     )
-    if seconds > LONGEST_TRAINING_SECONDS:
-        return "frozen", f"frozen: tuning the upper layers would take {estimate}; set method to upper_layers to do it"
-    return "upper_layers", f"upper_layers: {estimate}"
+    if affordable * seconds_per_layer > LONGEST_TRAINING_SECONDS:
+        return frozen, f"frozen: tuning {estimate}; set method to upper_layers to do it"
+    return replace(config, method="upper_layers", tuned_layers=affordable), f"upper_layers: {estimate}"
+
+
+def _on_gpu(config: ClassifierConfig) -> TrainingConfig:
+    """Larger batches, and rates that grow with the square root of that."""
+    training = config.tuned_training
+    return replace(
+        training,
+        batch_size=training.batch_size * GPU_BATCH_FACTOR,
+        learning_rate=training.learning_rate * GPU_BATCH_FACTOR**0.5,
+        encoder_learning_rate=training.encoder_learning_rate * GPU_BATCH_FACTOR**0.5,
+    )

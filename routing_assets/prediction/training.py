@@ -116,7 +116,7 @@ class _Run:
     ) -> None:
         self.network, self.config, self.device = network, config, device
         self.precision = torch.autocast(device, dtype=torch.bfloat16) if mixed_precision else nullcontext()
-        self.optimiser = torch.optim.AdamW(list(groups), weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(list(groups), weight_decay=config.weight_decay, fused=True)
         self.peak_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.average = _copy(network)
         self.best = _copy(network)

@@ -12,7 +12,7 @@ from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import CalibrationConfig, calibration_metrics
 from routing_assets.prediction.classifier import SuccessClassifier, train_classifier
-from routing_assets.prediction.config import ClassifierConfig, choose_method
+from routing_assets.prediction.config import ClassifierConfig, resolve
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, fit_router
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
@@ -173,17 +173,21 @@ def test_unknown_method_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "tokens", "device", "method"),
+    ("texts", "tokens", "width", "device", "method", "layers"),
     [
-        (2_000, 80_000, "cpu", "frozen"),
-        (5_300, 120_000, "cpu", "upper_layers"),
-        (50_000, 5_000_000, "cpu", "frozen"),
-        (50_000, 5_000_000, "cuda", "finetune"),
+        (2_000, 80_000, 384, "cpu", "frozen", 5),
+        (5_300, 120_000, 384, "cpu", "upper_layers", 5),
+        (9_000, 240_000, 384, "cpu", "upper_layers", 3),
+        (50_000, 5_000_000, 384, "cpu", "frozen", 5),
+        (5_300, 120_000, 768, "cpu", "frozen", 5),
+        (50_000, 5_000_000, 384, "cuda", "finetune", 6),
     ],
 )
-def test_auto_chooses_by_device_and_size_and_says_why(texts: int, tokens: int, device: str, method: str) -> None:
-    chosen, why = choose_method(ClassifierConfig(), texts, tokens, device)
-    assert chosen == method
+def test_auto_chooses_by_device_and_size_and_says_why(
+    texts: int, tokens: int, width: int, device: str, method: str, layers: int
+) -> None:
+    chosen, why = resolve(ClassifierConfig(), texts, tokens, 6, width, device)
+    assert (chosen.method, chosen.tuned_layers) == (method, layers)
     assert f"{texts:,}" in why
 
 
