@@ -3,5 +3,5 @@ with in_force as (select router_version, label_hash from routers order by entry 
 select router_version, source, source_sha256
 from in_force
 join labels using (label_hash)
-order by labels.recorded_at desc
+order by labels.entry desc
 limit 1;

@@ -16,6 +16,7 @@ create table if not exists labels (
 );
 alter table labels add column if not exists source_sha256 varchar;      -- of the file; null for what is simulated
 alter table labels add column if not exists outcome_rows bigint default 0;
+alter table labels add column if not exists entry bigint default nextval('entries');
 
 create table if not exists price_lists (
     price_version    varchar not null,     -- sha256 of the catalog, or of the labels' own costs
@@ -173,6 +174,7 @@ create table if not exists joined_files (
     file_sha256      varchar not null,
     recorded_at      timestamptz not null default current_timestamp
 );
+alter table joined_files add column if not exists entry bigint default nextval('entries');
 
 create table if not exists decisions (
     batch_id         varchar not null,

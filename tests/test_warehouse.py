@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,3 +90,13 @@ def test_creating_the_schema_again_keeps_what_is_there(warehouse: Warehouse) -> 
     write(warehouse.path, "a")
     warehouse.create()
     assert count(warehouse) == 1
+
+
+def test_the_file_of_the_last_entry_counts_whatever_the_clock_said(warehouse: Warehouse) -> None:
+    file = {"file_name": ["a.csv"], "file_sha256": ["0"]}
+    for batch, clock in (("first", "2026-02-01"), ("second", "2026-01-01")):
+        received = pa.array([datetime.fromisoformat(clock).replace(tzinfo=UTC)])
+        joined = {"batch_id": [batch], "source_id": ["a"], **file, "recorded_at": received}
+        warehouse.append("joined_files", pa.table(joined))
+    parameters = {"file_name": "a.csv", "file_sha256": "0"}
+    assert warehouse.fetch("batch_with_file", parameters) == [{"batch_id": "second"}]
