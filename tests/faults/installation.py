@@ -72,6 +72,10 @@ class Installation:
         """Route a batch file as a user does."""
         self._in_home(lambda: commands.route(self.home, file, request or {}))
 
+    def reroute(self) -> None:
+        """Route all batches again whose router, prices or policy changed."""
+        self._in_home(lambda: commands.reroute(self.home))
+
     def _in_home(self, work: Callable[[], Any]) -> Any:
         os.environ |= {"ROUTING_HOME": str(self.home.root), "DAGSTER_HOME": str(self.home.dagster)}
         return work()

@@ -61,6 +61,7 @@ def random_kills(installation: Installation, files: list[Path], kills: int, seed
             moment = draw.uniform(0.02, 1.0) * typical[is_routing]
             survived(installation, partial(forked.killed_after, work, moment, installation.log), stages)
         resume(installation, work)
+    resume(installation, installation.reroute)  # batches older than the router in force, as the schedule would
     return stages
 
 
