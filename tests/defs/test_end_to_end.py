@@ -52,12 +52,11 @@ def address(trained: Home, tmp_path: Path) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(30)
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(server.pid, signal.SIGKILL)
+            os.killpg(server.pid, signal.SIGINT)  # as Ctrl-C does
+            with suppress(subprocess.TimeoutExpired):  # runs under way are waited for
+                server.wait(60)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def until(what: str, happened: Callable[[], object], log: Path) -> None:
