@@ -100,3 +100,15 @@ def test_the_file_of_the_last_entry_counts_whatever_the_clock_said(warehouse: Wa
         warehouse.append("joined_files", pa.table(joined))
     parameters = {"file_name": "a.csv", "file_sha256": "0"}
     assert warehouse.fetch("batch_with_file", parameters) == [{"batch_id": "second"}]
+
+
+def test_the_labels_in_force_are_those_entered_last_whatever_the_clock_said(warehouse: Warehouse) -> None:
+    router = {"router_version": ["r"], "classifier_id": ["c"], "label_hash": ["same"], "temperatures_id": ["t"]}
+    router |= {"buckets_id": ["b"], "decision_estimate": ["scaled"], "mlflow_run_id": ["m"], "dagster_run_id": ["d"]}
+    warehouse.append("routers", pa.table(router | {"mlflow_model_version": pa.array([1], pa.int32())}))
+    labels = {"label_hash": ["same"], "name": ["x"], "simulated": [False], "instructions": [1], "models": [["a"]]}
+    for source, clock in (("old.csv", "2026-02-01"), ("moved.csv", "2026-01-01")):
+        entered = pa.array([datetime.fromisoformat(clock).replace(tzinfo=UTC)])
+        row = labels | {"source": [source], "source_sha256": ["0"], "dagster_run_id": ["d"], "recorded_at": entered}
+        warehouse.append("labels", pa.table(row))
+    assert [row["source"] for row in warehouse.fetch("labels_in_force")] == ["moved.csv"]
