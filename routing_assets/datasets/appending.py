@@ -12,7 +12,7 @@ from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS,
 def append_labels(base: LabelledInstructions, more: LabelledInstructions) -> LabelledInstructions:
     """``base`` followed by the rows of ``more``, under the base's name; models new to it come after its own.
 
-    What a table does not know is NaN in success, costs, tokens and soft success, and None in task and group.
+    What a table does not know is NaN in success, costs and tokens, and None in task and group.
 
     Raises:
         InvalidInput: an instruction_id stands in both.

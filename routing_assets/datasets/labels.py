@@ -15,7 +15,7 @@ import pyarrow as pa
 from routing_assets.errors import InvalidInput
 
 RESERVED_COLUMNS = ("instruction_id", "instruction", "task", "group")
-PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens", "soft_success")
+PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens")
 _METADATA_KEY = b"routing_assets.labelled_instructions"
 
 
@@ -32,8 +32,6 @@ class LabelledInstructions:
         cost: (N, K) float64, USD of that one call; NaN where unknown.
         input_tokens: (N, K) float64; NaN where unknown.
         output_tokens: (N, K) float64; NaN where unknown.
-        soft_success: (N, K) float64 in [0, 1], how near the model came to success, such as the probability that it
-            gave to the right answer; NaN where unknown. Networks learn from it beside ``success``; nothing predicts it.
         task: (N,) object array of str, the task each instruction belongs to.
         group: (N,) object array of str; instructions of one group never straddle two splits.
         simulated: True when the labels were drawn from a model of the world, not measured.
@@ -50,7 +48,6 @@ class LabelledInstructions:
     cost: np.ndarray | None = None
     input_tokens: np.ndarray | None = None
     output_tokens: np.ndarray | None = None
-    soft_success: np.ndarray | None = None
     task: np.ndarray | None = None
     group: np.ndarray | None = None
     simulated: bool = False
@@ -181,8 +178,6 @@ class LabelledInstructions:
             values = getattr(self, suffix)
             if values is not None and np.any((values < 0) | np.isinf(values)):
                 raise InvalidInput(f"{suffix} is negative or infinite", source=self.name, column=suffix)
-        if self.soft_success is not None and np.any(self.soft_success > 1):
-            raise InvalidInput("soft_success lies outside [0, 1]", source=self.name, column="soft_success")
 
 
 def is_stored(schema: pa.Schema) -> bool:

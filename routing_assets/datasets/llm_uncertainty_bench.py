@@ -1,8 +1,7 @@
 """LLM-Uncertainty-Bench's own layout: questions in ``data/``, each model's option logits in ``outputs_base/``.
 
 ``data/<name>.json`` is a list of multiple-choice questions; ``outputs_base/<model>_<name>_<prompt>_icl1.pkl`` holds a
-model's logits of the six option letters. Success is upstream's accuracy: the largest logit is the answer's. Soft
-success is the probability of the answer among the six.
+model's logits of the six option letters. Success is upstream's accuracy: the largest logit is the answer's.
 Source: https://github.com/smartyfh/LLM-Uncertainty-Bench (Ye et al., 2024, arXiv:2401.12794).
 """
 
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import softmax
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.option_logits import OPTIONS, read_option_logits
@@ -67,14 +65,13 @@ def load_llm_uncertainty_bench(
     outputs = _output_files(root, prompt, tasks)
     models = tuple(dict.fromkeys(model for files in outputs.values() for model in sorted(files)))
     parts = [_task_labels(root, task, files, models, allow_missing) for task, files in outputs.items()]
-    ids, texts, success, soft_success = zip(*parts, strict=True)
+    ids, texts, success = zip(*parts, strict=True)
     return LabelledInstructions(
         name=default_name(path, name),
         models=models,
         instruction_id=np.concatenate(ids),
         instruction=np.concatenate(texts),
         success=np.concatenate(success),
-        soft_success=np.concatenate(soft_success),
         task=np.repeat(np.array(list(outputs), dtype=object), [len(part) for part in ids]),
     )
 
@@ -103,14 +100,12 @@ def _output_files(root: Path, prompt: str, tasks: Sequence[str] | None) -> dict[
 
 def _task_labels(
     root: Path, task: str, files: dict[str, Path], models: tuple[str, ...], allow_missing: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, instructions, success and soft success."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     source = root / "data" / f"{task}.json"
     questions = _read_questions(source)
     ids = np.array([question["id"] for question in questions])
     answer = np.array([OPTIONS.index(question["answer"]) for question in questions])
     success = np.full((len(questions), len(models)), np.nan, dtype=np.float32)
-    soft_success = np.full(success.shape, np.nan)
     for k, model in enumerate(models):
         if model in files:
             logit_ids, logits = read_option_logits(files[model])
@@ -119,7 +114,6 @@ def _task_labels(
                     f"its ids are not those of {source}", source=str(files[model]), remedy="Use files of one release"
                 )
             success[:, k] = logits.argmax(axis=1) == answer
-            soft_success[:, k] = softmax(logits, axis=1)[np.arange(len(answer)), answer]
         elif not allow_missing:
             raise InvalidInput(
                 f"model {model!r} has no outputs for task {task!r}",
@@ -129,7 +123,7 @@ def _task_labels(
     kept = np.flatnonzero(~np.isin(ids, FEW_SHOT_IDS))
     texts = _instructions(questions)
     row_ids = np.array([f"{task}/{row_id}" for row_id in ids], dtype=object)
-    return row_ids[kept], texts[kept], success[kept], soft_success[kept]
+    return row_ids[kept], texts[kept], success[kept]
 
 
 def _read_questions(source: Path) -> list[dict[str, Any]]:

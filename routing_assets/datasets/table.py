@@ -1,9 +1,8 @@
 """Label tables of one's own, wide or long, in Parquet, CSV or JSONL.
 
 Wide: ``instruction_id, instruction, [task], [group]``, one column per model with its success in [0, 1], optionally
-``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``, ``<model>|soft_success`` (in [0, 1]).
-Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens],
-[soft_success]``.
+``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``.
+Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens]``.
 """
 
 from __future__ import annotations
@@ -32,12 +31,7 @@ from routing_assets.datasets.validation import (
 )
 from routing_assets.errors import InvalidInput
 
-_AMOUNTS = {
-    "cost": ("cost in USD", np.inf),
-    "input_tokens": ("number of tokens", np.inf),
-    "output_tokens": ("number of tokens", np.inf),
-    "soft_success": ("soft success", 1.0),
-}
+_AMOUNTS = {"cost": "cost in USD", "input_tokens": "number of tokens", "output_tokens": "number of tokens"}
 _ALIASES = {"total_cost": "cost"}
 
 
@@ -97,7 +91,7 @@ def _read_wide(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstruc
     amounts: dict[str, Any] = {}
     for (model, suffix), column in amount_columns.items():
         matrix = amounts.setdefault(suffix, np.full((len(raw), len(models)), np.nan))
-        matrix[:, models.index(model)] = amount_column(raw, column, *_AMOUNTS[suffix])
+        matrix[:, models.index(model)] = amount_column(raw, column, _AMOUNTS[suffix])
     return LabelledInstructions(
         name=name,
         models=tuple(models),
@@ -183,7 +177,7 @@ def _read_long(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstruc
         return cells
 
     amounts: dict[str, Any] = {
-        suffix: matrix(amount_column(raw, suffix, *_AMOUNTS[suffix]))
+        suffix: matrix(amount_column(raw, suffix, _AMOUNTS[suffix]))
         for suffix in PER_MODEL_SUFFIXES
         if suffix in raw.columns.column_names
     }

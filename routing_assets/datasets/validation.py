@@ -120,23 +120,22 @@ def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str
     return values
 
 
-def amount_column(raw: RawTable, name: str, what: str = "cost in USD", at_most: float = np.inf) -> np.ndarray:
-    """(N,) float64, from zero to ``at_most``; NaN where missing.
+def amount_column(raw: RawTable, name: str, what: str = "cost in USD") -> np.ndarray:
+    """(N,) float64, zero or more; NaN where missing.
 
     Raises:
-        InvalidInput: naming the first cell that is not a number, out of range or infinite.
+        InvalidInput: naming the first cell that is not a number, negative or infinite.
     """
     values = number_column(raw, name)
-    wrong = (values < 0) | (values > at_most) | np.isinf(values)
+    wrong = (values < 0) | np.isinf(values)
     if wrong.any():
         index = wrong.argmax()
-        allowed = "zero or a positive number" if np.isinf(at_most) else f"a number from 0 to {at_most:g}"
         raise InvalidInput(
             f"the {what} is {values[index]:g}",
             source=raw.source,
             row=raw.row(index),
             column=name,
-            remedy=f"Write {allowed}, or leave the cell empty when it is unknown",
+            remedy="Write zero or a positive number, or leave the cell empty when it is unknown",
         )
     return values
 

@@ -33,7 +33,7 @@ from routing_assets.prediction.ensemble import (
 from routing_assets.prediction.features import InstructionFeatures, fit_features
 from routing_assets.prediction.lexical import LexicalInputs, LexicalModel, lexical_inputs, train_lexical
 from routing_assets.prediction.neighbours import NeighbourVotes, train_neighbours
-from routing_assets.prediction.network import MultiLabelHead, Network, UpperLayers
+from routing_assets.prediction.network import MultiLabelHead, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
@@ -249,14 +249,13 @@ def _train_one(
     if name == "neighbours" and isinstance(inputs, VectorInputs):
         votes, left_out = train_neighbours(inputs.vectors, texts, config.training.seed)
         return Ensemble((votes,), left_out)
-    targets, labels = texts.targets()
-    rate = success_rates(targets[texts.train], labels[texts.train])
+    rate = success_rates(texts.success[texts.train], texts.weight[texts.train])
     part = config.frozen if name == "frozen" else config.tuned
 
-    def build() -> Network:
+    def build() -> tuple[nn.Module, list[dict[str, object]]]:
         network = _network(name, config, encoder, features.shape[1], len(rate)).to(encoder.device)
         network.start_at(rate)
-        return network
+        return network, network.parameter_groups(part.training)
 
     with one_thread() if name == "frozen" else nullcontext():  # steps of a head are too short to share
         return train_ensemble(
@@ -288,10 +287,12 @@ def _stack(
     return stacking, stacking.combine(logits)
 
 
-def _network(name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, outputs: int) -> Network:
+def _network(
+    name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, models: int
+) -> MultiLabelHead | UpperLayers:
     if name == "frozen":
-        return MultiLabelHead(encoder.embedding_width + features, outputs, config.frozen.head)
-    return UpperLayers(encoder.transformer, config.tuned_layers, features, outputs, config.tuned.head)
+        return MultiLabelHead(encoder.embedding_width + features, models, config.frozen.head)
+    return UpperLayers(encoder.transformer, config.tuned_layers, features, models, config.tuned.head)
 
 
 def _restored(

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from routing_assets.prediction.encoder import batches_by_length
-from routing_assets.prediction.network import Network
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss, Rows, TrainingConfig, train_network
 from routing_assets.prediction.training_texts import TrainingTexts
@@ -75,7 +74,7 @@ class Ensemble:
 
 
 def train_ensemble(
-    build: Callable[[], Network],
+    build: Callable[[], tuple[nn.Module, list[dict[str, object]]]],
     inputs: Inputs,
     texts: TrainingTexts,
     members: int,
@@ -88,20 +87,17 @@ def train_ensemble(
     progress: bool = False,
     label: str = "training",
 ) -> Ensemble:
-    """Train ``members`` networks made by ``build``, which have an output for each of the texts' targets; the trained
-    ones predict success alone.
+    """Train ``members`` networks made by ``build``, which also gives the optimiser's groups.
 
     Each leaves out its own one of ``parts`` parts of the training texts; where that is one, it trains on all of them.
     """
-    values, weight = texts.targets()
-    targets = torch.from_numpy(values).to(device), torch.from_numpy(weight).to(device)
-    models = texts.success.shape[1]
+    targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
     out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
     networks, histories = [], []
     for member in range(members):
         seed = config.seed * 101 + member
         torch.manual_seed(seed)
-        network = build()
+        network, groups = build()
         left_out = (
             np.flatnonzero((texts.fold >= 0) & (texts.fold % parts == member))
             if parts > 1
@@ -114,15 +110,14 @@ def train_ensemble(
             lambda rng, size, rows=rows: deal(rows, inputs.lengths, size, rng),  # type: ignore[misc]
             targets,
             texts.validation,
-            network.parameter_groups(config),
+            groups,
             replace(config, seed=seed),
             checkpoint=None if checkpoint is None else checkpoint / f"{label}-{member}",
             mixed_precision=mixed_precision,
             progress=progress,
             label=f"{label} {member + 1}/{members}",
         )
-        network.keep_outputs(models)
-        out_of_fold[left_out] = network_logits(network, inputs, left_out, models)
+        out_of_fold[left_out] = network_logits(network, inputs, left_out, texts.success.shape[1])
         networks.append(network)
         histories.append(tuple(history))
     return Ensemble(tuple(networks), out_of_fold, tuple(histories))

@@ -23,33 +23,27 @@ class HeadConfig:
 
 
 class MultiLabelHead(nn.Module):
-    """Dropout, at most one hidden layer, and one logit per target that starts at the target's own mean."""
+    """Dropout, at most one hidden layer, and one logit per model that starts at the model's own success rate."""
 
-    def __init__(self, inputs: int, outputs: int, config: HeadConfig) -> None:
+    def __init__(self, inputs: int, models: int, config: HeadConfig) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(inputs, config.hidden) if config.hidden else None
-        self.output = nn.Linear(config.hidden or inputs, outputs)
+        self.output = nn.Linear(config.hidden or inputs, models)
 
     def start_at(self, rate: NDArray[np.floating]) -> None:
-        """Make every prediction nearly the targets' means."""
+        """Make every prediction nearly the models' mean success rates."""
         clipped = torch.as_tensor(np.clip(rate, 0.02, 0.98), dtype=torch.float32)
         with torch.no_grad():
             self.output.bias.copy_(torch.log(clipped / (1 - clipped)))
             self.output.weight.mul_(0.1)
-
-    def keep_outputs(self, outputs: int) -> None:
-        """Forget how to predict all targets but the first ``outputs``."""
-        self.output.out_features = outputs
-        self.output.weight = nn.Parameter(self.output.weight[:outputs].detach().clone())
-        self.output.bias = nn.Parameter(self.output.bias[:outputs].detach().clone())
 
     def parameter_groups(self, training: TrainingConfig) -> list[dict[str, object]]:
         """All parameters at the head's learning rate."""
         return [{"params": list(self.parameters()), "lr": training.learning_rate}]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, inputs) to (B, outputs) logits."""
+        """(B, inputs) to (B, models) logits."""
         states = self.dropout(inputs)
         if self.hidden is not None:
             states = self.dropout(nn.functional.gelu(self.hidden(states)))
@@ -59,19 +53,15 @@ class MultiLabelHead(nn.Module):
 class UpperLayers(nn.Module):
     """The upper layers of a BERT-like encoder, mean-pooled after each, with a multi-label head on top."""
 
-    def __init__(self, transformer: Any, layers: int, features: int, outputs: int, config: HeadConfig) -> None:
+    def __init__(self, transformer: Any, layers: int, features: int, models: int, config: HeadConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(copy.deepcopy(layer) for layer in transformer.encoder.layer[-layers:])
         width = transformer.config.hidden_size
-        self.head = MultiLabelHead(min(POOLED, layers) * width + features, outputs, config)
+        self.head = MultiLabelHead(min(POOLED, layers) * width + features, models, config)
 
     def start_at(self, rate: NDArray[np.floating]) -> None:
-        """Make every prediction nearly the targets' means."""
+        """Make every prediction nearly the models' mean success rates."""
         self.head.start_at(rate)
-
-    def keep_outputs(self, outputs: int) -> None:
-        """Forget how to predict all targets but the first ``outputs``."""
-        self.head.keep_outputs(outputs)
 
     def parameter_groups(self, training: TrainingConfig) -> list[dict[str, object]]:
         """The head at its rate; the layers at theirs, smaller with every layer further down."""
@@ -82,15 +72,13 @@ class UpperLayers(nn.Module):
         return groups
 
     def forward(self, states: Tensor, mask: Tensor, features: Tensor) -> Tensor:
-        """(B, T, width) states below the upper layers, (B, T) mask and (B, features) to (B, outputs) logits."""
+        """(B, T, width) states below the upper layers, (B, T) mask and (B, features) to (B, models) logits."""
         pooled = []
         for layer in self.layers:
             states = layer(states, mask[:, None, None, :])
             pooled.append(pool(states, mask))
         return self.head(torch.cat([*pooled[-POOLED:], features], dim=1))
 
-
-Network = MultiLabelHead | UpperLayers
 
 POOLED = 3
 """The states after this many of the last layers are pooled; see the ablation of pooled layers."""

@@ -19,8 +19,8 @@ FOLDS = 60
 
 @dataclass(frozen=True, eq=False)
 class TrainingTexts:
-    """Distinct texts with their labels: mean success and label count, (D, K), and soft success likewise where the
-    table has it; rows of ``train`` lie in folds 0…, others in -1.
+    """Distinct texts with their labels: mean success and label count, (D, K); rows of ``train`` lie in folds 0…,
+    others in -1.
     """
 
     success: Matrix
@@ -28,22 +28,6 @@ class TrainingTexts:
     train: Rows
     validation: Rows
     fold: NDArray[np.int64]
-    soft_success: Matrix | None = None
-    soft_weight: Matrix | None = None
-
-    def targets(self) -> tuple[Matrix, Matrix]:
-        """What a network learns, and how many labels are behind it: success (D, K), and soft success in K more columns
-        where it is known.
-
-        Soft success says how near each model came, far more than the bare outcome, so that a network that predicts
-        both reads the text better (multi-task learning, Caruana 1997). It counts nothing on validation rows: success
-        alone stops the training.
-        """
-        if self.soft_success is None or self.soft_weight is None:
-            return self.success, self.weight
-        counted = self.soft_weight.copy()
-        counted[self.validation] = 0
-        return np.hstack([self.success, self.soft_success]), np.hstack([self.weight, counted])
 
 
 def distinct_texts(used: LabelledInstructions, train: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -68,10 +52,10 @@ def training_texts(
     seed: int,
 ) -> TrainingTexts:
     """Labels of the ``distinct`` texts; rows before ``train`` train, and a group never straddles two folds."""
-    success, weight = _mean_per_text(used.success, text_of_row, len(distinct))
-    soft_success, soft_weight = (
-        (None, None) if used.soft_success is None else _mean_per_text(used.soft_success, text_of_row, len(distinct))
-    )
+    shape = (len(distinct), len(used.models))
+    total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    np.add.at(total, text_of_row, np.nan_to_num(used.success))
+    np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
     in_train = distinct < train
     keys = (
         used.instruction if used.group is None else [g or t for g, t in zip(used.group, used.instruction, strict=True)]
@@ -80,15 +64,8 @@ def training_texts(
     rng = np.random.default_rng(seed)
     fold[in_train] = assign_folds([keys[row] for row in distinct[in_train]], FOLDS, rng)
     rows = np.arange(len(distinct))
-    return TrainingTexts(success, weight, rows[in_train], rows[~in_train], fold, soft_success, soft_weight)
-
-
-def _mean_per_text(values: NDArray[np.floating], text_of_row: NDArray[np.int64], texts: int) -> tuple[Matrix, Matrix]:
-    """Mean of the known values of each text (0 where there is none) and their number, each (texts, K)."""
-    total, known = (np.zeros((texts, values.shape[1]), dtype=np.float32) for _ in range(2))
-    np.add.at(total, text_of_row, np.nan_to_num(values))
-    np.add.at(known, text_of_row, (~np.isnan(values)).astype(np.float32))
-    return np.asarray(total / np.maximum(known, 1), dtype=np.float32), known
+    mean = (total / np.maximum(weight, 1)).astype(np.float32)
+    return TrainingTexts(mean, weight, rows[in_train], rows[~in_train], fold)
 
 
 def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:

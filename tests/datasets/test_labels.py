@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -34,7 +32,6 @@ def assert_same(one: LabelledInstructions, other: LabelledInstructions) -> None:
         "cost",
         "input_tokens",
         "output_tokens",
-        "soft_success",
         "task",
         "group",
     ):
@@ -47,7 +44,6 @@ def assert_same(one: LabelledInstructions, other: LabelledInstructions) -> None:
 
 def test_arrow_round_trip_is_lossless() -> None:
     labels = make_labels(simulated=True, group=["g", "g", "h"], input_tokens=np.ones((3, 2)))
-    labels = replace(labels, soft_success=[[0.2, 0.9], [np.nan, 0.4], [1, 0.7]])
     restored = LabelledInstructions.from_arrow(labels.to_arrow())
     assert_same(labels, restored)
     assert restored.content_hash == labels.content_hash
@@ -96,7 +92,6 @@ def test_content_hash_follows_the_content_not_the_name() -> None:
         {"instruction_id": ["1", "2", "4"]},
         {"models": ("a", "c")},
         {"cost": None},
-        {"soft_success": [[0, 1], [0, 0.3], [1, 0.5]]},
         {"simulated": True},
         {"task": None, "group": ["t", "t", "u"]},
     ]
@@ -121,7 +116,6 @@ def test_content_hash_tells_where_one_text_ends() -> None:
         ({"models": ("a", "a|cost")}, r"'a\|cost'"),
         ({"models": (), "success": np.empty((3, 0)), "cost": None}, "no models"),
         ({"cost": [[0, -1], [0, 0], [0, 0]]}, "negative"),
-        ({"soft_success": [[0, 1.5], [0, 0], [0, 0]]}, r"soft_success lies outside \[0, 1\]"),
         ({"task": ["t"]}, "shape"),
     ],
 )

@@ -63,21 +63,13 @@ def test_long_table_of_every_file_type_leaves_unnamed_pairs_unlabelled(tmp_path:
         "success": [1, 0.25, 0],
         "cost": [0.5, 0.1, 0.2],
         "output_tokens": [10, 20, 30],
-        "soft_success": [0.9, None, 0.4],
     }
     labels = load_labels(write(table, tmp_path / f"long{suffix}"))
     assert labels.models == ("b", "a")
     np.testing.assert_array_equal(labels.success, np.array([[1, 0.25], [np.nan, 0]], dtype=np.float32))
     np.testing.assert_array_equal(labels.cost, [[0.5, 0.1], [np.nan, 0.2]])
     np.testing.assert_array_equal(labels.output_tokens, [[10, 20], [np.nan, 30]])
-    np.testing.assert_array_equal(labels.soft_success, [[0.9, np.nan], [np.nan, 0.4]])
     assert labels.input_tokens is None
-
-
-def test_soft_success_of_a_wide_table(tmp_path: Path) -> None:
-    labels = load_labels(write(WIDE | {"org/large|soft_success": [0.8, 0.6, 0.3]}, tmp_path / "l.csv"))
-    assert labels.models == ("small", "org/large")
-    np.testing.assert_array_equal(labels.soft_success, [[np.nan, 0.8], [np.nan, 0.6], [np.nan, 0.3]])
 
 
 def test_integer_ids_booleans_and_a_byte_order_mark_work(tmp_path: Path) -> None:
@@ -137,10 +129,6 @@ WIDE_FAULTS = {
     "missing id": ({"instruction_id": ["1", None, "3"]}, r"row 3, column 'instruction_id': the text is empty"),
     "empty task": ({"task": ["", "t", "t"]}, r"row 2, column 'task': the text is empty"),
     "negative cost": ({"small|cost": [0.1, 0.1, -0.1]}, r"row 4, column 'small\|cost': the cost in USD is -0.1"),
-    "soft success above one": (
-        {"small|soft_success": [0.1, 1.5, 0]},
-        r"row 3, column 'small\|soft_success': the soft success is 1.5\. Write a number from 0 to 1,",
-    ),
     "cost is a word": ({"small|cost": ["0.1", "free", "0"]}, r"row 3, column 'small\|cost': 'free' is not a number"),
     "cost without model": ({"other|cost": [1, 1, 1]}, r"column 'other\|cost': there is no success column.*'other'"),
 }
