@@ -33,7 +33,7 @@ from routing_assets.prediction.ensemble import (
 from routing_assets.prediction.features import InstructionFeatures, fit_features
 from routing_assets.prediction.lexical import LexicalInputs, LexicalModel, lexical_inputs, train_lexical
 from routing_assets.prediction.neighbours import NeighbourVotes, train_neighbours
-from routing_assets.prediction.network import MultiLabelHead, UpperLayers
+from routing_assets.prediction.network import MultiLabelHead, Network, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
@@ -252,10 +252,10 @@ def _train_one(
     rate = success_rates(texts.success[texts.train], texts.weight[texts.train])
     part = config.frozen if name == "frozen" else config.tuned
 
-    def build() -> tuple[nn.Module, list[dict[str, object]]]:
+    def build() -> Network:
         network = _network(name, config, encoder, features.shape[1], len(rate)).to(encoder.device)
         network.start_at(rate)
-        return network, network.parameter_groups(part.training)
+        return network
 
     with one_thread() if name == "frozen" else nullcontext():  # steps of a head are too short to share
         return train_ensemble(
@@ -287,9 +287,7 @@ def _stack(
     return stacking, stacking.combine(logits)
 
 
-def _network(
-    name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, models: int
-) -> MultiLabelHead | UpperLayers:
+def _network(name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, models: int) -> Network:
     if name == "frozen":
         return MultiLabelHead(encoder.embedding_width + features, models, config.frozen.head)
     return UpperLayers(encoder.transformer, config.tuned_layers, features, models, config.tuned.head)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from routing_assets.prediction.encoder import batches_by_length
+from routing_assets.prediction.network import Network
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss, Rows, TrainingConfig, train_network
 from routing_assets.prediction.training_texts import TrainingTexts
@@ -74,7 +75,7 @@ class Ensemble:
 
 
 def train_ensemble(
-    build: Callable[[], tuple[nn.Module, list[dict[str, object]]]],
+    build: Callable[[], Network],
     inputs: Inputs,
     texts: TrainingTexts,
     members: int,
@@ -87,7 +88,7 @@ def train_ensemble(
     progress: bool = False,
     label: str = "training",
 ) -> Ensemble:
-    """Train ``members`` networks made by ``build``, which also gives the optimiser's groups.
+    """Train ``members`` networks made by ``build``.
 
     Each leaves out its own one of ``parts`` parts of the training texts; where that is one, it trains on all of them.
     """
@@ -97,7 +98,7 @@ def train_ensemble(
     for member in range(members):
         seed = config.seed * 101 + member
         torch.manual_seed(seed)
-        network, groups = build()
+        network = build()
         left_out = (
             np.flatnonzero((texts.fold >= 0) & (texts.fold % parts == member))
             if parts > 1
@@ -110,7 +111,7 @@ def train_ensemble(
             lambda rng, size, rows=rows: deal(rows, inputs.lengths, size, rng),  # type: ignore[misc]
             targets,
             texts.validation,
-            groups,
+            network.parameter_groups(config),
             replace(config, seed=seed),
             checkpoint=None if checkpoint is None else checkpoint / f"{label}-{member}",
             mixed_precision=mixed_precision,

@@ -80,6 +80,8 @@ class UpperLayers(nn.Module):
         return self.head(torch.cat([*pooled[-POOLED:], features], dim=1))
 
 
+Network = MultiLabelHead | UpperLayers
+
 POOLED = 3
 """The states after this many of the last layers are pooled; see the ablation of pooled layers."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +69,4 @@ def _quality(logits: NDArray[np.float32], success: NDArray[np.float32]) -> dict[
 
 
 def _without(labels: LabelledInstructions, column: int) -> LabelledInstructions:
-    kept = np.delete(np.arange(len(labels.models)), column)
-    models = tuple(labels.models[k] for k in kept)
-    none = {"cost": None, "input_tokens": None, "output_tokens": None}
-    return replace(labels, models=models, success=labels.success[:, kept], **none)  # type: ignore[arg-type]
+    return labels.of_models([model for k, model in enumerate(labels.models) if k != column])
