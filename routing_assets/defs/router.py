@@ -47,7 +47,7 @@ class DecisionSettings(dg.Config):
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="2")
 def success_classifier(
     context: dg.AssetExecutionContext,
     config: ClassifierSettings,

@@ -116,7 +116,7 @@ class SuccessClassifier:
         each = []
         for name, members in self.ensembles.items():
             inputs = _inputs(name, self.config, prepared, features, self._embeddings)
-            each.append(mean_logits(members, inputs, len(self.trained_models)))
+            each.append(mean_logits(members, inputs, np.arange(len(prepared)), len(self.trained_models)))
         return self.stacking.combine(np.stack(each))
 
     def save(self, directory: Path | str) -> None:
@@ -214,10 +214,12 @@ def train_classifier(
     tokens = int(sum(len(row) for row in encoder.tokenize([prepared[i] for i in in_train])))
     resolved, why = resolve(config, len(in_train), tokens, encoder.layers, encoder.width, encoder.device)
     ensembles: dict[str, Ensemble] = {}
+    on_validation: list[Matrix] = []
     for name in resolved.ensembles:
         inputs = _inputs(name, resolved, prepared, matrix, embeddings, progress)
         ensembles[name] = _train_one(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
-    stacking, out_of_fold = _stack(list(ensembles.values()), texts, resolved)
+        on_validation.append(mean_logits(ensembles[name].members, inputs, texts.validation, len(labels.models)))
+    stacking, out_of_fold = _stack(list(ensembles.values()), np.stack(on_validation), texts, resolved)
     return SuccessClassifier(
         labels.models,
         resolved,
@@ -274,16 +276,20 @@ def _train_one(
 
 
 def _stack(
-    ensembles: Sequence[Ensemble], texts: TrainingTexts, config: ClassifierConfig
+    ensembles: Sequence[Ensemble], on_validation: Matrix, texts: TrainingTexts, config: ClassifierConfig
 ) -> tuple[Stacking, Matrix | None]:
-    """Stacking weights from the left-out folds, and the stacked out-of-fold logits of every distinct text."""
+    """Stacking weights from the left-out folds and the validation texts, whose logits are (E, V, K); and the stacked
+    out-of-fold logits of every distinct text.
+    """
     stacking = plain_mean(len(ensembles), texts.success.shape[1])
     logits = np.stack([ensemble.out_of_fold for ensemble in ensembles])
     rows = np.flatnonzero(~np.isnan(logits).any(axis=(0, 2)))
     if not len(rows):
         return stacking, None
     if config.stacking:
-        stacking = fit_stacking(logits[:, rows], texts.success[rows], texts.weight[rows])
+        held_out = np.concatenate([rows, texts.validation])
+        held_out_logits = np.concatenate([logits[:, rows], on_validation], axis=1)
+        stacking = fit_stacking(held_out_logits, texts.success[held_out], texts.weight[held_out])
     return stacking, stacking.combine(logits)
 
 

@@ -134,9 +134,8 @@ def network_logits(network: nn.Module, inputs: Inputs, rows: Rows, models: int) 
     return logits
 
 
-def mean_logits(members: Sequence[nn.Module], inputs: Inputs, models: int) -> Matrix:
-    """Mean logits (N, K) of the members on all texts of ``inputs``."""
-    rows = np.arange(len(inputs.lengths))
+def mean_logits(members: Sequence[nn.Module], inputs: Inputs, rows: Rows, models: int) -> Matrix:
+    """Mean logits (len(rows), K) of the members."""
     return np.mean([network_logits(member, inputs, rows, models) for member in members], axis=0, dtype=np.float32)
 
 
