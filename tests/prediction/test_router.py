@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
@@ -89,6 +90,22 @@ def test_calibration_labels_do_not_touch_the_classifier(
         for table in (labels, replace(labels, success=success))
     ]
     np.testing.assert_array_equal(*(model.logits(labels.instruction) for model in models))
+
+
+def test_members_are_stacked_by_validation_texts_too(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    """With one epoch there is nothing to stop early: validation labels leave the heads alone."""
+    config = replace(config, companions=(), training=replace(config.training, epochs=1))
+    success = labels.success.copy()
+    success[split.validation] = 1 - success[split.validation]
+    one, other = (
+        train_classifier(table, split.train, split.validation, config, embeddings_cache=cache)
+        for table in (labels, replace(labels, success=success))
+    )
+    for before, after in zip(one.ensembles["frozen"], other.ensembles["frozen"], strict=True):
+        torch.testing.assert_close(before.state_dict(), after.state_dict(), rtol=0, atol=0)
+    assert one.stacking.specific[0] > other.stacking.specific[0]
 
 
 def test_other_seed_other_router(
