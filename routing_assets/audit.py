@@ -70,7 +70,11 @@ def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
     entries = Warehouse(home.warehouse).fetch("batch_decisions", {"batch_id": batch_id})
     matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
     if not matching:
-        raise InvalidInput(f"the ledger holds no such decision on batch '{batch_id}'", remedy="Look at sql/ledger.")
+        raise InvalidInput(
+            f"the ledger holds no such decision on batch '{batch_id}'",
+            source=str(home.warehouse),
+            remedy="Look into its table 'decisions'",
+        )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]
     gone = _missing_inputs(home, decision)

@@ -253,7 +253,10 @@ def evaluate(
 @click.option("--port", default=3000, show_default=True)
 def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
+    from routing_assets.warehouse import Warehouse
+
     home = Home.from_env().create()
+    Warehouse(home.warehouse).create()
     os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
     program = Path(sys.executable).with_name("dg")
     os.chdir(PROJECT_ROOT)

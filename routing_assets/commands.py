@@ -348,7 +348,9 @@ def allocation_row(store: Store, policy: str, batch_id: str) -> dict[str, Any]:
 
 
 def text_table(rows: list[dict[str, Any]]) -> str:
-    """Rows as aligned columns; floats with four significant digits."""
+    """Rows as aligned columns; floats with four significant digits. Nothing for no rows."""
+    if not rows:
+        return ""
     cells = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
     lines = [list(rows[0]), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

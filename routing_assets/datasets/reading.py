@@ -8,6 +8,7 @@ new row, and blank lines are not counted).
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ import pyarrow.parquet as pq
 from routing_assets.errors import InvalidInput
 
 SUPPORTED = ".parquet, .csv or .jsonl"
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+"""Columns in which pandas keeps the row numbers of a filtered or sampled frame."""
 MOST_BYTES = 4 << 30
 """Of a file, and of what it holds once it is unpacked; a text CSV may have half of it."""
 MOST_ROWS = 20_000_000
@@ -165,6 +168,7 @@ def _read_parquet(path: Path) -> pa.Table:
         # Texts are read as dictionaries: a kilobyte of them can stand for terabytes.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             table = file.read()
+            table = table.drop_columns([name for name in table.column_names if PANDAS_INDEX.fullmatch(name)])
             _check_expanded(path, table)
         for index, field in enumerate(table.schema):
             if pa.types.is_dictionary(field.type) and pa.types.is_string(field.type.value_type):

@@ -102,7 +102,8 @@ STABLE = dg.AssetCheckSpec(
     deps=[batch_outcomes],
     check_specs=[STABLE],
     dagster_type=ARROW_TABLE,
-    automation_condition=dg.AutomationCondition.any_deps_updated() & ~dg.AutomationCondition.in_progress(),
+    automation_condition=dg.AutomationCondition.any_deps_updated().since_last_handled()
+    & ~dg.AutomationCondition.in_progress(),
     code_version="1",
 )
 def calibration_drift(

@@ -78,7 +78,8 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
                     np.array(points[name])[mine]
                     for name in ("mean_probability", "observed_rate", "wilson_lower", "wilson_upper")
                 )
-                axes[k].errorbar(x, y, yerr=[y - low, high - y], fmt="o-", ms=3, lw=1, color=colour, label=step)
+                bars = np.maximum([y - low, high - y], 0)  # at a rate of 0 or 1 rounding may leave -1e-16
+                axes[k].errorbar(x, y, yerr=bars, fmt="o-", ms=3, lw=1, color=colour, label=step)
                 axes[k].set_title(model, fontsize=8)
         for axis in axes[: len(models)]:
             axis.plot([0, 1], [0, 1], color="#999999", lw=0.8, zorder=0)

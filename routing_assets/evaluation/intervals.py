@@ -72,12 +72,16 @@ def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_w
 
 
 def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Weighted means over the instructions of one seed, for B rows of weights (B, n)."""
-    weight = weight / weight.sum(axis=1, keepdims=True)
+    """Weighted means over the instructions of one seed, for B rows of weights (B, n); NaN where a row has drawn no
+    instruction, or none on which the best model succeeds.
+    """
+    total = weight.sum(axis=1, keepdims=True)
+    weight = weight / np.where(total > 0, total, np.nan)
     shape = (len(weight), len(policies), len(result.budget))
     success = np.stack([(weight @ result.outcomes[name].success.T) for name in policies], axis=1).reshape(shape)
     cost = np.stack([(weight @ result.outcomes[name].cost.T) for name in policies], axis=1).reshape(shape)
     best = weight @ result.success[:, result.best_single]
+    best = np.where(best > 0, best, np.nan)
     dearest = weight @ result.cost[:, result.dearest]
     cheapest = weight @ np.column_stack([result.cost[:, result.cheapest], result.success[:, result.cheapest]])
     return {

@@ -69,11 +69,14 @@ def aiq(cost: np.ndarray, success: np.ndarray, cost_min: float, cost_max: float)
     """AIQ of the curve through P (cost, success) points; the hull is extended flat to ``cost_max``.
 
     For ``paper`` the curve is worth nothing between ``cost_min`` and its own cheapest point, so give it the cheapest
-    model as a point: every router can send everything there.
+    model as a point: every router can send everything there. Where all models cost the same, ``paper`` is the height.
     """
     hull = non_decreasing_hull(cost, success)
+    span = cost_max - cost_min
     return AIQ(
-        paper=_area(hull, max(cost_min, hull[0][0]), cost_max) / (cost_max - cost_min),
+        paper=(
+            _area(hull, max(cost_min, hull[0][0]), cost_max) / span if span > 1e-9 * cost_max else float(hull[1][-1])
+        ),
         code=_area(hull, hull[0][0], cost_max) / cost_max,
     )
 

@@ -80,6 +80,10 @@ def evaluate(
         catalog = catalog.select(labels.models)
     started = time.perf_counter()
     recorded = recorded_costs(labels, catalog)
+    if not np.any(recorded.cost > 0):
+        raise InvalidInput(
+            "no call costs anything", source=labels.name, remedy="Give a catalog with prices, or costs in USD"
+        )
     component = related_rows(labels.instruction, labels.group)
     each = (delayed(_one_seed)(labels, catalog, recorded, component, seed, config, embeddings_cache) for seed in seeds)
     done = Parallel(min(workers, len(seeds)), return_as="generator")(each)

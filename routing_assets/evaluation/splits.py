@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from routing_assets.datasets.codes import text_codes
 from routing_assets.errors import InvalidInput
 
 
@@ -67,13 +68,11 @@ def related_rows(instruction: np.ndarray, group: np.ndarray | None = None) -> np
     A group of None, NaN or "" relates a row to nothing.
     """
     n = len(instruction)
-    _, text_code = np.unique([normalise_text(text) for text in instruction], return_inverse=True)
-    row, code = np.arange(n), n + text_code
+    row, code = np.arange(n), n + text_codes([normalise_text(text) for text in instruction])
     if group is not None:
         has_group = np.array([value is not None and value == value and value != "" for value in group], dtype=bool)
-        _, group_code = np.unique(np.asarray(group)[has_group].astype(str), return_inverse=True)
         row = np.concatenate([row, np.flatnonzero(has_group)])
-        code = np.concatenate([code, 2 * n + group_code])
+        code = np.concatenate([code, 2 * n + text_codes([str(value) for value in np.asarray(group)[has_group]])])
     graph = coo_array((np.ones(len(row), dtype=bool), (row, code)), shape=(3 * n, 3 * n))
     _, component = connected_components(graph, directed=False)
     return np.unique(component[:n], return_inverse=True)[1]

@@ -101,15 +101,18 @@ def difference(fractions: np.ndarray, point: Curves, replicates: Curves, a: str,
     """Relative success of ``a`` less that of ``b`` at each budget that both can afford."""
     estimate = (point.relative[0, point.of(a)]) - point.relative[0, point.of(b)]
     drawn = replicates.relative[:, replicates.of(a)] - replicates.relative[:, replicates.of(b)]
-    return [
-        {
-            "budget_fraction": float(fractions[f]),
-            "difference": float(estimate[f]),
-            "interval": interval(drawn[:, f]),
-            "probability_above": float(np.mean(drawn[:, f] > 0) + np.mean(drawn[:, f] == 0) / 2),
-        }
-        for f in np.flatnonzero(np.isfinite(estimate))
-    ]
+    rows = []
+    for f in np.flatnonzero(np.isfinite(estimate)):
+        known = drawn[np.isfinite(drawn[:, f]), f]
+        rows.append(
+            {
+                "budget_fraction": float(fractions[f]),
+                "difference": float(estimate[f]),
+                "interval": interval(known),
+                "probability_above": float(np.mean(known > 0) + np.mean(known == 0) / 2),
+            }
+        )
+    return rows
 
 
 def model_rows(models: Sequence[str], fractions: np.ndarray, seeds: Sequence[SeedResult]) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
 
 Matrix = NDArray[np.float32]
@@ -76,5 +77,5 @@ def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:
 
 def assign_folds(keys: Sequence[object], folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """A fold for each key; equal keys share one, and folds differ by few distinct keys."""
-    distinct, inverse = np.unique(np.asarray([str(key) for key in keys]), return_inverse=True)
-    return rng.permutation(np.arange(len(distinct)) % folds)[inverse]
+    codes = text_codes([str(key) for key in keys])
+    return rng.permutation(np.arange(codes.max(initial=-1) + 1) % folds)[codes]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.length_regression import LengthRegression, fit_length_regression
@@ -170,7 +171,7 @@ def _by_task(labels: LabelledInstructions, cost: np.ndarray, strength: float) ->
 
 def _cross_validated(labels: LabelledInstructions, cost: np.ndarray) -> tuple[float, np.ndarray]:
     """Strongest ridge that is about as good as the best, and its (N, K) predictions for texts left out of the fit."""
-    _, text = np.unique(labels.instruction.astype(str), return_inverse=True)
+    text = text_codes(labels.instruction)
     fold = np.random.default_rng(0).permutation(text.max() + 1)[text] % FOLDS
     predicted = {strength: np.empty_like(cost) for strength in RIDGE_STRENGTHS}
     for left_out in np.unique(fold):

@@ -51,7 +51,7 @@ class CostEstimate:
         """Share of a budget to allocate so that the realised spend stays within it with ``probability``.
 
         ``choice`` is an allocation of the batch at the full budget; its relative uncertainty stands for that of the
-        slightly smaller one. Multiply the budget by the share and allocate again.
+        slightly smaller one. Multiply the budget by the share and allocate again. What costs nothing needs no margin.
         """
         if not 0.5 <= probability < 1.0:
             raise InvalidInput(
@@ -59,4 +59,6 @@ class CostEstimate:
                 remedy="Ask for 0.95, say; certainty would need the calls' costs in advance.",
             )
         forecast = self.forecast(choice)
+        if forecast.mean == 0:
+            return 1.0
         return 1.0 / (1.0 + NormalDist().inv_cdf(probability) * forecast.std / forecast.mean)

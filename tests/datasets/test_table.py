@@ -229,3 +229,10 @@ def test_mixed_json_types_are_reported_where_they_stand(tmp_path: Path) -> None:
     path = text_file(tmp_path / "l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InvalidInput, match="row 2, column 'm': 'bad' is not a number"):
         load_labels(path)
+
+
+def test_the_row_numbers_of_a_sampled_pandas_frame_are_no_model(tmp_path: Path) -> None:
+    frame = pa.table(WIDE).to_pandas()
+    frame.iloc[[2, 0, 1]].to_parquet(tmp_path / "l.parquet")
+    assert "__index_level_0__" in pq.read_schema(tmp_path / "l.parquet").names
+    assert load_labels(tmp_path / "l.parquet").models == ("small", "org/large")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -6,6 +7,7 @@ import pytest
 from planted import FRACTIONS, planted_evaluation
 
 from routing_assets.evaluation import writing
+from routing_assets.evaluation.figures import draw_reliability
 from routing_assets.evaluation.writing import write_evaluation
 
 CURVE_COLUMNS = {"dataset", "seed", "policy", "budget_fraction", "success", "relative_success", "cost", "cost_fraction"}
@@ -107,3 +109,22 @@ def test_a_failing_writer_leaves_neither_half_a_file_nor_a_remnant(evaluation, t
     with pytest.raises(OSError, match="disk full"):
         write_evaluation(evaluation, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"curves.parquet", "summary.json", "summary.txt"}
+
+
+@pytest.mark.parametrize(("n", "solved"), [(12, 1), (20, 1), (11, 0), (22, 0)])
+def test_bins_in_which_all_or_none_succeed_are_drawn(n, solved, tmp_path):
+    """Rounding may put the end of a Wilson interval on the wrong side of a rate of 0 or 1, by 1e-16."""
+    one = planted_evaluation(seeds=1, n=n)
+    pure = np.full_like(one.seeds[0].success, solved)
+    flat = dict.fromkeys(("raw", "scaled", "calibrated", "decision"), np.full_like(pure, 0.45))
+    same = replace(one, seeds=[replace(one.seeds[0], success=pure, probabilities=flat)])
+    draw_reliability(same, tmp_path / "reliability.png")
+    assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_of_few_rows_and_rare_successes_is_still_plain_json(tmp_path):
+    few = planted_evaluation(seeds=2, n=12)
+    rare = np.zeros_like(few.seeds[0].success)
+    rare[3, 0] = rare[5, 1] = 1
+    written = write_evaluation(replace(few, seeds=[replace(seed, success=rare) for seed in few.seeds]), tmp_path)
+    json.loads(written["summary.json"].read_text(), parse_constant=pytest.fail)

@@ -77,3 +77,14 @@ def test_same_seed_same_replicates(seeds):
     first, again = bootstrap_curves(seeds, 60, seed=1), bootstrap_curves(seeds, 60, seed=1)
     np.testing.assert_array_equal(first.relative, again.relative)
     assert len(first.best) == 60
+
+
+def test_a_draw_without_any_success_of_the_best_model_is_left_out():
+    """Twelve rows of which the best model solves one: a third of the draws of a seed has none of it."""
+    result = planted_result(0, n=12)
+    success = np.zeros_like(result.success)
+    success[3, 0] = 1
+    curves = bootstrap_curves([replace(result, success=success)], 200)
+    relative = curves.relative[:, curves.of("oracle")]
+    assert not np.isinf(relative).any()
+    assert 0.2 < np.isnan(relative[:, -1]).mean() < 0.5

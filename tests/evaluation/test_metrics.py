@@ -101,3 +101,8 @@ def test_random_mixing_recovers_half():
     assert result.apgr == pytest.approx(0.5)
     assert result.cpt50 == pytest.approx(0.5)
     assert result.cpt80 == pytest.approx(0.8)
+
+
+def test_aiq_where_all_models_cost_the_same_is_the_height():
+    result = aiq(np.array([2.0, 2.0]), np.array([0.5, 0.7]), cost_min=2, cost_max=2)
+    assert (result.paper, result.code) == (0.7, 0.0)

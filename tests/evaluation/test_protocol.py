@@ -149,3 +149,8 @@ def test_budgets_that_pay_for_nothing_are_refused(cache):
 def test_budget_fractions_must_be_positive_and_increasing(fractions):
     with pytest.raises(InvalidInput, match="positive and increasing"):
         EvaluationConfig(budget_fractions=fractions)
+
+
+def test_calls_that_are_all_free_are_refused(cache):
+    with pytest.raises(InvalidInput, match=r"no call costs anything.*catalog with prices"):
+        evaluate(arithmetic(cost=np.zeros((160, 2))), config=CONFIG, embeddings_cache=cache)

@@ -214,3 +214,8 @@ def test_recorded_costs_come_before_length_where_others_recorded_tokens():
     tokens, cost = np.column_stack([np.full(60, 1e6), np.full(60, np.nan)]), np.full((60, 2), 7.0)
     recorded = recorded_costs(labelled(60, cost=cost, input_tokens=tokens, output_tokens=tokens), CATALOG)
     assert_allclose(recorded.cost, [[40.0, 7.0]] * 60)
+
+
+def test_free_calls_need_no_margin():
+    estimate = CostEstimate(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros(1))
+    assert estimate.safe_share(np.array([0, 0]), 0.95) == 1.0
