@@ -27,6 +27,15 @@ def main() -> None:
     """
 
 
+def label_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of the commands that read a whole label table."""
+    ignore = click.option(
+        "--ignore-column", "ignore_columns", multiple=True, help="Column of the table that is no model (repeatable)."
+    )
+    missing = click.option("--allow-missing", is_flag=True, help="Take an empty success for unlabelled.")
+    return ignore(missing(command))
+
+
 def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors that speak for themselves into one line and exit code 2."""
 
@@ -63,11 +72,12 @@ def demo(size: int, seed: int) -> None:
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
 @click.option("--format", "format_", default="auto", show_default=True, help="auto, table, routerbench, ...")
+@label_options
 @click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @says_what_is_wrong
-def train(labels: str, catalog: str | None, format_: str, method: str, seed: int, force: bool) -> None:
+def train(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Train and calibrate a router.
 
     The first one is put in force once it passed its checks, and so is one for other models than before. Any other has
@@ -77,7 +87,7 @@ def train(labels: str, catalog: str | None, format_: str, method: str, seed: int
     """
     from routing_assets import commands
 
-    commands.train(Home.from_env(), labels, catalog, format_, method=method, seed=seed, force=force)
+    commands.train(Home.from_env(), labels, catalog, format_, **options)
 
 
 @main.command("add-model")
@@ -235,18 +245,17 @@ def retire(before: datetime | None) -> None:
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
 @click.option("--format", "format_", default="auto", show_default=True)
+@label_options
 @click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
 @click.option("--seeds", default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=int, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
 @says_what_is_wrong
-def evaluate(
-    labels: str, catalog: str | None, format_: str, method: str, seeds: int, size: int | None, output: Path
-) -> None:
+def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
     from routing_assets import commands
 
-    commands.evaluate(Home.from_env(), labels, catalog, format_, method=method, seeds=seeds, size=size, output=output)
+    commands.evaluate(Home.from_env(), labels, catalog, format_, **options)
 
 
 @main.command()

@@ -38,6 +38,8 @@ def train(
     *,
     method: str,
     seed: int,
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
     size: int | None = None,
     force: bool = False,
 ) -> None:
@@ -48,7 +50,14 @@ def train(
             instance,
             "train_router",
             ops={
-                "labelled_instructions": {"labels": _absolute(labels), "format": format, "size": size, "seed": seed},
+                "labelled_instructions": {
+                    "labels": _absolute(labels),
+                    "format": format,
+                    "ignore_columns": list(ignore_columns),
+                    "allow_missing": allow_missing,
+                    "size": size,
+                    "seed": seed,
+                },
                 "model_catalog": {"catalog": _catalog(labels, catalog)},
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
@@ -314,6 +323,8 @@ def evaluate(
     format: str,
     *,
     method: str = "auto",
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
     seeds: int,
     size: int | None,
     output: Path,
@@ -322,6 +333,8 @@ def evaluate(
     config = {
         "labels": _absolute(labels),
         "format": format,
+        "ignore_columns": list(ignore_columns),
+        "allow_missing": allow_missing,
         "catalog": _catalog(labels, catalog),
         "method": method,
         "seeds": seeds,

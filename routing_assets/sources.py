@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -32,11 +33,26 @@ _CATALOG_SCHEMA = pa.schema(
 )
 
 
-def read_labels(source: str, *, format: str = "auto", size: int | None = None, seed: int = 0) -> LabelledInstructions:
-    """The labelled instructions at ``source``; ``size`` and ``seed`` matter to simulated twins only."""
+def read_labels(
+    source: str,
+    *,
+    format: str = "auto",
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    size: int | None = None,
+    seed: int = 0,
+) -> LabelledInstructions:
+    """The labelled instructions at ``source``.
+
+    Args:
+        ignore_columns: of a table; neither part of its layout nor a model.
+        allow_missing: take what has no success for unlabelled instead of refusing it.
+        size: of a simulated twin, and ``seed``.
+    """
     if source.startswith(SIMULATED):
         return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed)
-    return load_labels(Path(source), format=cast(LabelFormat, format))
+    ignored = {"ignore_columns": ignore_columns} if ignore_columns else {}
+    return load_labels(Path(source), format=cast(LabelFormat, format), allow_missing=allow_missing, **ignored)
 
 
 def source_sha256(source: str) -> str | None:

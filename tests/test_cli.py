@@ -71,3 +71,21 @@ def test_a_negative_budget_is_refused(run, tmp_path: Path) -> None:  # type: ign
     result = run("route", str(batch), "--budget", "-1")
     assert result.exit_code == 2
     assert "budget" in result.output
+
+
+def test_a_table_with_notes_and_gaps_is_evaluated_once_that_is_asked_for(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = [f"{i},What is {i} plus {i}?,{'' if i % 10 == 0 else 1},{i % 2},0.02,0.01,seen" for i in range(150)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["instruction_id,instruction,large,small,large|cost,small|cost,note", *rows]))
+    evaluate = ("evaluate", "--labels", str(labels), "--seeds", "1", "--output", str(tmp_path / "out"))
+    gaps = run(*evaluate)
+    assert gaps.exit_code == 2
+    assert "row 2, column 'large': success is missing" in gaps.output
+    assert "--allow-missing" in gaps.output
+    notes = run(*evaluate, "--allow-missing")
+    assert notes.exit_code == 2
+    assert "column 'note'" in notes.output
+    assert "--ignore-column" in notes.output
+    evaluated = run(*evaluate, "--ignore-column", "note", "--allow-missing")
+    assert evaluated.exit_code == 0, evaluated.output
+    assert (tmp_path / "out" / "summary.json").exists()

@@ -118,7 +118,7 @@ def _task_labels(
             raise InvalidInput(
                 f"model {model!r} has no outputs for task {task!r}",
                 source=str(root / "outputs_base"),
-                remedy="Add the file, choose fewer tasks, or pass allow_missing=True",
+                remedy="Add the file, choose fewer tasks, or pass allow_missing=True (--allow-missing)",
             )
     kept = np.flatnonzero(~np.isin(ids, FEW_SHOT_IDS))
     texts = _instructions(questions)

@@ -105,5 +105,5 @@ def _check_all_known(raw: RawTable, models: list[str], ignore_columns: Sequence[
                 "the column is not part of RouterBench's layout, nor a model with a '|total_cost'",
                 source=raw.source,
                 column=column,
-                remedy=f"Pass ignore_columns=[{column!r}] or remove it",
+                remedy=f"Pass ignore_columns=[{column!r}] (--ignore-column) or remove it",
             )

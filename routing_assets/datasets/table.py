@@ -123,7 +123,7 @@ def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str],
                 f"there is no success column for the model {model!r}",
                 source=raw.source,
                 column=column,
-                remedy=f"Add the column {model!r}, or pass ignore_columns=[{column!r}]",
+                remedy=f"Add the column {model!r}, or pass ignore_columns=[{column!r}] (--ignore-column)",
             )
         if (model, suffix) in amounts:
             raise InvalidInput(
@@ -144,7 +144,7 @@ def _suffix(column: str) -> str:
 def _model_column_remedy(column: str) -> str:
     return (
         f"A column of a wide table that is not {', '.join(RESERVED_COLUMNS)} holds a model's success in [0, 1]; "
-        f"if it is no model, pass ignore_columns=[{column!r}] or remove it"
+        f"if it is no model, pass ignore_columns=[{column!r}] (--ignore-column) or remove it"
     )
 
 
@@ -156,7 +156,7 @@ def _read_long(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstruc
                 "the column is not part of a long label table",
                 source=raw.source,
                 column=column,
-                remedy=f"Pass ignore_columns=[{column!r}] or remove it; known are {', '.join(known)}",
+                remedy=f"Pass ignore_columns=[{column!r}] (--ignore-column) or remove it; known are {', '.join(known)}",
             )
     ids, row_model = text_column(raw, "instruction_id"), text_column(raw, "model")
     first, i = _codes(ids)

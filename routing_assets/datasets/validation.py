@@ -105,7 +105,7 @@ def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str
             source=raw.source,
             row=raw.row(np.isnan(values).argmax()),
             column=name,
-            remedy="Fill it, or leave the row out of a long table, or pass allow_missing=True for unlabelled",
+            remedy="Fill it, leave it out of a long table, or pass allow_missing=True (--allow-missing) for unlabelled",
         )
     outside = (values < 0) | (values > 1)
     if outside.any():

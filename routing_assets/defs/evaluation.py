@@ -27,6 +27,8 @@ class EvaluationSettings(dg.Config):
         default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
     )
     format: str = Field(default="auto", description="Format of the label table.")
+    ignore_columns: list[str] = Field(default=[], description="Columns of the table that are no models.")
+    allow_missing: bool = Field(default=False, description="Take an empty success for unlabelled.")
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
     method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
     size: int | None = Field(default=None, description="Instructions of a simulated twin.")
@@ -83,7 +85,14 @@ def budget_curves(
 def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[LabelledInstructions, ModelCatalog | None]:
     """The labels and prices named by the settings, or the project's own."""
     if config.labels is not None:
-        return read_labels(config.labels, format=config.format, size=config.size), read_catalog(config.catalog)
+        labels = read_labels(
+            config.labels,
+            format=config.format,
+            ignore_columns=config.ignore_columns,
+            allow_missing=config.allow_missing,
+            size=config.size,
+        )
+        return labels, read_catalog(config.catalog)
     return (
         without_added(without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions")))),
         catalog_from_table(store.read("model_catalog")),

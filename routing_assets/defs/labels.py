@@ -34,6 +34,8 @@ class LabelsConfig(dg.Config):
         "simulated:llm_uncertainty_bench or simulated:r1_math.",
     )
     format: str = Field(default="auto", description="auto, table, routerbench or llm_uncertainty_bench.")
+    ignore_columns: list[str] = Field(default=[], description="Columns of a table that are no models.")
+    allow_missing: bool = Field(default=False, description="Take an empty success for unlabelled.")
     size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
     seed: int = Field(default=0, description="Seed of the simulation.")
     outcomes: int = Field(
@@ -70,7 +72,14 @@ def labelled_instructions(
     Added models that the catalog does not name are left out.
     """
     try:
-        source = read_labels(config.labels, format=config.format, size=config.size, seed=config.seed)
+        source = read_labels(
+            config.labels,
+            format=config.format,
+            ignore_columns=config.ignore_columns,
+            allow_missing=config.allow_missing,
+            size=config.size,
+            seed=config.seed,
+        )
         kept = kept_labels(home.paths())
         source = with_added(source, kept, priced_models(kept, catalog_from_table(model_catalog)))
         judged = judged_batches(home.paths(), batches=config.outcomes)
