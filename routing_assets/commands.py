@@ -18,7 +18,13 @@ from routing_assets.errors import InvalidInput
 from routing_assets.export import write_routed
 from routing_assets.handoff import read_manifest
 from routing_assets.intake import receive, receive_outcomes
-from routing_assets.ledger import decision_in_force, refuse_dispatched, router_in_force, stale_batches
+from routing_assets.ledger import (
+    decision_in_force,
+    refuse_dispatched,
+    refuse_retired,
+    router_in_force,
+    stale_batches,
+)
 from routing_assets.locks import batch_lock
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
@@ -213,6 +219,7 @@ def reroute(home: Home) -> bool:
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
     """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
     decision_in_force(home, batch_id)
+    refuse_retired(home, batch_id)
     rows = Warehouse(home.warehouse).fetch(
         "trace_instruction", {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
     )

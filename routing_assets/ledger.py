@@ -168,11 +168,16 @@ def routed_before(home: Home, batch_id: str) -> pa.Table | None:
 
 
 def _handed_run(folder: Path, decided_run: str | None) -> str | None:
-    """The run whose files lie in the outbox; the decided one where the runners took the folder away."""
+    """The run whose files lie in the outbox; the decided one where the runners took the folder away; none where the
+    manifest is absent or damaged, so that the batch is handed off again.
+    """
     if not folder.exists():
         return decided_run
     manifest = folder / MANIFEST
-    return json.loads(manifest.read_text(encoding="utf-8"))["dagster_run_id"] if manifest.exists() else None
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))["dagster_run_id"] if manifest.exists() else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def stale_batches(home: Home) -> list[StaleBatch]:

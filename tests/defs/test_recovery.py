@@ -94,6 +94,8 @@ def test_pauses_grow_to_six_hours() -> None:
 
 
 def test_an_interrupted_hand_over_is_made_again_and_cannot_be_dispatched(routed: Home) -> None:
+    (routed.outbox / "weekly" / MANIFEST).write_text("{half a")
+    assert [batch.reasons for batch in stale_batches(routed)] == [("hand-off",)]
     (routed.outbox / "weekly" / MANIFEST).unlink()
     assert [batch.reasons for batch in stale_batches(routed)] == [("hand-off",)]
     with pytest.raises(InvalidInput):
