@@ -101,7 +101,7 @@ def _budget(home: Home, now: datetime) -> Rows:
 
 def _failures(home: Home, failed_runs: Mapping[str, str]) -> Rows:
     lines = home.failures.read_text(encoding="utf-8").splitlines() if home.failures.exists() else []
-    told = {line["run_id"]: line for line in map(json.loads, lines)}
+    told = {line["run_id"]: line for line in map(_parsed, lines) if "run_id" in line}
     return [
         {
             "run": run_id[:8],
@@ -111,6 +111,14 @@ def _failures(home: Home, failed_runs: Mapping[str, str]) -> Rows:
         }
         for run_id, job in failed_runs.items()
     ]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """The line of a failure; nothing where a full disk cut it short: its run is listed all the same."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return {}
 
 
 def _rejected(home: Home, start: datetime, end: datetime) -> Rows:
