@@ -51,8 +51,9 @@ def read_labels(
     """
     if source.startswith(SIMULATED):
         return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed)
-    ignored = {"ignore_columns": ignore_columns} if ignore_columns else {}
-    return load_labels(Path(source), format=cast(LabelFormat, format), allow_missing=allow_missing, **ignored)
+    return load_labels(
+        Path(source), format=cast(LabelFormat, format), ignore_columns=ignore_columns, allow_missing=allow_missing
+    )
 
 
 def source_sha256(source: str) -> str | None:

@@ -33,6 +33,8 @@ def load_labels(path: str | Path, format: LabelFormat = "auto", **options: Any) 
             f"there is no label format {format!r}", remedy=f"Choose one of {', '.join(get_args(LabelFormat))}"
         )
     if format == "llm_uncertainty_bench" or (format == "auto" and Path(path).is_dir()):
+        if options.pop("ignore_columns", ()):
+            raise InvalidInput("a folder has no columns to ignore", source=str(path), remedy="Ignore none")
         return load_llm_uncertainty_bench(path, **options)
     raw = read_raw_table(path)
     if format == "routerbench" or (format == "auto" and is_routerbench(raw.columns.schema)):

@@ -10,28 +10,25 @@ from routing_assets.added import without_added
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, TRAINING_POOL, failure, inline_png
 from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.label_table import LabelTable
 from routing_assets.errors import InvalidInput
 from routing_assets.feedback import without_outcomes
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.sources import catalog_from_table, read_catalog, read_labels
+from routing_assets.sources import catalog_from_table, read_catalog
 from routing_assets.store import Store
 
 AT_ONCE = 2
 """Splits evaluated at a time: each takes half of the cores."""
 
 
-class EvaluationSettings(dg.Config):
+class EvaluationSettings(LabelTable):
     """What to evaluate, and how often."""
 
     labels: str | None = Field(
         default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
     )
-    format: str = Field(default="auto", description="Format of the label table.")
-    ignore_columns: list[str] = Field(default=[], description="Columns of the table that are no models.")
-    allow_missing: bool = Field(default=False, description="Take an empty success for unlabelled.")
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
     method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
-    size: int | None = Field(default=None, description="Instructions of a simulated twin.")
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
 
@@ -85,14 +82,7 @@ def budget_curves(
 def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[LabelledInstructions, ModelCatalog | None]:
     """The labels and prices named by the settings, or the project's own."""
     if config.labels is not None:
-        labels = read_labels(
-            config.labels,
-            format=config.format,
-            ignore_columns=config.ignore_columns,
-            allow_missing=config.allow_missing,
-            size=config.size,
-        )
-        return labels, read_catalog(config.catalog)
+        return config.read(config.labels), read_catalog(config.catalog)
     return (
         without_added(without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions")))),
         catalog_from_table(store.read("model_catalog")),

@@ -9,6 +9,7 @@ from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.label_table import LabelTable
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
 from routing_assets.feedback import judged_batches, outcome_labels, with_outcomes
@@ -18,14 +19,13 @@ from routing_assets.sources import (
     catalog_from_table,
     catalog_table,
     read_catalog,
-    read_labels,
     source_sha256,
 )
 
 GROUP = "labels"
 
 
-class LabelsConfig(dg.Config):
+class LabelsConfig(LabelTable):
     """Where the recorded successes come from."""
 
     labels: str = Field(
@@ -33,10 +33,6 @@ class LabelsConfig(dg.Config):
         description="A label table (Parquet, CSV, JSONL), a dataset folder, "
         "simulated:llm_uncertainty_bench or simulated:r1_math.",
     )
-    format: str = Field(default="auto", description="auto, table, routerbench or llm_uncertainty_bench.")
-    ignore_columns: list[str] = Field(default=[], description="Columns of a table that are no models.")
-    allow_missing: bool = Field(default=False, description="Take an empty success for unlabelled.")
-    size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
     seed: int = Field(default=0, description="Seed of the simulation.")
     outcomes: int = Field(
         default=1000,
@@ -72,14 +68,7 @@ def labelled_instructions(
     Added models that the catalog does not name are left out.
     """
     try:
-        source = read_labels(
-            config.labels,
-            format=config.format,
-            ignore_columns=config.ignore_columns,
-            allow_missing=config.allow_missing,
-            size=config.size,
-            seed=config.seed,
-        )
+        source = config.read(config.labels, seed=config.seed)
         kept = kept_labels(home.paths())
         source = with_added(source, kept, priced_models(kept, catalog_from_table(model_catalog)))
         judged = judged_batches(home.paths(), batches=config.outcomes)

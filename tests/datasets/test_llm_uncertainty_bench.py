@@ -92,6 +92,12 @@ def test_wider_logits_are_cut_to_six(bench: Path) -> None:
     np.testing.assert_array_equal(ids, np.arange(ROWS))
 
 
+def test_a_folder_has_no_columns_to_ignore(bench: Path) -> None:
+    with pytest.raises(InvalidInput, match="no columns to ignore"):
+        load_labels(bench, ignore_columns=["id"])
+    assert load_labels(bench, ignore_columns=[]).models == ("no_model", "yes-model")
+
+
 def test_a_model_missing_on_a_task_is_refused_or_unlabelled(bench: Path) -> None:
     (bench / "outputs_base" / "no_model_talk_task_icl1.pkl").unlink()
     with pytest.raises(InvalidInput, match="'no_model' has no outputs for task 'talk'"):

@@ -10,7 +10,6 @@ import pytest
 
 from routing_assets import commands
 from routing_assets.audit import broken_entries, replay
-from routing_assets.commands import explain
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 from routing_assets.intake import receive_outcomes
@@ -46,7 +45,7 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
     assert not again.identical
     assert all("retired on" in line and "dispatched on" in line for line in again.differences)
     with pytest.raises(InvalidInput, match="retired on"):
-        explain(routed, "weekly", "0")
+        commands.explain(routed, "weekly", "0")
     with pytest.raises(InvalidInput, match="retired on"):
         receive_outcomes(routed, batch_file, "weekly")
 

@@ -127,4 +127,5 @@ def test_a_table_of_few_rows_and_rare_successes_is_still_plain_json(tmp_path):
     rare = np.zeros_like(few.seeds[0].success)
     rare[3, 0] = rare[5, 1] = 1
     written = write_evaluation(replace(few, seeds=[replace(seed, success=rare) for seed in few.seeds]), tmp_path)
-    json.loads(written["summary.json"].read_text(), parse_constant=pytest.fail)
+    summary = json.loads(written["summary.json"].read_text(), parse_constant=pytest.fail)
+    assert summary["seeds"] == [0, 1]
