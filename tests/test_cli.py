@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from routing_assets.cli import main
+from routing_assets.commands import text_table
 
 
 @pytest.fixture
@@ -89,3 +90,9 @@ def test_a_table_with_notes_and_gaps_is_evaluated_once_that_is_asked_for(run, tm
     evaluated = run(*evaluate, "--ignore-column", "note", "--allow-missing")
     assert evaluated.exit_code == 0, evaluated.output
     assert (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_table_of_no_rows_is_empty() -> None:
+    """As for a router that was recalibrated and so has no figures on the test split."""
+    assert text_table([]) == ""
+    assert text_table([{"model": "a", "share": 0.25}]).split() == ["model", "share", "a", "0.25"]
