@@ -37,7 +37,9 @@ class CalibrationSettings(dg.Config):
 class DecisionSettings(dg.Config):
     """Which estimate feeds the allocation."""
 
-    estimate: str = Field(default="auto", description="auto (chosen on validation data), scaled or bucket.")
+    estimate: str = Field(
+        default="auto", description="auto (chosen on held-out labels), scaled, bucket, shrunken or lower_bound."
+    )
     ece_limit: float = Field(
         default=0.15,
         description="A router whose calibration error exceeds what chance explains by more than this is refused.",
@@ -73,7 +75,7 @@ def success_classifier(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="2")
 def held_out_logits(
     home: RoutingHome, success_classifier: pa.Table, labelled_instructions: pa.Table, splits: pa.Table
 ) -> dg.MaterializeResult:
@@ -85,7 +87,7 @@ def held_out_logits(
     return dg.MaterializeResult(value=logits, data_version=data_version(logits))
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="2")
 def calibration_temperatures(
     home: RoutingHome, success_classifier: pa.Table, held_out_logits: pa.Table, labelled_instructions: pa.Table
 ) -> dg.MaterializeResult:

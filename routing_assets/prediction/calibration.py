@@ -27,10 +27,12 @@ class CalibrationConfig:
     """How temperatures and buckets are fitted.
 
     ``temperature_prior`` is the strength, in labels, with which a model's temperature is pulled toward the one shared
-    by all models. The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
+    by all models; ``sharpness_prior`` the strength, in instructions, with which that of the whole classifier is pulled
+    toward that of its out-of-fold logits. The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
     """
 
-    temperature_prior: float = 50.0
+    temperature_prior: float = 500.0
+    sharpness_prior: float = 50.0
     buckets: int = 20
     min_count: int = 50
     equal_width: bool = False
@@ -60,22 +62,19 @@ def fit_temperatures(logits: Matrix, success: Matrix, prior: float = Calibration
     with a Gaussian prior in the logarithm around the shared one that weighs like ``prior`` labels. A model without
     labels gets the shared one.
     """
-    shared = float(np.log(shared_temperature(logits, success)))
-    temperatures = np.empty(logits.shape[1])
-    for k in range(logits.shape[1]):
-        column = slice(k, k + 1)
-
-        def penalised(log_t: float, column: slice = column) -> float:
-            loss = _total_loss(logits[:, column], success[:, column], np.array([log_t]))
-            return float(np.nansum(loss)) + 0.5 * prior * (log_t - shared) ** 2
-
-        temperatures[k] = np.exp(_least(penalised))
-    return temperatures
+    shared = shared_temperature(logits, success)
+    columns = (slice(k, k + 1) for k in range(logits.shape[1]))
+    return np.array([shared_temperature(logits[:, k], success[:, k], shared, prior) for k in columns])
 
 
-def shared_temperature(logits: Matrix, success: Matrix) -> float:
-    """The one temperature for all models, by maximum likelihood."""
-    return float(np.exp(_least(lambda log_t: float(np.nansum(_total_loss(logits, success, np.array([log_t])))))))
+def shared_temperature(logits: Matrix, success: Matrix, around: float = 1.0, prior: float = 0.0) -> float:
+    """The one temperature for all models, by maximum likelihood, pulled toward ``around`` by ``prior`` labels."""
+
+    def penalised(log_t: float) -> float:
+        loss = _total_loss(logits, success, np.array([log_t]))
+        return float(np.nansum(loss)) + 0.5 * prior * (log_t - np.log(around)) ** 2
+
+    return float(np.exp(_least(penalised)))
 
 
 def _total_loss(logits: Matrix, success: Matrix, log_temperature: Vector) -> Vector:

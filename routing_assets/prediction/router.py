@@ -187,7 +187,7 @@ def fit_router(
         checkpoint=checkpoint,
         progress=progress,
     )
-    logits, success = calibration_data(classifier, labels, split)
+    logits, success = calibration_data(classifier, labels, split, config.calibration.sharpness_prior)
     temperatures = fit_temperatures(logits, success, config.calibration.temperature_prior)
     buckets = fit_buckets(scale(logits, temperatures), success, labels.models, config.calibration)
     decision, why = choose_decision(classifier, temperatures, buckets, labels, split, config)
@@ -195,12 +195,16 @@ def fit_router(
 
 
 def calibration_data(
-    classifier: SuccessClassifier, labels: LabelledInstructions, split: SplitRows
+    classifier: SuccessClassifier,
+    labels: LabelledInstructions,
+    split: SplitRows,
+    prior: float = CalibrationConfig.sharpness_prior,
 ) -> tuple[Matrix, Matrix]:
     """Logits and success, each (C, K), of instructions that the networks behind each logit had not seen.
 
     Beside the calibration rows these are the training rows with their out-of-fold logits (cross-fitting), which single
     members made and not the whole ensemble: one factor, fitted on both sets, brings them to the ensemble's sharpness.
+    ``prior``, in instructions, pulls that factor toward 1: a handful of calibration rows cannot tell it.
     """
     held_out = labels.take(split.calibration)
     logits, success = classifier.logits(held_out.instruction, held_out.task), held_out.success
@@ -208,7 +212,8 @@ def calibration_data(
         return logits, success
     unseen = ~np.isnan(classifier.out_of_fold).any(axis=1)
     left_out, its_success = classifier.out_of_fold[unseen], labels.success[split.train][unseen]
-    factor = np.float32(shared_temperature(logits, success) / shared_temperature(left_out, its_success))
+    usual = shared_temperature(left_out, its_success)
+    factor = np.float32(shared_temperature(logits, success, usual, prior * len(labels.models)) / usual)
     return np.concatenate([logits, left_out * factor]), np.concatenate([success, its_success])
 
 

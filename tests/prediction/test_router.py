@@ -131,6 +131,21 @@ def test_out_of_fold_logits_come_from_members_that_had_not_seen_the_label(
     assert held_out < 0.58
 
 
+def test_a_handful_of_calibration_rows_does_not_decide_how_sharp_the_router_is(
+    labels: LabelledInstructions, split: SimpleNamespace, router: Router
+) -> None:
+    """Three rows whose every label agrees with the prediction are no reason for certainty."""
+    classifier = router.classifier
+    few = split.calibration[:3]
+    agreeing = labels.success.copy()
+    agreeing[few] = classifier.logits(labels.take(few).instruction, labels.take(few).task) > 0
+    lucky = SimpleNamespace(**(vars(split) | {"calibration": few}))
+    logits, _ = calibration_data(classifier, replace(labels, success=agreeing), lucky)
+    assert classifier.out_of_fold is not None
+    factor = np.abs(logits[len(few) :]).sum() / np.abs(classifier.out_of_fold).sum()
+    assert 0.75 < factor < 1.33
+
+
 def test_training_goes_on_after_a_kill(
     labels: LabelledInstructions,
     split: SimpleNamespace,
