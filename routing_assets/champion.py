@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from routing_assets.comparison import load_router
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import router_in_force
+from routing_assets.ledger import prices_in_force, router_in_force
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -113,8 +113,8 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
     target = candidate(home, version)
     if not (home.routers / version).is_dir():
         raise InvalidInput(f"the files of router {version} are gone", source=str(home.routers / version))
-    priced = {row["model"] for row in Warehouse(home.warehouse).fetch("priced_models")}
-    if not set(target["models"]) <= priced:
+    _, priced = prices_in_force(home)
+    if not set(target["models"]) <= set(priced):
         raise InvalidInput(
             f"router {version} knows {', '.join(target['models'])}, but the prices in force are of "
             f"{', '.join(sorted(priced))}",

@@ -21,6 +21,7 @@ from routing_assets.handoff import MANIFEST
 from routing_assets.routing import settings_of_request, standing_policy
 from routing_assets.settings import Home
 from routing_assets.sql import query
+from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
 GENESIS = "0" * 64
@@ -43,6 +44,17 @@ def router_in_force(home: Home) -> dict[str, Any]:
     if not rows:
         raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     return rows[0]
+
+
+def prices_in_force(home: Home) -> tuple[str | None, tuple[str, ...]]:
+    """Version and models of the prices that batches are routed by: those of the stored cost model, not of the ledger's
+    newest list, which a run that died before it could store them may have entered. None and no models before the first.
+    """
+    store = Store(home.store)
+    if not store.path("cost_model").exists():
+        return None, ()
+    stored = store.read("cost_model")
+    return stored["price_version"][0].as_py(), tuple(json.loads(stored["cost_model"][0].as_py())["models"])
 
 
 def is_dispatched(home: Home, batch_id: str) -> bool:
@@ -186,6 +198,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
     So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision.
     """
     standing = standing_policy(home.policy_file)
+    price_version, _ = prices_in_force(home)
     stale = []
     for row in Warehouse(home.warehouse).fetch("open_batches"):
         request = json.loads(row["request"]) if row["request"] else {}
@@ -193,7 +206,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
         now = {
             "file": (row["decided_file"], row["file_sha256"]),
             "router": (row["decided_router"], row["router_version"]),
-            "prices": (row["decided_prices"], row["price_version"]),
+            "prices": (row["decided_prices"], price_version),
             "policy": (row["decided_settings"], settings.version),
             "hand-off": (_handed_run(home.outbox / row["batch_id"], row["decided_run"]), row["decided_run"]),
         }

@@ -1,19 +1,17 @@
--- Every batch that was not handed over: its newest file and request, what was decided on, and what is in force.
+-- Every batch that was not handed over: its newest file and request, what was decided on, and the router in force.
 with newest as (
     select batch_id, file_sha256, request::varchar as request
     from batches
     qualify row_number() over (partition by batch_id order by entry desc) = 1
 ),
-router as (select router_version from routers order by entry desc limit 1),
-prices as (select price_version from price_lists order by entry desc limit 1)
+router as (select router_version from routers order by entry desc limit 1)
 select newest.batch_id, newest.file_sha256, newest.request,
        decided.file_sha256 as decided_file, decided.router_version as decided_router,
        decided.price_version as decided_prices, decided.settings_version as decided_settings,
        decided.dagster_run_id as decided_run, decided.entry as decided_entry,
-       router.router_version, prices.price_version
+       router.router_version
 from newest
 left join current_decisions as decided using (batch_id)
 left join router on true
-left join prices on true
 where not exists (from dispatches where dispatches.batch_id = newest.batch_id)
 order by newest.batch_id;

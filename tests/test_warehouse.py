@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from routing_assets.champion import record_candidate
+from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse, WarehouseBusy
 
 HOLD = """
@@ -112,3 +114,17 @@ def test_the_labels_in_force_are_those_entered_last_whatever_the_clock_said(ware
         row = labels | {"source": [source], "source_sha256": ["0"], "dagster_run_id": ["d"], "recorded_at": entered}
         warehouse.append("labels", pa.table(row))
     assert [row["source"] for row in warehouse.fetch("labels_in_force")] == ["moved.csv"]
+
+
+@pytest.mark.parametrize(("run", "made"), [("first", "a"), ("second", "b"), ("another", "b")])
+def test_a_run_compares_the_router_that_it_made_itself_though_another_was_made_since(
+    home: Home, run: str, made: str
+) -> None:
+    Warehouse(home.warehouse).create()
+    parts = ("classifier_id", "label_hash", "temperatures_id", "buckets_id", "decision_estimate", "mlflow_run_id")
+    about = dict.fromkeys(parts, "x") | {"mlflow_model_version": 1}
+    for version, of_run in (("a", "first"), ("b", "second")):
+        router = about | {"router_version": version}
+        record_candidate(home, router, origin="trained", models=("m",), training_config="{}", run_id=of_run)
+    found = Warehouse(home.warehouse).fetch("newest_candidate", {"dagster_run_id": run})
+    assert [row["router_version"] for row in found] == [made]

@@ -11,7 +11,7 @@ from routing_assets.comparison import compare
 from routing_assets.defs.common import IO_RETRY, OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import router_in_force
+from routing_assets.ledger import prices_in_force, router_in_force
 
 GROUP = "release"
 
@@ -75,9 +75,12 @@ class ComparisonSettings(dg.Config):
 def router_comparison(
     context: dg.AssetExecutionContext, config: ComparisonSettings, home: RoutingHome
 ) -> dg.MaterializeResult:
-    """The newest router that passed its checks against the one in force, on rows that neither learnt from."""
+    """The router that this run made, or the newest that passed its checks, against the one in force, on rows that
+    neither learnt from.
+    """
     paths, warehouse = home.paths(), home.warehouse()
-    in_force, newest = warehouse.fetch("latest_router"), warehouse.fetch("newest_candidate")
+    in_force = warehouse.fetch("latest_router")
+    newest = warehouse.fetch("newest_candidate", {"dagster_run_id": context.run_id})
     if not newest:
         raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
     advice = warehouse.fetch("latest_advice")
@@ -86,7 +89,7 @@ def router_comparison(
         champion.candidate(paths, in_force[0]["router_version"]) if in_force else None,
         newest[0],
         champion_is_stale=bool(advice and advice[0]["advice"] != "none"),
-        priced=[row["model"] for row in warehouse.fetch("priced_models")],
+        priced=prices_in_force(paths)[1],
     )
     warehouse.append("router_comparisons", pa.Table.from_pylist([verdict.row() | {"dagster_run_id": context.run_id}]))
     takes_over = (verdict.takes_over or config.force) and verdict.challenger != verdict.champion

@@ -30,6 +30,7 @@ from routing_assets.ledger import GENESIS, entry_hash
 from routing_assets.routing import RoutingSettings
 from routing_assets.runs import instance_of
 from routing_assets.settings import Home
+from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
 ASSETS = ("routed_batch", "batch_outcomes")
@@ -84,6 +85,8 @@ def fill(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     candidate = router | {"origin": "trained", "models": ["m"], "training_config": "{}"}
     warehouse.append("candidates", pa.Table.from_pylist([candidate]))
     warehouse.append("price_lists", pa.Table.from_pylist([price]))
+    prices = pa.table({"cost_model": ['{"models": ["m"]}'], "price_version": ["prices"]})
+    Store(home.store).write(prices, "cost_model", None, "r")
     decisions = decisions_of(names)
     warehouse.append("decisions", pa.Table.from_pylist(decisions))
     dispatched = [{"batch_id": d["batch_id"], "dagster_run_id": d["dagster_run_id"]} for d in decisions[::3]]

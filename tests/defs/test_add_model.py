@@ -19,7 +19,7 @@ from routing_assets.champion import candidate, load_champion
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.datasets.simulated import simulate
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import router_in_force, stale_batches
+from routing_assets.ledger import prices_in_force, router_in_force, stale_batches
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -47,7 +47,7 @@ def catalog(path: Path, **new: float) -> str:
 
 
 def priced(home: Home) -> set[str]:
-    return {row["model"] for row in Warehouse(home.warehouse).fetch("priced_models")}
+    return set(prices_in_force(home)[1])
 
 
 @pytest.fixture(scope="session")

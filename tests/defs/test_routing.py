@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,7 +20,7 @@ from routing_assets.definitions import defs
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
 from routing_assets.inbox import take_in
-from routing_assets.ledger import stale_batches
+from routing_assets.ledger import prices_in_force, stale_batches
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
@@ -139,6 +140,13 @@ def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:
     commands.dispatch(routed, "weekly")
     with pytest.raises(InvalidInput, match="dispatched"):
         commands.route(routed, batch_file, {})
+
+
+def test_prices_of_a_run_that_died_before_it_stored_them_route_nothing_again(routed: Home) -> None:
+    row = {"price_version": "entered", "model": "R1", "mean_cost": 1.0, "source": "catalog", "dagster_run_id": "died"}
+    Warehouse(routed.warehouse).append("price_lists", pa.Table.from_pylist([row]))
+    assert stale_batches(routed) == []
+    assert prices_in_force(routed)[1] == ("R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B")
 
 
 def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trained: Home, batch_file: Path) -> None:
