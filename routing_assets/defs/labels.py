@@ -68,6 +68,7 @@ def labelled_instructions(
     Added models that the catalog does not name are left out.
     """
     try:
+        source_hash = source_sha256(config.labels)  # before reading: what is written meanwhile is seen as new
         source = config.read(config.labels, seed=config.seed)
         kept = kept_labels(home.paths())
         source = with_added(source, kept, priced_models(kept, catalog_from_table(model_catalog)))
@@ -84,7 +85,7 @@ def labelled_instructions(
                     "label_hash": labels.content_hash,
                     "name": labels.name,
                     "source": config.labels,
-                    "source_sha256": source_sha256(config.labels),
+                    "source_sha256": source_hash,
                     "outcome_rows": len(outcomes),
                     "simulated": labels.simulated,
                     "instructions": len(labels),

@@ -4,20 +4,12 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from routing_assets.datasets.outcomes import load_outcomes, match_outcomes, merge_outcomes, realised
 from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
-from routing_assets.intake import outcome_files
-from routing_assets.ledger import (
-    decision_in_force,
-    record_outcomes,
-    record_realised_traffic,
-    routed_before,
-    router_in_force,
-)
+from routing_assets.ledger import router_in_force
 from routing_assets.monitoring import DriftSettings
-from routing_assets.store import Store
+from routing_assets.outcome_records import record_batch_outcomes
 
 GROUP = "outcomes"
 
@@ -36,30 +28,19 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
     A batch with outcomes went out: it is frozen from then on, whether it was marked as dispatched or not.
     """
     try:
-        files = [load_outcomes(path) for path in outcome_files(home.paths(), context.partition_key)]
-        routed = routed_before(home.paths(), context.partition_key)
-        if routed is None or not files:
-            raise InvalidInput(f"batch '{context.partition_key}' has no decision or no outcomes yet")
+        recorded = record_batch_outcomes(home.paths(), context.partition_key, context.run_id)
     except InvalidInput as error:
         raise failure(error) from error
-    outcomes = merge_outcomes(*files)
-    matched, strays = match_outcomes(routed, outcomes)
-    result = realised(routed, outcomes)
-    decided = decision_in_force(home.paths(), context.partition_key)
-    instructions = Store(home.paths().store).read(
-        "batch_instructions", context.partition_key, decided["dagster_run_id"]
-    )
-    record_realised_traffic(home.paths(), context.partition_key, context.run_id, matched, instructions)
-    record_outcomes(home.paths(), context.partition_key, result, run_id=context.run_id)
+    result = recorded.realised
     return dg.MaterializeResult(
-        value=matched,
-        data_version=data_version(matched),
+        value=recorded.matched,
+        data_version=data_version(recorded.matched),
         metadata={
-            "files": len(files),
+            "files": recorded.files,
             "judged": result.judged,
             "missing": result.instructions - result.judged,
-            "strays": strays,
-            "conflicts": outcomes.conflicts,
+            "strays": result.strays,
+            "conflicts": recorded.conflicts,
             "predicted_success": result.predicted_success,
             "realised_success": result.realised_success,
             "estimated_usd": result.estimated_usd,

@@ -1,6 +1,7 @@
 """Files that are dropped into folders: batches are routed, outcomes are set against their decisions."""
 
 import json
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -8,9 +9,10 @@ from routing_assets.coalescing import coalescing
 from routing_assets.defs.common import batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import record_outcomes, route_batch, routing_request
+from routing_assets.defs.setbacks import setbacks
 from routing_assets.errors import InvalidInput
-from routing_assets.inbox import take_in, whole_files
-from routing_assets.intake import receive_outcomes, reject
+from routing_assets.inbox import Seen, take_in, whole_files
+from routing_assets.intake import outcome_files, receive_outcomes, reject
 from routing_assets.routing import policy_file
 
 
@@ -45,19 +47,30 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
 
 @dg.sensor(job=record_outcomes, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
-    """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are fine."""
-    paths, before = home.paths(), json.loads(context.cursor or "{}")
-    requests, cursor = [], {}
+    """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are fine.
+
+    A run that the environment stopped is asked for again after a pause.
+    """
+    paths, before, now = home.paths(), json.loads(context.cursor or "{}"), datetime.now(UTC)
+    requests = [
+        dg.RunRequest(run_key=f"{batch_id}!{setback.run_id}", partition_key=batch_id)
+        for batch_id, setback in setbacks(context.instance, record_outcomes.name).items()
+        if setback.may_be_tried_again(now)
+    ]
+    cursor: dict[str, Seen] = {}
     for folder in sorted(path for path in paths.outcomes.iterdir() if path.is_dir()):
         files, cursor[folder.name] = whole_files(folder, before.get(folder.name, {}))
-        kept = []
         for file in files:
             try:
-                kept.append(receive_outcomes(paths, file, folder.name, move=True))
+                receive_outcomes(paths, file, folder.name, move=True)
             except InvalidInput as error:
                 context.log.error(f"{error}; moved to {reject(paths, file, str(error))}")
-        if kept:
-            requests.append(dg.RunRequest(run_key=f"{folder.name}@{kept[-1].name}", partition_key=folder.name))
+        # Files that left since the look before may be those of a tick that died before it asked for their run.
+        if files or before.get(folder.name, {}).keys() - cursor[folder.name].keys():
+            requests += [
+                dg.RunRequest(run_key=f"{folder.name}@{newest.name}", partition_key=folder.name)
+                for newest in outcome_files(paths, folder.name)[-1:]
+            ]
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from routing_assets import commands
+from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.sensors import outcomes_sensor
+from routing_assets.defs.setbacks import Setback
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files, receive_outcomes
-from routing_assets.runs import instance_of, run_job
+from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
@@ -62,18 +66,75 @@ def test_promises_that_are_kept_are_no_drift_and_broken_ones_are(routed: Home, t
     assert found.metadata["advice"].value in ("recalibrate", "retrain")
 
 
+def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str | None, list[dg.RunRequest]]:
+    """One tick of the sensor: its cursor, and the runs it asks for."""
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"home": RoutingHome()})
+    result = outcomes_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    return result.cursor, list(result.run_requests or [])
+
+
+def test_a_tick_that_died_after_it_took_outcomes_in_is_made_up_for(routed: Home) -> None:
+    (routed.outcomes / "weekly").mkdir(parents=True)
+    write_outcomes(routed, routed.outcomes / "weekly" / "part.jsonl")
+    with instance_of(routed) as instance:
+        cursor, nothing_yet = look(instance, None)
+        _, lost = look(instance, cursor)
+        after, requests = look(instance, cursor)
+        _, at_rest = look(instance, after)
+    assert not nothing_yet
+    assert [r.run_key for r in requests] == [r.run_key for r in lost] != []
+    assert not at_rest
+
+
+def test_outcomes_whose_run_the_environment_stopped_are_recorded_after_a_pause(
+    routed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("routing_assets.store.pq.write_table", full)
+        with pytest.raises(RunFailed, match="No space left on device"):
+            commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "part.jsonl"))
+    with instance_of(routed) as instance:
+        failed = instance.get_runs(limit=1)[0].run_id
+        instance.add_run_tags(failed, {FAILED_FOR: ENVIRONMENT})
+        assert look(instance, None)[1] == []
+        monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: True)
+        _, requests = look(instance, None)
+    assert [(r.partition_key, r.run_key) for r in requests] == [("weekly", f"weekly!{failed}")]
+
+
+def test_a_batch_is_not_decided_anew_while_its_outcomes_are_recorded(
+    routed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free: list[bool] = []
+
+    def entered(*_: object, **__: object) -> None:
+        with ThreadPoolExecutor(1) as other:
+            free.append(other.submit(taken_at_once).result())
+
+    def taken_at_once() -> bool:
+        try:
+            with FileLock(routed.locks / "batches" / "weekly.lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+
+    monkeypatch.setattr("routing_assets.outcome_records.record_outcomes", entered)
+    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "part.jsonl"))
+    assert free == [False]
+
+
 def test_the_sensor_takes_in_whole_files_and_rejects_bad_ones(routed: Home) -> None:
     folder = routed.outcomes / "weekly"
     folder.mkdir(parents=True)
     write_outcomes(routed, folder / "part.jsonl")
     (folder / "bad.csv").write_text("instruction_id,model,success\n1,R1,2\n")
     with instance_of(routed) as instance:
-        cursor, requests = None, []
-        for _ in range(2):
-            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"home": RoutingHome()})
-            result = outcomes_sensor(context)
-            assert isinstance(result, dg.SensorResult)
-            cursor, requests = result.cursor, list(result.run_requests or [])
+        cursor, _ = look(instance, None)
+        _, requests = look(instance, cursor)
     assert [request.partition_key for request in requests] == ["weekly"]
     assert len(outcome_files(routed, "weekly")) == 1
     assert "bad.csv" in next(routed.rejected.glob("*.reason.txt")).read_text()

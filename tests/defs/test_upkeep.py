@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pyarrow as pa
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.datasets.simulated import simulate
+from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR
 from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.setbacks import Setback
 from routing_assets.defs.upkeep import act_on_drift, retrain_on_new_labels
 from routing_assets.ledger import router_in_force
 from routing_assets.runs import instance_of
@@ -49,6 +52,32 @@ def test_an_advice_is_followed_once_for_each_doubling_of_its_outcomes(trained: H
         assert isinstance(asked, dg.RunRequest)
         assert (asked.job_name, asked.run_key in keys) == ("retrain_router", False)
         assert asked.run_config["ops"]["success_classifier"]["config"]["method"] == "frozen"
+
+
+def test_what_the_environment_stopped_is_asked_for_again_after_a_pause_until_it_succeeds(
+    trained: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, cause: str) -> str:
+        run = dg.DagsterRun("recalibrate_router", run_id=str(uuid4()), status=status, tags={FAILED_FOR: cause})
+        instance.add_run(run)
+        return run.run_id
+
+    with instance_of(trained) as instance:
+        advise(trained, "recalibrate", 130)
+        first = asked_on_drift(instance)
+        stopped = ended(instance, dg.DagsterRunStatus.FAILURE, ENVIRONMENT)
+        with monkeypatch.context() as patch:
+            patch.setattr(Setback, "may_be_tried_again", lambda *_: False)
+            assert isinstance(asked_on_drift(instance), dg.SkipReason)
+            patch.setattr(Setback, "may_be_tried_again", lambda *_: True)
+            again = asked_on_drift(instance)
+        assert isinstance(first, dg.RunRequest)
+        assert isinstance(again, dg.RunRequest)
+        assert again.run_key == f"{first.run_key}!{stopped}"
+        ended(instance, dg.DagsterRunStatus.SUCCESS, "")
+        made_up_for = asked_on_drift(instance)
+        assert isinstance(made_up_for, dg.RunRequest)
+        assert made_up_for.run_key == first.run_key
 
 
 def test_few_outcomes_other_routers_and_no_drift_start_nothing(trained: Home) -> None:
