@@ -75,6 +75,12 @@ def commit_cost(connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: st
         _append(connection, batch_id, run_id, cost_usd, mine[-1]["urgent"], curve, datetime.now(UTC))
 
 
+def release_commitment(warehouse: Warehouse, run_id: str) -> None:
+    """Free what a failed run had committed, unless it had decided its batch before it failed."""
+    with warehouse.transaction() as connection:
+        connection.execute(query("release_commitment"), {"dagster_run_id": run_id})
+
+
 def period_budget(fields: Any) -> PeriodBudget:
     """The period's plan from the policy file."""
     try:

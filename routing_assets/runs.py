@@ -65,13 +65,14 @@ def run_job(
     Raises:
         RunFailed: with the reason of the first failed step or blocking check.
     """
+    from routing_assets.commitments import release_commitment
     from routing_assets.definitions import defs
     from routing_assets.defs.common import BATCHES
 
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
-    run_id = str(uuid4())
-    with run_alive(Home.from_env(), run_id):
+    home, run_id = Home.from_env(), str(uuid4())
+    with run_alive(home, run_id):
         result = defs.resolve_job_def(job).execute_in_process(
             run_config={
                 "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
@@ -84,6 +85,7 @@ def run_job(
             run_id=run_id,
         )
     if not result.success:
+        release_commitment(Warehouse(home.warehouse), run_id)
         raise RunFailed(_reason(result))
     return result
 

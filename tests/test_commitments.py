@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from routing_assets.allocation import AllocationProblem, allocate
-from routing_assets.commitments import commit_budget, commit_cost, month_state, standing
+from routing_assets.commitments import commit_budget, commit_cost, month_state, release_commitment, standing
 from routing_assets.errors import InvalidInput
+from routing_assets.ledger import record_decision
 from routing_assets.pacing import PeriodBudget, PeriodExhausted
 from routing_assets.routing import RoutingSettings
 from routing_assets.warehouse import Warehouse
@@ -56,6 +57,35 @@ def test_a_batch_routed_again_replaces_its_own_commitment(warehouse: Warehouse) 
         commit_budget(warehouse, "same", f"r{run}", problem(), settings, START + timedelta(hours=run))
     with warehouse.reader() as connection:
         assert len(standing(connection)) == 1
+
+
+def committed(warehouse: Warehouse) -> dict[str, float]:
+    with warehouse.reader() as connection:
+        return {name: past.usd for name, past in standing(connection)}
+
+
+def test_what_a_failed_run_committed_is_free_again(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(period={"budget_usd": 8.0})
+    for batch, run in (("a", "failed"), ("b", "fine")):
+        commit_budget(warehouse, batch, run, problem(), settings, START)
+    before = committed(warehouse)
+    for run in ("failed", "failed", "unknown"):
+        release_commitment(warehouse, run)
+    assert min(before.values()) > 0
+    assert committed(warehouse) == before | {"a": 0.0}
+
+
+def test_a_run_that_failed_after_its_decision_keeps_what_it_committed(warehouse: Warehouse) -> None:
+    commit_budget(warehouse, "a", "decided", problem(), RoutingSettings(period={"budget_usd": 8.0}), START)
+    before = committed(warehouse)
+    words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status", "routed_path")
+    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
+    decision = dict.fromkeys((*words, "routed_sha256"), "x") | dict.fromkeys(amounts, 0.5)
+    decision |= {"batch_id": "a", "dagster_run_id": "decided", "settings": "{}", "instructions": 40}
+    with warehouse.transaction() as connection:
+        record_decision(connection, decision)
+    release_commitment(warehouse, "decided")
+    assert committed(warehouse) == before
 
 
 def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Warehouse) -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from routing_assets import commands
+from routing_assets.commitments import standing
 from routing_assets.defs.failures import report_failures
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.schedules import reroute_stale_batches
@@ -19,6 +20,7 @@ from routing_assets.intake import receive
 from routing_assets.ledger import decision_in_force, stale_batches
 from routing_assets.runs import RunFailed, instance_of
 from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
 
 
 class Inbox:
@@ -208,3 +210,17 @@ def test_a_failed_run_leaves_its_reason_in_the_file_of_failures(trained: Home, b
     line = json.loads(trained.failures.read_text())
     assert (line["job"], line["batch_id"]) == ("route_batch", "weekly")
     assert "cheapest feasible budget" in line["reason"]
+
+
+def test_a_failed_run_leaves_the_money_of_the_month_to_others(
+    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("after the budget was committed")
+
+    trained.policy_file.write_text("period: {budget_usd: 5.0}")
+    monkeypatch.setattr("routing_assets.defs.routed.record_changes", broken)
+    with pytest.raises(RunFailed, match="after the budget"):
+        commands.route(trained, batch_file, {})
+    with Warehouse(trained.warehouse).reader() as connection:
+        assert [past.usd for _, past in standing(connection)] == [0.0]
