@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from routing_assets.coalescing import Coalescing, coalescing
@@ -238,6 +239,19 @@ def test_a_small_file_sent_again_unchanged_is_not_joined_again(home: Home) -> No
         look(home, SMALL, after_minutes=10)
     assert [instructions for _, instructions in ledger(home)] == [2]
     assert not list(home.inbox.glob("*.jsonl"))
+
+
+def test_a_small_file_whose_batch_is_dispatched_is_rejected_with_a_reason_and_not_lost(home: Home) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        drop(home, name, name)
+    (batch,) = look(home, SMALL, after_minutes=10).received
+    row = {"batch_id": [batch.batch_id], "dagster_run_id": ["run"]}
+    Warehouse(home.warehouse).append("dispatches", pa.table(row))
+    drop(home, "a.jsonl", "a.jsonl")
+    (reason,) = look(home, SMALL, after_minutes=10).rejected
+    assert batch.batch_id in reason
+    assert "dispatched" in reason
+    assert [path.suffix for path in home.rejected.glob("*.jsonl")] == [".jsonl"]
 
 
 def test_a_bad_small_file_is_rejected_and_the_others_join(home: Home) -> None:
