@@ -27,12 +27,12 @@ from routing_assets.warehouse import Warehouse
 
 def broken_entries(home: Home) -> list[str]:
     """What does not add up in the ledger, one line each; empty when chain and files are as they were recorded."""
-    found, previous = [], GENESIS
+    found, previous, expected = [], GENESIS, 1
     retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
-    for number, row in enumerate(Warehouse(home.warehouse).fetch("ledger_entries"), start=1):
+    for row in Warehouse(home.warehouse).fetch("ledger_entries"):
         name = f"entry {row['entry']} (batch {row['batch_id']})"
-        if row["entry"] != number:
-            found.append(f"{name}: entry {number} is missing")
+        if row["entry"] != expected:
+            found.append(f"{name}: entry {expected} is missing")
         if row["previous_hash"] != previous:
             found.append(f"{name}: does not follow the entry before it")
         if row["entry_hash"] != entry_hash(row):
@@ -42,7 +42,7 @@ def broken_entries(home: Home) -> list[str]:
             found += [] if row["batch_id"] in retired else [f"{name}: {row['routed_path']} is gone"]
         elif file_sha256(file) != row["routed_sha256"]:
             found.append(f"{name}: {row['routed_path']} was changed after it was recorded")
-        previous = row["entry_hash"]
+        previous, expected = row["entry_hash"], row["entry"] + 1
     return found
 
 

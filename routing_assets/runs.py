@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,8 @@ from routing_assets.locks import forget_lost_run, lost_runs, run_alive
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
+_WRAPPERS = ("Dagster", "RetryRequested")
+"""Errors that Dagster puts around those of a step."""
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -86,18 +88,19 @@ def run_job(
         )
     if not result.success:
         release_commitment(Warehouse(home.warehouse), run_id)
-        raise RunFailed(_reason(result))
+        failures = [event for event in result.all_events if event.is_step_failure]
+        raise RunFailed(step_reason(failures) or f"run {run_id} failed; see its log in the UI")
     return result
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return f"{event.step_key}: {data.user_failure_data.description}"
-            error = data.error
-            while error and error.cause:
-                error = error.cause
-            return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
-    return f"run {result.run_id} failed; see its log in the UI"
+def step_reason(failures: Sequence[dg.DagsterEvent]) -> str | None:
+    """What the first failed step, or blocking check, said; None where no step failed."""
+    if not failures:
+        return None
+    data = failures[0].step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return f"{failures[0].step_key}: {data.user_failure_data.description}"
+    error = data.error
+    while error and error.cause and (error.cls_name or "").startswith(_WRAPPERS):
+        error = error.cause
+    return f"{failures[0].step_key}: {error.message.strip() if error else 'failed'}"

@@ -9,7 +9,7 @@ import dagster as dg
 
 from routing_assets.commitments import release_commitment
 from routing_assets.defs.home import RoutingHome
-from routing_assets.runs import fail_lost_runs
+from routing_assets.runs import fail_lost_runs, step_reason
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -37,7 +37,6 @@ def report_failures(context: dg.RunFailureSensorContext) -> None:
     """
     run = context.dagster_run
     steps = context.get_step_failure_events()
-    said = [e.step_failure_data.user_failure_data for e in steps]
     cause = failed_for(steps)
     context.instance.add_run_tags(run.run_id, {FAILED_FOR: cause})
     release_commitment(Warehouse(Home.from_env().warehouse), run.run_id)
@@ -47,7 +46,7 @@ def report_failures(context: dg.RunFailureSensorContext) -> None:
         "batch_id": run.tags.get("dagster/partition"),
         "failed": [event.step_key for event in steps],
         "failed_for": cause,
-        "reason": next((d.description for d in said if d and d.description), None) or last_words(context),
+        "reason": step_reason(steps) or last_words(context),
     }
     with Home.from_env().failures.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -67,9 +66,7 @@ def lost_runs_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> 
 
 
 def last_words(context: dg.RunFailureSensorContext) -> str | None:
-    """What Dagster says of a run that failed without a reason of its own, such as one that was killed."""
-    if context.get_step_failure_events():
-        return context.failure_event.message
+    """What Dagster says of a run of which no step failed, such as one that was killed."""
     engine = context.instance.all_logs(context.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     messages = [log.dagster_event.message for log in engine if log.dagster_event]
     return messages[-1] if messages else context.failure_event.message

@@ -27,11 +27,7 @@ class ReportConfig(dg.Config):
 def daily_report(context: dg.AssetExecutionContext, config: ReportConfig, home: RoutingHome) -> dg.MaterializeResult:
     """What was routed and spent on one day, what came of it, what drifted, failed or was refused."""
     day = date.fromisoformat(config.day) if config.day else datetime.now(UTC).date() - timedelta(days=1)
-    start = datetime.combine(day, time(), UTC)
-    failed = dg.RunsFilter(
-        statuses=[dg.DagsterRunStatus.FAILURE], created_after=start, created_before=start + timedelta(days=1)
-    )
-    report = day_report(home.paths(), day, {run.run_id: run.job_name for run in context.instance.get_runs(failed)})
+    report = day_report(home.paths(), day, failed_runs(context.instance, day))
     page, data = write_report(home.paths(), day, report)
     return dg.MaterializeResult(
         metadata={
@@ -41,6 +37,21 @@ def daily_report(context: dg.AssetExecutionContext, config: ReportConfig, home: 
             **{f"{name}_rows": len(rows) for name, rows in report.items()},
         }
     )
+
+
+def failed_runs(instance: dg.DagsterInstance, day: date) -> dict[str, str]:
+    """Job of each run, by id, that ended in failure on that day (UTC), whenever it began."""
+    start = datetime.combine(day, time(), UTC)
+    records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=start))
+    return {
+        record.dagster_run.run_id: record.dagster_run.job_name
+        for record in records
+        if start <= _ended(record) < start + timedelta(days=1)
+    }
+
+
+def _ended(record: dg.RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.end_time or record.create_timestamp.timestamp(), UTC)
 
 
 @dg.schedule(job=report_day, cron_schedule="15 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)

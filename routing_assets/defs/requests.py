@@ -5,6 +5,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from routing_assets.defs.common import failure
+from routing_assets.errors import InvalidInput
 from routing_assets.routing import RoutingSettings, settings_of_request, standing_policy
 from routing_assets.settings import Home
 
@@ -27,6 +29,9 @@ class RoutingRequest(dg.ConfigurableResource):
     constraints: dict[str, Any] | None = Field(default=None, description="Further constraints of the allocation.")
 
     def settings(self) -> RoutingSettings:
-        """The settings in force for this run."""
+        """The settings in force for this run. Raises dagster.Failure where they, or the policy file, are wrong."""
         own = {name: value for name, value in self.model_dump().items() if value is not None}
-        return settings_of_request(own, standing_policy(Home.from_env().policy_file), source="the run's settings")
+        try:
+            return settings_of_request(own, standing_policy(Home.from_env().policy_file), source="the run's settings")
+        except InvalidInput as error:
+            raise failure(error) from error

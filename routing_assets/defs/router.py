@@ -9,9 +9,10 @@ from pydantic import Field
 
 from routing_assets.champion import record_candidate
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, TRAINING_POOL, data_version, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, TRAINING_POOL, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
+from routing_assets.errors import InvalidInput
 from routing_assets.versions import content_version
 
 GROUP = "router"
@@ -61,7 +62,10 @@ def success_classifier(
     from routing_assets.router_steps import train_and_log
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
-    trained = train_and_log(home.paths(), labels, split, config.model_dump(), run_id=context.run_id)
+    try:
+        trained = train_and_log(home.paths(), labels, split, config.model_dump(), run_id=context.run_id)
+    except InvalidInput as error:
+        raise failure(error) from error
     return dg.MaterializeResult(
         value=pa.Table.from_pylist([trained.record]),
         data_version=dg.DataVersion(trained.record["classifier_id"]),

@@ -10,7 +10,7 @@ import pytest
 from routing_assets import commands
 from routing_assets.audit import broken_entries, replay
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import router_in_force
+from routing_assets.ledger import record_decision, router_in_force
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -37,7 +37,24 @@ def test_a_changed_figure_shows(routed_twice: Home) -> None:
 
 def test_a_removed_entry_shows(routed_twice: Home) -> None:
     tamper(routed_twice, "delete from decisions where entry = 1")
-    assert any("is missing" in line for line in broken_entries(routed_twice))
+    (missing,) = (line for line in broken_entries(routed_twice) if "is missing" in line)
+    assert "entry 1 is missing" in missing
+
+
+def test_one_removed_entry_is_one_missing_entry(home: Home) -> None:
+    home.create()
+    Warehouse(home.warehouse).create()
+    words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status", "routed_path")
+    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
+    decision = dict.fromkeys((*words, "routed_sha256"), "x") | dict.fromkeys(amounts, 0.5)
+    for run in ("a", "b", "c", "d"):
+        with Warehouse(home.warehouse).transaction() as connection:
+            about = {"batch_id": "weekly", "dagster_run_id": run, "settings": "{}", "instructions": 1}
+            record_decision(connection, decision | about)
+    tamper(home, "delete from decisions where entry = 2")
+    missing = [line for line in broken_entries(home) if "is missing" in line]
+    assert len(missing) == 1
+    assert missing[0].endswith("entry 2 is missing")
 
 
 def test_a_changed_file_shows(routed: Home) -> None:

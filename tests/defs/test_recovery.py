@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -13,6 +14,7 @@ import pytest
 
 from routing_assets import commands
 from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR, failed_for
+from routing_assets.defs.reports import failed_runs
 from routing_assets.defs.setbacks import Setback, setbacks
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
@@ -20,7 +22,7 @@ from routing_assets.ledger import decision_in_force, stale_batches
 from routing_assets.locks import lost_runs, run_alive
 from routing_assets.runs import RunFailed, fail_lost_runs, instance_of
 from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.warehouse import Warehouse, WarehouseBusy
 
 
 def die_in(home: Home, run_id: str) -> None:
@@ -70,6 +72,39 @@ def failing(trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(RunFailed, match="No space left on device"):
             commands.route(trained, batch_file, {})
     return trained
+
+
+def test_the_reason_of_a_failed_run_is_the_error_with_the_remedy_not_what_it_came_from(
+    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise WarehouseBusy("Close the program that holds it.") from OSError("lock")
+
+    monkeypatch.setattr("routing_assets.defs.allocations.commit_budget", busy)
+    with pytest.raises(RunFailed, match="Close the program"):
+        commands.route(trained, batch_file, {})
+
+
+def test_a_wrong_policy_file_fails_a_run_for_its_input(trained: Home, batch_file: Path) -> None:
+    trained.policy_file.write_text("budget_fraction: -1")
+    with pytest.raises(RunFailed, match=r"policy\.yaml"):
+        commands.route(trained, batch_file, {})
+    with instance_of(trained) as instance:
+        run = instance.get_runs(limit=1)[0]
+        events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]
+    assert failed_for([event for event in events if event.is_step_failure]) == "input"
+
+
+def test_a_run_is_reported_on_the_day_on_which_it_failed_whenever_it_began(home: Home) -> None:
+    with instance_of(home) as instance:
+        run = instance.create_run_for_job(dg.job(name="j")(lambda: None), status=dg.DagsterRunStatus.STARTED)
+        instance.report_run_failed(run)
+        with sqlite3.connect(home.dagster / "history" / "runs.db") as runs:
+            assert runs.execute("update runs set create_timestamp = '2020-01-01 00:00:00'").rowcount == 1
+        today = datetime.now(UTC).date()
+        assert failed_runs(instance, today) == {run.run_id: "j"}
+        assert failed_runs(instance, today - timedelta(days=1)) == {}
+        assert failed_runs(instance, date(2020, 1, 1)) == {}
 
 
 def test_what_the_environment_stopped_may_be_tried_again_after_a_pause(failing: Home) -> None:
