@@ -94,6 +94,17 @@ def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
     return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False)
 
 
+def received_file(home: Home, batch_id: str, sha256: str) -> Path:
+    """The file of this content that was received for a batch, which need not be its newest.
+
+    Raises InvalidInput when the ledger knows none.
+    """
+    for row in Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id}):
+        if row["file_sha256"] == sha256:
+            return kept_file(home, batch_id, sha256, Path(row["file_name"]).suffix)
+    raise InvalidInput(f"no file of content {sha256[:16]} was received for batch '{batch_id}'")
+
+
 def kept_file(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
     """Where the bytes of a received file are kept."""
     return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"

@@ -24,7 +24,7 @@ from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.export import export_batch
 from routing_assets.files import file_sha256
-from routing_assets.intake import latest_revision
+from routing_assets.intake import received_file
 from routing_assets.ledger import record_decision, record_traffic, refuse_dispatched, routed_before
 from routing_assets.locks import batch_lock
 from routing_assets.matrices import about
@@ -93,12 +93,12 @@ def batch_export(
 ) -> dg.MaterializeResult:
     """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
     paths, batch_id = home.paths(), context.partition_key
-    folder, received = paths.outbox / batch_id, latest_revision(paths, batch_id).path
+    folder, decided_file = paths.outbox / batch_id, about(routed_batch)["file_sha256"]
     version = Store(paths.store).version("routed_batch", batch_id, context.run_id, routed_batch)
     decision = {
         "batch_id": batch_id,
         "dagster_run_id": context.run_id,
-        "file_sha256": about(routed_batch)["file_sha256"],
+        "file_sha256": decided_file,
         **decision_columns(routed_batch),
         "routed_path": str(version.relative_to(paths.store)),
         "routed_sha256": file_sha256(version),
@@ -108,6 +108,8 @@ def batch_export(
             refuse_dispatched(paths, batch_id)
         except InvalidInput as error:
             raise failure(error) from error
+        # Not the newest file: another may have come since this run read its own.
+        received = received_file(paths, batch_id, decided_file)
         manifest = export_batch(
             routed_batch, batch_instructions, folder, batch_id=batch_id, run_id=context.run_id, received=received
         )

@@ -20,6 +20,7 @@ from routing_assets.definitions import defs
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
 from routing_assets.inbox import take_in
+from routing_assets.intake import receive
 from routing_assets.ledger import prices_in_force, stale_batches
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed, instance_of, run_job
@@ -193,6 +194,26 @@ def test_the_parts_of_a_joined_batch_can_be_told_apart(trained: Home, kind: str)
     assert {request["custom_id"] for request in sent} == {"a/1", "b/1"}
     assert all("source_file" not in request for request in sent)
     assert all(request["body"].get("seed") == (7 if kind == "requests" else None) for request in sent)
+
+
+def test_a_file_that_arrives_during_a_run_is_not_sent_under_the_decision_on_the_one_before(
+    trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def requests(seed: int) -> Path:
+        request = {"custom_id": "1", "body": {"messages": [{"role": "user", "content": "2 + 2?"}], "seed": seed}}
+        path = tmp_path / "weekly.jsonl"
+        path.write_text(json.dumps(request) + "\n")
+        return path
+
+    def another_arrives(*_: object) -> dict[str, object]:
+        receive(trained, requests(seed=2))
+        return {}
+
+    monkeypatch.setattr("routing_assets.defs.routed.record_changes", another_arrives)
+    commands.route(trained, requests(seed=1), {})
+    (sent,) = (trained.outbox / "weekly").glob("requests-*.jsonl")
+    assert json.loads(sent.read_text())["body"]["seed"] == 1
+    assert [batch.reasons for batch in stale_batches(trained)] == [("file",)]
 
 
 def test_routing_before_training_says_what_to_do(home: Home, batch_file: Path) -> None:
