@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.evaluation.splits import related_rows
+from routing_assets.datasets.related import related_rows
 from routing_assets.feedback import is_outcome
 from routing_assets.learnt import learnt_rows
 from routing_assets.monitoring import LEAST_GROUPS, MARGIN, beats

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.evaluation.splits import Split, normalise_text, related_rows
+from routing_assets.datasets.related import normalise_text, related_rows
+from routing_assets.evaluation.splits import Split
 from routing_assets.router_files import LEARNT_FROM
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse

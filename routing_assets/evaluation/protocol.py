@@ -16,12 +16,13 @@ from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.related import related_rows
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
-from routing_assets.evaluation.splits import Split, SplitFractions, related_rows, split_instructions
+from routing_assets.evaluation.splits import Split, SplitFractions, split_instructions
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder
 from routing_assets.prediction.neighbours import TunedNeighbours

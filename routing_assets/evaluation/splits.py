@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from routing_assets.datasets.codes import text_codes
+from routing_assets.datasets.related import related_rows
 from routing_assets.errors import InvalidInput
 
 
@@ -57,27 +54,6 @@ class Split:
         return names
 
 
-def normalise_text(text: str) -> str:
-    """The form in which two instructions count as the same text: Unicode NFKC, case and runs of white space ignored."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def related_rows(instruction: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
-    """(N,) int component of each row: rows share one if they have equal text or equal group, transitively.
-
-    A group of None, NaN or "" relates a row to nothing.
-    """
-    n = len(instruction)
-    row, code = np.arange(n), n + text_codes([normalise_text(text) for text in instruction])
-    if group is not None:
-        has_group = np.array([value is not None and value == value and value != "" for value in group], dtype=bool)
-        row = np.concatenate([row, np.flatnonzero(has_group)])
-        code = np.concatenate([code, 2 * n + text_codes([str(value) for value in np.asarray(group)[has_group]])])
-    graph = coo_array((np.ones(len(row), dtype=bool), (row, code)), shape=(3 * n, 3 * n))
-    _, component = connected_components(graph, directed=False)
-    return np.unique(component[:n], return_inverse=True)[1]
-
-
 def split_instructions(
     instruction: np.ndarray,
     group: np.ndarray | None = None,
@@ -87,7 +63,7 @@ def split_instructions(
 ) -> Split:
     """Split N instructions into four parts of about the wanted sizes, keeping related rows together.
 
-    Components of related rows (see :func:`related_rows`) are dealt in random order, each to a part drawn with
+    Components of related rows (by ``related_rows``) are dealt in random order, each to a part drawn with
     probability proportional to the rows that the part still lacks. Components too large to be dealt blindly go
     first. Raises InvalidInput when there are too few components for four non-empty parts.
     """

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.related import related_rows
 
 Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -52,15 +53,14 @@ def training_texts(
     train: int,
     seed: int,
 ) -> TrainingTexts:
-    """Labels of the ``distinct`` texts; rows before ``train`` train, and a group never straddles two folds."""
+    """Labels of the ``distinct`` texts; rows before ``train`` train, and related rows never straddle two folds."""
     shape = (len(distinct), len(used.models))
     total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     np.add.at(total, text_of_row, np.nan_to_num(used.success))
     np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
     in_train = distinct < train
-    keys = (
-        used.instruction if used.group is None else [g or t for g, t in zip(used.group, used.instruction, strict=True)]
-    )
+    _, first, component = np.unique(related_rows(used.instruction, used.group), return_index=True, return_inverse=True)
+    keys = used.instruction[first][component]
     fold = np.full(len(distinct), -1, dtype=np.int64)
     rng = np.random.default_rng(seed)
     fold[in_train] = assign_folds([keys[row] for row in distinct[in_train]], FOLDS, rng)

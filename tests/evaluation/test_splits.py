@@ -4,28 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing_assets.errors import InvalidInput
-from routing_assets.evaluation.splits import Split, SplitFractions, leaks, related_rows, split_instructions
+from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
 
 
 def texts(n: int) -> np.ndarray:
     return np.array([f"instruction {i}" for i in range(n)], dtype=object)
-
-
-def closure_by_brute_force(instruction: list[str], group: list[str]) -> list[frozenset[int]]:
-    reach = [{j for j in range(len(group)) if instruction[i] == instruction[j] or (group[i] and group[i] == group[j])}
-             for i in range(len(group))]  # fmt: skip
-    for _ in group:
-        reach = [set().union(*(reach[j] for j in rows)) for rows in reach]
-    return [frozenset(rows) for rows in reach]
-
-
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["", "x", "y", "z"])), min_size=1, max_size=25))
-def test_related_rows_are_the_transitive_closure_of_equal_text_and_equal_group(rows):
-    instruction, group = (list(column) for column in zip(*rows, strict=True))
-    component = related_rows(np.array(instruction, dtype=object), np.array(group, dtype=object))
-    expected = closure_by_brute_force(instruction, group)
-    for i, relatives in enumerate(expected):
-        assert set(np.flatnonzero(component == component[i])) == relatives
 
 
 @settings(max_examples=50)

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.related import related_rows
 from routing_assets.prediction.ensemble import deal
 from routing_assets.prediction.training import EpochLoss, TrainingConfig, masked_cross_entropy, train_network
-from routing_assets.prediction.training_texts import assign_folds
+from routing_assets.prediction.training_texts import assign_folds, distinct_texts, training_texts
 
 CONFIG = TrainingConfig(epochs=6, patience=6, batch_size=16, learning_rate=0.05, averaging=0.9, seed=3)
 
@@ -127,3 +129,23 @@ def test_equal_keys_never_straddle_folds() -> None:
     folds = assign_folds(keys, 5, np.random.default_rng(0))
     assert all(len(set(folds[np.array(keys) == key])) == 1 for key in set(keys))
     assert set(folds) == set(range(5))
+
+
+def test_texts_that_no_split_separates_never_straddle_folds() -> None:
+    texts = [f"{word} {i}" for i in range(60) for word in ("what is", "What  is", "compute")]
+    group = [f"g{i}" if word == "compute" and i % 2 else None for i in range(60) for word in ("a", "b", "compute")]
+    group[0] = "g1"
+    used = LabelledInstructions(
+        name="t",
+        models=("m",),
+        instruction_id=np.array([str(i) for i in range(180)], dtype=object),
+        instruction=np.array(texts, dtype=object),
+        success=np.ones((180, 1), dtype=np.float32),
+        group=np.array(group, dtype=object),
+    )
+    distinct, inverse = distinct_texts(used, 180)
+    fold = training_texts(used, distinct, inverse, 180, seed=0).fold[inverse]
+    for component in np.unique(related := related_rows(used.instruction, used.group)):
+        assert len(set(fold[related == component])) == 1
+    assert fold[0] == fold[1] == fold[5]
+    assert len(set(fold)) > 30
