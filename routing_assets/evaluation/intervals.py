@@ -8,7 +8,7 @@ counted as independent evidence, and neither is an instruction that several seed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Curves:
 
     NaN where no seed could afford the budget. ``cost_fraction`` is of the dearest model's spend, ``cheapest`` (B, 2)
     the cost fraction and success of the cheapest model, ``best`` (B,) the success of the best single model.
+    ``relative_by_seed`` (B, S, P, F) is what ``relative`` is the mean of, with the weights ``seed_weight`` (B, S).
     """
 
     policies: tuple[str, ...]
@@ -31,10 +32,19 @@ class Curves:
     cost_fraction: np.ndarray
     cheapest: np.ndarray
     best: np.ndarray
+    relative_by_seed: np.ndarray
+    seed_weight: np.ndarray
 
     def of(self, policy: str) -> int:
         """Index of a policy on axis 1."""
         return self.policies.index(policy)
+
+    def difference(self, a: str, b: str) -> np.ndarray:
+        """Relative success of policy ``a`` less that of ``b``, (B, F): mean over the seeds in which both could afford
+        the budget, so that no two different seeds are compared.
+        """
+        gap = self.relative_by_seed[:, :, self.of(a)] - self.relative_by_seed[:, :, self.of(b)]
+        return _over_seeds(gap, self.seed_weight)
 
 
 def mean_curves(seeds: Sequence[SeedResult]) -> Curves:
@@ -53,7 +63,7 @@ def bootstrap_curves(seeds: Sequence[SeedResult], replicates: int = 1000, seed: 
         weight = rng.poisson(1.0, size=(size, components)).astype(np.float64)
         seed_weight = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=size).astype(np.float64)
         chunks.append(_weighted(seeds, [weight[:, result.component] for result in seeds], seed_weight))
-    names = ("success", "relative", "cost_fraction", "cheapest", "best")
+    names = [field.name for field in fields(Curves) if field.name != "policies"]
     return Curves(chunks[0].policies, *(np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in names))
 
 
@@ -67,8 +77,9 @@ def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]
 def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_weight: np.ndarray) -> Curves:
     policies = tuple(seeds[0].outcomes)
     per_seed = [_one_seed(result, policies, weight) for result, weight in zip(seeds, weights, strict=True)]
-    names = ("success", "relative", "cost_fraction", "cheapest", "best")
-    return Curves(policies, *(_over_seeds([part[name] for part in per_seed], seed_weight) for name in names))
+    by_seed = {name: np.stack([part[name] for part in per_seed], axis=1) for name in per_seed[0]}
+    means = {name: _over_seeds(values, seed_weight) for name, values in by_seed.items()}
+    return Curves(policies, **means, relative_by_seed=by_seed["relative"], seed_weight=seed_weight)
 
 
 def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,9 +104,8 @@ def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray)
     }
 
 
-def _over_seeds(parts: list[np.ndarray], seed_weight: np.ndarray) -> np.ndarray:
-    """Mean over seeds (B, ...) with weights (B, S), leaving out seeds where the value is NaN."""
-    values = np.stack(parts, axis=1)
+def _over_seeds(values: np.ndarray, seed_weight: np.ndarray) -> np.ndarray:
+    """Mean (B, ...) of values (B, S, ...) with weights (B, S), leaving out seeds where the value is NaN."""
     weight = np.where(np.isnan(values), 0.0, seed_weight.reshape(seed_weight.shape + (1,) * (values.ndim - 2)))
     total = weight.sum(axis=1)
     summed = (np.nan_to_num(values) * weight).sum(axis=1)

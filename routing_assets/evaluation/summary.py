@@ -99,8 +99,7 @@ def aiq_difference(point: Curves, replicates: Curves, a: str, b: str) -> Row:
 
 def difference(fractions: np.ndarray, point: Curves, replicates: Curves, a: str, b: str) -> list[Row]:
     """Relative success of ``a`` less that of ``b`` at each budget that both can afford."""
-    estimate = (point.relative[0, point.of(a)]) - point.relative[0, point.of(b)]
-    drawn = replicates.relative[:, replicates.of(a)] - replicates.relative[:, replicates.of(b)]
+    estimate, drawn = point.difference(a, b)[0], replicates.difference(a, b)
     rows = []
     for f in np.flatnonzero(np.isfinite(estimate)):
         known = drawn[np.isfinite(drawn[:, f]), f]

@@ -18,9 +18,9 @@ DASH = "–"
 
 
 def policy_lines(budget_fractions: np.ndarray, policies: Mapping[str, Row]) -> list[str]:
-    """One line per policy: relative success by budget, AIQ, and the budget from which it keeps 95 %."""
+    """One line per policy: relative success by budget, AIQ, and the least budget that reaches 95 %."""
     shown = _shown(budget_fractions)
-    lines = [f"{'':<24}" + "".join(f"{fraction:>8.0%}" for fraction in shown) + f"{'AIQ':>8}{'95 % from':>11}"]
+    lines = [f"{'':<24}" + "".join(f"{fraction:>8.0%}" for fraction in shown) + f"{'AIQ':>8}{'95 % at':>11}"]
     for policy in POLICIES:
         if policy in policies:
             row = policies[policy]

@@ -59,8 +59,8 @@ def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
     if not worth:
         best = max(gains, key=lambda gain: gain["difference"])
         return (
-            f"{name}: do not route. At no budget is MIP clearly better than the best fixed mixture of models; at most "
-            f"it gains {_points(best)} (at {best['budget_fraction']:.0%} budget)."
+            f"{name}: do not route. At no budget is MIP clearly better than the best fixed mixture of models, picked "
+            f"in hindsight; at most it gains {_points(best)} (at {best['budget_fraction']:.0%} budget)."
         )
     best = max(worth, key=lambda gain: gain["difference"])
     sure = min(gain["probability_above"] for gain in worth)
@@ -68,8 +68,8 @@ def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
     rest = [gain["budget_fraction"] for gain in gains if gain not in worth]
     return (
         f"{name}: route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest "
-        f"model's spend. MIP beats the best fixed mixture of models there, by {_points(best)} at best (at "
-        f"{best['budget_fraction']:.0%}); {certainty}."
+        f"model's spend. MIP beats the best fixed mixture of models, picked in hindsight, there by {_points(best)} at "
+        f"best (at {best['budget_fraction']:.0%}); {certainty}."
         + (f" At {_ranges(rest, gains)} it is not clearly better." if rest else "")
     )
 
@@ -92,12 +92,12 @@ def _savings(best_single: str, cost: float, mip: Row) -> str:
     for share in ("95", "100"):
         row = mip[f"budget_fraction_to_keep_{share}_percent"]
         if row["estimate"] is None:
-            parts.append(f"never keeps {share} % of its success")
+            parts.append(f"never reaches {share} % of its success")
         else:
             low, high = row["interval"]
             upper = "not reached" if high is None else f"{high:.0%}"
             lower = "not reached" if low is None else f"{low:.0%}"
-            parts.append(f"keeps {share} % of its success from {row['estimate']:.0%} [{lower}, {upper}] on")
+            parts.append(f"reaches {share} % of its success at {row['estimate']:.0%} [{lower}, {upper}]")
     return f"Best single model: {best_single}, at {cost:.0%} of the dearest model's spend. MIP {' and '.join(parts)}."
 
 

@@ -36,6 +36,18 @@ def test_a_budget_feasible_in_some_seeds_is_averaged_over_these(seeds):
     assert_allclose(curves.relative[0, curves.of("mip"), 2], rest.relative[0, rest.of("mip"), 2])
 
 
+def test_policies_are_compared_in_the_seeds_that_both_can_afford(seeds):
+    raw = seeds[0].outcomes["mip_raw"]
+    holed = replace(raw, success=np.full_like(raw.success, np.nan))
+    partly = [replace(seeds[0], outcomes={**seeds[0].outcomes, "mip_raw": holed}), *seeds[1:]]
+    curves = mean_curves(partly)
+    unpaired = curves.relative[0, curves.of("mip")] - curves.relative[0, curves.of("mip_raw")]
+    assert np.nanmax(np.abs(unpaired)) > 1e-4
+    assert_allclose(curves.difference("mip", "mip_raw")[0, 1:], 0, atol=1e-12)
+    drawn = bootstrap_curves(partly, 50).difference("mip", "mip_raw")
+    assert np.nanmax(np.abs(drawn)) < 1e-12
+
+
 def test_intervals_centre_on_the_estimate_and_narrow_with_data(seeds):
     few, many = ([planted_result(seed, n=n) for seed in range(4)] for n in (50, 800))
     widths = []
