@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -18,6 +18,9 @@ from routing_assets.pacing import batch_budget as paced_budget
 from routing_assets.routing import RoutingSettings
 from routing_assets.sql import query
 from routing_assets.warehouse import Warehouse
+
+LONGEST_WAIT = timedelta(days=1)
+"""A batch that got no budget for so long is stuck, and no reason to hold money back from others."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,13 @@ def commit_budget(
         PeriodExhausted: the period cannot pay even the cheapest assignment.
     """
     own = settings.own_budget(problem.cost_matrix)
-    if settings.period is None:
-        if own is None:
-            raise InvalidInput("the batch has no budget")
+    if own is not None and settings.period is None:
         return BatchBudget(own, "set for the batch")
     plan, now = period_budget(settings.period), now or datetime.now(UTC)
     with warehouse.transaction() as connection:
         others = [past for name, past in standing(connection) if name != batch_id]
-        paced = paced_budget(problem, now, plan, month_state(plan, others, now), urgent=settings.urgent)
+        state, waiting = month_state(plan, others, now), waiting_instructions(connection, batch_id, now)
+        paced = paced_budget(problem, now, plan, state, urgent=settings.urgent, waiting_instructions=waiting)
         if own is None:
             budget = BatchBudget(paced.usd, paced.why, paced.price)
         elif own <= paced.room_usd:
@@ -117,6 +119,13 @@ def standing(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, PastBatch
         )
         for row in _rows(connection)
     ]
+
+
+def waiting_instructions(connection: duckdb.DuckDBPyConnection, batch_id: str, now: datetime) -> float:
+    """Instructions of other batches that came within the last day and have no budget yet."""
+    parameters = {"batch_id": batch_id, "since": now - LONGEST_WAIT}
+    ((instructions,),) = connection.execute(query("waiting_instructions"), parameters).fetchall()
+    return float(instructions)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

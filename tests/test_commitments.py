@@ -6,17 +6,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from routing_assets.allocation import AllocationProblem, allocate
 from routing_assets.commitments import commit_budget, commit_cost, month_state, release_commitment, standing
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import record_decision
-from routing_assets.pacing import PeriodBudget, PeriodExhausted
+from routing_assets.pacing import PastBatch, PeriodBudget, PeriodExhausted, spend_curve
 from routing_assets.routing import RoutingSettings
 from routing_assets.warehouse import Warehouse
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+LATE = datetime(2026, 3, 31, 23, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -86,6 +88,29 @@ def test_a_run_that_failed_after_its_decision_keeps_what_it_committed(warehouse:
         record_decision(connection, decision)
     release_commitment(warehouse, "decided")
     assert committed(warehouse) == before
+
+
+def test_batches_that_wait_are_left_their_part_of_the_money(warehouse: Warehouse) -> None:
+    def first_of(waiting: dict[str, datetime]) -> float:
+        with warehouse.transaction() as connection:
+            connection.execute("delete from batches; delete from commitments")
+        columns = {name: list(waiting) for name in ("batch_id", "file_name", "file_sha256")}
+        table = pa.table(columns | {"instructions": [200] * len(waiting), "received_at": list(waiting.values())})
+        warehouse.append("batches", table)
+        settings = RoutingSettings(period={"budget_usd": 5.0})
+        return commit_budget(warehouse, "first", "r", problem(), settings, LATE).budget_usd
+
+    alone = first_of({"first": LATE})
+    assert first_of({"first": LATE, "waits": LATE}) < 0.5 * alone
+    assert first_of({"first": LATE, "stuck": LATE - timedelta(days=3)}) == alone
+
+
+def test_what_was_not_spent_is_carried_over_but_overspending_is_not(warehouse: Warehouse) -> None:
+    def carried(usd: float) -> float:
+        past = [PastBatch(START, usd, spend_curve(problem()))]
+        return month_state(PeriodBudget(10.0, carry_over=1.0), past, START + timedelta(days=40)).carried_usd
+
+    assert [carried(4.0), carried(15.0)] == [6.0, 0.0]
 
 
 def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Warehouse) -> None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from routing_assets.allocation import InfeasibleAllocation
-from routing_assets.allocation.exact import exact_sum, float_not_above
+from routing_assets.allocation.exact import exact_sum
 from routing_assets.errors import InvalidInput
 from routing_assets.pacing.arrivals import Arrival
 from routing_assets.pacing.curve import SpendCurve
@@ -84,10 +84,7 @@ class PeriodBudget:
 
 @dataclass(frozen=True, eq=False)
 class PastBatch:
-    """A batch that was routed: when, for how much, and what it would have spent at other prices.
-
-    ``usd`` is what it is committed to; once its bill is known, the bill.
-    """
+    """A batch that was routed: when, for how many USD, and what it would have spent at other prices."""
 
     at: datetime
     usd: float
@@ -128,9 +125,3 @@ class PacingState:
         """USD that ordinary batches must leave: the unused reserve, released evenly as the period runs out."""
         unused = Fraction(plan.reserve) * plan.money(self.carried_usd) - self.committed(urgent_only=True)
         return max(Fraction(0), unused) * Fraction((self.end - now) / (self.end - self.start))
-
-    def next_period(self, plan: PeriodBudget, end: datetime) -> PacingState:
-        """The period that follows: the same history, and the part of the unspent money that ``plan`` carries over."""
-        unspent = max(Fraction(0), plan.money(self.carried_usd) - self.committed())
-        carried = float_not_above(Fraction(plan.carry_over) * unspent)
-        return PacingState(self.end, end, self.past, carried)

@@ -1,0 +1,10 @@
+-- Instructions of other batches that came since $since and no run has given a budget yet.
+with newest as (
+    from batches
+    qualify row_number() over (partition by batch_id order by entry desc) = 1
+)
+select coalesce(sum(instructions), 0)::double as instructions
+from newest
+where batch_id <> $batch_id and received_at >= $since
+and not exists (from commitments where commitments.batch_id = newest.batch_id)
+and not exists (from dispatches where dispatches.batch_id = newest.batch_id);
