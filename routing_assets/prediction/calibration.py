@@ -31,7 +31,7 @@ class CalibrationConfig:
     toward that of its out-of-fold logits. The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
     """
 
-    temperature_prior: float = 500.0
+    temperature_prior: float = 150.0
     sharpness_prior: float = 50.0
     buckets: int = 20
     min_count: int = 50
