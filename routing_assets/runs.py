@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import dagster as dg
 
+from routing_assets.errors import InvalidInput
 from routing_assets.locks import forget_lost_run, lost_runs, run_alive
 from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
 
-_WRAPPERS = ("Dagster", "RetryRequested")
-"""Errors that Dagster puts around those of a step."""
+_SAYS_WHAT_TO_DO = {error.__name__ for error in (InvalidInput, WarehouseBusy, WarehouseUnavailable)}
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -94,13 +94,16 @@ def run_job(
 
 
 def step_reason(failures: Sequence[dg.DagsterEvent]) -> str | None:
-    """What the first failed step, or blocking check, said; None where no step failed."""
+    """What the first failed step, or blocking check, said; None where no step failed.
+
+    Of a chain of errors the one that says what to do, or else where it began: libraries wrap errors in longer ones.
+    """
     if not failures:
         return None
     data = failures[0].step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return f"{failures[0].step_key}: {data.user_failure_data.description}"
     error = data.error
-    while error and error.cause and (error.cls_name or "").startswith(_WRAPPERS):
+    while error and error.cause and error.cls_name not in _SAYS_WHAT_TO_DO:
         error = error.cause
     return f"{failures[0].step_key}: {error.message.strip() if error else 'failed'}"
