@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,8 +20,8 @@ from routing_assets.routing import RoutingSettings
 from routing_assets.sql import query
 from routing_assets.warehouse import Warehouse
 
-LONGEST_WAIT = timedelta(days=1)
-"""A batch that got no budget for so long is stuck, and no reason to hold money back from others."""
+LONGEST_WAIT = timedelta(hours=1)
+"""A batch that got no budget for so long was refused, and is no reason to hold money back from others."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,25 @@ def commit_budget(
 
 
 def commit_cost(connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, cost_usd: float) -> None:
-    """Replace a committed budget by what the routed batch is estimated to cost; nothing where none was committed."""
+    """Replace a committed budget by what the routed batch is estimated to cost; nothing where none was committed.
+
+    A run that began after the budget was committed, re-executed from a failure, goes on with that of the run before.
+    """
     of_run = {"batch_id": batch_id, "dagster_run_id": run_id}
-    mine = connection.sql(query("commitment_of_run"), params=of_run).to_arrow_table().to_pylist()
-    if mine:
-        curve = SpendCurve.from_dict(json.loads(mine[-1]["curve"]))
-        _append(connection, batch_id, run_id, cost_usd, mine[-1]["urgent"], curve, datetime.now(UTC))
+    for committed in connection.sql(query("newest_commitment"), params=of_run).to_arrow_table().to_pylist():
+        curve = SpendCurve.from_dict(json.loads(committed["curve"]))
+        _append(connection, batch_id, run_id, cost_usd, committed["urgent"], curve, datetime.now(UTC))
 
 
-def release_commitment(warehouse: Warehouse, run_id: str) -> None:
-    """Free what a failed run had committed, unless it had decided its batch before it failed."""
+def undecided_runs(warehouse: Warehouse) -> list[str]:
+    """Runs that hold money and have not decided their batch: they are under way, or ended without success."""
+    return [row["dagster_run_id"] for row in warehouse.fetch("undecided_commitments")]
+
+
+def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
+    """Free what these runs, which ended, had committed; what was decided before its run failed stays committed."""
     with warehouse.transaction() as connection:
-        connection.execute(query("release_commitment"), {"dagster_run_id": run_id})
+        connection.execute(query("release_commitments"), {"runs": list(runs)})
 
 
 def period_budget(fields: Any) -> PeriodBudget:
@@ -122,7 +130,7 @@ def standing(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, PastBatch
 
 
 def waiting_instructions(connection: duckdb.DuckDBPyConnection, batch_id: str, now: datetime) -> float:
-    """Instructions of other batches that came within the last day and have no budget yet."""
+    """Instructions of other batches that came a short while ago and have no budget yet."""
     parameters = {"batch_id": batch_id, "since": now - LONGEST_WAIT}
     ((instructions,),) = connection.execute(query("waiting_instructions"), parameters).fetchall()
     return float(instructions)

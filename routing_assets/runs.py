@@ -67,14 +67,13 @@ def run_job(
     Raises:
         RunFailed: with the reason of the first failed step or blocking check.
     """
-    from routing_assets.commitments import release_commitment
     from routing_assets.definitions import defs
     from routing_assets.defs.common import BATCHES
 
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
-    home, run_id = Home.from_env(), str(uuid4())
-    with run_alive(home, run_id):
+    run_id = str(uuid4())
+    with run_alive(Home.from_env(), run_id):
         result = defs.resolve_job_def(job).execute_in_process(
             run_config={
                 "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
@@ -87,7 +86,6 @@ def run_job(
             run_id=run_id,
         )
     if not result.success:
-        release_commitment(Warehouse(home.warehouse), run_id)
         failures = [event for event in result.all_events if event.is_step_failure]
         raise RunFailed(step_reason(failures) or f"run {run_id} failed; see its log in the UI")
     return result

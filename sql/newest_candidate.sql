@@ -1,5 +1,5 @@
--- The router that the run made, or else the one that passed its checks last.
+-- The router that one of the runs made, or else the one that passed its checks last.
 select * exclude (training_config), training_config::varchar as training_config
 from candidates
-order by dagster_run_id = $dagster_run_id desc, entry desc
+order by list_contains($runs, dagster_run_id) desc, entry desc
 limit 1;

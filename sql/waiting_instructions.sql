@@ -1,4 +1,4 @@
--- Instructions of other batches that came since $since and no run has given a budget yet.
+-- Instructions of other batches that came since $since and for which no run holds money yet.
 with newest as (
     from batches
     qualify row_number() over (partition by batch_id order by entry desc) = 1
@@ -6,5 +6,5 @@ with newest as (
 select coalesce(sum(instructions), 0)::double as instructions
 from newest
 where batch_id <> $batch_id and received_at >= $since
-and not exists (from commitments where commitments.batch_id = newest.batch_id)
+and not exists (from commitments where commitments.batch_id = newest.batch_id and usd > 0)
 and not exists (from dispatches where dispatches.batch_id = newest.batch_id);

@@ -10,7 +10,15 @@ import pyarrow as pa
 import pytest
 
 from routing_assets.allocation import AllocationProblem, allocate
-from routing_assets.commitments import commit_budget, commit_cost, month_state, release_commitment, standing
+from routing_assets.commitments import (
+    commit_budget,
+    commit_cost,
+    month_state,
+    release_commitments,
+    standing,
+    undecided_runs,
+    waiting_instructions,
+)
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import record_decision
 from routing_assets.pacing import PastBatch, PeriodBudget, PeriodExhausted, spend_curve
@@ -71,10 +79,26 @@ def test_what_a_failed_run_committed_is_free_again(warehouse: Warehouse) -> None
     for batch, run in (("a", "failed"), ("b", "fine")):
         commit_budget(warehouse, batch, run, problem(), settings, START)
     before = committed(warehouse)
-    for run in ("failed", "failed", "unknown"):
-        release_commitment(warehouse, run)
+    release_commitments(warehouse, ["failed", "unknown"])
     assert min(before.values()) > 0
     assert committed(warehouse) == before | {"a": 0.0}
+    assert undecided_runs(warehouse) == ["fine"]
+
+
+def test_a_retry_holds_its_own_money_when_that_of_the_run_before_is_freed(warehouse: Warehouse) -> None:
+    for run in ("failed", "retry"):
+        commit_budget(warehouse, "a", run, problem(), RoutingSettings(period={"budget_usd": 8.0}), START)
+    before = committed(warehouse)
+    release_commitments(warehouse, ["failed"])
+    assert committed(warehouse) == before != {"a": 0.0}
+
+
+def test_a_run_that_goes_on_from_a_failure_commits_what_its_decision_costs(warehouse: Warehouse) -> None:
+    commit_budget(warehouse, "a", "failed", problem(), RoutingSettings(period={"budget_usd": 8.0}))
+    release_commitments(warehouse, ["failed"])
+    with warehouse.transaction() as connection:
+        commit_cost(connection, "a", "resumed", 0.3)
+    assert committed(warehouse) == {"a": 0.3}
 
 
 def test_a_run_that_failed_after_its_decision_keeps_what_it_committed(warehouse: Warehouse) -> None:
@@ -86,23 +110,32 @@ def test_a_run_that_failed_after_its_decision_keeps_what_it_committed(warehouse:
     decision |= {"batch_id": "a", "dagster_run_id": "decided", "settings": "{}", "instructions": 40}
     with warehouse.transaction() as connection:
         record_decision(connection, decision)
-    release_commitment(warehouse, "decided")
+    release_commitments(warehouse, ["decided"])
     assert committed(warehouse) == before
 
 
-def test_batches_that_wait_are_left_their_part_of_the_money(warehouse: Warehouse) -> None:
-    def first_of(waiting: dict[str, datetime]) -> float:
-        with warehouse.transaction() as connection:
-            connection.execute("delete from batches; delete from commitments")
-        columns = {name: list(waiting) for name in ("batch_id", "file_name", "file_sha256")}
-        table = pa.table(columns | {"instructions": [200] * len(waiting), "received_at": list(waiting.values())})
-        warehouse.append("batches", table)
-        settings = RoutingSettings(period={"budget_usd": 5.0})
-        return commit_budget(warehouse, "first", "r", problem(), settings, LATE).budget_usd
+def receive(warehouse: Warehouse, batch: str, instructions: int, at: datetime) -> None:
+    row = {"batch_id": batch, "file_name": batch, "file_sha256": batch, "instructions": instructions, "received_at": at}
+    warehouse.append("batches", pa.Table.from_pylist([row]))
 
-    alone = first_of({"first": LATE})
-    assert first_of({"first": LATE, "waits": LATE}) < 0.5 * alone
-    assert first_of({"first": LATE, "stuck": LATE - timedelta(days=3)}) == alone
+
+def test_a_batch_that_waits_is_left_its_part_of_the_money(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(period={"budget_usd": 5.0})
+    alone = commit_budget(warehouse, "first", "alone", problem(), settings, LATE).budget_usd
+    receive(warehouse, "waits", 200, LATE)
+    assert commit_budget(warehouse, "first", "again", problem(), settings, LATE).budget_usd < 0.5 * alone
+
+
+def test_what_waits_is_what_came_of_late_and_holds_no_money(warehouse: Warehouse) -> None:
+    for batch in ("own", "waits", "refused", "gone out", "has money", "failed"):
+        receive(warehouse, batch, 1000, LATE - timedelta(days=batch == "refused"))
+    receive(warehouse, "waits", 7, LATE)
+    for batch in ("has money", "failed"):
+        commit_budget(warehouse, batch, batch, problem(), RoutingSettings(period={"budget_usd": 5.0}), LATE)
+    release_commitments(warehouse, ["failed"])
+    warehouse.append("dispatches", pa.table({"batch_id": ["gone out"], "dagster_run_id": ["r"]}))
+    with warehouse.reader() as connection:
+        assert waiting_instructions(connection, "own", LATE) == 1007
 
 
 def test_what_was_not_spent_is_carried_over_but_overspending_is_not(warehouse: Warehouse) -> None:

@@ -126,5 +126,5 @@ def test_a_run_compares_the_router_that_it_made_itself_though_another_was_made_s
     for version, of_run in (("a", "first"), ("b", "second")):
         router = about | {"router_version": version}
         record_candidate(home, router, origin="trained", models=("m",), training_config="{}", run_id=of_run)
-    found = Warehouse(home.warehouse).fetch("newest_candidate", {"dagster_run_id": run})
+    found = Warehouse(home.warehouse).fetch("newest_candidate", {"runs": ["retry", run]})
     assert [row["router_version"] for row in found] == [made]

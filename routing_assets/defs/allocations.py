@@ -12,7 +12,7 @@ import pyarrow as pa
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
-from routing_assets.commitments import commit_budget
+from routing_assets.commitments import commit_budget, release_commitments, undecided_runs
 from routing_assets.datasets import BatchInstructions
 from routing_assets.defs.common import (
     ARROW_TABLE,
@@ -64,9 +64,13 @@ def batch_budget(
     cost_matrix: pa.Table,
     model_catalog: pa.Table,
 ) -> dg.MaterializeResult:
-    """The USD that the batch may spend: its own budget, or its share of the month's; never more than that has left."""
+    """The USD that the batch may spend: its own budget, or its share of the month's; never more than that has left.
+
+    What runs had committed that failed since is free again.
+    """
     batch, catalog = BatchInstructions.from_arrow(batch_instructions), catalog_from_table(model_catalog)
     settings = routing_request.settings()
+    release_commitments(home.warehouse(), ended_in_vain(context.instance, undecided_runs(home.warehouse())))
     try:
         problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
         budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
@@ -74,6 +78,12 @@ def batch_budget(
         raise failure(error) from error
     table = pa.Table.from_pylist([asdict(budget)])
     return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=asdict(budget))
+
+
+def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
+    """Those of the runs that failed or were cancelled."""
+    statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    return [run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=runs, statuses=statuses))] if runs else []
 
 
 def name_of(policy: str) -> str:

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from routing_assets.commitments import release_commitment
 from routing_assets.defs.home import RoutingHome
 from routing_assets.runs import fail_lost_runs, step_reason
 from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
 
 WEBHOOK = "ROUTING_FAILURE_WEBHOOK"
 FAILED_FOR = "routing/failed_for"
@@ -31,15 +29,11 @@ _OF_THE_ENVIRONMENT = {
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
 def report_failures(context: dg.RunFailureSensorContext) -> None:
-    """One JSON line per failed run in ROUTING_HOME/failures.jsonl, posted to $ROUTING_FAILURE_WEBHOOK as well.
-
-    What the run had committed of the month's budget is free again.
-    """
+    """One JSON line per failed run in ROUTING_HOME/failures.jsonl, posted to $ROUTING_FAILURE_WEBHOOK as well."""
     run = context.dagster_run
     steps = context.get_step_failure_events()
     cause = failed_for(steps)
     context.instance.add_run_tags(run.run_id, {FAILED_FOR: cause})
-    release_commitment(Warehouse(Home.from_env().warehouse), run.run_id)
     line = {
         "run_id": run.run_id,
         "job": run.job_name,

@@ -80,7 +80,9 @@ def router_comparison(
     """
     paths, warehouse = home.paths(), home.warehouse()
     in_force = warehouse.fetch("latest_router")
-    newest = warehouse.fetch("newest_candidate", {"dagster_run_id": context.run_id})
+    # A run that was killed goes on as another, which did not make the router itself.
+    runs = [run for run in (context.run_id, context.run.parent_run_id, context.run.root_run_id) if run]
+    newest = warehouse.fetch("newest_candidate", {"runs": runs})
     if not newest:
         raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
     advice = warehouse.fetch("latest_advice")

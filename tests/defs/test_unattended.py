@@ -213,14 +213,18 @@ def test_a_failed_run_leaves_its_reason_in_the_file_of_failures(trained: Home, b
 
 
 def test_a_failed_run_leaves_the_money_of_the_month_to_others(
-    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Home, batch_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ValueError("after the budget was committed")
 
     trained.policy_file.write_text("period: {budget_usd: 5.0}")
-    monkeypatch.setattr("routing_assets.defs.routed.record_changes", broken)
-    with pytest.raises(RunFailed, match="after the budget"):
-        commands.route(trained, batch_file, {})
+    with monkeypatch.context() as patch:
+        patch.setattr("routing_assets.defs.routed.record_changes", broken)
+        with pytest.raises(RunFailed, match="after the budget"):
+            commands.route(trained, batch_file, {})
+    commands.route(trained, shutil.copy(batch_file, tmp_path / "other.parquet"), {})
     with Warehouse(trained.warehouse).reader() as connection:
-        assert [past.usd for _, past in standing(connection)] == [0.0]
+        usd = {name: past.usd for name, past in standing(connection)}
+    assert usd["weekly"] == 0.0
+    assert usd["other"] > 0
