@@ -56,6 +56,8 @@ def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> d
         dg.RunRequest(run_key=f"{batch_id}!{setback.run_id}", partition_key=batch_id)
         for batch_id, setback in setbacks(context.instance, record_outcomes.name).items()
         if setback.may_be_tried_again(now)
+        and newest_run(context.instance, batch_id) == setback.run_id
+        and outcome_files(paths, batch_id)  # a retired batch has none, and is no partition any more
     ]
     cursor: dict[str, Seen] = {}
     for folder in sorted(path for path in paths.outcomes.iterdir() if path.is_dir()):
@@ -72,6 +74,12 @@ def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> d
                 for newest in outcome_files(paths, folder.name)[-1:]
             ]
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+
+
+def newest_run(instance: dg.DagsterInstance, batch_id: str) -> str | None:
+    """The newest run that records outcomes of a batch, under way or ended."""
+    of_batch = dg.RunsFilter(job_name=record_outcomes.name, tags={"dagster/partition": batch_id})
+    return next((run.run_id for run in instance.get_runs(of_batch, limit=1)), None)
 
 
 automation = dg.AutomationConditionSensorDefinition(

@@ -13,7 +13,7 @@ import dagster as dg
 from routing_assets import champion
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import recalibrate_router, retrain_router
-from routing_assets.defs.setbacks import attempt
+from routing_assets.defs.setbacks import ASKED, next_run_key
 from routing_assets.sources import SIMULATED, source_sha256
 
 LEAST_OUTCOMES = 100
@@ -34,14 +34,15 @@ def act_on_drift(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.R
     if report["judged"] < LEAST_OUTCOMES:
         return dg.SkipReason(f"{report['advice']} rests on {report['judged']} outcomes; {LEAST_OUTCOMES} are asked for")
     router, advice = report["router_version"], report["advice"]
-    again = attempt(context.instance, JOBS[advice].name)
-    if again is None:
-        return dg.SkipReason(f"the environment stopped the last {JOBS[advice].name}; it is tried again after a pause")
+    asked = f"{advice}/{router}/{report['judged'].bit_length()}"
+    run_key = next_run_key(context.instance, asked)
+    if run_key is None:
+        return dg.SkipReason(f"the environment stopped {asked}; it is tried again after a pause")
     return dg.RunRequest(
-        run_key=f"{advice}/{router}/{report['judged'].bit_length()}{again}",
+        run_key=run_key,
         job_name=JOBS[advice].name,
         run_config=retraining_config(home, router) if advice == "retrain" else None,
-        tags=BEHIND_BATCHES | {"routing/why": report["why"][:200], "routing/router": router},
+        tags=BEHIND_BATCHES | {ASKED: asked, "routing/why": report["why"][:200], "routing/router": router},
     )
 
 
@@ -64,13 +65,15 @@ def retrain_on_new_labels(context: dg.SensorEvaluationContext, home: RoutingHome
     cursor = json.dumps(now | {"sha256": sha256})
     if sha256 == learnt:
         return dg.SensorResult(skip_reason="the router in force learnt from these very labels", cursor=cursor)
-    router, again = known[0]["router_version"], attempt(context.instance, retrain_router.name)
-    if again is None:
-        return dg.SensorResult(skip_reason="the environment stopped the last training; a pause first", cursor=cursor)
+    router = known[0]["router_version"]
+    asked = f"labels/{router}/{sha256}"
+    run_key = next_run_key(context.instance, asked)
+    if run_key is None:
+        return dg.SensorResult(skip_reason="the environment stopped this training; a pause first", cursor=cursor)
     request = dg.RunRequest(
-        run_key=f"labels/{router}/{sha256}{again}",
+        run_key=run_key,
         run_config=retraining_config(home, router),
-        tags=BEHIND_BATCHES | {"routing/why": f"{source} changed"[:200]},
+        tags=BEHIND_BATCHES | {ASKED: asked, "routing/why": f"{source} changed"[:200]},
     )
     return dg.SensorResult(run_requests=[request], cursor=cursor)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import numpy as np
@@ -103,7 +105,13 @@ def test_outcomes_whose_run_the_environment_stopped_are_recorded_after_a_pause(
         assert look(instance, None)[1] == []
         monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: True)
         _, requests = look(instance, None)
-    assert [(r.partition_key, r.run_key) for r in requests] == [("weekly", f"weekly!{failed}")]
+        assert [(r.partition_key, r.run_key) for r in requests] == [("weekly", f"weekly!{failed}")]
+        again = dg.DagsterRun("record_outcomes", run_id=str(uuid4()), tags={"dagster/partition": "weekly"})
+        instance.add_run(again)
+        assert look(instance, None)[1] == []
+        instance.delete_run(again.run_id)
+        shutil.rmtree(routed.received / "weekly")
+        assert look(instance, None)[1] == []
 
 
 def test_a_batch_is_not_decided_anew_while_its_outcomes_are_recorded(

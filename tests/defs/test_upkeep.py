@@ -54,30 +54,46 @@ def test_an_advice_is_followed_once_for_each_doubling_of_its_outcomes(trained: H
         assert asked.run_config["ops"]["success_classifier"]["config"]["method"] == "frozen"
 
 
-def test_what_the_environment_stopped_is_asked_for_again_after_a_pause_until_it_succeeds(
+def run_of(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus, cause: str = "") -> str:
+    """A run that was made for a request."""
+    tags = {**request.tags, FAILED_FOR: cause}
+    run = dg.DagsterRun(request.job_name or "retrain_router", run_id=str(uuid4()), status=status, tags=tags)
+    instance.add_run(run)
+    return run.run_id
+
+
+def test_what_the_environment_stopped_is_asked_for_again_after_a_pause(
     trained: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ended(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, cause: str) -> str:
-        run = dg.DagsterRun("recalibrate_router", run_id=str(uuid4()), status=status, tags={FAILED_FOR: cause})
-        instance.add_run(run)
-        return run.run_id
-
     with instance_of(trained) as instance:
         advise(trained, "recalibrate", 130)
         first = asked_on_drift(instance)
-        stopped = ended(instance, dg.DagsterRunStatus.FAILURE, ENVIRONMENT)
-        with monkeypatch.context() as patch:
-            patch.setattr(Setback, "may_be_tried_again", lambda *_: False)
-            assert isinstance(asked_on_drift(instance), dg.SkipReason)
-            patch.setattr(Setback, "may_be_tried_again", lambda *_: True)
-            again = asked_on_drift(instance)
         assert isinstance(first, dg.RunRequest)
+        stopped = run_of(instance, first, dg.DagsterRunStatus.FAILURE, ENVIRONMENT)
+        monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: False)
+        assert isinstance(asked_on_drift(instance), dg.SkipReason)
+        monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: True)
+        again = asked_on_drift(instance)
         assert isinstance(again, dg.RunRequest)
         assert again.run_key == f"{first.run_key}!{stopped}"
-        ended(instance, dg.DagsterRunStatus.SUCCESS, "")
-        made_up_for = asked_on_drift(instance)
-        assert isinstance(made_up_for, dg.RunRequest)
-        assert made_up_for.run_key == first.run_key
+
+
+@pytest.mark.parametrize(
+    "retried", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+)
+def test_what_was_started_again_since_or_failed_for_its_input_is_not_asked_for_again(
+    trained: Home, monkeypatch: pytest.MonkeyPatch, retried: dg.DagsterRunStatus
+) -> None:
+    monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: True)
+    with instance_of(trained) as instance:
+        advise(trained, "retrain", 130)
+        first = asked_on_drift(instance)
+        assert isinstance(first, dg.RunRequest)
+        run_of(instance, first, dg.DagsterRunStatus.FAILURE, ENVIRONMENT)
+        run_of(instance, first, retried, "input")
+        again = asked_on_drift(instance)
+        assert isinstance(again, dg.RunRequest)
+        assert again.run_key == first.run_key
 
 
 def test_few_outcomes_other_routers_and_no_drift_start_nothing(trained: Home) -> None:
@@ -88,13 +104,14 @@ def test_few_outcomes_other_routers_and_no_drift_start_nothing(trained: Home) ->
             assert isinstance(asked, dg.SkipReason)
 
 
-def test_a_changed_label_file_is_learnt_from_once_it_rests(trained: Home, tmp_path: Path) -> None:
+@pytest.fixture
+def label_file(trained: Home, tmp_path: Path) -> Path:
+    """Labels that differ from those that the router in force learnt from."""
     path = tmp_path / "labels.parquet"
     labels = replace(simulate("r1_math", size=50), simulated=False)
     pq.write_table(labels.to_arrow(), path)
-    router = router_in_force(trained)
     row = {
-        "label_hash": router["label_hash"],
+        "label_hash": router_in_force(trained)["label_hash"],
         "name": "t",
         "source": str(path),
         "source_sha256": "what it learnt from",
@@ -104,18 +121,56 @@ def test_a_changed_label_file_is_learnt_from_once_it_rests(trained: Home, tmp_pa
         "dagster_run_id": "test",
     }
     Warehouse(trained.warehouse).append("labels", pa.Table.from_pylist([row]))
+    return path
+
+
+def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str | None, list[dg.RunRequest]]:
+    """One tick of the sensor of new labels: its cursor, and the runs it asks for."""
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"home": RoutingHome()})
+    result = retrain_on_new_labels(context)
+    assert isinstance(result, dg.SensorResult)
+    return result.cursor, list(result.run_requests or [])
+
+
+def test_a_changed_label_file_is_learnt_from_once_it_rests(trained: Home, label_file: Path) -> None:
     with instance_of(trained) as instance:
         cursor, keys = None, []
         for change in (False, False, False, True, False):
             if change:
-                pq.write_table(labels.take(slice(0, 40)).to_arrow(), path)
-            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"home": RoutingHome()})
-            result = retrain_on_new_labels(context)
-            assert isinstance(result, dg.SensorResult)
-            cursor = result.cursor
-            keys.append([request.run_key for request in result.run_requests or []])
+                pq.write_table(pq.read_table(label_file).slice(0, 40), label_file)
+            cursor, requests = look(instance, cursor)
+            keys.append([request.run_key for request in requests])
     assert [len(key) for key in keys] == [0, 1, 1, 0, 1]
     assert keys[1] == keys[2] != keys[4]
+
+
+def test_a_training_that_the_environment_stopped_is_begun_again_for_the_same_labels_only(
+    trained: Home, label_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with instance_of(trained) as instance:
+        cursor, (first,) = look(instance, look(instance, None)[0])
+        stopped = run_of(instance, first, dg.DagsterRunStatus.FAILURE, ENVIRONMENT)
+        monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: False)
+        assert look(instance, cursor)[1] == []
+        monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: True)
+        cursor, (again,) = look(instance, cursor)
+        pq.write_table(pq.read_table(label_file).slice(0, 40), label_file)
+        _, (other,) = look(instance, look(instance, cursor)[0])
+    assert again.run_key == f"{first.run_key}!{stopped}"
+    assert other.run_key is not None
+    assert "!" not in other.run_key
+
+
+def test_labels_that_return_are_learnt_from_again_under_another_router(
+    trained: Home, label_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with instance_of(trained) as instance:
+        cursor, (first,) = look(instance, look(instance, None)[0])
+        known = Warehouse(trained.warehouse).fetch("labels_in_force")
+        monkeypatch.setattr(Warehouse, "fetch", lambda *_: [known[0] | {"router_version": "another"}])
+        monkeypatch.setattr("routing_assets.defs.upkeep.retraining_config", lambda *_: {})
+        _, (again,) = look(instance, cursor)
+    assert again.run_key != first.run_key
 
 
 @pytest.mark.parametrize("gone", [True, False])
