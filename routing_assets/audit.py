@@ -32,7 +32,7 @@ def broken_entries(home: Home) -> list[str]:
     for row in Warehouse(home.warehouse).fetch("ledger_entries"):
         name = f"entry {row['entry']} (batch {row['batch_id']})"
         if row["entry"] != expected:
-            found.append(f"{name}: entry {expected} is missing")
+            found.append(f"{name}: {_missing(expected, row['entry'] - 1)}")
         if row["previous_hash"] != previous:
             found.append(f"{name}: does not follow the entry before it")
         if row["entry_hash"] != entry_hash(row):
@@ -44,6 +44,10 @@ def broken_entries(home: Home) -> list[str]:
             found.append(f"{name}: {row['routed_path']} was changed after it was recorded")
         previous, expected = row["entry_hash"], row["entry"] + 1
     return found
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,9 @@ def record_traffic(
     connection.unregister("rows")
 
 
-def record_realised_traffic(home: Home, batch_id: str, run_id: str, matched: pa.Table, instructions: pa.Table) -> None:
+def record_realised_traffic(
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, matched: pa.Table, instructions: pa.Table
+) -> None:
     """Append what came of each model's and tenant's instructions, from ``match_outcomes``."""
     came = by_model_and_tenant(matched, instructions).aggregate(
         [("success", "count"), ("success", "sum"), ("billed_usd", "count"), ("billed_usd", "sum")]
@@ -131,7 +133,7 @@ def record_realised_traffic(home: Home, batch_id: str, run_id: str, matched: pa.
     rows = _of_run(came, names, batch_id, run_id)
     for name in ("successes", "billed_usd"):
         rows = rows.set_column(rows.column_names.index(name), name, pc.fill_null(rows[name], 0.0))
-    Warehouse(home.warehouse).append("realised_traffic", rows)
+    connection.append("realised_traffic", rows.to_pandas(), by_name=True)
 
 
 def by_model_and_tenant(table: pa.Table, instructions: pa.Table) -> pa.TableGroupBy:
@@ -151,9 +153,11 @@ def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: st
     return renamed
 
 
-def record_outcomes(home: Home, batch_id: str, result: Realised, *, run_id: str) -> None:
-    """Append what came of a batch so far, and freeze the batch: it went out."""
-    decision, warehouse = decision_in_force(home, batch_id), Warehouse(home.warehouse)
+def record_outcomes(
+    connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any], result: Realised, *, run_id: str
+) -> None:
+    """Append what came of a decision so far, and freeze its batch: it went out."""
+    batch_id = decision["batch_id"]
     row = {
         "batch_id": batch_id,
         "decision_run_id": decision["dagster_run_id"],
@@ -167,10 +171,10 @@ def record_outcomes(home: Home, batch_id: str, result: Realised, *, run_id: str)
         "realised_usd": result.realised_usd,
         "dagster_run_id": run_id,
     }
-    warehouse.append("outcomes", pa.Table.from_pylist([row]))
-    if not is_dispatched(home, batch_id):
+    connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+    if not connection.execute(query("dispatch_of"), {"batch_id": batch_id}).fetchall():
         dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
-        warehouse.append("dispatches", pa.Table.from_pylist([dispatch]))
+        connection.append("dispatches", pa.Table.from_pylist([dispatch]).to_pandas(), by_name=True)
 
 
 def routed_before(home: Home, batch_id: str) -> pa.Table | None:

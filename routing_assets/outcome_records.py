@@ -13,6 +13,7 @@ from routing_assets.ledger import decision_in_force, record_outcomes, record_rea
 from routing_assets.locks import batch_lock
 from routing_assets.settings import Home
 from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ def record_batch_outcomes(home: Home, batch_id: str, run_id: str) -> RecordedOut
         result = realised(routed, outcomes)
         decided = decision_in_force(home, batch_id)
         instructions = Store(home.store).read("batch_instructions", batch_id, decided["dagster_run_id"])
-        record_realised_traffic(home, batch_id, run_id, matched, instructions)
-        record_outcomes(home, batch_id, result, run_id=run_id)
+        with Warehouse(home.warehouse).transaction() as ledger:
+            record_realised_traffic(ledger, batch_id, run_id, matched, instructions)
+            record_outcomes(ledger, decided, result, run_id=run_id)
     return RecordedOutcomes(matched, result, len(files), outcomes.conflicts)

@@ -89,7 +89,9 @@ def difference_rows(fractions: np.ndarray, point: Curves, replicates: Curves) ->
 
 
 def aiq_difference(point: Curves, replicates: Curves, a: str, b: str) -> Row:
-    """AIQ (paper's normalisation) of ``a`` less that of ``b``, with its paired interval."""
+    """AIQ (paper's normalisation) of ``a`` less that of ``b``, with its paired interval; of the mean curves, which at
+    a budget that only some seeds can afford are the means of these.
+    """
     estimate = _aiq_of(a, point, 0, "paper") - _aiq_of(b, point, 0, "paper")
     return {
         "estimate": estimate,

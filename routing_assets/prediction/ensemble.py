@@ -6,6 +6,7 @@ predictions on the left-out parts, far more labels than a thin calibration split
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def train_ensemble(
             texts.validation,
             network.parameter_groups(config),
             replace(config, seed=seed),
-            checkpoint=None if checkpoint is None else checkpoint / f"{label}-{member}",
+            checkpoint=None if checkpoint is None else checkpoint / f"{label}-{member}-{_digest(rows, texts)}",
             mixed_precision=mixed_precision,
             progress=progress,
             label=f"{label} {member + 1}/{members}",
@@ -122,6 +123,11 @@ def train_ensemble(
         networks.append(network)
         histories.append(tuple(history))
     return Ensemble(tuple(networks), out_of_fold, tuple(histories))
+
+
+def _digest(rows: Rows, texts: TrainingTexts) -> str:
+    """Which texts train and stop a network: an interrupted training of others must not be resumed."""
+    return hashlib.sha256(rows.astype("<i8").tobytes() + texts.validation.astype("<i8").tobytes()).hexdigest()[:12]
 
 
 @torch.no_grad()

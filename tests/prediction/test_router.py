@@ -146,6 +146,23 @@ def test_a_handful_of_calibration_rows_does_not_decide_how_sharp_the_router_is(
     assert 0.75 < factor < 1.33
 
 
+def test_a_training_on_other_rows_is_not_gone_on_with(
+    labels: LabelledInstructions,
+    split: SimpleNamespace,
+    config: ClassifierConfig,
+    cache: Path,
+    tmp_path: Path,
+) -> None:
+    """Half of an interrupted training's rows are held out of the next: what it learnt from them must not be kept."""
+    train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path)
+    fewer = split.train[::2]
+    fresh, resumed = (
+        train_classifier(labels, fewer, split.validation, config, embeddings_cache=cache, checkpoint=checkpoint)
+        for checkpoint in (None, tmp_path)
+    )
+    np.testing.assert_array_equal(resumed.logits(labels.instruction), fresh.logits(labels.instruction))
+
+
 def test_training_goes_on_after_a_kill(
     labels: LabelledInstructions,
     split: SimpleNamespace,
