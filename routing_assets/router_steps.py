@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.evaluation.splits import Split
 from routing_assets.files import atomic_folder, file_sha256
 from routing_assets.learnt import learnt_table
-from routing_assets.matrices import long_table, matrix
+from routing_assets.matrices import about, long_table, matrix
 from routing_assets.prediction.calibration import (
     CalibrationConfig,
     calibration_metrics,
@@ -35,6 +36,9 @@ from routing_assets.settings import Home
 from routing_assets.versions import content_version
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
+
+SETTINGS = "settings"
+"""In a bucket table's metadata: how its buckets were cut."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,11 @@ def temperatures(logits: pa.Table, models: tuple[str, ...]) -> pa.Table:
 
 
 def buckets(logits: pa.Table, temperatures: pa.Table, settings: Mapping[str, Any]) -> pa.Table:
-    """The bucket table of every model, from the temperature-scaled probabilities."""
+    """The bucket table of every model, from the temperature-scaled probabilities; it says how it was made."""
     models = tuple(temperatures["model"].to_pylist())
     scaled = scale(matrix(logits, "logit", models), temperatures["temperature"].to_numpy())
-    return fit_buckets(scaled, matrix(logits, "success", models), models, CalibrationConfig(**settings))
+    fitted = fit_buckets(scaled, matrix(logits, "success", models), models, CalibrationConfig(**settings))
+    return fitted.replace_schema_metadata({SETTINGS: json.dumps(dict(settings))})
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,17 +159,16 @@ def assemble(
     """
     classifier, fitted = _classifier(home, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
+    calibration = CalibrationConfig(**json.loads(about(buckets).get(SETTINGS, "{}")))
     decision, why = choose_decision(
-        classifier,
-        fitted,
-        plain_buckets,
-        labels,
-        split,
-        RouterConfig(decision=estimate),  # type: ignore[arg-type]
+        matrix(logits, "logit", labels.models),
+        matrix(logits, "success", labels.models),
+        labels.models,
+        RouterConfig(calibration=calibration, decision=estimate),  # type: ignore[arg-type]
     )
     router = Router(classifier, fitted, plain_buckets, decision, why)
-    about = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
-    version = content_version(pa.Table.from_pylist([about]))
+    entry = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
+    version = content_version(pa.Table.from_pylist([entry]))
     keep_router(
         home.routers / version,
         router,
@@ -174,7 +178,7 @@ def assemble(
     )
     return AssembledRouter(
         {
-            **about,
+            **entry,
             "temperatures_id": temperatures["temperatures_id"][0].as_py(),
             "router_version": version,
         },

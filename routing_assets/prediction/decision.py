@@ -7,13 +7,20 @@ many price lists and budgets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from routing_assets.prediction.calibration import apply_buckets
+from routing_assets.prediction.calibration import (
+    CalibrationConfig,
+    apply_buckets,
+    fit_buckets,
+    fit_temperatures,
+    scale,
+)
 
 Estimate = Literal["auto", "scaled", "bucket", "shrunken", "lower_bound"]
 Matrix = NDArray[np.float32]
@@ -21,6 +28,7 @@ Matrix = NDArray[np.float32]
 OTHERS: tuple[Estimate, ...] = ("bucket", "shrunken", "lower_bound")
 SHRINKAGE = 0.25
 """The "shrunken" estimate is pulled this part of the way toward its model's mean."""
+LEAST_ROWS, MOST_ROWS, FOLDS = 50, 4_000, 5
 PRICE_LISTS = 40
 BUDGET_FRACTIONS = (0.2, 0.4, 0.7, 1.0)
 STANDARD_ERRORS = 2.0
@@ -42,22 +50,50 @@ def estimate(name: Estimate, scaled: Matrix, buckets: pa.Table) -> Matrix:
     return scaled
 
 
-def choose_estimate(scaled: Matrix, success: Matrix, buckets: pa.Table, seed: int = 0) -> tuple[Estimate, str]:
-    """The estimate with the best realised success on held-out rows (N, K), and why, in words.
+def choose_estimate(
+    logits: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    calibration: CalibrationConfig | None = None,
+    seed: int = 0,
+) -> tuple[Estimate, str]:
+    """The estimate with the best realised success on the rows (C, K) that calibrate, and why, in words.
 
-    Only rows labelled for every model count. The temperature-scaled probability stays unless another one is clearly
-    better.
+    Only rows labelled for every model are judged, and each by temperatures and buckets fitted without it: a bucket that
+    counts the very label it is judged by looks better than it is. The temperature-scaled probability stays unless
+    another one is clearly better.
     """
-    rows = ~np.isnan(success).any(axis=1)
-    if rows.sum() < 50:
-        return "scaled", f"scaled: {rows.sum()} held-out instructions have all labels, too few to choose"
-    names: tuple[Estimate, ...] = ("scaled", *OTHERS)
-    values = {name: realised_success(estimate(name, scaled[rows], buckets), success[rows], seed) for name in names}
+    labelled = np.flatnonzero(~np.isnan(success).any(axis=1))
+    if len(labelled) < LEAST_ROWS:
+        return "scaled", f"scaled: {len(labelled)} held-out instructions have all labels, too few to choose"
+    judged = np.random.default_rng(seed).permutation(labelled)[:MOST_ROWS]
+    estimates = cross_fitted_estimates(
+        logits, success, models, np.array_split(judged, FOLDS), calibration or CalibrationConfig()
+    )
+    values = {name: realised_success(matrix, success[judged], seed) for name, matrix in estimates.items()}
     gains = {name: _standard_errors(values[name] - values["scaled"]) for name in OTHERS}
     best = max(gains, key=lambda name: gains[name])
     chosen: Estimate = best if gains[best] > STANDARD_ERRORS else "scaled"
     figures = ", ".join(f"{name} {value.mean():.4f}" for name, value in values.items())
-    return chosen, f"{chosen}: realised success on {rows.sum()} held-out instructions, random prices: {figures}"
+    return chosen, f"{chosen}: realised success on {len(judged)} held-out instructions, random prices: {figures}"
+
+
+def cross_fitted_estimates(
+    logits: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    folds: Sequence[NDArray[np.integer]],
+    calibration: CalibrationConfig,
+) -> dict[Estimate, Matrix]:
+    """Every estimate of the rows in ``folds``, in their order, by temperatures and buckets of all other rows."""
+    parts: dict[Estimate, list[Matrix]] = {name: [] for name in ("scaled", *OTHERS)}
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(len(logits)), fold)
+        temperatures = fit_temperatures(logits[rest], success[rest], calibration.temperature_prior)
+        buckets = fit_buckets(scale(logits[rest], temperatures), success[rest], models, calibration)
+        for name, part in parts.items():
+            part.append(estimate(name, scale(logits[fold], temperatures), buckets))
+    return {name: np.concatenate(part) for name, part in parts.items()}
 
 
 def _standard_errors(difference: NDArray[np.float64]) -> float:

@@ -190,7 +190,7 @@ def fit_router(
     logits, success = calibration_data(classifier, labels, split, config.calibration.sharpness_prior)
     temperatures = fit_temperatures(logits, success, config.calibration.temperature_prior)
     buckets = fit_buckets(scale(logits, temperatures), success, labels.models, config.calibration)
-    decision, why = choose_decision(classifier, temperatures, buckets, labels, split, config)
+    decision, why = choose_decision(logits, success, labels.models, config)
     return Router(classifier, temperatures, buckets, decision, why)
 
 
@@ -218,17 +218,10 @@ def calibration_data(
 
 
 def choose_decision(
-    classifier: SuccessClassifier,
-    temperatures: NDArray[np.float64],
-    buckets: pa.Table,
-    labels: LabelledInstructions,
-    split: SplitRows,
-    config: RouterConfig | None = None,
+    logits: Matrix, success: Matrix, models: Sequence[str], config: RouterConfig | None = None
 ) -> tuple[Estimate, str]:
-    """The estimate that feeds the allocation, and why, in words; ``auto`` asks validation and calibration rows."""
-    wanted = RouterConfig().decision if config is None else config.decision
-    if wanted != "auto":
-        return wanted, f"{wanted}: set by configuration"
-    rows = labels.take(np.concatenate([split.validation, split.calibration]))
-    scaled = scale(classifier.logits(rows.instruction, rows.task), temperatures)
-    return choose_estimate(scaled, rows.success, buckets)
+    """The estimate that feeds the allocation, and why, in words; ``auto`` asks the :func:`calibration_data`."""
+    config = config or RouterConfig()
+    if config.decision != "auto":
+        return config.decision, f"{config.decision}: set by configuration"
+    return choose_estimate(logits, success, models, config.calibration)
