@@ -110,7 +110,7 @@ def calibration_temperatures(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="2")
 def calibration_buckets(
     config: CalibrationSettings, home: RoutingHome, held_out_logits: pa.Table, calibration_temperatures: pa.Table
 ) -> dg.MaterializeResult:
@@ -142,7 +142,7 @@ CALIBRATION_HOLDS = dg.AssetCheckSpec(
     kinds={"duckdb"},
     check_specs=[CALIBRATION_HOLDS],
     dagster_type=ARROW_TABLE,
-    code_version="1",
+    code_version="2",
 )
 def router(
     context: dg.AssetExecutionContext,

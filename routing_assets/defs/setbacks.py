@@ -17,7 +17,7 @@ ASKED = "routing/asked"
 
 @dataclass(frozen=True)
 class Setback:
-    """What the environment did to the latest runs of a batch, or of a job that has none."""
+    """What the environment did to the latest runs of a batch, or of what was asked for."""
 
     run_id: str
     failures: int

@@ -29,6 +29,7 @@ OTHERS: tuple[Estimate, ...] = ("bucket", "shrunken", "lower_bound")
 SHRINKAGE = 0.25
 """The "shrunken" estimate is pulled this part of the way toward its model's mean."""
 LEAST_ROWS, MOST_ROWS, FOLDS = 50, 4_000, 5
+"""With fewer rows nothing is chosen; of more, so many are drawn; each is judged by what the other folds say."""
 PRICE_LISTS = 40
 BUDGET_FRACTIONS = (0.2, 0.4, 0.7, 1.0)
 STANDARD_ERRORS = 2.0

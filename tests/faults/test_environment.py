@@ -157,7 +157,7 @@ def test_a_clock_that_jumps(
     assert installation.ask(newest_policies) == {"batch000": "ndch", "batch001": "mip"}
     assert {tuple(batch) for batch in installation.ask(stale)} == {("batch000", "router"), ("batch001", "router")}
     name = "back by a day" if jump == "1 day" else "forward by a month"
-    report.append((f"clock jumps {name}", "the newest file, router, prices and decision are those entered last"))
+    report.append((f"clock jumps {name}", "the newest file, router and decision are those entered last"))
 
 
 def shift(home: Home, jump: str) -> None:
@@ -166,7 +166,6 @@ def shift(home: Home, jump: str) -> None:
     stamps = {
         "batches": "received_at",
         "routers": "recorded_at",
-        "price_lists": "recorded_at",
         "commitments": "committed_at",
     }
     with Warehouse(home.warehouse).transaction() as connection:

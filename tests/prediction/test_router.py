@@ -147,11 +147,7 @@ def test_a_handful_of_calibration_rows_does_not_decide_how_sharp_the_router_is(
 
 
 def test_a_training_on_other_rows_is_not_gone_on_with(
-    labels: LabelledInstructions,
-    split: SimpleNamespace,
-    config: ClassifierConfig,
-    cache: Path,
-    tmp_path: Path,
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path, tmp_path: Path
 ) -> None:
     """Half of an interrupted training's rows are held out of the next: what it learnt from them must not be kept."""
     train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path)
