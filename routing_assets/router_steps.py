@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from routing_assets import tracking
 from routing_assets.datasets import LabelledInstructions
+from routing_assets.datasets.related import related_rows
 from routing_assets.evaluation.splits import Split
 from routing_assets.files import atomic_folder, file_sha256
 from routing_assets.learnt import learnt_table
@@ -208,9 +209,11 @@ def step_quality(router: Router, logits: np.ndarray, labels: LabelledInstruction
     """:func:`quality` of given logits of the router's models; models that ``labels`` lacks are left out."""
     predicted = router.probabilities(logits)
     order = [router.models.index(model) for model in labels.models]
+    component = related_rows(labels.instruction, labels.group)
     tables = []
     for step in STEPS:
-        table = calibration_metrics(getattr(predicted, step)[:, order], labels.success, labels.models)
+        probability = getattr(predicted, step)[:, order]
+        table = calibration_metrics(probability, labels.success, labels.models, component=component)
         tables.append(table.append_column("step", pa.array([step] * table.num_rows)))
     return pa.concat_tables(tables)
 

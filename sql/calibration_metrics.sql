@@ -1,10 +1,12 @@
 -- How good the probabilities of each model are.
 --
--- Reads    predictions(model_index, model, probability, success)
+-- Reads    predictions(model_index, model, probability, success, component), component equal where rows are related
 -- $bins    equal-mass bins of the expected calibration error
 --
 -- ece           mean over the bins of |observed rate - mean probability|, weighted by count (Naeini et al. 2015)
--- ece_floor     what a perfectly calibrated model would show on average with so few labels: sqrt(2/pi) x the standard error of each bin
+-- ece_floor     what a perfectly calibrated model would show on average with so few labels: sqrt(2/pi) x the standard error of each
+--               bin, that of independent trials times a dispersion (McCullagh & Nelder 1989): above one where related rows succeed
+--               together, below where a success is in part
 -- auc           probability that a success is ranked above a failure, ties count one half; NULL with one class only
 WITH ranked AS (
     SELECT *,
@@ -17,13 +19,33 @@ WITH ranked AS (
 binned AS (
     SELECT *, max((position - 1) * $bins // labels) OVER (PARTITION BY model_index, probability) AS bin FROM ranked
 ),
+centred AS (
+    SELECT *, success - probability - avg(success - probability) OVER (PARTITION BY model_index, bin) AS deviation FROM binned
+),
+observations AS (
+    SELECT model_index, bin, sum(deviation) AS deviation, sum(probability * (1 - probability)) AS variance
+    FROM centred
+    GROUP BY model_index, bin, component
+),
+dispersions AS (
+    SELECT
+        model_index,
+        coalesce(
+            sum(deviation ** 2) / nullif(sum(variance), 0)
+                * count(*) / nullif(greatest(count(*) - count(DISTINCT bin), 0), 0),
+            1
+        ) AS dispersion
+    FROM observations
+    GROUP BY model_index
+),
 bins AS (
     SELECT
         model_index, bin,
         count(*) AS bin_count,
         abs(avg(success) - avg(probability)) AS bin_error,
-        sqrt(2 / pi()) * sqrt(sum(probability * (1 - probability))) / count(*) AS bin_floor
+        sqrt(2 / pi() * any_value(dispersion) * sum(probability * (1 - probability))) / count(*) AS bin_floor
     FROM binned
+    JOIN dispersions USING (model_index)
     GROUP BY model_index, bin
 ),
 calibration AS (

@@ -215,7 +215,7 @@ def _cost_of(policy: str, fractions: np.ndarray, curves: Curves, b: int, wanted:
 
 def _metrics(models: Sequence[str], seed: SeedResult, step: str) -> dict[str, list[float | None]]:
     table: dict[str, list[float | None]] = calibration_metrics(
-        seed.probabilities[step], seed.success, models
+        seed.probabilities[step], seed.success, models, component=seed.component
     ).to_pydict()
     return table
 

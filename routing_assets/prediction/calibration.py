@@ -148,9 +148,19 @@ def bucket_of(probability: NDArray[np.floating], lower: Vector) -> NDArray[np.in
     return np.clip(np.searchsorted(lower, np.asarray(probability, dtype=np.float64), side="right") - 1, 0, None)
 
 
-def calibration_metrics(probability: Matrix, success: Matrix, models: Sequence[str], bins: int = 10) -> pa.Table:
-    """One row per model: ``labels, success_rate, mean_probability, log_loss, brier, auc, ece, ece_floor``."""
-    return _query("calibration_metrics.sql", probability, success, models, {"bins": bins})
+def calibration_metrics(
+    probability: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    bins: int = 10,
+    *,
+    component: NDArray[np.integer] | None = None,
+) -> pa.Table:
+    """One row per model: ``labels, success_rate, mean_probability, log_loss, brier, auc, ece, ece_floor``.
+
+    ``component`` (N,) says which rows are related, as copies of a text are: the floor counts such as one observation.
+    """
+    return _query("calibration_metrics.sql", probability, success, models, {"bins": bins}, component)
 
 
 def reliability(
@@ -161,7 +171,12 @@ def reliability(
 
 
 def _query(
-    file: str, probability: Matrix, success: Matrix, models: Sequence[str], parameters: Mapping[str, object]
+    file: str,
+    probability: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    parameters: Mapping[str, object],
+    component: NDArray[np.integer] | None = None,
 ) -> pa.Table:
     row, column = np.nonzero(~np.isnan(success))
     predictions = pa.table(
@@ -172,6 +187,7 @@ def _query(
             ),
             "probability": probability[row, column].astype(np.float64),
             "success": success[row, column].astype(np.float64),
+            "component": row if component is None else component[row],
         }
     )
     with duckdb.connect() as connection:

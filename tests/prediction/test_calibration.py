@@ -133,6 +133,21 @@ def test_calibrated_model_has_the_error_of_its_floor_and_no_more() -> None:
     assert np.mean(errors) == pytest.approx(1.0, abs=0.15)
 
 
+@pytest.mark.parametrize("case", ["copies", "in part"])
+def test_floor_is_that_of_copies_and_of_successes_in_part(case: str) -> None:
+    errors, component = [], np.arange(900)
+    for seed in range(40):
+        logits, success = drawn(1.0, n=900, seed=seed)
+        if case == "copies":
+            component = np.repeat(np.arange(900), np.arange(900) % 3 + 1)
+            logits, success = logits[component], success[component]
+        else:
+            success = (success + 3 * sigmoid(logits)) / 4
+        row = calibration_metrics(sigmoid(logits), success, ["m"], component=component).to_pylist()[0]
+        errors.append(row["ece"] / row["ece_floor"])
+    assert np.mean(errors) == pytest.approx(1.0, abs=0.1)
+
+
 def test_one_class_only_has_no_auc() -> None:
     assert calibration_metrics(column(0.1, 0.9), column(1, 1), ["m"])["auc"].to_pylist() == [None]
 
