@@ -8,7 +8,7 @@ import copy
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import nn
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
-from routing_assets.prediction.config import ClassifierConfig, resolve
+from routing_assets.prediction.config import TEXTS_WITHOUT_PILOT, ClassifierConfig, resolve
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder, best_device
 from routing_assets.prediction.ensemble import (
@@ -35,6 +35,7 @@ from routing_assets.prediction.lexical import LexicalInputs, LexicalModel, lexic
 from routing_assets.prediction.neighbours import NeighbourVotes, train_neighbours
 from routing_assets.prediction.network import MultiLabelHead, Network, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
+from routing_assets.prediction.pilot import run_pilot
 from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation
 from routing_assets.prediction.threads import one_thread, use_threads
@@ -213,6 +214,8 @@ def train_classifier(
     encoder = embeddings.encoder
     tokens = int(sum(len(row) for row in encoder.tokenize([prepared[i] for i in in_train])))
     resolved, why = resolve(config, len(in_train), tokens, encoder.layers, encoder.width, encoder.device)
+    if config.method == "auto" and resolved.method != "frozen" and len(in_train) < TEXTS_WITHOUT_PILOT:
+        resolved, why = _after_pilot(labels, train, validation, resolved, why, embeddings)
     ensembles: dict[str, Ensemble] = {}
     on_validation: list[Matrix] = []
     for name in resolved.ensembles:
@@ -232,6 +235,26 @@ def train_classifier(
         why,
         embeddings,
     )
+
+
+def _after_pilot(
+    labels: LabelledInstructions,
+    train: NDArray[np.integer],
+    validation: NDArray[np.integer],
+    tuned: ClassifierConfig,
+    why: str,
+    embeddings: EmbeddingCache,
+) -> tuple[ClassifierConfig, str]:
+    """``tuned`` if a pilot finds that tuning pays, frozen settings otherwise; and why, in words."""
+    frozen = replace(tuned, method="frozen")
+    pilot = run_pilot(
+        labels,
+        train,
+        tuned.training.seed,
+        frozen=lambda rows: train_classifier(labels, rows, validation, frozen, embeddings_cache=embeddings),
+        tuned=lambda rows: train_classifier(labels, rows, validation, tuned, embeddings_cache=embeddings),
+    )
+    return (tuned, f"{why}; {pilot}") if pilot.pays else (frozen, f"frozen: {pilot}")
 
 
 def _train_one(

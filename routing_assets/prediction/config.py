@@ -13,16 +13,16 @@ from routing_assets.prediction.training import TrainingConfig
 Method = Literal["auto", "frozen", "upper_layers", "finetune"]
 Companion = Literal["lexical", "neighbours"]
 
-LEAST_TEXTS_TO_TUNE = 4_000
-"""``auto`` leaves the encoder as it is with fewer distinct training texts. Tuned on 2,200 (RouterBench, one split) the
-loss was higher than frozen, on 5,300 (emotion) far lower; between these nothing was measured.
-"""
+LEAST_TEXTS_TO_TUNE = 400
+"""``auto`` leaves the encoder as it is with fewer distinct training texts: they are too few for a pilot."""
+TEXTS_WITHOUT_PILOT = 4_000
+"""With fewer distinct training texts ``auto`` asks a pilot (``pilot.py``) whether tuning pays."""
 LAYER_TOKENS_PER_SECOND = 6_000
 """Tokens times layers that one CPU core trains per second at MiniLM's width: 7,500 alone, less beside other work."""
 WIDTH = 384
 LONGEST_TRAINING_SECONDS = 600
 LEAST_TUNED_LAYERS = 3
-"""Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this."""
+"""Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this, and then for fewer epochs."""
 GPU_BATCH_FACTOR = 4
 TUNED_PARTS = 20
 
@@ -118,17 +118,22 @@ def resolve(
     if device == "cuda":
         everything = replace(config, method="finetune", tuned_layers=layers, tuned_training=_on_gpu(config))
         return everything, f"finetune: {texts:,} distinct training texts and a GPU"
-    work = config.tuned_members * config.tuned_training.epochs * tokens * (width / WIDTH) ** 2
-    seconds_per_layer = work / LAYER_TOKENS_PER_SECOND
-    least = min(LEAST_TUNED_LAYERS, depth)
-    affordable = max(least, min(depth, int(LONGEST_TRAINING_SECONDS / max(seconds_per_layer, 1e-9))))
+    training = config.tuned_training
+    seconds_per_layer_and_epoch = config.tuned_members * tokens * (width / WIDTH) ** 2 / LAYER_TOKENS_PER_SECOND
+    affordable = int(LONGEST_TRAINING_SECONDS / max(seconds_per_layer_and_epoch, 1e-9))
+    tuned_layers = min(depth, max(LEAST_TUNED_LAYERS, affordable // training.epochs))
+    epochs = min(training.epochs, max(1, affordable // tuned_layers))
+    minutes = tuned_layers * epochs * seconds_per_layer_and_epoch / 60
     estimate = (
-        f"the upper {affordable} layers take about {affordable * seconds_per_layer / 60:.0f} minutes of one CPU core "
-        f"for {texts:,} distinct training texts, {tokens:,} tokens"
+        f"the upper {tuned_layers} layers in {epochs} epochs take about {minutes:.0f} minutes of one CPU core for "
+        f"{texts:,} distinct training texts, {tokens:,} tokens"
     )
-    if affordable * seconds_per_layer > LONGEST_TRAINING_SECONDS:
+    if tuned_layers * epochs > affordable:
         return frozen, f"frozen: tuning {estimate}; set method to upper_layers to do it"
-    return replace(config, method="upper_layers", tuned_layers=affordable), f"upper_layers: {estimate}"
+    tuned = replace(
+        config, method="upper_layers", tuned_layers=tuned_layers, tuned_training=replace(training, epochs=epochs)
+    )
+    return tuned, f"upper_layers: {estimate}"
 
 
 def _on_gpu(config: ClassifierConfig) -> TrainingConfig:

@@ -218,21 +218,23 @@ def test_unknown_method_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "tokens", "width", "device", "method", "layers"),
+    ("texts", "tokens", "width", "device", "method", "layers", "epochs"),
     [
-        (2_000, 80_000, 384, "cpu", "frozen", 5),
-        (5_300, 120_000, 384, "cpu", "upper_layers", 5),
-        (9_000, 240_000, 384, "cpu", "upper_layers", 3),
-        (50_000, 5_000_000, 384, "cpu", "frozen", 5),
-        (5_300, 120_000, 768, "cpu", "frozen", 5),
-        (50_000, 5_000_000, 384, "cuda", "finetune", 6),
+        (300, 6_000, 384, "cpu", "frozen", 5, 4),
+        (2_000, 80_000, 384, "cpu", "upper_layers", 5, 4),
+        (5_300, 120_000, 384, "cpu", "upper_layers", 5, 4),
+        (9_000, 240_000, 384, "cpu", "upper_layers", 3, 4),
+        (20_000, 500_000, 384, "cpu", "upper_layers", 3, 2),
+        (50_000, 5_000_000, 384, "cpu", "frozen", 5, 4),
+        (5_300, 120_000, 768, "cpu", "upper_layers", 3, 2),
+        (50_000, 5_000_000, 384, "cuda", "finetune", 6, 4),
     ],
 )
 def test_auto_chooses_by_device_and_size_and_says_why(
-    texts: int, tokens: int, width: int, device: str, method: str, layers: int
+    texts: int, tokens: int, width: int, device: str, method: str, layers: int, epochs: int
 ) -> None:
     chosen, why = resolve(ClassifierConfig(), texts, tokens, 6, width, device)
-    assert (chosen.method, chosen.tuned_layers) == (method, layers)
+    assert (chosen.method, chosen.tuned_layers, chosen.tuned_training.epochs) == (method, layers, epochs)
     assert f"{texts:,}" in why
 
 
