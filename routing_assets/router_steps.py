@@ -29,7 +29,9 @@ from routing_assets.prediction.calibration import (
     scale,
     sigmoid,
 )
-from routing_assets.prediction.classifier import ClassifierConfig, SuccessClassifier, train_classifier
+from routing_assets.prediction.classifier import SuccessClassifier
+from routing_assets.prediction.classifier_training import train_classifier
+from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.encoder import EncoderConfig
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
 from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, LOGITS

@@ -50,7 +50,7 @@ class DecisionSettings(dg.Config):
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="3")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="4")
 def success_classifier(
     context: dg.AssetExecutionContext,
     config: ClassifierSettings,
@@ -142,7 +142,7 @@ CALIBRATION_HOLDS = dg.AssetCheckSpec(
     kinds={"duckdb"},
     check_specs=[CALIBRATION_HOLDS],
     dagster_type=ARROW_TABLE,
-    code_version="2",
+    code_version="3",
 )
 def router(
     context: dg.AssetExecutionContext,

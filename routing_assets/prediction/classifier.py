@@ -7,8 +7,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +16,26 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
-from routing_assets.prediction.config import TEXTS_WITHOUT_PILOT, ClassifierConfig, resolve
+from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder, best_device
 from routing_assets.prediction.ensemble import (
-    Ensemble,
     Inputs,
     TokenInputs,
     VectorInputs,
     mean_logits,
-    train_ensemble,
 )
-from routing_assets.prediction.features import InstructionFeatures, fit_features
-from routing_assets.prediction.lexical import LexicalInputs, LexicalModel, lexical_inputs, train_lexical
-from routing_assets.prediction.neighbours import NeighbourVotes, train_neighbours
+from routing_assets.prediction.features import InstructionFeatures
+from routing_assets.prediction.lexical import LexicalModel, lexical_inputs
+from routing_assets.prediction.neighbours import NeighbourVotes
 from routing_assets.prediction.network import MultiLabelHead, Network, UpperLayers
 from routing_assets.prediction.new_model import AddedModel
-from routing_assets.prediction.pilot import run_pilot
-from routing_assets.prediction.stacking import Stacking, fit_stacking, plain_mean
-from routing_assets.prediction.text import TextPreparation, fit_text_preparation
-from routing_assets.prediction.threads import one_thread, use_threads
+from routing_assets.prediction.stacking import Stacking
+from routing_assets.prediction.text import TextPreparation
+from routing_assets.prediction.threads import use_threads
 from routing_assets.prediction.token_states import TokenStates
 from routing_assets.prediction.training import EpochLoss
-from routing_assets.prediction.training_texts import TrainingTexts, distinct_texts, success_rates, training_texts
 
 Matrix = NDArray[np.float32]
 Texts = Sequence[str] | NDArray[np.object_]
@@ -116,7 +110,7 @@ class SuccessClassifier:
         features = self.features.matrix(instruction, prepared, task)
         each = []
         for name, members in self.ensembles.items():
-            inputs = _inputs(name, self.config, prepared, features, self._embeddings)
+            inputs = member_inputs(name, self.config, prepared, features, self._embeddings)
             each.append(mean_logits(members, inputs, np.arange(len(prepared)), len(self.trained_models)))
         return self.stacking.combine(np.stack(each))
 
@@ -158,7 +152,7 @@ class SuccessClassifier:
         config = ClassifierConfig.from_dict(about["config"])
         use_threads(config.threads)
         features = InstructionFeatures(**{name: tuple(values) for name, values in about["features"].items()})
-        embeddings = _embeddings(config, embeddings_cache)
+        embeddings = embedding_cache(config, embeddings_cache)
         tensors = load_file(directory / "classifier.safetensors")
         ensembles: dict[str, tuple[nn.Module, ...]] = {}
         for name, members in about["members"].items():
@@ -181,142 +175,7 @@ class SuccessClassifier:
         )
 
 
-def train_classifier(
-    labels: LabelledInstructions,
-    train: NDArray[np.integer],
-    validation: NDArray[np.integer],
-    config: ClassifierConfig | None = None,
-    *,
-    embeddings_cache: Path | str | EmbeddingCache | None = None,
-    checkpoint: Path | str | None = None,
-    progress: bool = False,
-) -> SuccessClassifier:
-    """Train on the rows ``train`` of ``labels``; ``validation`` rows stop the training. No other row is read.
-
-    ``embeddings_cache`` is a directory (or a cache shared between calls); ``checkpoint`` a directory from which an
-    interrupted run goes on. Equal texts are trained on once, with their mean success and the weight of their labels.
-    """
-    config = config or ClassifierConfig()
-    use_threads(config.threads)
-    used = labels.take(np.concatenate([train, validation]))
-    preparation = fit_text_preparation(used.instruction[: len(train)])
-    distinct, text_of_row = distinct_texts(used, len(train))
-    texts = training_texts(used, distinct, text_of_row, len(train), config.training.seed)
-    instruction = list(used.instruction[distinct])
-    task = None if used.task is None else list(used.task[distinct])
-    prepared = preparation.prepare(instruction)
-    in_train = texts.train
-    features = fit_features(
-        [prepared[i] for i in in_train], preparation, None if task is None else [task[i] for i in in_train]
-    )
-    matrix = features.matrix(instruction, prepared, task)
-    embeddings = _embeddings(config, embeddings_cache)
-    encoder = embeddings.encoder
-    tokens = int(sum(len(row) for row in encoder.tokenize([prepared[i] for i in in_train])))
-    resolved, why = resolve(config, len(in_train), tokens, encoder.layers, encoder.width, encoder.device)
-    if config.method == "auto" and resolved.method != "frozen" and len(in_train) < TEXTS_WITHOUT_PILOT:
-        resolved, why = _after_pilot(labels, train, validation, resolved, why, embeddings)
-    ensembles: dict[str, Ensemble] = {}
-    on_validation: list[Matrix] = []
-    for name in resolved.ensembles:
-        inputs = _inputs(name, resolved, prepared, matrix, embeddings, progress)
-        ensembles[name] = _train_one(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
-        on_validation.append(mean_logits(ensembles[name].members, inputs, texts.validation, len(labels.models)))
-    stacking, out_of_fold = _stack(list(ensembles.values()), np.stack(on_validation), texts, resolved)
-    return SuccessClassifier(
-        labels.models,
-        resolved,
-        preparation,
-        features,
-        {name: ensemble.members for name, ensemble in ensembles.items()},
-        stacking,
-        None if out_of_fold is None else out_of_fold[text_of_row[: len(train)]],
-        _mean_history(next(iter(ensembles.values()))),
-        why,
-        embeddings,
-    )
-
-
-def _after_pilot(
-    labels: LabelledInstructions,
-    train: NDArray[np.integer],
-    validation: NDArray[np.integer],
-    tuned: ClassifierConfig,
-    why: str,
-    embeddings: EmbeddingCache,
-) -> tuple[ClassifierConfig, str]:
-    """``tuned`` if a pilot finds that tuning pays, frozen settings otherwise; and why, in words."""
-    frozen = replace(tuned, method="frozen")
-    pilot = run_pilot(
-        labels,
-        train,
-        tuned.training.seed,
-        frozen=lambda rows: train_classifier(labels, rows, validation, frozen, embeddings_cache=embeddings),
-        tuned=lambda rows: train_classifier(labels, rows, validation, tuned, embeddings_cache=embeddings),
-    )
-    return (tuned, f"{why}; {pilot}") if pilot.pays else (frozen, f"frozen: {pilot}")
-
-
-def _train_one(
-    name: str,
-    inputs: Inputs,
-    config: ClassifierConfig,
-    features: Matrix,
-    texts: TrainingTexts,
-    encoder: SentenceEncoder,
-    checkpoint: Path | str | None,
-    progress: bool,
-) -> Ensemble:
-    """The ensemble ``name``: networks, or a companion, which is one member that was cross-fitted."""
-    if isinstance(inputs, LexicalInputs):
-        lexical, left_out = train_lexical(inputs, texts)
-        return Ensemble((lexical,), left_out)
-    if name == "neighbours" and isinstance(inputs, VectorInputs):
-        votes, left_out = train_neighbours(inputs.vectors, texts, config.training.seed)
-        return Ensemble((votes,), left_out)
-    rate = success_rates(texts.success[texts.train], texts.weight[texts.train])
-    part = config.frozen if name == "frozen" else config.tuned
-
-    def build() -> Network:
-        network = _network(name, config, encoder, features.shape[1], len(rate)).to(encoder.device)
-        network.start_at(rate)
-        return network
-
-    with one_thread() if name == "frozen" else nullcontext():  # steps of a head are too short to share
-        return train_ensemble(
-            build,
-            inputs,
-            texts,
-            part.members,
-            part.parts,
-            part.training,
-            device=encoder.device,
-            mixed_precision=name == "tuned" and supports_bfloat16(encoder.device),
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            progress=progress,
-            label=name,
-        )
-
-
-def _stack(
-    ensembles: Sequence[Ensemble], on_validation: Matrix, texts: TrainingTexts, config: ClassifierConfig
-) -> tuple[Stacking, Matrix | None]:
-    """Stacking weights from the left-out folds and the validation texts, whose logits are (E, V, K); and the stacked
-    out-of-fold logits of every distinct text.
-    """
-    stacking = plain_mean(len(ensembles), texts.success.shape[1])
-    logits = np.stack([ensemble.out_of_fold for ensemble in ensembles])
-    rows = np.flatnonzero(~np.isnan(logits).any(axis=(0, 2)))
-    if not len(rows):
-        return stacking, None
-    if config.stacking:
-        held_out = np.concatenate([rows, texts.validation])
-        held_out_logits = np.concatenate([logits[:, rows], on_validation], axis=1)
-        stacking = fit_stacking(held_out_logits, texts.success[held_out], texts.weight[held_out])
-    return stacking, stacking.combine(logits)
-
-
-def _network(name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, models: int) -> Network:
+def new_network(name: str, config: ClassifierConfig, encoder: SentenceEncoder, features: int, models: int) -> Network:
     if name == "frozen":
         return MultiLabelHead(encoder.embedding_width + features, models, config.frozen.head)
     return UpperLayers(encoder.transformer, config.tuned_layers, features, models, config.tuned.head)
@@ -330,12 +189,12 @@ def _restored(
         return LexicalModel(**state)
     if name == "neighbours":
         return NeighbourVotes(**state)
-    network = _network(name, config, encoder, *size)
+    network = new_network(name, config, encoder, *size)
     network.load_state_dict(state)
     return network.to(encoder.device).eval()
 
 
-def _inputs(
+def member_inputs(
     name: str,
     config: ClassifierConfig,
     prepared: Sequence[str],
@@ -358,21 +217,7 @@ def _inputs(
     return VectorInputs(torch.cat([scaled, torch.from_numpy(features).to(encoder.device)], dim=1), lengths)
 
 
-def supports_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is faster than float32 there."""
-    return device == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _mean_history(ensemble: Ensemble) -> list[EpochLoss]:
-    longest = max(len(history) for history in ensemble.histories)
-    per_epoch = [[h[i] for h in ensemble.histories if len(h) > i] for i in range(longest)]
-    return [
-        EpochLoss(i + 1, float(np.mean([e.train for e in losses])), float(np.mean([e.validation for e in losses])))
-        for i, losses in enumerate(per_epoch)
-    ]
-
-
-def _embeddings(config: ClassifierConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
+def embedding_cache(config: ClassifierConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
     if isinstance(cache, EmbeddingCache):
         return cache
     return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), cache)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.prediction.calibration import calibration_metrics, sigmoid
-from routing_assets.prediction.classifier import train_classifier
+from routing_assets.prediction.classifier_training import train_classifier
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.new_model import fit_added_model

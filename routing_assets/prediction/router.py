@@ -25,7 +25,8 @@ from routing_assets.prediction.calibration import (
     shared_temperature,
     sigmoid,
 )
-from routing_assets.prediction.classifier import SuccessClassifier, train_classifier
+from routing_assets.prediction.classifier import SuccessClassifier
+from routing_assets.prediction.classifier_training import train_classifier
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.decision import Estimate, choose_estimate, estimate
 from routing_assets.prediction.embedding_cache import EmbeddingCache

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from routing_assets.evaluation.splits import split_instructions
 from routing_assets.prediction.calibration import calibration_metrics, sigmoid
-from routing_assets.prediction.classifier import train_classifier
+from routing_assets.prediction.classifier_training import train_classifier
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder

@@ -12,7 +12,8 @@ import torch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import CalibrationConfig, calibration_metrics
-from routing_assets.prediction.classifier import SuccessClassifier, train_classifier
+from routing_assets.prediction.classifier import SuccessClassifier
+from routing_assets.prediction.classifier_training import train_classifier
 from routing_assets.prediction.config import ClassifierConfig, resolve
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, fit_router
 
