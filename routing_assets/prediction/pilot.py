@@ -39,13 +39,13 @@ class Pilot:
 
     @property
     def pays(self) -> bool:
-        """Whether the saving is beyond noise."""
-        return self.saved > 2 * self.standard_error
+        """Whether the saving is more than a standard error."""
+        return self.saved > self.standard_error
 
     def __str__(self) -> str:
         return (
             f"a pilot on {self.trained:,} training rows, judged on {self.judged:,} others, found that tuning lowers "
-            f"the log-loss by {self.saved:.3f} ± {2 * self.standard_error:.3f}"
+            f"the log-loss by {self.saved:.3f} ± {self.standard_error:.3f}"
         )
 
 

@@ -1,6 +1,6 @@
 """What each step of the prediction is worth: log-loss and realised routing value, several seeds, on any label table.
 
-    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE] [--seeds 5] [--tuned] [--only NAME]
+    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE] [--seeds 5] [--share 1] [--tuned] [--only NAME]
 
 Every row of the table is one change to the one above it or a named alternative; allocation is the exact MIP at mean
 prices. Rows of a seed share their split, so differences between rows are paired.
@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.evaluation.splits import split_instructions
+from routing_assets.datasets.related import related_rows
+from routing_assets.evaluation.splits import Split, split_instructions
 from routing_assets.prediction.calibration import calibration_metrics
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.decision import Estimate, estimate
@@ -52,6 +53,7 @@ TUNED: dict[str, ClassifierConfig] = {
     "upper five layers tuned, lexical model and neighbours, stacked (default for many texts)": replace(
         DEFAULT, method="upper_layers"
     ),
+    "chosen by auto": ClassifierConfig(),
 }
 
 
@@ -61,14 +63,16 @@ def prediction_ablation(
     seeds: Sequence[int],
     settings: dict[str, ClassifierConfig],
     cache: Path | None = None,
+    share: float = 1.0,
 ) -> pa.Table:
     """One row per seed, setting and estimate: ``log_loss, auc, ece`` (means over the models), seconds of the fit
-    (embeddings cached after the first) and success relative to the best single model at each budget.
+    (embeddings cached after the first) and success relative to the best single model at each budget. ``share`` of the
+    texts that do not test are learnt from.
     """
     caches = {c.encoder: EmbeddingCache(SentenceEncoder(c.encoder), cache) for c in settings.values()}
     rows: list[dict[str, Any]] = []
     for seed in tqdm(seeds, unit="seed"):
-        split = split_instructions(labels.instruction, labels.group, seed=seed)
+        split = smaller(split_instructions(labels.instruction, labels.group, seed=seed), labels, share, seed)
         test = labels.take(split.test)
         price = fit_cost_model(labels.take(split.train), catalog, "mean").estimate(test.instruction, test.task).mean
         for name, setting in settings.items():
@@ -86,6 +90,14 @@ def prediction_ablation(
                     about | quality(probability, test) | seconds | routing_value(probability, test.success, price)
                 )
     return pa.Table.from_pylist(rows)
+
+
+def smaller(split: Split, labels: LabelledInstructions, share: float, seed: int) -> Split:
+    """The split with a random ``share`` of its texts, but all of its test rows."""
+    component = related_rows(labels.instruction, labels.group)
+    kept = np.random.default_rng(seed).random(component.max() + 1) < share
+    fewer = {name: rows[kept[component[rows]]] for name, rows in split.parts() if name != "test"}
+    return replace(split, **fewer)
 
 
 def quality(probability: np.ndarray, test: LabelledInstructions) -> dict[str, float]:
@@ -133,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tuned", action="store_true", help="also tune the encoder's upper layers (minutes per seed)")
     parser.add_argument("--only", action="append", help="settings whose name holds this (repeatable)")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the texts that are learnt from")
     parser.add_argument("--threads", type=int, help="CPU threads of a training (default: all)")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
@@ -143,7 +156,7 @@ def main() -> None:
     if options.only:
         settings = {name: setting for name, setting in settings.items() if any(part in name for part in options.only)}
     settings = {name: replace(setting, threads=options.threads) for name, setting in settings.items()}
-    table = prediction_ablation(labels, catalog, range(options.seeds), settings)
+    table = prediction_ablation(labels, catalog, range(options.seeds), settings, share=options.share)
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, options.output / "prediction_ablation.parquet")
