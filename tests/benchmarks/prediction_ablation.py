@@ -1,6 +1,7 @@
 """What each step of the prediction is worth: log-loss and realised routing value, several seeds, on any label table.
 
-    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE] [--seeds 5] [--share 1] [--tuned] [--only NAME]
+    python -m tests.benchmarks.prediction_ablation LABELS [--catalog FILE]
+        [--seeds 5] [--share 1] [--tuned] [--only NAME]
 
 Every row of the table is one change to the one above it or a named alternative; allocation is the exact MIP at mean
 prices. Rows of a seed share their split, so differences between rows are paired.
