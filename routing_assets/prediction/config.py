@@ -43,9 +43,9 @@ class ClassifierConfig:
 
     ``method``: "frozen" trains heads on frozen embeddings; "upper_layers" tunes the encoder's upper ``tuned_layers`` on
     cached states of the layers below, "finetune" all its layers. Either is stacked with ``companions``, which read the
-    words and the neighbours. "auto" chooses by device and amount of text. ``head``, ``training`` and ``members``
-    belong to the frozen ensemble; ``training.seed`` is the seed of everything. ``threads``: see
-    :func:`~routing_assets.prediction.threads.use_threads`.
+    words and the neighbours. "auto" chooses by device, amount of text and, for few texts, a pilot. ``head``,
+    ``training`` and ``members`` belong to the frozen ensemble; ``training.seed`` is the seed of everything.
+    ``threads``: see :func:`~routing_assets.prediction.threads.use_threads`.
     """
 
     method: Method = "auto"
