@@ -14,7 +14,7 @@ from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
 from routing_assets.intake import kept_file
-from routing_assets.ledger import GENESIS, entry_hash
+from routing_assets.ledger import GENESIS, is_as_recorded
 from routing_assets.prediction.router import Router
 from routing_assets.routed import of_file, route_batch, summary_of
 from routing_assets.routing import settings_from
@@ -35,7 +35,7 @@ def broken_entries(home: Home) -> list[str]:
             found.append(f"{name}: {_missing(expected, row['entry'] - 1)}")
         if row["previous_hash"] != previous:
             found.append(f"{name}: does not follow the entry before it")
-        if row["entry_hash"] != entry_hash(row):
+        if not is_as_recorded(row):
             found.append(f"{name}: was changed after it was recorded")
         file = home.store / row["routed_path"]
         if not file.exists():

@@ -28,7 +28,7 @@ from routing_assets.ledger import (
 from routing_assets.locks import batch_lock
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
-from routing_assets.routing import settings_from
+from routing_assets.routing import refuse_doubtful_budget, settings_from
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.sources import SIMULATED, read_catalog
@@ -176,7 +176,7 @@ def route(
     home: Home, batch: Path, request: Mapping[str, Any], *, batch_id: str | None = None, output: Path | None = None
 ) -> str:
     """Register a batch file and route it; returns the batch id."""
-    settings_from(request, source="the command line")
+    refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
     router_in_force(home)
     with instance_of(home) as instance:
         received = receive(home, batch, batch_id=batch_id, request=request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,16 +91,18 @@ def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
         connection.execute(query("release_commitments"), {"runs": list(runs)})
 
 
-def period_budget(fields: Any) -> PeriodBudget:
+def period_budget(values: Any) -> PeriodBudget:
     """The period's plan from the policy file."""
-    try:
-        return PeriodBudget(**fields)
-    except TypeError as error:
+    known = [field.name for field in fields(PeriodBudget)]
+    wrong = [f"'{name}' is unknown" for name in values if name not in known]
+    wrong += [f"{name} is {value!r}" for name, value in values.items() if not isinstance(value, int | float | None)]
+    if "budget_usd" not in values or wrong:
         raise InvalidInput(
-            f"the period budget cannot be read: {error}",
+            f"the period cannot be read: {'; '.join(wrong) or 'budget_usd is missing'}",
             source="the routing policy",
-            remedy="Give budget_usd, and where wanted hard_cap_usd, reserve, urgent_worth, carry_over.",
-        ) from error
+            remedy="Give budget_usd, and where wanted hard_cap_usd, reserve, urgent_worth, carry_over, as numbers.",
+        )
+    return PeriodBudget(**values)
 
 
 def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime) -> PacingState:

@@ -25,6 +25,8 @@ from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
 GENESIS = "0" * 64
+REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
+"""Columns of a decision that the ledger keeps as double; what is hashed has the same type as what is read back."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def record_decision(connection: duckdb.DuckDBPyConnection, decision: Mapping[str
         return
     last = connection.execute("select entry, entry_hash from decisions order by entry desc limit 1").fetchall()
     entry, previous_hash = (last[0][0] + 1, last[0][1]) if last else (1, GENESIS)
-    row = {**decision, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
+    reals = {name: float(decision[name]) for name in REALS}
+    row = {**decision, **reals, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
     row["entry_hash"] = entry_hash(row)
     connection.append("decisions", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
 
@@ -102,6 +105,17 @@ def entry_hash(row: Mapping[str, Any]) -> str:
     content = {name: value for name, value in row.items() if name != "entry_hash"}
     content["decided_at"] = content["decided_at"].astimezone(UTC).isoformat(timespec="microseconds")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def is_as_recorded(row: Mapping[str, Any]) -> bool:
+    """Whether a decision still has the hash it was recorded with.
+
+    A budget of whole dollars was once hashed as an integer, and such entries stay valid.
+    """
+    hashes = {entry_hash(row)}
+    if float(row["budget"]).is_integer():
+        hashes.add(entry_hash({**row, "budget": int(row["budget"])}))
+    return row["entry_hash"] in hashes
 
 
 def record_traffic(

@@ -18,6 +18,8 @@ from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.yaml_files import read_yaml
 
 DEFAULT_FRACTION = 0.5
+GREATEST_FRACTION = 2.0
+"""No assignment costs much more than the dearest model; what is greater is meant in per cent."""
 OF_OTHERS = ("coalesce", "retention_days")
 """Settings in the policy file that say which files make a batch and how long it is kept, not how it is routed."""
 CONSTRAINTS = (
@@ -69,13 +71,15 @@ class RoutingSettings:
         if self.policy not in POLICIES:
             raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
         if self.budget_usd is not None and not _finite(self.budget_usd, 0):
-            raise InvalidInput(f"the budget is {self.budget_usd} USD", remedy="Give zero or more.")
+            raise InvalidInput(f"the budget is {self.budget_usd!r} USD", remedy="Give a number, zero or more.")
         if self.budget_fraction is not None and not _finite(self.budget_fraction, 0):
-            raise InvalidInput(f"the budget fraction is {self.budget_fraction}", remedy="Give zero or more.")
+            raise InvalidInput(
+                f"the budget fraction is {self.budget_fraction!r}", remedy="Give a number, zero or more."
+            )
         if self.confidence is not None and not (_finite(self.confidence, 0.5) and self.confidence < 1):
-            raise InvalidInput(f"the confidence is {self.confidence}", remedy="Give 0.95, say: from 0.5 to below 1.")
+            raise InvalidInput(f"the confidence is {self.confidence!r}", remedy="Give 0.95, say: from 0.5 to below 1.")
         if not (_finite(self.target, 0) and self.target <= 1):
-            raise InvalidInput(f"the success target is {self.target}", remedy="Give a probability from 0 to 1.")
+            raise InvalidInput(f"the success target is {self.target!r}", remedy="Give a probability from 0 to 1.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"the seed is {self.seed!r}", remedy="Give a whole number, zero or more.")
         for name in ("urgent", "exact"):
@@ -104,7 +108,7 @@ class RoutingSettings:
     def own_budget(self, cost: np.ndarray) -> float | None:
         """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides."""
         if self.budget_usd is not None:
-            return self.budget_usd
+            return float(self.budget_usd)
         if self.budget_fraction is None and self.period is not None:
             return None
         fraction = DEFAULT_FRACTION if self.budget_fraction is None else self.budget_fraction
@@ -149,7 +153,18 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
 def standing_policy(path: Path) -> RoutingSettings:
     """The routing settings in the policy file (YAML); the defaults where there is none."""
     values = policy_file(path)
-    return settings_from({name: values[name] for name in values if name not in OF_OTHERS}, source=str(path))
+    settings = settings_from({name: values[name] for name in values if name not in OF_OTHERS}, source=str(path))
+    refuse_doubtful_budget(settings, str(path))
+    return settings
+
+
+def refuse_doubtful_budget(settings: RoutingSettings, source: str) -> None:
+    """Raise InvalidInput for a budget that says two things, or probably means another. Not asked of past decisions."""
+    fraction = settings.budget_fraction
+    if fraction is not None and settings.budget_usd is not None:
+        raise InvalidInput("budget_usd and budget_fraction are both given", source=source, remedy="Give one of them.")
+    if fraction is not None and fraction > GREATEST_FRACTION:
+        raise InvalidInput(f"the budget fraction is {fraction:g}", source=source, remedy="Give 0.5 for 50 %.")
 
 
 def policy_file(path: Path) -> dict[str, Any]:
@@ -189,8 +204,22 @@ def allocation_problem(
         name: {**catalog_limits(entries, name), **wanted.pop(name, {})} or None
         for name in ("min_share", "max_share", "capacity")
     }
-    latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
-    wants_latency = wanted.keys() & {"mean_latency", "max_latency"}
+    wants_groups = sorted(wanted.keys() & {"group_floor", "max_group_gap"})
+    if wants_groups and group is None:
+        raise InvalidInput(
+            f"{wants_groups[0]} compares groups, and the batch has none",
+            source=f"constraints.{wants_groups[0]}",
+            remedy="Give the batch a column 'group' or 'task', or route it without this constraint.",
+        )
+    wants_latency = sorted(wanted.keys() & {"mean_latency", "max_latency"})
+    latency = np.array([_field(entries, model, "latency_s", np.nan) for model in models])
+    if wants_latency and np.isnan(latency).any():
+        unknown = [model for model, seconds in zip(models, latency, strict=True) if np.isnan(seconds)]
+        raise InvalidInput(
+            f"{wants_latency[0]} limits latency, and the catalog has none for {', '.join(unknown)}",
+            source=f"constraints.{wants_latency[0]}",
+            remedy="Give each of them latency_s, in seconds, in the catalog.",
+        )
     forbidden = forbidden_pairs(entries, models, tokens, frozenset(wanted.pop("required_tags", ())))
     return AllocationProblem(
         success,
@@ -200,7 +229,7 @@ def allocation_problem(
         latency=latency if wants_latency else None,
         tokens=tokens if "token_capacity" in wanted else None,
         forbidden=forbidden if forbidden.any() else None,
-        group=group if wanted.keys() & {"group_floor", "max_group_gap"} else None,
+        group=group if wants_groups else None,
         previous=previous if "max_changes" in wanted and previous is not None else None,
         **limits,
         **{name: value for name, value in wanted.items() if name != "max_changes" or previous is not None},

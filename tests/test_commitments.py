@@ -179,5 +179,7 @@ def test_unspent_money_is_carried_over_month_by_month(warehouse: Warehouse) -> N
 
 
 def test_a_misspelt_period_is_named(warehouse: Warehouse) -> None:
-    with pytest.raises(InvalidInput, match="period budget"):
+    with pytest.raises(InvalidInput, match=r"'budget' is unknown.*Give budget_usd"):
         commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period={"budget": 3.0}))
+    with pytest.raises(InvalidInput, match="reserve is '10 %'"):
+        commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period={"budget_usd": 3.0, "reserve": "10 %"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.routed import RoutedBatch, route_batch, summary_of
-from routing_assets.routing import RoutingSettings, settings_from
+from routing_assets.routing import RoutingSettings, settings_from, standing_policy
 
 MODELS = ("small", "medium", "large")
 N = 60
@@ -24,7 +25,9 @@ def text(length: int) -> str:
     return "x" * length
 
 
-def routed(settings: RoutingSettings, previous: object = None, **limits: dict[str, object]) -> RoutedBatch:
+def routed(
+    settings: RoutingSettings, previous: object = None, grouped: bool = True, **limits: dict[str, object]
+) -> RoutedBatch:
     """A batch of N instructions, the last ten of them long, by three models of rising price and quality."""
     random = np.random.default_rng(0)
     instruction = np.array([text(40 if i < N - 10 else 4000) for i in range(N)], dtype=object)
@@ -37,7 +40,7 @@ def routed(settings: RoutingSettings, previous: object = None, **limits: dict[st
         tuple(ModelEntry(m, 1.0, 1.0, **limits.get(m, {})) for m in (*MODELS, *(set(limits) - set(MODELS))))
     )  # type: ignore[arg-type]
     return route_batch(
-        BatchInstructions(ids, instruction, group=group),
+        BatchInstructions(ids, instruction, group=group if grouped else None),
         long_table(ids, MODELS, {"decision": success}, about=about),
         long_table(
             ids,
@@ -106,6 +109,12 @@ def test_mean_latency_is_kept() -> None:
     assert (0.5 * batch["small"] + batch["medium"] + 3.0 * batch["large"]) / N <= 1.0 + 1e-9
 
 
+def test_a_limit_on_unknown_latencies_is_refused() -> None:
+    settings = RoutingSettings(budget_fraction=1.0, constraints={"mean_latency": 1.0})
+    with pytest.raises(InvalidInput, match=r"mean_latency limits latency.*none for medium, large\."):
+        routed(settings, small={"latency_s": 0.5})
+
+
 def test_few_assignments_change_under_a_churn_limit() -> None:
     before = routed(RoutingSettings(budget_fraction=0.3))
     free = routed(RoutingSettings(budget_fraction=0.9))
@@ -120,6 +129,11 @@ def test_groups_stay_close_when_asked() -> None:
     chosen = np.array(batch.table["expected_success"].to_pylist())
     even = np.arange(N) % 2 == 0
     assert abs(chosen[even].mean() - chosen[~even].mean()) <= 0.01 + 1e-9
+
+
+def test_groups_are_asked_for_where_they_are_compared() -> None:
+    with pytest.raises(InvalidInput, match=r"max_group_gap compares groups.*column 'group' or 'task'"):
+        routed(RoutingSettings(constraints={"max_group_gap": 0.01}), grouped=False)
 
 
 def test_confidence_holds_back_what_uncertain_costs_need() -> None:
@@ -142,6 +156,20 @@ def test_unknown_constraints_and_settings_are_refused() -> None:
         RoutingSettings(constraints={"max_shares": {}})
     with pytest.raises(InvalidInput, match=r"policy\.yaml.*budgets"):
         settings_from({"budgets": 3}, source="policy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("budget_fraction: '0.5'", "budget fraction is '0.5'.*Give a number"),
+        ("budget_fraction: 50", "budget fraction is 50.*0.5 for 50 %"),
+        ("{budget_usd: 5, budget_fraction: 0.5}", "both given.*one of them"),
+    ],
+)
+def test_a_doubtful_budget_in_the_policy_file_is_refused_by_name(tmp_path: Path, said: str, answer: str) -> None:
+    (tmp_path / "policy.yaml").write_text(said)
+    with pytest.raises(InvalidInput, match=rf"policy\.yaml.*{answer}"):
+        standing_policy(tmp_path / "policy.yaml")
 
 
 def test_equal_settings_have_equal_versions() -> None:

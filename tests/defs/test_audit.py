@@ -10,7 +10,7 @@ import pytest
 from routing_assets import commands
 from routing_assets.audit import broken_entries, replay
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import record_decision, router_in_force
+from routing_assets.ledger import entry_hash, record_decision, router_in_force
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -28,6 +28,15 @@ def routed_twice(routed: Home, batch_file: Path) -> Home:
 
 def test_an_untouched_ledger_is_whole(routed_twice: Home) -> None:
     assert broken_entries(routed_twice) == []
+
+
+def test_a_budget_of_whole_dollars_is_no_tampering(routed: Home, batch_file: Path) -> None:
+    commands.route(routed, batch_file, {"budget_usd": 1000})
+    assert broken_entries(routed) == []
+    (row,) = (row for row in Warehouse(routed.warehouse).fetch("ledger_entries") if row["budget"] == 1000)
+    once = entry_hash({**row, "budget": 1000})  # as such budgets were hashed before
+    tamper(routed, f"update decisions set entry_hash = '{once}' where entry = {row['entry']}")
+    assert broken_entries(routed) == []
 
 
 def test_a_changed_figure_shows(routed_twice: Home) -> None:
