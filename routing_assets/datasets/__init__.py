@@ -5,6 +5,7 @@ from routing_assets.datasets.batch import BatchInstructions, load_batch, write_b
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.load import LabelFormat, load_labels
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, realised
+from routing_assets.datasets.scarce import refuse_scarce_models
 from routing_assets.datasets.simulated import Twin, simulate
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "match_outcomes",
     "merge_outcomes",
     "realised",
+    "refuse_scarce_models",
     "simulate",
     "write_batch",
 ]

@@ -6,7 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.added import kept_labels, priced_models, with_added
-from routing_assets.datasets import LabelledInstructions
+from routing_assets.datasets import LabelledInstructions, refuse_scarce_models
 from routing_assets.defs.common import OWNERS, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.label_table import LabelTable
@@ -14,6 +14,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
 from routing_assets.feedback import judged_batches, outcome_labels, with_outcomes
 from routing_assets.learnt import learnt_by_router_in_force, steadied
+from routing_assets.pricing.recorded_costs import recorded_costs
 from routing_assets.sources import (
     DEFAULT_LABELS,
     catalog_from_table,
@@ -71,7 +72,10 @@ def labelled_instructions(
         source_hash = source_sha256(config.labels)  # before reading: what is written meanwhile is seen as new
         source = config.read(config.labels, seed=config.seed)
         kept = kept_labels(home.paths())
-        source = with_added(source, kept, priced_models(kept, catalog_from_table(model_catalog)))
+        catalog = catalog_from_table(model_catalog)
+        source = with_added(source, kept, priced_models(kept, catalog))
+        refuse_scarce_models(source)
+        recorded_costs(source, catalog)  # raises where a cost is unknown, before anything is trained
         judged = judged_batches(home.paths(), batches=config.outcomes)
         outcomes = outcome_labels(home.paths(), judged, source.models)
     except InvalidInput as error:

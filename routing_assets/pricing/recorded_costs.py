@@ -40,8 +40,10 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
     In this order: today's catalog prices x recorded token counts; the recorded cost of the call; catalog prices x
     proxy tokens of the text (plus ``ASSUMED_OUTPUT_TOKENS``). Where others have more, a model of the catalog with under
     ``MIN_CALLS`` costs takes the last of these for its other calls, at the level of those it has. Raises InvalidInput
-    if a model has none of them.
+    if a model has none of them, or is not in the catalog that is given.
     """
+    if catalog is not None:
+        catalog.check_covers(labels.models)
     if catalog is not None and (labels.input_tokens is not None or labels.output_tokens is not None):
         result = RecordedCosts(_priced_tokens(labels, catalog), True, "catalog prices x recorded tokens")
     elif labels.cost is not None:

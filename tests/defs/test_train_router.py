@@ -122,3 +122,18 @@ def test_bad_labels_fail_the_run_with_their_own_message(home: Home) -> None:
     table.write_text(json.dumps({"instruction_id": "a", "instruction": "Hi", "gpt": 1.5}) + "\n")
     with instance_of(home) as instance, pytest.raises(RunFailed, match=r"labels.jsonl, row 1, column 'gpt'"):
         run_job(instance, "train_router", ops={"labelled_instructions": {"labels": str(table)}})
+
+
+def test_a_model_without_a_price_is_refused_before_anything_is_trained(home: Home) -> None:
+    table, catalog = home.root.parent / "labels.csv", home.root.parent / "models.yaml"
+    rows = [f"i{i},Say {i},{i % 2},{1 - i % 2}" for i in range(100)]
+    table.write_text("\n".join(["instruction_id,instruction,small,large", *rows]))
+    catalog.write_text("models:\n  small: {price: 1}\n")
+    with instance_of(home) as instance:
+        with pytest.raises(RunFailed, match=r"labelled_instructions: .*'large' is not in the catalog"):
+            run_job(
+                instance,
+                "train_router",
+                ops={"labelled_instructions": {"labels": str(table)}, "model_catalog": {"catalog": str(catalog)}},
+            )
+        assert instance.get_latest_materialization_event(dg.AssetKey("success_classifier")) is None
