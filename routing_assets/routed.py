@@ -15,7 +15,6 @@ from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.pricing.tokens import proxy_tokens
 from routing_assets.routing import RoutingSettings, allocation_problem
 from routing_assets.scoring import cost_estimate
 from routing_assets.sources import catalog_table
@@ -149,7 +148,7 @@ def batch_problem(
         settings,
         budget=budget,
         catalog=catalog,
-        tokens=proxy_tokens(batch.instruction) if batch.input_tokens is None else batch.input_tokens,
+        tokens=batch.tokens,
         group=batch.group if batch.group is not None else batch.task,
         previous=None if previous is None else _previous_choice(batch, previous, models),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,11 @@ import pytest
 
 from routing_assets.allocation import InfeasibleConstraints, frontier
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
-from routing_assets.datasets import BatchInstructions
+from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
-from routing_assets.routed import RoutedBatch, route_batch, summary_of
+from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
 from routing_assets.routing import RoutingSettings, settings_from, standing_policy
 
 MODELS = ("small", "medium", "large")
@@ -95,6 +96,24 @@ def test_long_instructions_keep_out_of_short_contexts() -> None:
     batch = routed(RoutingSettings(budget_fraction=1.0), large={"context_tokens": 500})
     assert "large" not in batch.table["model"].to_pylist()[-10:]
     assert "large" in batch.table["model"].to_pylist()[:-10]
+
+
+def test_a_long_system_prompt_keeps_a_request_out_of_short_contexts(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    user, system = {"role": "user", "content": text(40)}, {"role": "system", "content": text(4000)}
+    turns = [[user], [system, user]]
+    path.write_text("\n".join(json.dumps({"custom_id": str(i), "body": {"messages": t}}) for i, t in enumerate(turns)))
+    ids, about = np.array(["0", "1"], dtype=object), {"models": json.dumps(MODELS)}
+    problem = batch_problem(
+        load_batch(path),
+        long_table(ids, MODELS, {"decision": np.full((2, 3), 0.5)}, about=about),
+        long_table(ids, MODELS, {"cost": np.ones((2, 3))}, about=about),
+        ModelCatalog((ModelEntry("large", 1.0, 1.0, context_tokens=500),)),
+        math.inf,
+        RoutingSettings(),
+    )
+    assert problem.forbidden is not None
+    assert problem.forbidden.tolist() == [[False] * 3, [False, False, True]]
 
 
 def test_required_tags_keep_instructions_on_the_models_that_have_them() -> None:

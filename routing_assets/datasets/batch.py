@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from routing_assets.datasets.openai_batch import is_openai_batch, openai_requests
 from routing_assets.datasets.reading import RawTable, read_json_lines, read_raw_table, records_to_table
+from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.datasets.validation import (
     amount_column,
     check_unique,
@@ -52,6 +53,13 @@ class BatchInstructions:
 
     def __len__(self) -> int:
         return len(self.instruction_id)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """(N,) float64 input tokens: as given, or by the length of the text where they are not."""
+        by_length = proxy_tokens(self.instruction)
+        given = self.input_tokens
+        return by_length if given is None else np.where(np.isnan(given), by_length, given)
 
     def take(self, rows: np.ndarray | Sequence[int] | slice) -> BatchInstructions:
         """The given rows (indices, boolean mask or slice) in the given order."""

@@ -1,7 +1,8 @@
 """OpenAI Batch JSONL: one API request per line, ``{"custom_id", "method", "url", "body"}``.
 
 The instruction of a request is the text its user wrote. System and developer messages, which a batch usually repeats
-on every line, and earlier assistant turns are left out of it; they stay in the batch file that is sent.
+on every line, and earlier assistant turns are left out of it; they stay in the batch file that is sent, and count as
+input tokens.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.datasets.reading import first_json_line
+from routing_assets.datasets.tokens import proxy_tokens_of
 from routing_assets.errors import InvalidInput
 
 _TEXT_PARTS = ("text", "input_text")
@@ -30,7 +32,7 @@ def is_openai_batch_file(path: Path) -> bool:
 
 
 def openai_requests(records: list[dict[str, Any]], *, source: str) -> list[dict[str, Any]]:
-    """``instruction_id`` and ``instruction`` of each request (chat completions, responses, completions, embeddings).
+    """Id, instruction and input tokens of each request (chat completions, responses, completions, embeddings).
 
     Raises:
         InvalidInput: naming the line whose request has no id, no text of a user, or content that is not text.
@@ -58,7 +60,11 @@ def _request(record: dict[str, Any], source: str, row: int) -> dict[str, Any]:
                     column=f"body.{field}",
                     remedy="Add a message with role 'user', or remove the line",
                 )
-            request = {"instruction_id": record.get("custom_id"), "instruction": text}
+            request = {
+                "instruction_id": record.get("custom_id"),
+                "instruction": text,
+                "input_tokens": proxy_tokens_of("\n\n".join(_all_texts([body.get("instructions"), body[field]]))),
+            }
             return request | ({"source_file": record["source_file"]} if "source_file" in record else {})
     raise InvalidInput(
         "the request has neither messages nor input nor prompt",
@@ -87,4 +93,18 @@ def _user_texts(content: Any) -> list[str]:
         else:
             kind = item.get("type") if isinstance(item, dict) else type(item).__name__
             raise ValueError(f"the content has a part of type {kind!r}, not text")
+    return texts
+
+
+def _all_texts(content: Any) -> list[str]:
+    """Every text in it, whoever wrote it, in no order; what is no text is passed over."""
+    texts, waiting = [], [content]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting.append(part.get("content") or part.get("text"))
     return texts

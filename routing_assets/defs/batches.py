@@ -17,7 +17,7 @@ from routing_assets.scoring import STEPS, price_batch, score_batch
 GROUP = "batches"
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="2")
 def batch_instructions(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
     """The instructions of one batch, as received and validated."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from routing_assets.pricing.tokens import proxy_tokens
+from routing_assets.datasets.tokens import proxy_tokens
 
 _DECILES = np.linspace(0.1, 0.9, 9)
 

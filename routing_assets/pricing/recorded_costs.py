@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.pricing.tokens import proxy_tokens
 
 # Output tokens per call where neither table nor catalog says anything; spend is then an assumption, and is said to be.
 ASSUMED_OUTPUT_TOKENS = 128.0

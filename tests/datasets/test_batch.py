@@ -88,6 +88,27 @@ def test_openai_batch_takes_the_users_text(tmp_path: Path) -> None:
     }
 
 
+def test_the_whole_request_counts_as_input_not_only_the_users_text(tmp_path: Path) -> None:
+    user, system = {"role": "user", "content": "u" * 40}, {"role": "system", "content": "s" * 398}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    answer = {"role": "assistant", "content": [{"type": "output_text", "text": "a" * 398}]}
+    path = write_lines(
+        tmp_path / "openai.jsonl",
+        request("alone", messages=[user]),
+        request("system", messages=[system, user]),
+        request("turns", messages=[system, user, called, answer]),
+        request("response", instructions="s" * 398, input="u" * 40),
+        request("broken", messages=[{"role": "system", "content": "\ud83d"}, user]),
+    )
+    batch = load_batch(path)
+    assert batch.instruction.tolist() == ["u" * 40] * 5
+    np.testing.assert_allclose(batch.tokens, [10, 110, 210, 110, 11.25])
+
+
+def test_tokens_that_are_not_given_follow_from_the_length_of_the_text() -> None:
+    assert make_batch().tokens.tolist() == [12, 3]
+
+
 OPENAI_FAULTS = {
     "no user": (request("x", messages=[{"role": "system", "content": "s"}]), "no text of a user"),
     "blank": (request("x", messages=[{"role": "user", "content": " \n"}]), "no text of a user"),

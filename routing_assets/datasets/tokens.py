@@ -18,3 +18,8 @@ def proxy_tokens(instruction: np.ndarray) -> np.ndarray:
     """
     size = pc.binary_length(pa.array(instruction, pa.string())).to_numpy(zero_copy_only=False).astype(np.float64)
     return np.maximum(size / BYTES_PER_TOKEN, 1.0)
+
+
+def proxy_tokens_of(text: str) -> float:
+    """The same for a single text, which need not be valid Unicode."""
+    return max(len(text.encode(errors="surrogatepass")) / BYTES_PER_TOKEN, 1.0)
