@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import dagster as dg
 import pyarrow as pa
 
 from routing_assets.added import checked_addition, kept_labels, priced_models
@@ -26,6 +27,7 @@ from routing_assets.ledger import (
     stale_batches,
 )
 from routing_assets.locks import batch_lock
+from routing_assets.pricing.cost_model import CostModel
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
 from routing_assets.routing import refuse_doubtful_budget, settings_from
@@ -74,6 +76,7 @@ def train(
     router = router_in_force(home)
     rows = Warehouse(home.warehouse).fetch("router_quality", {"router_version": router["router_version"]})
     click.echo(text_table(rows))
+    click.echo(f"estimated costs come from: {costs_in_force(home).source}")
 
 
 def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | None, *, force: bool = False) -> None:
@@ -180,7 +183,7 @@ def route(
     router_in_force(home)
     with instance_of(home) as instance:
         received = receive(home, batch, batch_id=batch_id, request=request)
-        run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
+        result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
     store = Store(home.store)
     routed = store.read("routed_batch", received.batch_id)
     click.echo(text_table([allocation_row(store, policy, received.batch_id) for policy in POLICIES]))
@@ -190,11 +193,18 @@ def route(
         f"{summary['cost_usd']:.6g} of {summary['budget_usd']:.6g} USD, "
         f"expected success {summary['expected_success']:.4f}, gap {summary['gap']:.1e}"
     )
+    warn_of_doubtful_costs(result)
     click.echo(f"written to {home.outbox / received.batch_id}")
     if output is not None:
         write_routed(routed, store.read("batch_instructions", received.batch_id), output)
         click.echo(f"written to {output}")
     return received.batch_id
+
+
+def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult) -> None:
+    """Print why the estimated costs of a batch may be far off, where there is a reason."""
+    if doubt := routed.asset_materializations_for_node("cost_matrix")[0].metadata.get("doubt"):
+        click.echo(f"warning: {doubt.value}", err=True)
 
 
 def reroute(home: Home) -> bool:
@@ -207,8 +217,10 @@ def reroute(home: Home) -> bool:
         waiting = stale_batches(home)
         for batch in waiting:
             try:
-                run_job(instance, "route_batch", resources={"routing_request": batch.request}, batch_id=batch.batch_id)
+                request = {"routing_request": batch.request}
+                result = run_job(instance, "route_batch", resources=request, batch_id=batch.batch_id)
                 click.echo(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
+                warn_of_doubtful_costs(result)
             except RunFailed as error:
                 failed += 1
                 click.echo(f"batch {batch.batch_id}: {error}", err=True)
@@ -284,11 +296,28 @@ def report(home: Home, day: str) -> None:
 
 
 def update_prices(home: Home, catalog: str) -> None:
-    """Put a catalog in force. Raises InvalidInput where it lacks a model of the router in force."""
+    """Put a catalog in force, and say which of its prices count.
+
+    Raises InvalidInput where it lacks a model of the router in force.
+    """
     with instance_of(home) as instance:
         refuse_to_unprice(home, _absolute(catalog))
         run_job(instance, "update_prices", ops={"model_catalog": {"catalog": _absolute(catalog)}})
-    click.echo("new prices are in force; batches that are not dispatched yet will be routed again")
+    click.echo("the catalog is in force; batches that are not dispatched yet will be routed again")
+    costs = costs_in_force(home)
+    click.echo(f"estimated costs come from: {costs.source}")
+    if unmoved := costs.unmoved_by_prices:
+        click.echo(
+            f"warning: the prices of {', '.join(unmoved)} in it change no estimate, for the labels record what their "
+            "calls cost; its limits, latencies and tags count. To price them by the catalog, train on labels that "
+            "record tokens (input_tokens, output_tokens).",
+            err=True,
+        )
+
+
+def costs_in_force(home: Home) -> CostModel:
+    """The cost model that batches are priced by."""
+    return CostModel.from_dict(json.loads(Store(home.store).read("cost_model")["cost_model"][0].as_py()))
 
 
 def refuse_to_unprice(home: Home, catalog: str) -> None:

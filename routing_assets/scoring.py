@@ -43,6 +43,7 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table) -> pa.Table:
             "models": json.dumps(model.models),
             "price_version": cost_model["price_version"][0].as_py(),
             "shared_error": json.dumps(estimate.shared_error.tolist()),
+            "doubt": model.doubt(batch.tokens) or "",
         },
     )
 

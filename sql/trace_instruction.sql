@@ -15,7 +15,7 @@ probabilities as (
 )
 select
     decision.batch_id, routed.instruction_id, routed.model, routed.expected_success, routed.cost as estimated_cost_usd,
-    routed.runner_up, routed.switching_price,
+    price.source as estimated_cost_source, routed.runner_up, routed.switching_price,
     probabilities.raw, probabilities.scaled, probabilities.calibrated, probabilities.decision as used_probability,
     temperature.temperature, temperature.shift, bucket.bucket, bucket.lower as bucket_lower, bucket.upper as bucket_upper,
     bucket.count as bucket_labels, bucket.observed_rate as bucket_observed_rate,

@@ -80,12 +80,16 @@ def probability_matrix(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="1")
-def cost_matrix(batch_instructions: pa.Table, cost_model: pa.Table) -> dg.MaterializeResult:
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="2")
+def cost_matrix(
+    context: dg.AssetExecutionContext, batch_instructions: pa.Table, cost_model: pa.Table
+) -> dg.MaterializeResult:
     """The estimated USD of every call, by the prices in force."""
     batch = BatchInstructions.from_arrow(batch_instructions)
     table = price_batch(batch, cost_model)
     totals = matrix(table, "cost", json.loads(about(table)["models"])).sum(axis=0)
+    if doubt := about(table)["doubt"]:
+        context.log.warning(doubt)
     return dg.MaterializeResult(
         value=table,
         data_version=data_version(table),
@@ -93,5 +97,6 @@ def cost_matrix(batch_instructions: pa.Table, cost_model: pa.Table) -> dg.Materi
             "price_version": about(table)["price_version"],
             "cost_of_everything_on_the_dearest_usd": float(totals.max()),
             "cost_of_everything_on_the_cheapest_usd": float(totals.min()),
+            **({"doubt": doubt} if doubt else {}),
         },
     )

@@ -35,7 +35,7 @@ class ModelEntry:
         min_share: Least share of a batch the model must get, in [0, 1].
         max_share: Greatest share of a batch the model may get, in [0, 1].
         capacity: Most instructions of one batch the model can take.
-        context_tokens: Most tokens of input and output together.
+        context_tokens: Most tokens of input; leave room for the output.
         tags: Free labels, such as a region or a capability.
     """
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.length_regression import LengthRegression, fit_length_regression
 from routing_assets.pricing.recorded_costs import MIN_CALLS, RecordedCosts, recorded_costs
@@ -19,6 +20,7 @@ RIDGE_STRENGTHS = (0.01, 1.0, 10.0, 100.0)
 ABOUT_AS_GOOD = 1.02  # of the least held-out error: the more regular of two equal fits extrapolates better
 FOLDS = 5
 MIN_EXPLAINED = 0.05  # share of the variance that per-instruction estimates must explain to be worth their risk
+MOST_UNLIKE = 2.0  # times as long, or as short, as the labelled texts: beyond it their mean cost is no estimate
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class CostModel:
         held_out: error of each mode on texts left out of its fit, where costs were measured.
         source: where the costs come from, in words.
         why: why this mode was chosen, in words.
+        priced: the models whose estimates follow the catalog's prices; those of the others are costs that the labels
+            record. None in cost models that were stored before this was.
+        mean_tokens: mean proxy tokens of the labelled texts; None in cost models that were stored before it was.
     """
 
     models: tuple[str, ...]
@@ -61,6 +66,26 @@ class CostModel:
     held_out: dict[str, CostError]
     source: str
     why: str
+    priced: tuple[str, ...] | None = None
+    mean_tokens: float | None = None
+
+    @property
+    def unmoved_by_prices(self) -> tuple[str, ...]:
+        """The models whose estimates no catalog changes; empty where that is unknown."""
+        return () if self.priced is None else tuple(model for model in self.models if model not in self.priced)
+
+    def doubt(self, tokens: np.ndarray) -> str | None:
+        """Why estimates for a batch of these input tokens (N,) may be far off, in words; None without a reason."""
+        if self.mode != "mean" or self.mean_tokens is None:
+            return None
+        times = float(tokens.mean()) / self.mean_tokens
+        if 1 / MOST_UNLIKE <= times <= MOST_UNLIKE:
+            return None
+        length = f"{times:.1f} times as long" if times > 1 else f"{1 / times:.1f} times as short"
+        return (
+            f"the texts of this batch are {length} as the labelled ones, but every call is priced like the labelled "
+            f"calls of its model ({self.source}). Train on labels of such texts that record costs or tokens."
+        )
 
     def estimate(self, instruction: np.ndarray, task: np.ndarray | None = None) -> CostEstimate:
         """Costs of sending each of N texts to each of K models; ``task`` (N,) sharpens them where tasks are known."""
@@ -89,6 +114,8 @@ class CostModel:
             "held_out": {mode: asdict(error) for mode, error in self.held_out.items()},
             "source": self.source,
             "why": self.why,
+            "priced": self.priced,
+            "mean_tokens": self.mean_tokens,
         }
 
     @classmethod
@@ -105,6 +132,8 @@ class CostModel:
             held_out={mode: CostError(**error) for mode, error in stored["held_out"].items()},
             source=stored["source"],
             why=stored["why"],
+            priced=None if stored.get("priced") is None else tuple(stored["priced"]),
+            mean_tokens=stored.get("mean_tokens"),
         )
 
 
@@ -118,14 +147,14 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
     """
     recorded = recorded_costs(labels, catalog)
     if mode == "mean":
-        return _mean_model(labels.models, recorded, "asked for")
+        return _mean_model(labels, recorded, "asked for")
     if mode == "auto" and not recorded.measured:
-        return _mean_model(labels.models, recorded, "costs were not measured call by call")
+        return _mean_model(labels, recorded, "costs were not measured call by call")
     calls = int(np.isfinite(recorded.cost).sum(axis=0).min())
     if calls < MIN_CALLS:
-        return _mean_model(labels.models, recorded, f"{calls} labelled calls are too few to tell instructions apart")
+        return _mean_model(labels, recorded, f"{calls} labelled calls are too few to tell instructions apart")
     strength, predicted = _cross_validated(labels, recorded.cost)
-    by_mean = _mean_model(labels.models, recorded, "")
+    by_mean = _mean_model(labels, recorded, "")
     held_out = {
         "mean": _error(recorded.cost, np.tile(by_mean.mean_cost, (len(labels), 1))),
         "per_instruction": _error(recorded.cost, predicted),
@@ -148,11 +177,11 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
     )
 
 
-def _mean_model(models: tuple[str, ...], recorded: RecordedCosts, why: str) -> CostModel:
+def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, why: str) -> CostModel:
     mean_cost = np.nanmean(recorded.cost, axis=0)
     relative_std = _ratio(np.nanstd(recorded.cost, axis=0), mean_cost)
     return CostModel(
-        models=models,
+        models=labels.models,
         mode="mean",
         mean_cost=mean_cost,
         relative_std=relative_std,
@@ -162,6 +191,8 @@ def _mean_model(models: tuple[str, ...], recorded: RecordedCosts, why: str) -> C
         held_out={},
         source=recorded.source,
         why=why,
+        priced=recorded.priced,
+        mean_tokens=float(proxy_tokens(labels.instruction).mean()),
     )
 
 

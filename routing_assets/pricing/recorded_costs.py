@@ -16,6 +16,8 @@ ASSUMED_OUTPUT_TOKENS = 128.0
 MIN_CALLS = 50
 """Labelled calls of each model from which instructions are told apart."""
 _PER_MILLION = 1e-6
+_ASSUMED = f"{ASSUMED_OUTPUT_TOKENS:.0f} output tokens per call assumed"
+_BY_LENGTH = f"catalog prices x length of the text, {_ASSUMED}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +29,13 @@ class RecordedCosts:
         measured: whether costs or token counts were recorded call by call; False when they follow from prices and
             the length of the text alone.
         source: where the numbers come from, in words.
+        priced: the models that the catalog's prices are part of the costs of.
     """
 
     cost: np.ndarray
     measured: bool
     source: str
+    priced: tuple[str, ...] = ()
 
 
 def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -> RecordedCosts:
@@ -45,11 +49,12 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
     if catalog is not None:
         catalog.check_covers(labels.models)
     if catalog is not None and (labels.input_tokens is not None or labels.output_tokens is not None):
-        result = RecordedCosts(_priced_tokens(labels, catalog), True, "catalog prices x recorded tokens")
+        source = "catalog prices x recorded tokens" + ("" if labels.output_tokens is not None else f", {_ASSUMED}")
+        result = RecordedCosts(_priced_tokens(labels, catalog), True, source, labels.models)
     elif labels.cost is not None:
         result = RecordedCosts(labels.cost, True, "costs recorded with the labels")
     elif catalog is not None:
-        result = RecordedCosts(_priced_tokens(labels, catalog), False, "catalog prices x length of the text")
+        result = RecordedCosts(_priced_tokens(labels, catalog), False, _BY_LENGTH, labels.models)
     else:
         raise InvalidInput(
             "the label table records no costs and there is no model catalog",
@@ -83,8 +88,9 @@ def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: Mode
         level = own[column].mean() / priced[column].mean() if column.any() and priced[column].any() else _PER_MILLION
         cost[:, k] = np.where(column, own, level * priced)
         few.append(labels.models[k])
-    how = f"; for most calls of {', '.join(few)}: catalog prices x length of the text" if few else ""
-    return RecordedCosts(cost, recorded.measured, recorded.source + how)
+    how = f"; for most calls of {', '.join(few)}: {_BY_LENGTH}" if few else ""
+    priced = tuple(model for model in labels.models if model in recorded.priced or model in few)
+    return RecordedCosts(cost, recorded.measured, recorded.source + how, priced)
 
 
 def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:

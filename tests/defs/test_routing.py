@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from routing_assets import commands
 from routing_assets.allocation import POLICIES
 from routing_assets.coalescing import Coalescing
-from routing_assets.datasets import load_batch
+from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
 from routing_assets.definitions import defs
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
@@ -127,14 +129,70 @@ def test_an_allocation_beyond_its_budget_goes_no_further(
 
 def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_path: Path) -> None:
     assert stale_batches(routed) == []
-    catalog = tmp_path / "prices.yaml"
-    prices = {"R1": 2.0, "R1-32B": 1.0, "R1-14B": 0.8, "R1-7B": 0.6, "R1-1.5B": 0.1}
-    catalog.write_text("models:\n" + "".join(f"  {name}: {{price: {price}}}\n" for name, price in prices.items()))
-    commands.update_prices(routed, str(catalog))
+    commands.update_prices(routed, price_list(tmp_path))
     stale = stale_batches(routed)
     assert [(batch.batch_id, batch.reasons) for batch in stale] == [("weekly", ("prices",))]
     commands.dispatch(routed, "weekly")
     assert stale_batches(routed) == []
+
+
+def price_list(folder: Path, times: float = 1.0) -> str:
+    """A catalog of the twin's models."""
+    path = folder / "prices.yaml"
+    prices = {"R1": 2.0, "R1-32B": 1.0, "R1-14B": 0.8, "R1-7B": 0.6, "R1-1.5B": 0.1}
+    path.write_text("models:\n" + "".join(f"  {name}: {{price: {times * p}}}\n" for name, p in prices.items()))
+    return str(path)
+
+
+def labels_that_record(home: Home, cost: float | None) -> None:
+    """Put labels in the store that record no tokens, and each call's cost or none."""
+    labels = LabelledInstructions.from_arrow(Store(home.store).read("labelled_instructions"))
+    of_calls = None if cost is None else cost * np.arange(1.0, len(labels.models) + 1) * np.ones((len(labels), 1))
+    labels = replace(labels, input_tokens=None, output_tokens=None, cost=of_calls)
+    Store(home.store).write(labels.to_arrow(), "labelled_instructions", None, "test")
+
+
+def test_prices_that_change_no_estimate_are_said_to(
+    routed: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.update_prices(routed, price_list(tmp_path))
+    assert "warning" not in capsys.readouterr().err
+    labels_that_record(routed, cost=0.01)
+    estimates = []
+    for times in (1.0, 10.0):
+        commands.update_prices(routed, price_list(tmp_path, times))
+        warning = capsys.readouterr().err
+        assert "warning: the prices of R1, R1-32B, R1-14B, R1-7B, R1-1.5B in it change no estimate" in warning
+        assert "record tokens" in warning
+        estimates.append(commands.costs_in_force(routed).mean_cost.tolist())
+    assert estimates[0] == estimates[1]
+    commands.route(routed, batch_file, {})
+    capsys.readouterr()
+    commands.explain(routed, "weekly", load_batch(batch_file).instruction_id[0])
+    (source,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimated_cost_source")]
+    assert source.endswith("costs recorded with the labels")
+
+
+def test_a_batch_of_far_longer_texts_than_the_labelled_is_not_priced_without_a_word(
+    trained: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels_that_record(trained, cost=None)
+    commands.update_prices(trained, price_list(tmp_path))
+    assert "128 output tokens per call assumed" in capsys.readouterr().out
+    commands.route(trained, batch_file, {})
+    assert "warning" not in capsys.readouterr().err
+    batch = load_batch(batch_file)
+    long = BatchInstructions(batch.instruction_id, np.array([100 * text for text in batch.instruction], dtype=object))
+    write_batch(long, tmp_path / "long.parquet")
+    commands.route(trained, tmp_path / "long.parquet", {})
+    warning = capsys.readouterr().err
+    assert "times as long as the labelled ones" in warning
+    assert "record costs or tokens" in warning
+    with instance_of(trained) as instance:
+        made = instance.get_latest_materialization_event(dg.AssetKey("cost_matrix"))
+    assert made is not None
+    assert made.asset_materialization is not None
+    assert str(made.asset_materialization.metadata["doubt"].value) in warning
 
 
 def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:

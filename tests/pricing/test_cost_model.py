@@ -194,7 +194,9 @@ def test_a_model_without_recorded_costs_takes_prices_and_length():
     tokens = proxy_tokens(labels.instruction)
     assert_allclose(recorded.cost[:, 0], 9.0)
     assert_allclose(recorded.cost[:, 1], (tokens * 1.0 + ASSUMED_OUTPUT_TOKENS * 2.0) * 1e-6)
-    assert recorded.source.endswith("for most calls of small: catalog prices x length of the text")
+    assert recorded.source.endswith(
+        "for most calls of small: catalog prices x length of the text, 128 output tokens per call assumed"
+    )
     with pytest.raises(InvalidInput, match="no cost is known for small"):
         recorded_costs(labels, None)
 
@@ -219,3 +221,49 @@ def test_recorded_costs_come_before_length_where_others_recorded_tokens():
 def test_free_calls_need_no_margin():
     estimate = CostEstimate(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros(1))
     assert estimate.safe_share(np.array([0, 0]), 0.95) == 1.0
+
+
+def test_assumed_output_tokens_are_said_to_be() -> None:
+    tokens = np.full((3, 2), 10.0)
+    assumed = "128 output tokens per call assumed"
+    assert assumed in recorded_costs(labelled(3), CATALOG).source
+    assert assumed in recorded_costs(labelled(3, input_tokens=tokens), CATALOG).source
+    assert assumed not in recorded_costs(labelled(3, input_tokens=tokens, output_tokens=tokens), CATALOG).source
+    assert assumed not in recorded_costs(labelled(3, cost=tokens), CATALOG).source
+
+
+def test_prices_move_no_estimate_where_the_labels_record_costs_and_no_tokens() -> None:
+    cost, tokens = length_costs(labelled()), np.full((400, 2), 10.0)
+    gap = np.column_stack([cost[:, 0], np.full(400, np.nan)])
+
+    def unmoved(**columns: np.ndarray) -> tuple[str, ...]:
+        return fit_cost_model(labelled(**columns), CATALOG).unmoved_by_prices
+
+    assert unmoved(cost=cost) == ("large", "small")
+    assert unmoved(cost=gap) == ("large",)
+    assert unmoved(cost=cost, input_tokens=tokens, output_tokens=tokens) == unmoved() == ()
+
+
+def test_a_mean_cost_is_doubted_for_texts_of_another_length() -> None:
+    labels = labelled()
+    tokens = proxy_tokens(labels.instruction)
+    model = stored_and_restored(fit_cost_model(labels, CATALOG))
+    assert "100.0 times as long" in (model.doubt(100 * tokens) or "")
+    assert "4.0 times as short" in (model.doubt(tokens / 4) or "")
+    assert "costs or tokens" in (model.doubt(tokens / 4) or "")
+    assert model.doubt(1.9 * tokens) is model.doubt(0.6 * tokens) is None
+    by_length = fit_cost_model(replace(labels, cost=length_costs(labels)), None)
+    assert by_length.mode == "per_instruction"
+    assert by_length.doubt(100 * tokens) is None
+
+
+def test_cost_models_of_the_past_still_load_and_doubt_nothing() -> None:
+    stored = fit_cost_model(labelled(), CATALOG).to_dict()
+    del stored["priced"], stored["mean_tokens"]
+    model = CostModel.from_dict(stored)
+    assert model.doubt(np.full(3, 1e9)) is None
+    assert model.unmoved_by_prices == ()
+
+
+def stored_and_restored(model: CostModel) -> CostModel:
+    return CostModel.from_dict(json.loads(json.dumps(model.to_dict())))
