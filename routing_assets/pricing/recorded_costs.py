@@ -89,8 +89,8 @@ def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: Mode
         cost[:, k] = np.where(column, own, level * priced)
         few.append(labels.models[k])
     how = f"; for most calls of {', '.join(few)}: {_BY_LENGTH}" if few else ""
-    priced = tuple(model for model in labels.models if model in recorded.priced or model in few)
-    return RecordedCosts(cost, recorded.measured, recorded.source + how, priced)
+    models = tuple(model for model in labels.models if model in recorded.priced or model in few)
+    return RecordedCosts(cost, recorded.measured, recorded.source + how, models)
 
 
 def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:
