@@ -183,7 +183,10 @@ def explain(batch_id: str, instruction_id: str) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @says_what_is_wrong
 def outcomes(batch_id: str, file: Path) -> None:
-    """Take in what came of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL)."""
+    """Take in what came of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
+
+    A batch with outcomes went out: like dispatch, they freeze it, and it is never routed again.
+    """
     from routing_assets import commands
 
     commands.outcomes(Home.from_env(), batch_id, file)

@@ -280,7 +280,8 @@ def show_reroutings(home: Home, batch_id: str) -> None:
 def outcomes(home: Home, batch_id: str, file: Path) -> None:
     """Take in what came of a batch, and say how it compares with what was promised."""
     with instance_of(home) as instance:
-        receive_outcomes(home, file, batch_id)
+        for remark in receive_outcomes(home, file, batch_id):
+            click.echo(remark)
         result = run_job(instance, "record_outcomes", batch_id=batch_id)
     metadata = result.asset_materializations_for_node("batch_outcomes")[0].metadata
     shown = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")

@@ -17,10 +17,10 @@ import pyarrow as pa
 from filelock import FileLock
 
 from routing_assets.datasets import load_batch
-from routing_assets.datasets.outcomes import load_outcomes
+from routing_assets.datasets.outcomes import load_outcomes, named, require_usable, strays
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
-from routing_assets.ledger import decision_in_force, refuse_dispatched, refuse_retired
+from routing_assets.ledger import decision_in_force, refuse_dispatched, refuse_retired, routed_by
 from routing_assets.names import batch_id_of, plain_id, printable, told_apart
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -149,18 +149,21 @@ def require_regular(path: Path) -> None:
         raise InvalidInput(f"this is a {kind}, not a file", source=str(path), remedy="Give a file")
 
 
-def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = False) -> Path:
+def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = False) -> list[str]:
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
 
+    Returns:
+        What of the file is not used: rows that are not of this batch as it was routed, and columns.
+
     Raises:
-        InvalidInput: the file holds no usable outcomes, or the batch was never routed.
+        InvalidInput: the file holds no usable outcomes of the batch, or the batch was never routed.
     """
     with intake_lock(home):
-        decision_in_force(home, batch_id)
+        decision = decision_in_force(home, batch_id)
         refuse_retired(home, batch_id)
         with private_copy(home, path) as copy:
             try:
-                load_outcomes(copy)
+                remarks = _checked_outcomes(home, copy, decision)
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
@@ -171,7 +174,19 @@ def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = Fals
             os.replace(copy, kept)
         if move:
             path.unlink()
-        return kept
+        return remarks
+
+
+def _checked_outcomes(home: Home, path: Path, decision: Mapping[str, Any]) -> list[str]:
+    """What is not used of a usable file. Raises InvalidInput for any other: outcomes freeze their batch for good."""
+    outcomes, routed = load_outcomes(path), routed_by(home, decision)
+    require_usable(routed, outcomes)
+    remarks = []
+    if unknown := strays(routed, outcomes):
+        remarks.append(f"{len(unknown)} outcomes are not used, for they were not routed so: {named(unknown)}")
+    if outcomes.unused:
+        remarks.append(f"columns that are not used: {', '.join(map(printable, outcomes.unused))}")
+    return remarks
 
 
 def outcome_files(home: Home, batch_id: str) -> list[Path]:

@@ -194,7 +194,12 @@ def record_outcomes(
 def routed_before(home: Home, batch_id: str) -> pa.Table | None:
     """The routed table of the decision in force; None for a batch that was never routed."""
     decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
-    return pq.read_table(home.store / decisions[0]["routed_path"], partitioning=None) if decisions else None
+    return routed_by(home, decisions[0]) if decisions else None
+
+
+def routed_by(home: Home, decision: Mapping[str, Any]) -> pa.Table:
+    """The routed table of a decision, as the ledger names it."""
+    return pq.read_table(home.store / decision["routed_path"], partitioning=None)
 
 
 def _handed_run(folder: Path, decided_run: str | None) -> str | None:

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from routing_assets.datasets.outcomes import Realised, load_outcomes, match_outcomes, merge_outcomes, realised
+from routing_assets.datasets.outcomes import (
+    Realised,
+    load_outcomes,
+    match_outcomes,
+    merge_outcomes,
+    realised,
+    require_usable,
+)
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files
 from routing_assets.ledger import decision_in_force, record_outcomes, record_realised_traffic, routed_before
@@ -32,7 +39,7 @@ def record_batch_outcomes(home: Home, batch_id: str, run_id: str) -> RecordedOut
     The batch is locked meanwhile, so that no other decision can come between.
 
     Raises:
-        InvalidInput: the batch was never routed, or no outcomes came yet.
+        InvalidInput: the batch was never routed, or no outcomes of it came yet.
     """
     with batch_lock(home, batch_id):
         files = [load_outcomes(path) for path in outcome_files(home, batch_id)]
@@ -40,6 +47,7 @@ def record_batch_outcomes(home: Home, batch_id: str, run_id: str) -> RecordedOut
         if routed is None or not files:
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
         outcomes = merge_outcomes(*files)
+        require_usable(routed, outcomes)  # again, for the batch may have been routed again since they were received
         matched, _ = match_outcomes(routed, outcomes)
         result = realised(routed, outcomes)
         decided = decision_in_force(home, batch_id)

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.validation import amount_column, require_columns, success_column, text_column
+from routing_assets.errors import InvalidInput
+from routing_assets.names import printable
 
 _AMOUNTS = {
     "cost": "cost in USD",
@@ -24,6 +27,9 @@ _AMOUNTS = {
     "latency_s": "latency in seconds",
 }
 _FIELDS = ("success", *_AMOUNTS)
+_NAMES = ("instruction_id", "model")
+_SHOWN = 3
+"""Strays that are named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +43,7 @@ class Outcomes:
         input_tokens, output_tokens, tokens: of the call; ``tokens`` is the sum where only that is reported.
         latency_s: seconds.
         conflicts: pairs of which different verdicts were reported; the latest stands.
+        unused: columns of the file that are none of these.
     """
 
     instruction_id: np.ndarray
@@ -48,13 +55,14 @@ class Outcomes:
     tokens: np.ndarray
     latency_s: np.ndarray
     conflicts: int = 0
+    unused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.instruction_id)
 
     def to_arrow(self) -> pa.Table:
         """The outcomes as a table; unknown fields are null."""
-        names = {name: pa.array(getattr(self, name), pa.string()) for name in ("instruction_id", "model")}
+        names = {name: pa.array(getattr(self, name), pa.string()) for name in _NAMES}
         return pa.table(names | {name: pa.array(getattr(self, name), from_pandas=True) for name in _FIELDS})
 
 
@@ -62,14 +70,14 @@ def load_outcomes(path: str | Path) -> Outcomes:
     """Reads outcomes from Parquet, CSV or JSONL, by the extension; rows further down are taken for later ones.
 
     Columns are ``instruction_id, model, [success], [cost], [input_tokens], [output_tokens], [tokens], [latency_s]``, of
-    which ``success`` or ``cost`` at least; others are not used.
+    which ``success`` or ``cost`` at least; others are not used, and named in ``unused``.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
     """
     raw = read_raw_table(path)
     present = raw.columns.column_names
-    require_columns(raw, ("instruction_id", "model"))
+    require_columns(raw, _NAMES)
     if not {"success", "cost"} & set(present):
         require_columns(raw, ("success",), remedy="Add success in [0, 1], or cost in USD for a file of bills")
     fields = {name: np.full(len(raw), np.nan) for name in _FIELDS}
@@ -78,7 +86,8 @@ def load_outcomes(path: str | Path) -> Outcomes:
             raw, "success", allow_missing=True, remedy="Write 0 or 1, or a fraction in between"
         )
     fields |= {name: amount_column(raw, name, what) for name, what in _AMOUNTS.items() if name in present}
-    return _latest(text_column(raw, "instruction_id"), text_column(raw, "model"), fields, conflicts=0)
+    unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS))
+    return _latest(text_column(raw, "instruction_id"), text_column(raw, "model"), fields, conflicts=0, unused=unused)
 
 
 def merge_outcomes(*files: Outcomes) -> Outcomes:
@@ -148,6 +157,35 @@ def match_outcomes(routed: pa.Table, outcomes: Outcomes) -> tuple[pa.Table, int]
     return table, len(outcomes) - int((at >= 0).sum())
 
 
+def strays(routed: pa.Table, outcomes: Outcomes) -> list[tuple[str, str]]:
+    """The (instruction, model) pairs of outcomes that were not routed so."""
+    pairs = set(zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True))
+    return [pair for pair in zip(outcomes.instruction_id, outcomes.model, strict=True) if pair not in pairs]
+
+
+def named(pairs: list[tuple[str, str]]) -> str:
+    """Some of the (instruction, model) pairs, in words."""
+    some = ", ".join(f"'{printable(name)}' by '{printable(model)}'" for name, model in pairs[:_SHOWN])
+    return f"{some}, ..." if len(pairs) > _SHOWN else some
+
+
+def require_usable(routed: pa.Table, outcomes: Outcomes) -> None:
+    """Raises InvalidInput where the outcomes tell success or cost of no routed row."""
+    matched, _ = match_outcomes(routed, outcomes)
+    if pc.any(pc.or_(matched["success"].is_valid(), matched["billed_usd"].is_valid())).as_py():
+        return
+    unknown = strays(routed, outcomes)
+    if len(unknown) == len(outcomes):
+        raise InvalidInput(
+            f"no row is of an instruction and the model that it was routed to; the file has {named(unknown)}",
+            remedy="Give instruction_id and model as the routed batch in the outbox has them",
+        )
+    raise InvalidInput(
+        "no row of a routed instruction has a success or a cost",
+        remedy="Fill success with 0 or 1, or a fraction in between, or cost in USD",
+    )
+
+
 def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
     """Realised against predicted success and spend of one batch; what is missing is counted, not taken for failure."""
     matched, strays = match_outcomes(routed, outcomes)
@@ -176,7 +214,13 @@ def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
     )
 
 
-def _latest(instruction_id: np.ndarray, model: np.ndarray, fields: dict[str, np.ndarray], conflicts: int) -> Outcomes:
+def _latest(
+    instruction_id: np.ndarray,
+    model: np.ndarray,
+    fields: dict[str, np.ndarray],
+    conflicts: int,
+    unused: tuple[str, ...] = (),
+) -> Outcomes:
     numbers: dict[tuple[str, str], int] = {}
     pairs = zip(instruction_id, model, strict=True)
     code = np.fromiter((numbers.setdefault(pair, len(numbers)) for pair in pairs), np.int64, len(instruction_id))
@@ -189,8 +233,8 @@ def _latest(instruction_id: np.ndarray, model: np.ndarray, fields: dict[str, np.
     low, high = np.full(len(first), np.inf), np.full(len(first), -np.inf)
     np.fmin.at(low, code, fields["success"])
     np.fmax.at(high, code, fields["success"])
-    disagreeing = int((low < high).sum())
-    return Outcomes(instruction_id[first], model[first], **latest, conflicts=conflicts + disagreeing)
+    conflicts += int((low < high).sum())
+    return Outcomes(instruction_id[first], model[first], **latest, conflicts=conflicts, unused=unused)
 
 
 _Z = 1.959963984540054

@@ -13,6 +13,7 @@ from routing_assets.defs.setbacks import setbacks
 from routing_assets.errors import InvalidInput
 from routing_assets.inbox import Seen, take_in, whole_files
 from routing_assets.intake import outcome_files, receive_outcomes, reject
+from routing_assets.names import printable
 from routing_assets.routing import policy_file
 
 
@@ -64,7 +65,8 @@ def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> d
         files, cursor[folder.name] = whole_files(folder, before.get(folder.name, {}))
         for file in files:
             try:
-                receive_outcomes(paths, file, folder.name, move=True)
+                for remark in receive_outcomes(paths, file, folder.name, move=True):
+                    context.log.warning(f"{printable(file.name)}: {remark}")
             except InvalidInput as error:
                 context.log.error(f"{error}; moved to {reject(paths, file, str(error))}")
         # Files that left since the look before may be those of a tick that died before it asked for their run.

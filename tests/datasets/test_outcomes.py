@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.datasets import Outcomes, load_outcomes, match_outcomes, merge_outcomes, realised
+from routing_assets.datasets.outcomes import named, require_usable, strays
 from routing_assets.errors import InvalidInput
 
 COLUMNS = {
@@ -157,6 +158,28 @@ def test_nothing_known_yet_is_no_failure(tmp_path: Path) -> None:
     assert (result.success_interval.low, result.success_interval.high) == (0, 1)
     assert math.isnan(result.cost_ratio)
     assert result.expected_total_usd == pytest.approx(0.4)
+
+
+def test_outcomes_that_tell_nothing_of_the_batch_are_refused_and_some_are_named(tmp_path: Path) -> None:
+    foreign = load(tmp_path, instruction_id=["99", "1"], model=["m", "other"], success=[1.0, 1.0])
+    with pytest.raises(InvalidInput, match="'99' by 'm', '1' by 'other'") as caught:
+        require_usable(routed(), foreign)
+    assert caught.value.remedy
+    empty = load(tmp_path, instruction_id=["99", "1"], model=["m", "m"], success=[1.0, None])
+    with pytest.raises(InvalidInput, match="has a success or a cost"):
+        require_usable(routed(), empty)
+    require_usable(routed(), load(tmp_path, instruction_id=["1"], model=["m"], cost=[0.1]))
+
+
+def test_strays_are_listed_and_a_few_of_them_named(tmp_path: Path) -> None:
+    outcomes = load(tmp_path, instruction_id=list("123456"), model=["m", "x", "m", "x", "m", "y"], success=[1.0] * 6)
+    found = strays(routed(), outcomes)
+    assert found == [("2", "x"), ("4", "x"), ("5", "m"), ("6", "y")]
+    assert named(found) == "'2' by 'x', '4' by 'x', '5' by 'm', ..."
+
+
+def test_columns_that_are_not_used_are_known(tmp_path: Path) -> None:
+    assert load(tmp_path, instruction_id=["1"], model=["m"], cost=[0.5], succes=[1.0]).unused == ("succes",)
 
 
 def test_intervals_hold_the_truth_nineteen_times_in_twenty(tmp_path: Path) -> None:

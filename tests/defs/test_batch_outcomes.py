@@ -20,6 +20,7 @@ from routing_assets.defs.sensors import outcomes_sensor
 from routing_assets.defs.setbacks import Setback
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files, receive_outcomes
+from routing_assets.ledger import is_dispatched
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -140,17 +141,57 @@ def test_the_sensor_takes_in_whole_files_and_rejects_bad_ones(routed: Home) -> N
     folder.mkdir(parents=True)
     write_outcomes(routed, folder / "part.jsonl")
     (folder / "bad.csv").write_text("instruction_id,model,success\n1,R1,2\n")
+    (folder / "stray.csv").write_text("instruction_id,model,success\nelsewhere,R1,1\n")
     with instance_of(routed) as instance:
         cursor, _ = look(instance, None)
         _, requests = look(instance, cursor)
     assert [request.partition_key for request in requests] == ["weekly"]
     assert len(outcome_files(routed, "weekly")) == 1
-    assert "bad.csv" in next(routed.rejected.glob("*.reason.txt")).read_text()
+    reasons = "".join(sorted(path.read_text() for path in routed.rejected.glob("*.reason.txt")))
+    assert "bad.csv" in reasons
+    assert "'elsewhere' by 'R1'" in reasons
 
 
 def test_outcomes_of_a_batch_that_was_never_routed_are_refused(routed: Home, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="not routed"):
         receive_outcomes(routed, write_outcomes(routed, tmp_path / "o.jsonl"), "unknown")
+
+
+def test_outcomes_of_nothing_in_the_batch_are_refused_and_freeze_nothing(
+    routed: Home, tmp_path: Path, batch_file: Path
+) -> None:
+    stray, blank = tmp_path / "stray.csv", tmp_path / "blank.csv"
+    stray.write_text("instruction_id,model,success\nelsewhere,R1,1\n")
+    table = Store(routed.store).read("routed_batch", "weekly").slice(0, 1).to_pylist()[0]
+    blank.write_text(f"instruction_id,model,success,note\n{table['instruction_id']},{table['model']},,x\n")
+    for file, message in ((stray, "'elsewhere' by 'R1'"), (blank, "has a success or a cost")):
+        with pytest.raises(InvalidInput, match=f"{file.name}.*{message}"):
+            commands.outcomes(routed, "weekly", file)
+    assert outcome_files(routed, "weekly") == []
+    commands.route(routed, batch_file, {"budget_fraction": 0.5})  # which a frozen batch refuses
+
+
+def test_what_of_an_outcome_file_is_not_used_is_printed(
+    routed: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_outcomes(routed, tmp_path / "part.jsonl", rows=slice(0, 3))
+    for line in ('"instruction_id": "elsewhere", "success": 1', '"instruction_id": "nowhere", "succes": 1'):
+        file.write_text(f'{file.read_text()}{{"model": "R1", {line}}}\n')
+    commands.outcomes(routed, "weekly", file)
+    said = capsys.readouterr().out
+    assert "2 outcomes are not used" in said
+    assert "'elsewhere' by 'R1', 'nowhere' by 'R1'" in said
+    assert "columns that are not used: succes" in said
+
+
+def test_outcomes_that_a_new_decision_left_behind_freeze_nothing(routed: Home, tmp_path: Path) -> None:
+    file = write_outcomes(routed, tmp_path / "part.jsonl", rows=slice(0, 3))
+    receive_outcomes(routed, file, "weekly")
+    (kept,) = outcome_files(routed, "weekly")
+    kept.write_text('{"instruction_id": "as if", "model": "routed again", "success": 1}\n')
+    with instance_of(routed) as instance, pytest.raises(RunFailed, match="'as if' by 'routed again'"):
+        run_job(instance, "record_outcomes", batch_id="weekly")
+    assert not is_dispatched(routed, "weekly")
 
 
 def test_drift_without_outcomes_says_what_is_missing(routed: Home) -> None:
