@@ -16,6 +16,8 @@ from routing_assets.errors import InvalidInput
 from routing_assets.settings import PROJECT_ROOT, Home
 
 POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
+COUNT = click.IntRange(min=1)
+SEED = click.IntRange(min=0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -58,8 +60,8 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @main.command()
-@click.option("--size", default=2500, show_default=True, help="Simulated instructions to learn from.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--size", type=COUNT, default=2500, show_default=True, help="Simulated instructions to learn from.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @says_what_is_wrong
 def demo(size: int, seed: int) -> None:
     """The whole system on simulated data: labels, router, a routed batch, budget curves."""
@@ -74,7 +76,7 @@ def demo(size: int, seed: int) -> None:
 @click.option("--format", "format_", default="auto", show_default=True, help="auto, table, routerbench, ...")
 @label_options
 @click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @says_what_is_wrong
 def train(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
@@ -250,8 +252,8 @@ def retire(before: datetime | None) -> None:
 @click.option("--format", "format_", default="auto", show_default=True)
 @label_options
 @click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
-@click.option("--seeds", default=5, show_default=True, help="Number of random splits.")
-@click.option("--size", type=int, help="Instructions of a simulated twin.")
+@click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
+@click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
 @says_what_is_wrong
 def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> None:

@@ -53,12 +53,16 @@ def write_routed(routed: pa.Table, instructions: pa.Table, path: Path) -> None:
     _write(routed.append_column("instruction", instructions["instruction"]).select(HANDED_OVER), path)
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    writers = {".parquet": pq.write_table, ".csv": _write_csv, ".jsonl": _write_jsonl}
-    if path.suffix not in writers:
+def refuse_unknown_ending(path: Path) -> None:
+    """Raise InvalidInput for a file of a kind that is not written."""
+    if path.suffix not in _WRITERS:
         raise InvalidInput(f"'{path.name}' has no known ending", remedy="Use .parquet, .csv or .jsonl.")
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    refuse_unknown_ending(path)
     with atomic_path(path) as temporary:
-        writers[path.suffix](table, temporary)
+        _WRITERS[path.suffix](table, temporary)
 
 
 def _write_by_source(routed: pa.Table, instructions: pa.Table, folder: Path) -> None:
@@ -86,3 +90,6 @@ def _write_jsonl(table: pa.Table, path: Path) -> None:
                 f'"expected_success": {success!r}, "cost": {cost!r}}}\n'
                 for own_id, text, name, success, cost in rows
             )
+
+
+_WRITERS = {".parquet": pq.write_table, ".csv": _write_csv, ".jsonl": _write_jsonl}

@@ -104,4 +104,10 @@ def step_reason(failures: Sequence[dg.DagsterEvent]) -> str | None:
     error = data.error
     while error and error.cause and error.cls_name not in _SAYS_WHAT_TO_DO:
         error = error.cause
-    return f"{failures[0].step_key}: {error.message.strip() if error else 'failed'}"
+    return f"{failures[0].step_key}: {_said(error.cls_name, error.message) if error else 'failed'}"
+
+
+def _said(error_class: str | None, message: str) -> str:
+    """What an error said, without its class where it speaks for itself."""
+    said = message.strip()
+    return said.split(f"{error_class}: ", 1)[-1] if error_class in _SAYS_WHAT_TO_DO else said
