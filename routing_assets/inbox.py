@@ -71,10 +71,18 @@ def take_in(
             _finish(home, claim, taken)
         if coalescing is not None:
             files = _join_small(home, files, seen, coalescing, now_ns or time.time_ns(), taken)
+        came: dict[str, str] = {}
         for file in files:
             if time.monotonic() > until:
                 break
-            _finish(home, _claim(home, batch_id_of(file.name), [file]), taken)
+            name = batch_id_of(file.name)
+            if name in came:
+                reason = (
+                    f"'{printable(came[name])}', which came with it, is batch '{name}' as well. Give it another name"
+                )
+                _reject(home, file, reason, taken)
+            elif _finish(home, _claim(home, name, [file]), taken):
+                came[name] = file.name
         return taken
 
 
@@ -122,22 +130,27 @@ def _claim(home: Home, batch_id: str, files: list[Path]) -> Path:
     return folder
 
 
-def _finish(home: Home, claim: Path, taken: TakenIn) -> None:
-    """Take in the files of a claim, together or else one by one, or reject them."""
+def _finish(home: Home, claim: Path, taken: TakenIn) -> bool:
+    """Take in the files of a claim, together or else one by one, or reject them; returns whether a batch came of it."""
+    before = len(taken.received)
     files = sorted(path for path in claim.iterdir() if path.name[0] != ".")
     if len(files) > 1:
         try:
             taken.received.append(_receive_joined(home, claim, files))
-            return
+            return True
         except InvalidInput as error:
             taken.remarks.append(f"{claim.name} cannot be one batch: {error}")
     for file in files:
         try:
             request = {"urgent": True} if is_urgent(file) else None
-            taken.received.append(receive(home, file, request=request, move=True))
+            received = receive(home, file, request=request, move=True)
+            taken.received.append(received)
+            if received.remark:
+                taken.remarks.append(f"{printable(file.name)} {received.remark}")
         except InvalidInput as error:
             _reject(home, file, str(error), taken)
     shutil.rmtree(claim)
+    return len(taken.received) > before
 
 
 def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch:

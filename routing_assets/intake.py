@@ -38,11 +38,19 @@ class ReceivedBatch:
     revision: int
     is_new: bool
     request: Mapping[str, Any] = field(default_factory=dict)
+    replaced: int = 0
+    """Instructions of the file of other content that it replaces."""
 
     @property
     def run_key(self) -> str:
         """Dagster forgets no run key, so the key carries content and revision."""
         return f"{self.batch_id}@{self.file_sha256[:16]}#{self.revision}"
+
+    @property
+    def remark(self) -> str:
+        """That it replaces an earlier file, in words; nothing where it does not."""
+        what = f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'"
+        return what if self.replaced else ""
 
 
 def receive(
@@ -237,4 +245,5 @@ def _record(
             "request": request_json,
         }
         warehouse.append("batches", pa.Table.from_pylist([row]))
-    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new, request or {})
+    replaced = known[-1]["instructions"] if known and known[-1]["file_sha256"] != sha256 else 0
+    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new, request or {}, replaced)

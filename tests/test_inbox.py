@@ -101,6 +101,34 @@ def test_names_that_differ_in_capitals_do_not_share_a_folder(home: Home) -> None
     assert not look(home).received[0].is_new
 
 
+def test_of_two_files_of_one_batch_the_other_is_rejected_with_a_reason_and_not_lost(home: Home) -> None:
+    drop(home, "ords.jsonl", "one", "two")
+    drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
+    for name in ("ords.csv", "ords.jsonl"):
+        os.utime(home.inbox / name, (1, 1))
+    taken = look(home)
+    assert [batch.batch_id for batch in taken.received] == ["ords"]
+    assert ledger(home) == [("ords", 1)]
+    assert "'ords.csv', which came with it, is batch 'ords' as well" in taken.rejected[0]
+    assert next(home.rejected.glob("*.jsonl")).read_text().count("\n") == 2
+
+
+def test_a_file_is_taken_where_the_other_of_its_batch_cannot_be_used(home: Home) -> None:
+    drop(home, "ords.csv").write_text("no,columns\n1,2\n")
+    drop(home, "ords.jsonl", "one")
+    os.utime(home.inbox / "ords.csv", (1, 1))
+    taken = look(home)
+    assert (len(taken.received), len(taken.rejected)) == (1, 1)
+
+
+def test_a_file_that_replaces_another_says_so(home: Home) -> None:
+    drop(home, "ords.jsonl", "one", "two")
+    look(home)
+    drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
+    taken = take_in(home, take_in(home, {}).seen)
+    assert taken.remarks == ["ords.csv replaces the earlier file of 2 instructions of batch 'ords'"]
+
+
 def test_links_pipes_and_folders_are_rejected_unopened(home: Home, tmp_path: Path) -> None:
     secret = tmp_path / "secret.jsonl"
     secret.write_text('{"instruction_id": "1", "instruction": "secret"}\n')

@@ -57,6 +57,14 @@ def test_a_changed_file_is_a_revision_even_when_it_returns_to_its_old_content(ho
     assert latest_revision(home, "weekly").revision == 3
 
 
+def test_only_a_file_of_other_content_replaces_the_one_before(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "weekly.jsonl"
+    assert receive(home, batch(file, "one", "two")).remark == ""
+    assert receive(home, file, request={"urgent": True}).remark == ""
+    remark = receive(home, batch(file, "one")).remark
+    assert remark == "replaces the earlier file of 2 instructions of batch 'weekly'"
+
+
 def test_a_claimed_file_leaves_the_inbox_and_its_bytes_are_kept(home: Home) -> None:
     file = batch(home.inbox / "weekly.jsonl", "one")
     content = file.read_bytes()
