@@ -16,9 +16,9 @@ from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
 from routing_assets.champion import candidate
 from routing_assets.errors import InvalidInput
-from routing_assets.export import write_routed
+from routing_assets.export import refuse_unknown_ending, write_routed
 from routing_assets.handoff import read_manifest
-from routing_assets.intake import receive, receive_outcomes
+from routing_assets.intake import intake_lock, latest_revision, receive, receive_outcomes
 from routing_assets.ledger import (
     decision_in_force,
     refuse_dispatched,
@@ -152,7 +152,7 @@ def routers(home: Home) -> None:
     with instance_of(home):
         rows = Warehouse(home.warehouse).fetch("routers")
     if not rows:
-        raise InvalidInput("no router was trained yet", remedy="Run routing-assets train first.")
+        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     for row in rows:
         row["since"] = f"{row['since']:%Y-%m-%d %H:%M}" if row["since"] else "-"
     shown = ("router_version", "origin", "mlflow", "state", "since", "reason", "parent", "ece", "brier", "log_loss")
@@ -180,9 +180,13 @@ def route(
 ) -> str:
     """Register a batch file and route it; returns the batch id."""
     refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
+    if output is not None:
+        refuse_unknown_ending(output)
     router_in_force(home)
     with instance_of(home) as instance:
         received = receive(home, batch, batch_id=batch_id, request=request)
+        if received.remark:
+            click.echo(f"{batch.name} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
     store = Store(home.store)
     routed = store.read("routed_batch", received.batch_id)
@@ -299,7 +303,7 @@ def report(home: Home, day: str) -> None:
 def update_prices(home: Home, catalog: str) -> None:
     """Put a catalog in force, and say which of its prices count.
 
-    Raises InvalidInput where it lacks a model of the router in force.
+    Raises InvalidInput where it lacks a model of the router in force, or there is none.
     """
     with instance_of(home) as instance:
         refuse_to_unprice(home, _absolute(catalog))
@@ -322,23 +326,36 @@ def costs_in_force(home: Home) -> CostModel:
 
 
 def refuse_to_unprice(home: Home, catalog: str) -> None:
-    """Raise InvalidInput for a catalog without which the router in force could not serve."""
-    prices, in_force = read_catalog(catalog), Warehouse(home.warehouse).fetch("latest_router")
-    if prices is not None and in_force:
-        prices.check_covers(candidate(home, in_force[0]["router_version"])["models"])
+    """Raise InvalidInput for a catalog with which the router in force could not serve, or where there is none."""
+    prices, in_force = read_catalog(catalog), router_in_force(home)
+    if prices is not None:
+        prices.check_covers(candidate(home, in_force["router_version"])["models"])
 
 
 def dispatch(home: Home, batch_id: str) -> None:
-    """Freeze the decision in force of a batch."""
-    with batch_lock(home, batch_id):
+    """Freeze the decision in force of a batch. Raises InvalidInput where it is not of the batch's newest file."""
+    with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
         refuse_dispatched(home, batch_id)
-        row = {"batch_id": batch_id, "dagster_run_id": decision_in_force(home, batch_id)["dagster_run_id"]}
+        decision = decision_in_force(home, batch_id)
+        refuse_other_file(home, decision)
+        row = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
         if read_manifest(home.outbox / batch_id).dagster_run_id != row["dagster_run_id"]:
             raise InvalidInput(
                 f"the outbox of batch '{batch_id}' holds files of a run that did not finish", remedy="Route it again."
             )
         Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
     click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
+
+
+def refuse_other_file(home: Home, decision: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a decision on a file that a newer one of its batch has replaced."""
+    newest = latest_revision(home, decision["batch_id"])
+    if decision["file_sha256"] != newest.file_sha256:
+        raise InvalidInput(
+            f"batch '{newest.batch_id}' is not routed since its newest file came; "
+            f"the decision in force is on the one before, of {decision['instructions']} instructions",
+            remedy="Route the newest file, with another budget if that failed.",
+        )
 
 
 def retire(home: Home, before: datetime | None) -> None:

@@ -44,6 +44,28 @@ def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-
         assert len(result.output) > 80
 
 
+def test_what_freezes_a_batch_says_so(run) -> None:  # type: ignore[no-untyped-def]
+    assert "freeze" in run("outcomes", "--help").output
+
+
+def test_what_needs_a_router_says_so_and_names_no_class(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    catalog = tmp_path / "prices.yaml"
+    catalog.write_text("models: {a: {price: 1}}\n")
+    for arguments in (("routers",), ("prices", str(catalog))):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert (
+            result.output == f"error: {tmp_path / 'home'}: no router was trained yet. Run routing-assets train first.\n"
+        )
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--size"])
+def test_a_count_of_nothing_is_refused(run, option: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = run("evaluate", "--labels", "simulated:r1_math", "--output", str(tmp_path / "out"), option, "0")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+
+
 def test_a_missing_label_table_is_named(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     result = run("train", "--labels", str(tmp_path / "absent.csv"))
     assert result.exit_code == 2

@@ -23,7 +23,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
 from routing_assets.inbox import take_in
 from routing_assets.intake import receive
-from routing_assets.ledger import prices_in_force, stale_batches
+from routing_assets.ledger import decision_in_force, is_dispatched, prices_in_force, stale_batches
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
@@ -193,6 +193,40 @@ def test_a_batch_of_far_longer_texts_than_the_labelled_is_not_priced_without_a_w
     assert made is not None
     assert made.asset_materialization is not None
     assert str(made.asset_materialization.metadata["doubt"].value) in warning
+
+
+def test_a_decision_on_another_file_than_the_newest_is_not_dispatched(
+    routed: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = load_batch(batch_file).take(slice(0, 30))
+    write_batch(half, newer := tmp_path / "weekly.parquet")
+    with pytest.raises(RunFailed, match="cheapest feasible budget"):
+        commands.route(routed, newer, {"budget_usd": 1e-9})
+    assert "weekly.parquet replaces the earlier file of 60 instructions of batch 'weekly'" in capsys.readouterr().out
+    with pytest.raises(InvalidInput, match=r"its newest file .* 60 instructions.* another budget"):
+        commands.dispatch(routed, "weekly")
+    assert not is_dispatched(routed, "weekly")
+    commands.route(routed, newer, {"budget_fraction": 0.5})
+    commands.dispatch(routed, "weekly")
+
+
+def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
+    routed: Home, batch_file: Path, tmp_path: Path
+) -> None:
+    decided = decision_in_force(routed, "weekly")
+    with pytest.raises(InvalidInput, match=r"r\.xlsx.* no known ending"):
+        commands.route(routed, batch_file, {}, output=tmp_path / "r.xlsx")
+    assert decision_in_force(routed, "weekly") == decided
+    assert stale_batches(routed) == []
+
+
+def test_an_error_that_speaks_for_itself_is_shown_without_its_class(home: Home) -> None:
+    with (
+        instance_of(home) as instance,
+        pytest.raises(RunFailed, match="labelled_instructions was not made yet") as caught,
+    ):
+        run_job(instance, "update_prices")
+    assert "errors.InvalidInput" not in str(caught.value)
 
 
 def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:
