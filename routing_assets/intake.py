@@ -191,7 +191,7 @@ def _checked_outcomes(home: Home, path: Path, decision: Mapping[str, Any]) -> li
     require_usable(routed, outcomes)
     remarks = []
     if unknown := strays(routed, outcomes):
-        remarks.append(f"{len(unknown)} outcomes are not used, for they were not routed so: {named(unknown)}")
+        remarks.append(f"{len(unknown)} outcomes are not used, for the batch was not routed so: {named(unknown)}")
     if outcomes.unused:
         remarks.append(f"columns that are not used: {', '.join(map(printable, outcomes.unused))}")
     return remarks
