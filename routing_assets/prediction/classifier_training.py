@@ -108,8 +108,8 @@ def _after_pilot(
     def fit(rows: NDArray[np.integer], config: ClassifierConfig) -> SuccessClassifier:
         return train_classifier(labels, rows, validation, config, embeddings_cache=embeddings, progress=progress)
 
-    seed = tuned.training.seed
-    pilot = run_pilot(labels, train, seed, frozen=lambda rows: fit(rows, frozen), tuned=lambda rows: fit(rows, tuned))
+    seed, one = tuned.training.seed, replace(tuned, tuned_members=1, tuned_parts=ClassifierConfig.tuned_parts)
+    pilot = run_pilot(labels, train, seed, frozen=lambda rows: fit(rows, frozen), tuned=lambda rows: fit(rows, one))
     return (tuned, f"{why}; {pilot}") if pilot.pays else (frozen, f"frozen: {pilot}")
 
 

@@ -24,7 +24,10 @@ LONGEST_TRAINING_SECONDS = 600
 LEAST_TUNED_LAYERS = 3
 """Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this, and then for fewer epochs."""
 GPU_BATCH_FACTOR = 4
-TUNED_PARTS = 20
+MOST_TUNED_MEMBERS = 5
+"""For few texts ``auto`` trains so many networks at most, each without its fifth of them: a twentieth would be too few
+to calibrate on, and few texts cost little time.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class ClassifierConfig:
         )
     )
     tuned_members: int = 1
+    tuned_parts: int = 20
     stacking: bool = True
     threads: int | None = None
 
@@ -85,9 +89,9 @@ class ClassifierConfig:
 
     @property
     def tuned(self) -> EnsembleConfig:
-        """Networks whose upper layers are trained too; each leaves out a twentieth of the texts: they need the rest."""
+        """Networks whose upper layers are trained too."""
         training = replace(self.tuned_training, seed=self.training.seed)
-        return EnsembleConfig(self.tuned_members, TUNED_PARTS, self.tuned_head, training)
+        return EnsembleConfig(self.tuned_members, self.tuned_parts, self.tuned_head, training)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:
@@ -115,6 +119,9 @@ def resolve(
     if texts < LEAST_TEXTS_TO_TUNE:
         few = f"{texts:,} distinct training texts are too few to tune the encoder (from {LEAST_TEXTS_TO_TUNE:,})"
         return frozen, f"frozen: {few}"
+    if texts <= TEXTS_WITHOUT_PILOT // 2:
+        members = min(MOST_TUNED_MEMBERS, TEXTS_WITHOUT_PILOT // texts)
+        config = replace(config, tuned_members=members, tuned_parts=MOST_TUNED_MEMBERS)
     if device == "cuda":
         everything = replace(config, method="finetune", tuned_layers=layers, tuned_training=_on_gpu(config))
         return everything, f"finetune: {texts:,} distinct training texts and a GPU"
