@@ -24,9 +24,9 @@ LONGEST_TRAINING_SECONDS = 600
 LEAST_TUNED_LAYERS = 3
 """Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this, and then for fewer epochs."""
 GPU_BATCH_FACTOR = 4
-MOST_TUNED_MEMBERS = 5
-"""For few texts ``auto`` trains so many networks at most, each without its fifth of them: a twentieth would be too few
-to calibrate on, and few texts cost little time.
+MOST_TUNED_MEMBERS, TUNED_PARTS_OF_FEW = 3, 10
+"""For few texts ``auto`` trains so many networks at most, each without its tenth of them: what one network leaves out
+would be too little to calibrate on, and few texts cost little time.
 """
 
 
@@ -121,7 +121,7 @@ def resolve(
         return frozen, f"frozen: {few}"
     if texts <= TEXTS_WITHOUT_PILOT // 2:
         members = min(MOST_TUNED_MEMBERS, TEXTS_WITHOUT_PILOT // texts)
-        config = replace(config, tuned_members=members, tuned_parts=MOST_TUNED_MEMBERS)
+        config = replace(config, tuned_members=members, tuned_parts=TUNED_PARTS_OF_FEW)
     if device == "cuda":
         everything = replace(config, method="finetune", tuned_layers=layers, tuned_training=_on_gpu(config))
         return everything, f"finetune: {texts:,} distinct training texts and a GPU"

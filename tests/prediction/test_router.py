@@ -239,6 +239,12 @@ def test_auto_chooses_by_device_and_size_and_says_why(
     assert f"{texts:,}" in why
 
 
+@pytest.mark.parametrize(("texts", "networks"), [(500, 3), (1_500, 2), (2_100, 1), (5_000, 1)])
+def test_fewer_texts_get_more_networks_that_leave_more_of_them_out(texts: int, networks: int) -> None:
+    tuned = resolve(ClassifierConfig(), texts, 20 * texts, 6, 384, "cpu")[0].tuned
+    assert (tuned.members, tuned.parts) == (networks, 20 if networks == 1 else 10)
+
+
 def test_saved_settings_are_readable(router: Router, tmp_path: Path) -> None:
     router.save(tmp_path)
     about = json.loads((tmp_path / "classifier" / "classifier.json").read_text())
