@@ -15,7 +15,7 @@ from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.routing import RoutingSettings, allocation_problem
+from routing_assets.routing import RoutingSettings, allocation_problem, refuse_limits_on_unknowns
 from routing_assets.scoring import cost_estimate
 from routing_assets.sources import catalog_table
 
@@ -149,9 +149,21 @@ def batch_problem(
         budget=budget,
         catalog=catalog,
         tokens=batch.tokens,
-        group=batch.group if batch.group is not None else batch.task,
+        group=_groups(batch),
         previous=None if previous is None else _previous_choice(batch, previous, models),
     )
+
+
+def refuse_unknown_limits(
+    batch: BatchInstructions, probabilities: pa.Table, catalog: ModelCatalog | None, settings: RoutingSettings
+) -> None:
+    """Raise InvalidInput where the settings limit what this batch or the catalog does not say."""
+    models = tuple(json.loads(about(probabilities)["models"]))
+    refuse_limits_on_unknowns(settings, models, catalog, _groups(batch))
+
+
+def _groups(batch: BatchInstructions) -> np.ndarray | None:
+    return batch.group if batch.group is not None else batch.task
 
 
 def of_file(table: pa.Table, file_sha256: str) -> pa.Table:

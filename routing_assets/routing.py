@@ -204,22 +204,8 @@ def allocation_problem(
         name: {**catalog_limits(entries, name), **wanted.pop(name, {})} or None
         for name in ("min_share", "max_share", "capacity")
     }
-    wants_groups = sorted(wanted.keys() & {"group_floor", "max_group_gap"})
-    if wants_groups and group is None:
-        raise InvalidInput(
-            f"{wants_groups[0]} compares groups, and the batch has none",
-            source=f"constraints.{wants_groups[0]}",
-            remedy="Give the batch a column 'group' or 'task', or route it without this constraint.",
-        )
-    wants_latency = sorted(wanted.keys() & {"mean_latency", "max_latency"})
-    latency = np.array([_field(entries, model, "latency_s", np.nan) for model in models])
-    if wants_latency and np.isnan(latency).any():
-        unknown = [model for model, seconds in zip(models, latency, strict=True) if np.isnan(seconds)]
-        raise InvalidInput(
-            f"{wants_latency[0]} limits latency, and the catalog has none for {', '.join(unknown)}",
-            source=f"constraints.{wants_latency[0]}",
-            remedy="Give each of them latency_s, in seconds, in the catalog.",
-        )
+    latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
+    wants_latency = wanted.keys() & {"mean_latency", "max_latency"}
     forbidden = forbidden_pairs(entries, models, tokens, frozenset(wanted.pop("required_tags", ())))
     return AllocationProblem(
         success,
@@ -229,11 +215,35 @@ def allocation_problem(
         latency=latency if wants_latency else None,
         tokens=tokens if "token_capacity" in wanted else None,
         forbidden=forbidden if forbidden.any() else None,
-        group=group if wants_groups else None,
+        group=group if wanted.keys() & {"group_floor", "max_group_gap"} else None,
         previous=previous if "max_changes" in wanted and previous is not None else None,
         **limits,
         **{name: value for name, value in wanted.items() if name != "max_changes" or previous is not None},
     )
+
+
+def refuse_limits_on_unknowns(
+    settings: RoutingSettings, models: tuple[str, ...], catalog: ModelCatalog | None, group: np.ndarray | None
+) -> None:
+    """Raise InvalidInput where constraints limit latencies or compare groups that nobody gave. Not asked of past
+    decisions, which were once made with an unknown latency as zero.
+    """
+    wants_groups = sorted({"group_floor", "max_group_gap"} & settings.constraints.keys())
+    if wants_groups and group is None:
+        raise InvalidInput(
+            f"{wants_groups[0]} compares groups, and the batch has none",
+            source=f"constraints.{wants_groups[0]}",
+            remedy="Give the batch a column 'group' or 'task', or route it without this constraint.",
+        )
+    wants_latency = sorted({"mean_latency", "max_latency"} & settings.constraints.keys())
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    unknown = [model for model in models if _field(entries, model, "latency_s", None) is None]
+    if wants_latency and unknown:
+        raise InvalidInput(
+            f"{wants_latency[0]} limits latency, and the catalog has none for {', '.join(unknown)}",
+            source=f"constraints.{wants_latency[0]}",
+            remedy="Give each of them latency_s, in seconds, in the catalog.",
+        )
 
 
 def catalog_limits(entries: Mapping[str, ModelEntry], name: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
-from routing_assets.routing import RoutingSettings, settings_from, standing_policy
+from routing_assets.routing import RoutingSettings, refuse_limits_on_unknowns, settings_from, standing_policy
 
 MODELS = ("small", "medium", "large")
 N = 60
@@ -26,9 +26,7 @@ def text(length: int) -> str:
     return "x" * length
 
 
-def routed(
-    settings: RoutingSettings, previous: object = None, grouped: bool = True, **limits: dict[str, object]
-) -> RoutedBatch:
+def routed(settings: RoutingSettings, previous: object = None, **limits: dict[str, object]) -> RoutedBatch:
     """A batch of N instructions, the last ten of them long, by three models of rising price and quality."""
     random = np.random.default_rng(0)
     instruction = np.array([text(40 if i < N - 10 else 4000) for i in range(N)], dtype=object)
@@ -41,7 +39,7 @@ def routed(
         tuple(ModelEntry(m, 1.0, 1.0, **limits.get(m, {})) for m in (*MODELS, *(set(limits) - set(MODELS))))
     )  # type: ignore[arg-type]
     return route_batch(
-        BatchInstructions(ids, instruction, group=group if grouped else None),
+        BatchInstructions(ids, instruction, group=group),
         long_table(ids, MODELS, {"decision": success}, about=about),
         long_table(
             ids,
@@ -129,9 +127,11 @@ def test_mean_latency_is_kept() -> None:
 
 
 def test_a_limit_on_unknown_latencies_is_refused() -> None:
-    settings = RoutingSettings(budget_fraction=1.0, constraints={"mean_latency": 1.0})
+    settings = RoutingSettings(constraints={"mean_latency": 1.0})
+    catalog = ModelCatalog((ModelEntry("small", 1.0, 1.0, latency_s=0.5), ModelEntry("medium", 1.0, 1.0)))
     with pytest.raises(InvalidInput, match=r"mean_latency limits latency.*none for medium, large\."):
-        routed(settings, small={"latency_s": 0.5})
+        refuse_limits_on_unknowns(settings, MODELS, catalog, None)
+    refuse_limits_on_unknowns(settings, ("small",), catalog, None)
 
 
 def test_few_assignments_change_under_a_churn_limit() -> None:
@@ -152,7 +152,7 @@ def test_groups_stay_close_when_asked() -> None:
 
 def test_groups_are_asked_for_where_they_are_compared() -> None:
     with pytest.raises(InvalidInput, match=r"max_group_gap compares groups.*column 'group' or 'task'"):
-        routed(RoutingSettings(constraints={"max_group_gap": 0.01}), grouped=False)
+        refuse_limits_on_unknowns(RoutingSettings(constraints={"max_group_gap": 0.01}), MODELS, None, None)
 
 
 def test_confidence_holds_back_what_uncertain_costs_need() -> None:

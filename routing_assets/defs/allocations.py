@@ -28,7 +28,14 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import routed_before
-from routing_assets.routed import RoutedBatch, batch_problem, no_allocation, route_batch, summary_of
+from routing_assets.routed import (
+    RoutedBatch,
+    batch_problem,
+    no_allocation,
+    refuse_unknown_limits,
+    route_batch,
+    summary_of,
+)
 from routing_assets.sources import catalog_from_table
 
 GROUP = "allocations"
@@ -72,6 +79,7 @@ def batch_budget(
     settings = routing_request.settings()
     release_commitments(home.warehouse(), ended_in_vain(context.instance, undecided_runs(home.warehouse())))
     try:
+        refuse_unknown_limits(batch, probability_matrix, catalog, settings)
         problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
         budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
     except (InvalidInput, InfeasibleAllocation) as error:

@@ -256,6 +256,11 @@ def test_constraints_hold_though_other_policies_cannot_keep_them(trained: Home, 
     assert compared["notes"]["not_kept"] == ["max_share"]
 
 
+def test_a_limit_on_latencies_that_no_catalog_gives_is_refused(trained: Home, batch_file: Path) -> None:
+    with pytest.raises(RunFailed, match=r"batch_budget.*mean_latency limits latency"):
+        commands.route(trained, batch_file, {"constraints": {"mean_latency": 0.001}, "budget_fraction": 0.9})
+
+
 def test_a_budget_that_only_the_mip_can_keep_is_kept(trained: Home, batch_file: Path) -> None:
     commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
     costs = Store(trained.store).read("cost_matrix", "weekly")["cost"].to_numpy().reshape(60, 5)
