@@ -71,15 +71,17 @@ class RoutingSettings:
         if self.policy not in POLICIES:
             raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
         if self.budget_usd is not None and not _finite(self.budget_usd, 0):
-            raise InvalidInput(f"the budget is {self.budget_usd!r} USD", remedy="Give a number, zero or more.")
+            raise InvalidInput(f"the budget is {_said(self.budget_usd)} USD", remedy="Give a number, zero or more.")
         if self.budget_fraction is not None and not _finite(self.budget_fraction, 0):
             raise InvalidInput(
-                f"the budget fraction is {self.budget_fraction!r}", remedy="Give a number, zero or more."
+                f"the budget fraction is {_said(self.budget_fraction)}", remedy="Give a number, zero or more."
             )
         if self.confidence is not None and not (_finite(self.confidence, 0.5) and self.confidence < 1):
-            raise InvalidInput(f"the confidence is {self.confidence!r}", remedy="Give 0.95, say: from 0.5 to below 1.")
+            raise InvalidInput(
+                f"the confidence is {_said(self.confidence)}", remedy="Give 0.95, say: from 0.5 to below 1."
+            )
         if not (_finite(self.target, 0) and self.target <= 1):
-            raise InvalidInput(f"the success target is {self.target!r}", remedy="Give a probability from 0 to 1.")
+            raise InvalidInput(f"the success target is {_said(self.target)}", remedy="Give a probability from 0 to 1.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"the seed is {self.seed!r}", remedy="Give a whole number, zero or more.")
         for name in ("urgent", "exact"):
@@ -259,6 +261,11 @@ def forbidden_pairs(
     context = np.array([_field(entries, model, "context_tokens", np.inf) for model in models])
     lacks_tag = np.array([not required_tags <= set(_field(entries, model, "tags", ())) for model in models])
     return (tokens[:, None] > context[None, :]) | lacks_tag[None, :]
+
+
+def _said(value: Any) -> str:
+    """A value as it stands in a file, quoted where it is text."""
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def _finite(value: Any, least: float) -> bool:

@@ -30,10 +30,9 @@ observations AS (
 dispersions AS (
     SELECT
         model_index,
+        -- ten observations' worth of independent trials, for few rows tell little of it
         coalesce(
-            sum(deviation ** 2) / nullif(sum(variance), 0)
-                * count(*) / nullif(greatest(count(*) - count(DISTINCT bin), 0), 0),
-            1
+            (sum(deviation ** 2) * count(*) / nullif(sum(variance), 0) + 10) / (count(*) - count(DISTINCT bin) + 10), 1
         ) AS dispersion
     FROM observations
     GROUP BY model_index

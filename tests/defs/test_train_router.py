@@ -92,7 +92,7 @@ def test_a_router_with_a_poor_calibration_is_refused_and_the_old_one_stays(train
     before = router_in_force(trained)
     with instance_of(trained) as instance:
         result = defs.resolve_job_def("train_router").execute_in_process(
-            run_config={"ops": {"router": {"config": {"ece_limit": -0.1}}}, "loggers": QUIET},
+            run_config={"ops": {"router": {"config": {"ece_limit": -1.0}}}, "loggers": QUIET},
             asset_selection=[dg.AssetKey(name) for name in ("router", "router_comparison", "router_release")],
             instance=instance,
             raise_on_error=False,

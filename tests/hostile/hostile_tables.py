@@ -184,7 +184,7 @@ POLICIES: dict[str, tuple[str, str]] = {
     "negative budget": ("budget_usd: -1\n", "the budget is -1 USD"),
     "budget that is no number": ("budget_usd: .nan\n", "the budget is nan USD"),
     "infinite budget": ("budget_usd: .inf\n", "the budget is inf USD"),
-    "budget in words": ("budget_usd: much\n", "the budget is much USD"),
+    "budget in words": ("budget_usd: much\n", "the budget is 'much' USD"),
     "budget as truth": ("budget_usd: true\n", "the budget is True USD"),
     "budget as a date": ("budget_usd: 2026-01-01\n", "the budget is 2026-01-01 USD"),
     "negative fraction": ("budget_fraction: -0.1\n", "the budget fraction is -0.1"),
