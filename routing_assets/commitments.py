@@ -93,9 +93,13 @@ def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
 
 def period_budget(values: Any) -> PeriodBudget:
     """The period's plan from the policy file."""
-    known = [field.name for field in fields(PeriodBudget)]
-    wrong = [f"'{name}' is unknown" for name in values if name not in known]
-    wrong += [f"{name} is {value!r}" for name, value in values.items() if not isinstance(value, int | float | None)]
+    default = {field.name: field.default for field in fields(PeriodBudget)}
+    wrong = [f"'{name}' is unknown" for name in values if name not in default]
+    for name in default.keys() & values.keys():
+        value = values[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number and not (value is None and default[name] is None):
+            wrong.append(f"{name} is {value!r}")
     if "budget_usd" not in values or wrong:
         raise InvalidInput(
             f"the period cannot be read: {'; '.join(wrong) or 'budget_usd is missing'}",

@@ -71,18 +71,20 @@ def take_in(
             _finish(home, claim, taken)
         if coalescing is not None:
             files = _join_small(home, files, seen, coalescing, now_ns or time.time_ns(), taken)
-        came: dict[str, str] = {}
+        of_batch: dict[str, list[Path]] = {}
         for file in files:
+            of_batch.setdefault(batch_id_of(file.name), []).append(file)
+        for name, same in of_batch.items():
             if time.monotonic() > until:
                 break
-            name = batch_id_of(file.name)
-            if name in came:
-                reason = (
-                    f"'{printable(came[name])}', which came with it, is batch '{name}' as well. Give it another name"
-                )
-                _reject(home, file, reason, taken)
-            elif _finish(home, _claim(home, name, [file]), taken):
-                came[name] = file.name
+            newest = None
+            for file in reversed(same):
+                if newest is not None:
+                    _reject(
+                        home, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken
+                    )
+                elif _finish(home, _claim(home, name, [file]), taken):
+                    newest = printable(file.name)
         return taken
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -181,5 +182,9 @@ def test_unspent_money_is_carried_over_month_by_month(warehouse: Warehouse) -> N
 def test_a_misspelt_period_is_named(warehouse: Warehouse) -> None:
     with pytest.raises(InvalidInput, match=r"'budget' is unknown.*Give budget_usd"):
         commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period={"budget": 3.0}))
-    with pytest.raises(InvalidInput, match="reserve is '10 %'"):
-        commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period={"budget_usd": 3.0, "reserve": "10 %"}))
+    for name, value, said in (("reserve", "10 %", "'10 %'"), ("reserve", None, "None"), ("budget_usd", True, "True")):
+        period: dict[str, Any] = {"budget_usd": 3.0, name: value}
+        with pytest.raises(InvalidInput, match=f"{name} is {said}"):
+            commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period=period))
+    free = RoutingSettings(period={"budget_usd": 3.0, "hard_cap_usd": None})  # type: ignore[dict-item]
+    commit_budget(warehouse, "a", "r", problem(), free)

@@ -104,19 +104,19 @@ def test_names_that_differ_in_capitals_do_not_share_a_folder(home: Home) -> None
 def test_of_two_files_of_one_batch_the_other_is_rejected_with_a_reason_and_not_lost(home: Home) -> None:
     drop(home, "ords.jsonl", "one", "two")
     drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
-    for name in ("ords.csv", "ords.jsonl"):
-        os.utime(home.inbox / name, (1, 1))
+    for at, name in enumerate(("ords.jsonl", "ords.csv")):
+        os.utime(home.inbox / name, (at, at))
     taken = look(home)
     assert [batch.batch_id for batch in taken.received] == ["ords"]
     assert ledger(home) == [("ords", 1)]
-    assert "'ords.csv', which came with it, is batch 'ords' as well" in taken.rejected[0]
+    assert "'ords.csv' is newer and the same batch, 'ords'" in taken.rejected[0]
     assert next(home.rejected.glob("*.jsonl")).read_text().count("\n") == 2
 
 
 def test_a_file_is_taken_where_the_other_of_its_batch_cannot_be_used(home: Home) -> None:
     drop(home, "ords.csv").write_text("no,columns\n1,2\n")
     drop(home, "ords.jsonl", "one")
-    os.utime(home.inbox / "ords.csv", (1, 1))
+    os.utime(home.inbox / "ords.jsonl", (1, 1))
     taken = look(home)
     assert (len(taken.received), len(taken.rejected)) == (1, 1)
 

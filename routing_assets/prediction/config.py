@@ -119,7 +119,8 @@ def resolve(
     if texts < LEAST_TEXTS_TO_TUNE:
         few = f"{texts:,} distinct training texts are too few to tune the encoder (from {LEAST_TEXTS_TO_TUNE:,})"
         return frozen, f"frozen: {few}"
-    if texts <= TEXTS_WITHOUT_PILOT // 2:
+    as_by_default = (config.tuned_members, config.tuned_parts) == (1, ClassifierConfig.tuned_parts)
+    if texts <= TEXTS_WITHOUT_PILOT // 2 and as_by_default:
         members = min(MOST_TUNED_MEMBERS, TEXTS_WITHOUT_PILOT // texts)
         config = replace(config, tuned_members=members, tuned_parts=TUNED_PARTS_OF_FEW)
     if device == "cuda":

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 
-MOST_PILOT_ROWS = 500
-MOST_JUDGED_ROWS = 1_000
+MOST_PILOT_TEXTS = 500
+MOST_JUDGED_TEXTS = 1_000
+LEAST_JUDGED_GROUPS = 30
+"""Unrelated groups of texts by which a pilot is judged; fewer tell no standard error."""
 
 Rows = NDArray[np.integer]
 
@@ -28,8 +30,8 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Pilot:
-    """Log-loss per label that tuning saved on ``judged`` rows after training on ``trained`` others, and its standard
-    error.
+    """Log-loss per label that tuning saved on ``judged`` distinct texts after training on ``trained`` others, and its
+    standard error, infinite where nothing could be tried.
     """
 
     trained: int
@@ -43,8 +45,10 @@ class Pilot:
         return self.saved > self.standard_error
 
     def __str__(self) -> str:
+        if not np.isfinite(self.standard_error):
+            return "the training texts are too few unrelated groups to try whether tuning the encoder pays"
         return (
-            f"a pilot on {self.trained:,} training rows, judged on {self.judged:,} others, found that tuning lowers "
+            f"a pilot on {self.trained:,} training texts, judged on {self.judged:,} others, found that tuning lowers "
             f"the log-loss by {self.saved:.3f} ± {self.standard_error:.3f}"
         )
 
@@ -56,25 +60,39 @@ def run_pilot(
     frozen: Callable[[Rows], Predictor],
     tuned: Callable[[Rows], Predictor],
 ) -> Pilot:
-    """Train both ways on a part of the rows ``train``, at most half, and compare them on unrelated others."""
+    """Train both ways on a part of the rows ``train``, at most half of their texts, and compare them on unrelated
+    others.
+    """
     own = labels.take(train)
     component = related_rows(own.instruction, own.group)
     position = np.random.default_rng(seed).permutation(component.max() + 1)[component]
     order = np.argsort(position, kind="stable")
-    cut = min(MOST_PILOT_ROWS, len(order) // 2)
-    while cut < len(order) and position[order[cut]] == position[order[cut - 1]]:
-        cut += 1
-    rows, judged = train[order[:cut]], order[cut : cut + MOST_JUDGED_ROWS]
-    held_out = own.take(judged)
+    texts = _distinct_so_far(own.instruction[order])
+    cut = int(np.searchsorted(texts, min(MOST_PILOT_TEXTS, texts[-1] // 2), side="right"))
+    while 0 < cut < len(order) and position[order[cut]] == position[order[cut - 1]]:
+        cut -= 1
+    trained = int(texts[cut - 1]) if cut else 0
+    judged = order[cut : int(np.searchsorted(texts, trained + MOST_JUDGED_TEXTS, side="right"))]
+    groups, group = np.unique(component[judged], return_inverse=True)
+    if not trained or len(groups) < LEAST_JUDGED_GROUPS:
+        return Pilot(0, 0, 0.0, float("inf"))
+    rows, held_out = train[order[:cut]], own.take(judged)
     losses = [_loss(fit(rows).logits(held_out.instruction, held_out.task), held_out.success) for fit in (frozen, tuned)]
     known = ~np.isnan(held_out.success)
-    saved, count = np.zeros(component.max() + 1), np.zeros(component.max() + 1)
-    np.add.at(saved, component[judged], np.where(known, losses[0] - losses[1], 0.0).sum(axis=1))
-    np.add.at(count, component[judged], known.sum(axis=1))
-    counted = max(1.0, count.sum())
-    mean = saved.sum() / counted
-    error = np.sqrt(np.square(saved - mean * count).sum()) / counted
-    return Pilot(len(rows), len(judged), float(mean), float(error))
+    saved = np.bincount(group, np.where(known, losses[0] - losses[1], 0.0).sum(axis=1))
+    count = np.bincount(group, known.sum(axis=1))
+    mean = saved.sum() / count.sum()
+    variance = np.square(saved - mean * count).sum() * len(groups) / (len(groups) - 1)
+    error = np.sqrt(variance) / count.sum()
+    return Pilot(trained, int(texts[cut + len(judged) - 1]) - trained, float(mean), float(error))
+
+
+def _distinct_so_far(instruction: NDArray[np.object_]) -> NDArray[np.int64]:
+    """(N,) how many different texts there are up to each row."""
+    _, first = np.unique(instruction.astype(str), return_index=True)
+    is_first = np.zeros(len(instruction), dtype=np.int64)
+    is_first[first] = 1
+    return np.cumsum(is_first)
 
 
 def _loss(logits: NDArray[np.float32], success: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -78,7 +78,7 @@ class CostModel:
         """Why estimates for a batch of these input tokens (N,) may be far off, in words; None without a reason."""
         if self.mode != "mean" or self.mean_tokens is None:
             return None
-        times = float(tokens.mean()) / self.mean_tokens
+        times = max(float(tokens.mean()), 1.0) / self.mean_tokens
         if 1 / MOST_UNLIKE <= times <= MOST_UNLIKE:
             return None
         length = f"{times:.1f} times as long" if times > 1 else f"{1 / times:.1f} times as short"

@@ -44,10 +44,8 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
     In this order: today's catalog prices x recorded token counts; the recorded cost of the call; catalog prices x
     proxy tokens of the text (plus ``ASSUMED_OUTPUT_TOKENS``). Where others have more, a model of the catalog with under
     ``MIN_CALLS`` costs takes the last of these for its other calls, at the level of those it has. Raises InvalidInput
-    if a model has none of them, or is not in the catalog that is given.
+    if a model has none of them.
     """
-    if catalog is not None:
-        catalog.check_covers(labels.models)
     if catalog is not None and (labels.input_tokens is not None or labels.output_tokens is not None):
         source = "catalog prices x recorded tokens" + ("" if labels.output_tokens is not None else f", {_ASSUMED}")
         result = RecordedCosts(_priced_tokens(labels, catalog), True, source, labels.models)
@@ -77,7 +75,7 @@ def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: Mode
     """Unknown costs of models with few known ones, where some model has more, from price and length of the text."""
     known = np.isfinite(recorded.cost)
     calls = known.sum(axis=0)
-    cost, few = recorded.cost.copy(), []
+    cost, few, priced_by_catalog = recorded.cost.copy(), [], set(recorded.priced)
     for k in np.flatnonzero((calls < MIN_CALLS) & (calls < calls.max(initial=0))):
         if labels.models[k] not in catalog.names:
             continue
@@ -88,9 +86,13 @@ def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: Mode
         level = own[column].mean() / priced[column].mean() if column.any() and priced[column].any() else _PER_MILLION
         cost[:, k] = np.where(column, own, level * priced)
         few.append(labels.models[k])
+        if not column.any():
+            priced_by_catalog.add(labels.models[k])
+        elif not known[:, k].any():  # its level is that of costs that were recorded
+            priced_by_catalog.discard(labels.models[k])
     how = f"; for most calls of {', '.join(few)}: {_BY_LENGTH}" if few else ""
-    models = tuple(model for model in labels.models if model in recorded.priced or model in few)
-    return RecordedCosts(cost, recorded.measured, recorded.source + how, models)
+    in_order = tuple(model for model in labels.models if model in priced_by_catalog)
+    return RecordedCosts(cost, recorded.measured, recorded.source + how, in_order)
 
 
 def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:

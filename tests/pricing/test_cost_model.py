@@ -241,6 +241,9 @@ def test_prices_move_no_estimate_where_the_labels_record_costs_and_no_tokens() -
 
     assert unmoved(cost=cost) == ("large", "small")
     assert unmoved(cost=gap) == ("large",)
+    few = cost.copy()
+    few[10:, 1] = np.nan
+    assert unmoved(cost=few) == ("large", "small")  # its level is that of the ten it has
     assert unmoved(cost=cost, input_tokens=tokens, output_tokens=tokens) == unmoved() == ()
 
 
@@ -251,6 +254,7 @@ def test_a_mean_cost_is_doubted_for_texts_of_another_length() -> None:
     assert "100.0 times as long" in (model.doubt(100 * tokens) or "")
     assert "4.0 times as short" in (model.doubt(tokens / 4) or "")
     assert "costs or tokens" in (model.doubt(tokens / 4) or "")
+    assert "as short" in (model.doubt(np.zeros(3)) or "")
     assert model.doubt(1.9 * tokens) is model.doubt(0.6 * tokens) is None
     by_length = fit_cost_model(replace(labels, cost=length_costs(labels)), None)
     assert by_length.mode == "per_instruction"
