@@ -26,11 +26,11 @@ test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow
 
 evaluate: $(READY)  ## quality figures of the README, on the real tables in $$ROUTING_DATA
-	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --output $(EVALUATION)/routerbench
+	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --method frozen --output $(EVALUATION)/routerbench
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/llm_uncertainty_bench_emotion \
 	  --catalog simulated:llm_uncertainty_bench --output $(EVALUATION)/emotion
-	$(BIN)/routing-assets evaluate --labels simulated:llm_uncertainty_bench --size 3000 --output $(EVALUATION)/twin
-	$(BIN)/routing-assets evaluate --labels simulated:r1_math --output $(EVALUATION)/r1
+	$(BIN)/routing-assets evaluate --labels simulated:llm_uncertainty_bench --size 3000 --method frozen --output $(EVALUATION)/twin
+	$(BIN)/routing-assets evaluate --labels simulated:r1_math --method frozen --output $(EVALUATION)/r1
 
 benchmark: $(READY) ## speed figures of the README
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
