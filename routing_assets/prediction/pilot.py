@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 
@@ -89,7 +90,7 @@ def run_pilot(
 
 def _distinct_so_far(instruction: NDArray[np.object_]) -> NDArray[np.int64]:
     """(N,) how many different texts there are up to each row."""
-    _, first = np.unique(instruction.astype(str), return_index=True)
+    _, first = np.unique(text_codes(instruction), return_index=True)
     is_first = np.zeros(len(instruction), dtype=np.int64)
     is_first[first] = 1
     return np.cumsum(is_first)
