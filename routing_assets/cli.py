@@ -221,9 +221,9 @@ def report(day: datetime) -> None:
 @says_what_is_wrong
 def prices(catalog: str) -> None:
     """Put a new model CATALOG in force, without training anything again."""
-    from routing_assets import commands
+    from routing_assets import price_commands
 
-    commands.update_prices(Home.from_env(), catalog)
+    price_commands.update_prices(Home.from_env(), catalog)
 
 
 @main.command()

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import dagster as dg
 import pyarrow as pa
 
 from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
-from routing_assets.champion import candidate
 from routing_assets.errors import InvalidInput
 from routing_assets.export import refuse_unknown_ending, write_routed
 from routing_assets.handoff import read_manifest
@@ -27,13 +25,13 @@ from routing_assets.ledger import (
     stale_batches,
 )
 from routing_assets.locks import batch_lock
-from routing_assets.pricing.cost_model import CostModel
+from routing_assets.price_commands import costs_in_force, warn_of_doubtful_costs
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
 from routing_assets.routing import refuse_doubtful_budget, settings_from
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
-from routing_assets.sources import SIMULATED, read_catalog
+from routing_assets.sources import SIMULATED, absolute, read_catalog
 from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
@@ -59,7 +57,7 @@ def train(
             "train_router",
             ops={
                 "labelled_instructions": {
-                    "labels": _absolute(labels),
+                    "labels": absolute(labels),
                     "format": format,
                     "ignore_columns": list(ignore_columns),
                     "allow_missing": allow_missing,
@@ -81,7 +79,7 @@ def train(
 
 def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | None, *, force: bool = False) -> None:
     """Add models to the router in force by a few labels, and say whether the extended router took over."""
-    labels, catalog = _absolute(labels), None if catalog is None else _absolute(catalog)
+    labels, catalog = absolute(labels), None if catalog is None else absolute(catalog)
     with instance_of(home) as instance:
         router_in_force(home)
         if catalog is None and Store(home.store).read("model_catalog").num_rows:
@@ -205,12 +203,6 @@ def route(
     return received.batch_id
 
 
-def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult) -> None:
-    """Print why the estimated costs of a batch may be far off, where there is a reason."""
-    if doubt := routed.asset_materializations_for_node("cost_matrix")[0].metadata.get("doubt"):
-        click.echo(f"warning: {doubt.value}", err=True)
-
-
 def reroute(home: Home) -> bool:
     """Route every stale batch, each in a run of its own, all in this process; returns whether every one came through.
 
@@ -300,38 +292,6 @@ def report(home: Home, day: str) -> None:
     click.echo(f"written to {home.reports / day}.md and .json")
 
 
-def update_prices(home: Home, catalog: str) -> None:
-    """Put a catalog in force, and say which of its prices count.
-
-    Raises InvalidInput where it lacks a model of the router in force, or there is none.
-    """
-    with instance_of(home) as instance:
-        refuse_to_unprice(home, _absolute(catalog))
-        run_job(instance, "update_prices", ops={"model_catalog": {"catalog": _absolute(catalog)}})
-    click.echo("the catalog is in force; batches that are not dispatched yet will be routed again")
-    costs = costs_in_force(home)
-    click.echo(f"estimated costs come from: {costs.source}")
-    if unmoved := costs.unmoved_by_prices:
-        click.echo(
-            f"warning: the prices of {', '.join(unmoved)} in it change no estimate, for the labels record what their "
-            "calls cost; its limits, latencies and tags count. To price them by the catalog, train on labels that "
-            "record tokens (input_tokens, output_tokens).",
-            err=True,
-        )
-
-
-def costs_in_force(home: Home) -> CostModel:
-    """The cost model that batches are priced by."""
-    return CostModel.from_dict(json.loads(Store(home.store).read("cost_model")["cost_model"][0].as_py()))
-
-
-def refuse_to_unprice(home: Home, catalog: str) -> None:
-    """Raise InvalidInput for a catalog with which the router in force could not serve, or where there is none."""
-    prices, in_force = read_catalog(catalog), router_in_force(home)
-    if prices is not None:
-        prices.check_covers(candidate(home, in_force["router_version"])["models"])
-
-
 def dispatch(home: Home, batch_id: str) -> None:
     """Freeze the decision in force of a batch. Raises InvalidInput where it is not of the batch's newest file."""
     with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
@@ -385,7 +345,7 @@ def evaluate(
 ) -> None:
     """Run ``budget_curves`` on a label table and print its summary."""
     config = {
-        "labels": _absolute(labels),
+        "labels": absolute(labels),
         "format": format,
         "ignore_columns": list(ignore_columns),
         "allow_missing": allow_missing,
@@ -424,11 +384,7 @@ def text_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
-def _absolute(source: str) -> str:
-    return source if source.startswith(SIMULATED) else str(Path(source).absolute())
-
-
 def _catalog(labels: str, catalog: str | None) -> str | None:
     if catalog is not None:
-        return _absolute(catalog)
+        return absolute(catalog)
     return labels if labels.startswith(SIMULATED) else None

@@ -33,6 +33,11 @@ _CATALOG_SCHEMA = pa.schema(
 )
 
 
+def absolute(source: str) -> str:
+    """The source with its path made absolute, for a later run may start from another folder."""
+    return source if source.startswith(SIMULATED) else str(Path(source).absolute())
+
+
 def read_labels(
     source: str,
     *,

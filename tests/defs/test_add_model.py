@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from routing_assets import commands
+from routing_assets import commands, price_commands
 from routing_assets.added import without_added
 from routing_assets.audit import replay
 from routing_assets.champion import candidate, load_champion
@@ -113,7 +113,7 @@ def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> 
     means = second.router.predict(fresh.instruction, fresh.task).decision.mean(axis=0)
     assert means[-2] > means[-1] + 0.03
     with pytest.raises(InvalidInput, match=f"'{NEW}' is not in the catalog"):
-        commands.update_prices(extended, catalog(tmp_path / "old.yaml"))
+        price_commands.update_prices(extended, catalog(tmp_path / "old.yaml"))
     with pytest.raises(InvalidInput, match="prices in force come from a catalog"):
         commands.add_models(extended, ["weak"], more, None)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import commands
+from routing_assets import commands, price_commands
 from routing_assets.allocation import POLICIES
 from routing_assets.coalescing import Coalescing
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
@@ -129,7 +129,7 @@ def test_an_allocation_beyond_its_budget_goes_no_further(
 
 def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_path: Path) -> None:
     assert stale_batches(routed) == []
-    commands.update_prices(routed, price_list(tmp_path))
+    price_commands.update_prices(routed, price_list(tmp_path))
     stale = stale_batches(routed)
     assert [(batch.batch_id, batch.reasons) for batch in stale] == [("weekly", ("prices",))]
     commands.dispatch(routed, "weekly")
@@ -155,16 +155,16 @@ def labels_that_record(home: Home, cost: float | None) -> None:
 def test_prices_that_change_no_estimate_are_said_to(
     routed: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.update_prices(routed, price_list(tmp_path))
+    price_commands.update_prices(routed, price_list(tmp_path))
     assert "warning" not in capsys.readouterr().err
     labels_that_record(routed, cost=0.01)
     estimates = []
     for times in (1.0, 10.0):
-        commands.update_prices(routed, price_list(tmp_path, times))
+        price_commands.update_prices(routed, price_list(tmp_path, times))
         warning = capsys.readouterr().err
         assert "warning: the prices of R1, R1-32B, R1-14B, R1-7B, R1-1.5B in it change no estimate" in warning
         assert "record tokens" in warning
-        estimates.append(commands.costs_in_force(routed).mean_cost.tolist())
+        estimates.append(price_commands.costs_in_force(routed).mean_cost.tolist())
     assert estimates[0] == estimates[1]
     commands.route(routed, batch_file, {})
     capsys.readouterr()
@@ -177,7 +177,7 @@ def test_a_batch_of_far_longer_texts_than_the_labelled_is_not_priced_without_a_w
     trained: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels_that_record(trained, cost=None)
-    commands.update_prices(trained, price_list(tmp_path))
+    price_commands.update_prices(trained, price_list(tmp_path))
     assert "128 output tokens per call assumed" in capsys.readouterr().out
     commands.route(trained, batch_file, {})
     assert "warning" not in capsys.readouterr().err
