@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.champion import candidate
-from routing_assets.datasets import LabelledInstructions, append_labels, load_labels
+from routing_assets.datasets import LabelledInstructions, append_labels
+from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS
+from routing_assets.datasets.reading import read_raw_table
+from routing_assets.datasets.table import table_labels
 from routing_assets.errors import InvalidInput
 from routing_assets.learnt import learnt_rows, tested_rows, text_hashes
 from routing_assets.ledger import router_in_force
@@ -65,18 +67,33 @@ def checked_addition(
 def read_few(path: str, models: Sequence[str]) -> LabelledInstructions:
     """The named models' labels in a label table, whose empty cells stand for "unlabelled"; rows with none are left out.
 
+    Columns that are neither part of a label table nor of these models are not read.
+
     Raises:
         InvalidInput: the table cannot be read, or does not label one of the models.
     """
-    labels = load_labels(Path(path), "table", allow_missing=True)
+    raw = read_raw_table(path)
+    columns = raw.columns.column_names
+    is_long = "model" in columns
+    layout = (*RESERVED_COLUMNS, *(("model", "success", *PER_MODEL_SUFFIXES) if is_long else models))
+    others = [name for name in columns if name not in layout and name.rpartition("|")[0] not in models]
+    if not is_long:
+        refuse_unlabelled(models, [name for name in columns if name not in RESERVED_COLUMNS and "|" not in name], path)
+    labels = table_labels(raw, ignore_columns=others, allow_missing=True)
+    labelled = ~np.isnan(labels.success).all(axis=0)
+    refuse_unlabelled(models, [name for name, known in zip(labels.models, labelled, strict=True) if known], path)
+    return labels_of(labels, models)
+
+
+def refuse_unlabelled(models: Sequence[str], labelled: Sequence[str], path: str) -> None:
+    """Raise InvalidInput for a model that is not among the labelled ones."""
     for model in models:
-        if model not in labels.models or np.isnan(labels.success[:, labels.models.index(model)]).all():
+        if model not in labelled:
             raise InvalidInput(
-                f"there is no label of the model '{model}'; labelled are {', '.join(labels.models)}",
+                f"there is no label of the model '{model}'; labelled are {', '.join(labelled)}",
                 source=path,
                 remedy="Name it as the table does.",
             )
-    return labels_of(labels, models)
 
 
 def labels_of(labels: LabelledInstructions, models: Sequence[str]) -> LabelledInstructions:

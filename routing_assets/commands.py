@@ -70,10 +70,9 @@ def train(
                 "router_comparison": {"force": force},
             },
         )
-    show_comparison(home)
-    router = router_in_force(home)
-    rows = Warehouse(home.warehouse).fetch("router_quality", {"router_version": router["router_version"]})
-    click.echo(text_table(rows))
+    trained = show_comparison(home)
+    click.echo(f"router {trained} on the test split of its labels, after each step:")
+    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
     click.echo(f"estimated costs come from: {costs_in_force(home).source}")
 
 
@@ -124,8 +123,8 @@ def recalibrate(home: Home) -> None:
     show_comparison(home)
 
 
-def show_comparison(home: Home) -> None:
-    """Print the newest comparison, its figures, and what is in force."""
+def show_comparison(home: Home) -> str:
+    """Print the newest comparison, its figures, and what is in force; returns the router that was compared."""
     compared = Warehouse(home.warehouse).fetch("latest_comparison")[0]
     router = router_in_force(home)
     if router["router_version"] != compared["challenger"]:
@@ -143,6 +142,7 @@ def show_comparison(home: Home) -> None:
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
         f"decides by {router['decision_estimate']})"
     )
+    return str(compared["challenger"])
 
 
 def routers(home: Home) -> None:
@@ -364,13 +364,14 @@ def evaluate(
 def allocation_row(store: Store, policy: str, batch_id: str) -> dict[str, Any]:
     """The line of one allocation in the table that ``route`` prints."""
     summary = summary_of(store.read(f"{policy}_allocation", batch_id))
+    breaks = "".join(f", ignores {name}" for name in summary["notes"].get("not_kept", ()))
     return {
         "policy": policy,
         "budget USD": summary["budget_usd"],
         "cost USD": summary["cost_usd"],
         "expected success": summary["expected_success"],
         "gap": summary["gap"],
-        "status": summary["status"],
+        "status": f"{summary['status']}{breaks}",
     }
 
 

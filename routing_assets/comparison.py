@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a router's probabilities are on the rows of a comparison, over all labelled pairs."""
+    """How good a router's probabilities are on the rows of a comparison: means over the models, each by its labels."""
 
     ece: float
     brier: float
@@ -126,8 +126,8 @@ def compare(
         challenge.improvement,
         challenge.lower,
         challenge.required,
-        quality_of(before, rows.success),
-        quality_of(after, rows.success),
+        quality_of(before, rows.success, rows.models),
+        quality_of(after, rows.success, rows.models),
     )
 
 
@@ -180,10 +180,10 @@ def load_router(home: Home, version: str) -> Router:
     return Router.load(home.routers / version, embeddings_cache=home.embeddings)
 
 
-def quality_of(probability: np.ndarray, success: np.ndarray) -> Quality:
-    """ECE (ten bins of equal mass), Brier score and log-loss over all labelled pairs of (N, K)."""
+def quality_of(probability: np.ndarray, success: np.ndarray, models: Sequence[str]) -> Quality:
+    """ECE (ten bins of equal mass), Brier score and log-loss of (N, K): means over the models, each by its labels."""
     from routing_assets.prediction.calibration import calibration_metrics
 
-    known = ~np.isnan(success)
-    row = calibration_metrics(probability[known][:, None], success[known][:, None], ("all",)).to_pylist()[0]
-    return Quality(row["ece"], row["brier"], row["log_loss"])
+    of_models = calibration_metrics(probability, success, models)
+    labels = of_models["labels"].to_numpy()
+    return Quality(*(float(np.average(of_models[name], weights=labels)) for name in ("ece", "brier", "log_loss")))

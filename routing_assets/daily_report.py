@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ SECTIONS = {
 }
 
 
-def day_report(home: Home, day: date, failed_runs: Mapping[str, str]) -> dict[str, Rows]:
+def day_report(home: Home, day: date, failures: Rows) -> dict[str, Rows]:
     """The rows of each section of one day (UTC).
 
     Args:
-        failed_runs: job of each Dagster run, by id, that failed that day.
+        failures: run, job, batch and reason of the Dagster runs that failed that day.
     """
     start = datetime.combine(day, time(), UTC)
     bounds = {"start": start, "end": start + timedelta(days=1)}
@@ -39,7 +38,7 @@ def day_report(home: Home, day: date, failed_runs: Mapping[str, str]) -> dict[st
     return {
         **sections,
         "budget": _budget(home, bounds["end"] - timedelta(microseconds=1)),
-        "failures": _failures(home, failed_runs),
+        "failures": failures,
         "rejected": _rejected(home, bounds["start"], bounds["end"]),
     }
 
@@ -97,28 +96,6 @@ def _budget(home: Home, now: datetime) -> Rows:
             "share of the month": elapsed,
         }
     ]
-
-
-def _failures(home: Home, failed_runs: Mapping[str, str]) -> Rows:
-    lines = home.failures.read_text(encoding="utf-8").splitlines() if home.failures.exists() else []
-    told = {line["run_id"]: line for line in map(_parsed, lines) if "run_id" in line}
-    return [
-        {
-            "run": run_id[:8],
-            "job": job,
-            "batch": told.get(run_id, {}).get("batch_id"),
-            "reason": told.get(run_id, {}).get("reason", "see its log in the UI"),
-        }
-        for run_id, job in failed_runs.items()
-    ]
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    """The line of a failure; nothing where a full disk cut it short: its run is listed all the same."""
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return {}
 
 
 def _rejected(home: Home, start: datetime, end: datetime) -> Rows:

@@ -33,6 +33,6 @@ class InvalidInput(ValueError):
         message = f"{place}: {problem}" if place else problem
         super().__init__(f"{message.rstrip('.')}. {remedy}" if remedy else message)
 
-    def of(self, source: str) -> InvalidInput:
-        """The same fault, said of another name for the same thing."""
+    def of(self, source: str | None) -> InvalidInput:
+        """The same fault, said of another name for the same thing; of none where the name is said beside it."""
         return InvalidInput(self.problem, source=source, row=self.row, column=self.column, remedy=self.remedy)

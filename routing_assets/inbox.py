@@ -150,7 +150,7 @@ def _finish(home: Home, claim: Path, taken: TakenIn) -> bool:
             if received.remark:
                 taken.remarks.append(f"{printable(file.name)} {received.remark}")
         except InvalidInput as error:
-            _reject(home, file, str(error), taken)
+            _reject(home, file, str(error.of(None)), taken)
     shutil.rmtree(claim)
     return len(taken.received) > before
 

@@ -68,10 +68,16 @@ def receive(
         move: remove the file once it is in the ledger.
 
     Raises:
-        InvalidInput: the file is no usable batch, or the batch is dispatched; nothing was recorded.
+        InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched; nothing was
+            recorded.
     """
     with intake_lock(home):
-        batch_id = batch_id_of(path.name) if batch_id is None else plain_id(batch_id)
+        if batch_id is not None and batch_id != plain_id(batch_id):
+            raise InvalidInput(
+                f"the batch id {batch_id!r} cannot be a partition and a folder",
+                remedy="Use at most 80 letters, digits, dots, dashes and underscores, a letter or digit in front.",
+            )
+        batch_id = batch_id or batch_id_of(path.name)
         if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
         refuse_dispatched(home, batch_id)

@@ -91,6 +91,18 @@ def run_job(
     return result
 
 
+def failure_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """Why a run failed: its first failed step, or what Dagster says of one of which no step failed, as when killed."""
+    if steps := _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
+        return step_reason(steps)
+    ends = _events(instance, run_id, dg.DagsterEventType.PIPELINE_FAILURE)
+    return ends[-1].message if ends else None
+
+
+def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+    return [log.dagster_event for log in instance.all_logs(run_id, of_type=kind) if log.dagster_event]
+
+
 def step_reason(failures: Sequence[dg.DagsterEvent]) -> str | None:
     """What the first failed step, or blocking check, said; None where no step failed.
 

@@ -73,8 +73,12 @@ def test_what_the_router_was_tested_on_is_held_back() -> None:
 
 def test_rows_without_a_label_and_other_columns_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "few.csv"
-    path.write_text("instruction_id,instruction,new,other\n1,One?,1,0\n2,Two?,,1\n")
+    path.write_text("instruction_id,instruction,new,other,notes\n1,One?,1,0,by hand\n2,Two?,,1,\n")
     few = read_few(str(path), ["new"])
     assert (few.models, few.instruction.tolist()) == (("new",), ["One?"])
+    with pytest.raises(InvalidInput, match=r"few.csv: there is no label of the model 'nwe'; labelled are new, other"):
+        read_few(str(path), ["nwe"])
+    path.write_text("instruction_id,instruction,model,success,by\n1,One?,new,1,me\n2,Two?,other,1,you\n")
+    assert read_few(str(path), ["new"]).instruction.tolist() == ["One?"]
     with pytest.raises(InvalidInput, match=r"few.csv: there is no label of the model 'nwe'; labelled are new, other"):
         read_few(str(path), ["nwe"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from routing_assets.comparison import what_it_has_more, why_unfit
+from routing_assets.comparison import quality_of, what_it_has_more, why_unfit
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,12 @@ def test_more_models_or_more_labels_of_added_ones_are_a_right_of_their_own() -> 
     assert what_it_has_more(champion, extended | {"parent": "v0"}) is None
     assert what_it_has_more(champion, extended) == "it knows added models by more labels"
     assert what_it_has_more(champion, extended | {"models": ["a", "b", "c"]}) == "it adds c"
+
+
+def test_errors_of_two_models_do_not_cancel_in_a_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    success = (rng.random((2000, 2)) < 0.5).astype(np.float32)
+    success[::3, 1] = np.nan
+    quality = quality_of(np.tile(np.float32([0.3, 0.7]), (2000, 1)), success, ("timid", "bold"))
+    assert quality.ece == pytest.approx(0.2, abs=0.03)
+    assert quality.brier == pytest.approx(0.25 + 0.04, abs=0.02)

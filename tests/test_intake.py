@@ -65,6 +65,14 @@ def test_only_a_file_of_other_content_replaces_the_one_before(home: Home, tmp_pa
     assert remark == "replaces the earlier file of 2 instructions of batch 'weekly'"
 
 
+@pytest.mark.parametrize("batch_id", ["Q1 2026", "", "../up", "-x", "w" * 81])
+def test_a_batch_id_of_ones_own_is_not_changed_but_refused(home: Home, tmp_path: Path, batch_id: str) -> None:
+    file = batch(tmp_path / "weekly.jsonl", "one")
+    with pytest.raises(InvalidInput, match=r"cannot be a partition and a folder.*Use at most 80 letters"):
+        receive(home, file, batch_id=batch_id)
+    assert receive(home, file, batch_id="Q1_2026").batch_id == "Q1_2026"
+
+
 def test_a_claimed_file_leaves_the_inbox_and_its_bytes_are_kept(home: Home) -> None:
     file = batch(home.inbox / "weekly.jsonl", "one")
     content = file.read_bytes()

@@ -55,8 +55,15 @@ def table_labels(
     check_ignored(raw, ignore_columns)
     raw = RawTable(raw.source, raw.columns.drop_columns(list(ignore_columns)), raw.first_row)
     require_columns(raw, ("instruction_id", "instruction"))
-    is_long = {"model", "success"} <= set(raw.columns.column_names)
-    read = _read_long if is_long else _read_wide
+    columns = set(raw.columns.column_names)
+    if "model" in columns and "success" not in columns:
+        raise InvalidInput(
+            "there is a column 'model' but no column 'success'",
+            source=raw.source,
+            remedy="Name the column that holds the success of a call 'success' (long table); "
+            "in a wide table, give the column 'model' the name of its LLM, or ignore it (--ignore-column model)",
+        )
+    read = _read_long if "model" in columns else _read_wide
     return read(raw, default_name(raw.source, name), allow_missing)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from routing_assets.defs.home import RoutingHome
-from routing_assets.runs import fail_lost_runs, step_reason
+from routing_assets.runs import fail_lost_runs, failure_reason
 from routing_assets.settings import Home
 
 WEBHOOK = "ROUTING_FAILURE_WEBHOOK"
@@ -40,7 +40,7 @@ def report_failures(context: dg.RunFailureSensorContext) -> None:
         "batch_id": run.tags.get("dagster/partition"),
         "failed": [event.step_key for event in steps],
         "failed_for": cause,
-        "reason": step_reason(steps) or last_words(context),
+        "reason": failure_reason(context.instance, run.run_id),
     }
     with Home.from_env().failures.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -57,13 +57,6 @@ def lost_runs_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> 
     """Marks runs whose process died as failed, so that Dagster starts them again and their pool slots are free."""
     lost = fail_lost_runs(context.instance, home.paths())
     return dg.SkipReason(f"marked as failed: {', '.join(lost)}" if lost else "every run under way is alive")
-
-
-def last_words(context: dg.RunFailureSensorContext) -> str | None:
-    """What Dagster says of a run of which no step failed, such as one that was killed."""
-    engine = context.instance.all_logs(context.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    messages = [log.dagster_event.message for log in engine if log.dagster_event]
-    return messages[-1] if messages else context.failure_event.message
 
 
 def failed_for(steps: Sequence[dg.DagsterEvent]) -> str:

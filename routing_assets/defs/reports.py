@@ -9,6 +9,7 @@ from routing_assets.daily_report import as_markdown, day_report, write_report
 from routing_assets.defs.common import OWNERS
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import report_day
+from routing_assets.runs import failure_reason
 
 
 class ReportConfig(dg.Config):
@@ -39,15 +40,20 @@ def daily_report(context: dg.AssetExecutionContext, config: ReportConfig, home: 
     )
 
 
-def failed_runs(instance: dg.DagsterInstance, day: date) -> dict[str, str]:
-    """Job of each run, by id, that ended in failure on that day (UTC), whenever it began."""
+def failed_runs(instance: dg.DagsterInstance, day: date) -> list[dict[str, str | None]]:
+    """Run, job, batch and reason of every run that ended in failure on that day (UTC), whenever it began."""
     start = datetime.combine(day, time(), UTC)
     records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=start))
-    return {
-        record.dagster_run.run_id: record.dagster_run.job_name
+    return [
+        {
+            "run": record.dagster_run.run_id[:8],
+            "job": record.dagster_run.job_name,
+            "batch": record.dagster_run.tags.get("dagster/partition"),
+            "reason": failure_reason(instance, record.dagster_run.run_id),
+        }
         for record in records
         if start <= _ended(record) < start + timedelta(days=1)
-    }
+    ]
 
 
 def _ended(record: dg.RunRecord) -> datetime:

@@ -106,6 +106,12 @@ def test_a_column_that_is_no_model_must_be_named(tmp_path: Path) -> None:
         load_labels(path, ignore_columns=["nots"])
 
 
+def test_a_long_table_whose_success_has_another_name_is_not_taken_for_a_wide_one(tmp_path: Path) -> None:
+    renamed = {"score" if name == "success" else name: values for name, values in LONG.items()}
+    with pytest.raises(InvalidInput, match=r"a column 'model' but no column 'success'.*Name the column that holds"):
+        load_labels(write(renamed, tmp_path / "l.csv"))
+
+
 def test_total_cost_is_another_name_of_cost(tmp_path: Path) -> None:
     table = {"instruction_id": ["1"], "instruction": ["a"], "m": [1], "m|total_cost": [0.25]}
     assert load_labels(write(table, tmp_path / "l.csv")).cost.tolist() == [[0.25]]

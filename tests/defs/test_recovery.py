@@ -98,13 +98,23 @@ def test_a_wrong_policy_file_fails_a_run_for_its_input(trained: Home, batch_file
 def test_a_run_is_reported_on_the_day_on_which_it_failed_whenever_it_began(home: Home) -> None:
     with instance_of(home) as instance:
         run = instance.create_run_for_job(dg.job(name="j")(lambda: None), status=dg.DagsterRunStatus.STARTED)
-        instance.report_run_failed(run)
+        instance.report_run_failed(run, "The process of this run died.")
         with sqlite3.connect(home.dagster / "history" / "runs.db") as runs:
             assert runs.execute("update runs set create_timestamp = '2020-01-01 00:00:00'").rowcount == 1
         today = datetime.now(UTC).date()
-        assert failed_runs(instance, today) == {run.run_id: "j"}
-        assert failed_runs(instance, today - timedelta(days=1)) == {}
-        assert failed_runs(instance, date(2020, 1, 1)) == {}
+        died = {"run": run.run_id[:8], "job": "j", "batch": None, "reason": "The process of this run died."}
+        assert failed_runs(instance, today) == [died]
+        assert failed_runs(instance, today - timedelta(days=1)) == []
+        assert failed_runs(instance, date(2020, 1, 1)) == []
+
+
+def test_a_report_says_of_a_failed_command_its_batch_and_reason(trained: Home, batch_file: Path) -> None:
+    with pytest.raises(RunFailed):
+        commands.route(trained, batch_file, {"budget_usd": 1e-9})
+    commands.report(trained, f"{datetime.now(UTC):%Y-%m-%d}")
+    (page,) = trained.reports.glob("*.md")
+    (row,) = [line for line in page.read_text().splitlines() if "cheapest feasible budget" in line]
+    assert "| route_batch | weekly | allocations: " in row
 
 
 def test_what_the_environment_stopped_may_be_tried_again_after_a_pause(failing: Home) -> None:

@@ -248,12 +248,17 @@ def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trai
     assert [batch.reasons for batch in stale_batches(trained)] == [("policy",)]
 
 
-def test_constraints_hold_though_other_policies_cannot_keep_them(trained: Home, batch_file: Path) -> None:
+def test_constraints_hold_though_other_policies_cannot_keep_them(
+    trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     commands.route(trained, batch_file, {"constraints": {"max_share": {"R1": 0.1}}, "budget_fraction": 0.9})
     table = Store(trained.store).read("routed_batch", "weekly")
     assert 0 < Counter(table["model"].to_pylist())["R1"] <= 6
     compared = summary_of(Store(trained.store).read("ndch_allocation", "weekly"))
     assert compared["notes"]["not_kept"] == ["max_share"]
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "_p" in line or "mip" in line}
+    assert said["ndch_p"].rstrip().endswith("ignores max_share")
+    assert "ignores" not in said["mip"]
 
 
 def test_a_limit_on_latencies_that_no_catalog_gives_is_refused(trained: Home, batch_file: Path) -> None:

@@ -33,6 +33,7 @@ def assert_kept_with_reason(home: Home, name: str, content: bytes, pattern: str)
     text = reason.read_text(encoding="utf-8")
     assert re.search(pattern, text, re.DOTALL), text
     assert name in text
+    assert ".claimed" not in text
     assert len(text) < 2_000
     kept = reason.with_name(reason.name.removesuffix(".reason.txt"))
     assert kept.read_bytes() == content
