@@ -103,7 +103,7 @@ def extend(
         router.models,
         fitted.append_column("temperatures_id", pa.array([ids["temperatures_id"]] * fitted.num_rows)),
         router.buckets.append_column("buckets_id", pa.array([ids["buckets_id"]] * router.buckets.num_rows)),
-        quality.drop(["model_index"]).append_column("buckets_id", pa.array([ids["buckets_id"]] * quality.num_rows)),
+        quality.drop(["model_index"]).append_column("router_version", pa.array([version] * quality.num_rows)),
         len(fit),
         len(held_back),
     )

@@ -104,9 +104,11 @@ def train_and_log(
 
 def held_out_logits(home: Home, record: Mapping[str, Any], labels: LabelledInstructions, split: Split) -> pa.Table:
     """Logit and success of every labelled pair that calibrates: instructions the classifier did not learn from."""
-    logits, success = calibration_data(_classifier(home, record), labels, split)
+    logits, success, component = calibration_data(_classifier(home, record), labels, split)
     rows = np.arange(len(logits)).astype(str)
-    return long_table(rows, labels.models, {"logit": logits, "success": success}, about={})
+    related = np.repeat(component[:, None], len(labels.models), axis=1)
+    columns: dict[str, np.ndarray] = {"logit": logits, "success": success, "component": related}
+    return long_table(rows, labels.models, columns, about={})
 
 
 def temperatures(logits: pa.Table, models: tuple[str, ...]) -> pa.Table:
@@ -136,7 +138,7 @@ class AssembledRouter:
     def test_quality(self) -> pa.Table:
         """The rows for the warehouse."""
         table = self.quality["test"].drop(["model_index"])
-        return table.append_column("buckets_id", pa.array([self.record["buckets_id"]] * table.num_rows))
+        return table.append_column("router_version", pa.array([self.record["router_version"]] * table.num_rows))
 
     def mean_quality(self, split: str) -> list[dict[str, Any]]:
         """Mean over the models after each step; each counts by its labels, so that a model with few says little."""
@@ -167,6 +169,7 @@ def assemble(
         matrix(logits, "logit", labels.models),
         matrix(logits, "success", labels.models),
         labels.models,
+        matrix(logits, "component", labels.models)[:, 0],
         RouterConfig(calibration=calibration, decision=estimate),  # type: ignore[arg-type]
     )
     router = Router(classifier, fitted, plain_buckets, decision, why)

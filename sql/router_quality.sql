@@ -2,8 +2,7 @@
 select
     step, sum(labels * log_loss) / sum(labels) as log_loss, sum(labels * brier) / sum(labels) as brier,
     sum(labels * auc) / sum(labels) filter (auc is not null) as auc, sum(labels * ece) / sum(labels) as ece
-from calibration_quality
-join candidates using (buckets_id)
+from router_quality
 where router_version = $router_version
 group by step
 order by array_position(['raw', 'scaled', 'calibrated', 'decision'], step);

@@ -9,11 +9,11 @@ judged as (
 ),
 tested as (
     select
-        buckets_id, sum(labels * ece) / sum(labels) as ece, sum(labels * brier) / sum(labels) as brier,
+        router_version, sum(labels * ece) / sum(labels) as ece, sum(labels * brier) / sum(labels) as brier,
         sum(labels * log_loss) / sum(labels) as log_loss
-    from calibration_quality
+    from router_quality
     where step = 'decision'
-    group by buckets_id
+    group by router_version
 )
 select
     candidates.router_version, origin, candidates.mlflow_model_version as mlflow,
@@ -30,5 +30,5 @@ select
 from candidates
 left join releases using (router_version)
 left join judged on judged.challenger = candidates.router_version
-left join tested using (buckets_id)
+left join tested using (router_version)
 order by candidates.entry;

@@ -57,8 +57,8 @@ create table if not exists calibration_buckets (
     primary key (buckets_id, model, bucket)
 );
 
-create table if not exists calibration_quality (
-    buckets_id       varchar not null,
+create table if not exists router_quality (
+    router_version   varchar not null,
     step             varchar not null,     -- raw, scaled, calibrated or decision
     model            varchar not null,
     labels           bigint  not null,
@@ -70,7 +70,7 @@ create table if not exists calibration_quality (
     ece              double,
     ece_floor        double,               -- what perfect calibration would show with so few labels
     recorded_at      timestamptz not null default current_timestamp,
-    primary key (buckets_id, step, model)
+    primary key (router_version, step, model)
 );
 
 -- Every router that passed its checks: trained from labels, recalibrated by outcomes, or extended by few labels.

@@ -80,7 +80,7 @@ def extended_router(
         raise failure(error) from error
     home.warehouse().run("insert_calibration_temperatures", extended.temperatures)
     home.warehouse().run("insert_calibration_buckets", extended.buckets)
-    home.warehouse().run("insert_calibration_quality", extended.quality)
+    home.warehouse().run("insert_router_quality", extended.quality)
     new = [row for row in extended.quality.to_pylist() if row["model"] in config.models and row["step"] == "decision"]
     calibrated = all(row["ece"] <= row["ece_floor"] + config.ece_limit for row in new)
     if calibrated:

@@ -79,11 +79,13 @@ def success_classifier(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="2")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="3")
 def held_out_logits(
     home: RoutingHome, success_classifier: pa.Table, labelled_instructions: pa.Table, splits: pa.Table
 ) -> dg.MaterializeResult:
-    """Logit and success of every pair that calibrates: instructions the classifier did not learn from."""
+    """Logit and success of every pair that calibrates, of instructions the classifier did not learn from, and which of
+    these are related.
+    """
     from routing_assets import router_steps
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
@@ -169,7 +171,7 @@ def router(
         split,
         config.estimate,
     )
-    home.warehouse().run("insert_calibration_quality", assembled.test_quality)
+    home.warehouse().run("insert_router_quality", assembled.test_quality)
     holds = calibration_holds(assembled.mean_quality("validation"), config)
     if holds.passed:
         record_candidate(

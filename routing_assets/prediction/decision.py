@@ -28,8 +28,9 @@ Matrix = NDArray[np.float32]
 OTHERS: tuple[Estimate, ...] = ("bucket", "shrunken", "lower_bound")
 SHRINKAGE = 0.25
 """The "shrunken" estimate is pulled this part of the way toward its model's mean."""
-LEAST_ROWS, MOST_ROWS, FOLDS = 50, 4_000, 5
-"""With fewer rows nothing is chosen; of more, so many are drawn; each is judged by what the other folds say."""
+LEAST_COMPONENTS, MOST_COMPONENTS, FOLDS = 50, 4_000, 5
+"""With fewer unrelated instructions nothing is chosen; of more, so many are drawn; each is judged by what the other
+folds say."""
 PRICE_LISTS = 40
 BUDGET_FRACTIONS = (0.2, 0.4, 0.7, 1.0)
 STANDARD_ERRORS = 2.0
@@ -55,28 +56,40 @@ def choose_estimate(
     logits: Matrix,
     success: Matrix,
     models: Sequence[str],
+    component: NDArray[np.integer],
     calibration: CalibrationConfig | None = None,
     seed: int = 0,
 ) -> tuple[Estimate, str]:
     """The estimate with the best realised success on the rows (C, K) that calibrate, and why, in words.
 
-    Only rows labelled for every model are judged, and each by temperatures and buckets fitted without it: a bucket that
-    counts the very label it is judged by looks better than it is. The temperature-scaled probability stays unless
-    another one is clearly better.
+    Only rows labelled for every model are judged, and each by temperatures and buckets fitted without it and its
+    relatives: a bucket that counts the very label it is judged by looks better than it is. The temperature-scaled
+    probability stays unless another one is clearly better.
+
+    Args:
+        component: (C,) equal where rows are related, as copies of a text are; such count as one observation.
     """
-    labelled = np.flatnonzero(~np.isnan(success).any(axis=1))
-    if len(labelled) < LEAST_ROWS:
-        return "scaled", f"scaled: {len(labelled)} held-out instructions have all labels, too few to choose"
-    judged = np.random.default_rng(seed).permutation(labelled)[:MOST_ROWS]
+    labelled = ~np.isnan(success).any(axis=1)
+    judges = np.random.default_rng(seed).permutation(np.unique(component[labelled]))[:MOST_COMPONENTS]
+    if len(judges) < LEAST_COMPONENTS:
+        return "scaled", f"scaled: {len(judges)} unrelated held-out instructions have all labels, too few to choose"
+    folds = [np.flatnonzero(labelled & np.isin(component, part)) for part in np.array_split(judges, FOLDS)]
     estimates = cross_fitted_estimates(
-        logits, success, models, np.array_split(judged, FOLDS), calibration or CalibrationConfig()
+        logits, success, models, folds, component=component, calibration=calibration or CalibrationConfig()
     )
-    values = {name: realised_success(matrix, success[judged], seed) for name, matrix in estimates.items()}
+    judged = np.concatenate(folds)
+    values = {
+        name: _mean_of_each(component[judged], realised_success(matrix, success[judged], seed))
+        for name, matrix in estimates.items()
+    }
     gains = {name: _standard_errors(values[name] - values["scaled"]) for name in OTHERS}
     best = max(gains, key=lambda name: gains[name])
     chosen: Estimate = best if gains[best] > STANDARD_ERRORS else "scaled"
     figures = ", ".join(f"{name} {value.mean():.4f}" for name, value in values.items())
-    return chosen, f"{chosen}: realised success on {len(judged)} held-out instructions, random prices: {figures}"
+    unrelated = "" if len(judges) == len(judged) else f", {len(judges)} of them unrelated,"
+    return chosen, (
+        f"{chosen}: realised success on {len(judged)} held-out instructions{unrelated} at random prices: {figures}"
+    )
 
 
 def cross_fitted_estimates(
@@ -84,17 +97,24 @@ def cross_fitted_estimates(
     success: Matrix,
     models: Sequence[str],
     folds: Sequence[NDArray[np.integer]],
+    *,
+    component: NDArray[np.integer],
     calibration: CalibrationConfig,
 ) -> dict[Estimate, Matrix]:
-    """Every estimate of the rows in ``folds``, in their order, by temperatures and buckets of all other rows."""
+    """Every estimate of the rows in ``folds``, in their order, by temperatures and buckets of all unrelated rows."""
     parts: dict[Estimate, list[Matrix]] = {name: [] for name in ("scaled", *OTHERS)}
     for fold in folds:
-        rest = np.setdiff1d(np.arange(len(logits)), fold)
+        rest = ~np.isin(component, component[fold])
         temperatures = fit_temperatures(logits[rest], success[rest], calibration.temperature_prior)
         buckets = fit_buckets(scale(logits[rest], temperatures), success[rest], models, calibration)
         for name, part in parts.items():
             part.append(estimate(name, scale(logits[fold], temperatures), buckets))
     return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def _mean_of_each(component: NDArray[np.integer], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    code = np.unique(component, return_inverse=True)[1]
+    return np.bincount(code, weights=values) / np.bincount(code)
 
 
 def _standard_errors(difference: NDArray[np.float64]) -> float:
@@ -115,15 +135,27 @@ def realised_success(probability: Matrix, success: Matrix, seed: int = 0) -> NDA
 
 
 def _allocate(probability: Matrix, price: NDArray[np.float64], budget: float) -> NDArray[np.int64]:
-    """Choice (N,) at the least dual price whose mean spend is within the budget."""
+    """Choice (N,) at about the least dual price whose mean spend is within the budget; the cheapest model where even
+    that is above it.
+    """
+    if budget <= price.min():
+        return np.full(len(probability), np.argmin(price))
+
+    def choice(dual_price: float) -> NDArray[np.int64]:
+        return np.argmax(probability - dual_price * price, axis=1)
+
+    def within(dual_price: float) -> bool:
+        return bool(price[choice(dual_price)].mean() <= budget)
+
+    if within(0.0):
+        return choice(0.0)
     low, high = 0.0, 1.0 / price.min()
-    if price[np.argmax(probability, axis=1)].mean() <= budget:
-        return np.argmax(probability, axis=1)
+    while not within(high):
+        low, high = high, 2 * high
     for _ in range(25):
         middle = (low + high) / 2
-        within = price[np.argmax(probability - middle * price, axis=1)].mean() <= budget
-        low, high = (low, middle) if within else (middle, high)
-    return np.argmax(probability - high * price, axis=1)
+        low, high = (low, middle) if within(middle) else (middle, high)
+    return choice(high)
 
 
 def _model_rates(scaled: Matrix, buckets: pa.Table) -> NDArray[np.float64]:

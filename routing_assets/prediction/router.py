@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.related import related_rows
 from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import (
     CalibrationConfig,
@@ -188,10 +189,10 @@ def fit_router(
         checkpoint=checkpoint,
         progress=progress,
     )
-    logits, success = calibration_data(classifier, labels, split, config.calibration.sharpness_prior)
+    logits, success, component = calibration_data(classifier, labels, split, config.calibration.sharpness_prior)
     temperatures = fit_temperatures(logits, success, config.calibration.temperature_prior)
     buckets = fit_buckets(scale(logits, temperatures), success, labels.models, config.calibration)
-    decision, why = choose_decision(logits, success, labels.models, config)
+    decision, why = choose_decision(logits, success, labels.models, component, config)
     return Router(classifier, temperatures, buckets, decision, why)
 
 
@@ -200,8 +201,9 @@ def calibration_data(
     labels: LabelledInstructions,
     split: SplitRows,
     prior: float = CalibrationConfig.sharpness_prior,
-) -> tuple[Matrix, Matrix]:
-    """Logits and success, each (C, K), of instructions that the networks behind each logit had not seen.
+) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
+    """Logits and success, each (C, K), of instructions that the networks behind each logit had not seen, and the
+    component (C,) of each, equal where they are related.
 
     Beside the calibration rows these are the training rows with their out-of-fold logits (cross-fitting), which single
     members made and not the whole ensemble: one factor, fitted on both sets, brings them to the ensemble's sharpness.
@@ -209,20 +211,30 @@ def calibration_data(
     """
     held_out = labels.take(split.calibration)
     logits, success = classifier.logits(held_out.instruction, held_out.task), held_out.success
+    component = related_rows(labels.instruction, labels.group)
     if classifier.out_of_fold is None:
-        return logits, success
+        return logits, success, component[split.calibration]
     unseen = ~np.isnan(classifier.out_of_fold).any(axis=1)
-    left_out, its_success = classifier.out_of_fold[unseen], labels.success[split.train][unseen]
+    rows = split.train[unseen]
+    left_out, its_success = classifier.out_of_fold[unseen], labels.success[rows]
     usual = shared_temperature(left_out, its_success)
     factor = np.float32(shared_temperature(logits, success, usual, prior * len(labels.models)) / usual)
-    return np.concatenate([logits, left_out * factor]), np.concatenate([success, its_success])
+    return (
+        np.concatenate([logits, left_out * factor]),
+        np.concatenate([success, its_success]),
+        component[np.concatenate([split.calibration, rows])],
+    )
 
 
 def choose_decision(
-    logits: Matrix, success: Matrix, models: Sequence[str], config: RouterConfig | None = None
+    logits: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    component: NDArray[np.integer],
+    config: RouterConfig | None = None,
 ) -> tuple[Estimate, str]:
     """The estimate that feeds the allocation, and why, in words; ``auto`` asks the :func:`calibration_data`."""
     config = config or RouterConfig()
     if config.decision != "auto":
         return config.decision, f"{config.decision}: set by configuration"
-    return choose_estimate(logits, success, models, config.calibration)
+    return choose_estimate(logits, success, models, component, config.calibration)

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from routing_assets.prediction import decision
 from routing_assets.prediction.calibration import CalibrationConfig, fit_buckets, fit_temperatures, scale, sigmoid
 from routing_assets.prediction.decision import choose_estimate, cross_fitted_estimates, estimate, realised_success
 
 MODELS = ("a", "b", "c")
+EACH = np.arange(1_500)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def logit(probability: np.ndarray) -> np.ndarray:
 
 def test_true_probabilities_stay(world: tuple[np.ndarray, np.ndarray]) -> None:
     probability, success = world
-    chosen, why = choose_estimate(logit(probability), success, MODELS)
+    chosen, why = choose_estimate(logit(probability), success, MODELS, EACH)
     assert chosen == "scaled"
     assert "1500 held-out instructions" in why
 
@@ -40,7 +42,7 @@ def test_true_probabilities_stay(world: tuple[np.ndarray, np.ndarray]) -> None:
 def test_buckets_replace_a_distorted_probability(world: tuple[np.ndarray, np.ndarray]) -> None:
     probability, success = world
     distorted = logit(probability) + np.array([-2.5, 0.0, 2.5], dtype=np.float32)
-    assert choose_estimate(distorted, success, MODELS)[0] in ("bucket", "lower_bound")
+    assert choose_estimate(distorted, success, MODELS, EACH)[0] in ("bucket", "lower_bound")
 
 
 def test_a_bucket_is_judged_by_labels_that_it_does_not_count() -> None:
@@ -50,7 +52,9 @@ def test_a_bucket_is_judged_by_labels_that_it_does_not_count() -> None:
     success = (rng.random((300, 30)) < 0.5).astype(np.float32)
     narrow = CalibrationConfig(min_count=5)
     folds = np.array_split(rng.permutation(300), 5)
-    fair = cross_fitted_estimates(logits, success, models, folds, narrow)["bucket"]
+    fair = cross_fitted_estimates(logits, success, models, folds, component=np.arange(300), calibration=narrow)[
+        "bucket"
+    ]
     rows = np.concatenate(folds)
     in_sample = estimate("bucket", sigmoid(logits), fit_buckets(sigmoid(logits), success, models, narrow))
     assert realised_success(in_sample, success).mean() > 0.6
@@ -60,7 +64,9 @@ def test_a_bucket_is_judged_by_labels_that_it_does_not_count() -> None:
 def test_cross_fitted_estimates_are_those_of_the_other_rows(world: tuple[np.ndarray, np.ndarray]) -> None:
     probability, success = world
     fold, rest = np.arange(100), np.arange(100, 1_500)
-    found = cross_fitted_estimates(logit(probability), success, MODELS, [fold], CalibrationConfig())
+    found = cross_fitted_estimates(
+        logit(probability), success, MODELS, [fold], component=EACH, calibration=CalibrationConfig()
+    )
     temperatures = fit_temperatures(logit(probability)[rest], success[rest])
     scaled = scale(logit(probability), temperatures)
     buckets = fit_buckets(scaled[rest], success[rest], MODELS)
@@ -68,13 +74,52 @@ def test_cross_fitted_estimates_are_those_of_the_other_rows(world: tuple[np.ndar
         np.testing.assert_array_equal(matrix, estimate(name, scaled[fold], buckets))
 
 
+def test_copies_of_a_text_are_one_observation() -> None:
+    """A calibrated world of few texts: the more copies, the surer a bucket seems that counts their labels."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        probability = rng.beta(2, 2, (200, 3)).astype(np.float32)
+        success = (rng.random((200, 3)) < probability).astype(np.float32)
+        text = np.repeat(np.arange(200), 5)
+        chosen, why = choose_estimate(logit(probability)[text], success[text], MODELS, text)
+        assert chosen == "scaled", (seed, why)
+        assert "1000 held-out instructions, 200 of them unrelated," in why
+
+
+def test_relatives_of_a_judged_row_fit_nothing_that_judges_it() -> None:
+    rng = np.random.default_rng(0)
+    logits, text = rng.normal(0, 1, (60, 2)).astype(np.float32), np.repeat(np.arange(30), 2)
+    success = (rng.random((60, 2)) < 0.5).astype(np.float32)
+    fold = np.array([0])
+    with_copy, without = (
+        cross_fitted_estimates(*rows, ("a", "b"), [fold], component=component, calibration=CalibrationConfig())
+        for rows, component in (
+            ((logits, success), text),
+            ((np.delete(logits, 1, axis=0), np.delete(success, 1, axis=0)), np.delete(text, 1)),
+        )
+    )
+    for name, matrix in with_copy.items():
+        np.testing.assert_array_equal(matrix, without[name])
+
+
+def test_the_judge_never_spends_more_than_its_budget() -> None:
+    rng = np.random.default_rng(0)
+    for trial in range(200):
+        k = int(rng.integers(1, 4))
+        probability = rng.random((int(rng.integers(1, 40)), k))
+        price = np.power(10.0, rng.uniform(-2, 0, size=k))
+        budget = rng.uniform(0, 1) * price.max()
+        choice = decision._allocate(probability, price, budget)
+        assert price[choice].mean() <= max(budget, price.min()) * (1 + 1e-12), trial
+
+
 def test_too_few_labels_choose_nothing(world: tuple[np.ndarray, np.ndarray]) -> None:
     probability, success = world
     success = success.copy()
     success[20:, 1] = np.nan
-    chosen, why = choose_estimate(logit(probability), success, MODELS)
+    chosen, why = choose_estimate(logit(probability), success, MODELS, EACH)
     assert chosen == "scaled"
-    assert "20 held-out instructions have all labels, too few" in why
+    assert "20 unrelated held-out instructions have all labels, too few" in why
 
 
 def test_better_knowledge_realises_more(world: tuple[np.ndarray, np.ndarray]) -> None:

@@ -126,7 +126,7 @@ def test_out_of_fold_logits_come_from_members_that_had_not_seen_the_label(
     eager = replace(config.training, epochs=40, patience=40)
     config = replace(config, training=eager, stacking=False)
     classifier = train_classifier(noise, split.train, split.validation, config, embeddings_cache=cache)
-    logits, success = calibration_data(classifier, noise, split)
+    logits, success, _ = calibration_data(classifier, noise, split)
     assert len(logits) == len(split.train) + len(split.calibration)
     held_out = calibration_metrics(1 / (1 + np.exp(-logits)), success, noise.models)["auc"].to_numpy().mean()
     assert held_out < 0.58
@@ -141,7 +141,7 @@ def test_a_handful_of_calibration_rows_does_not_decide_how_sharp_the_router_is(
     agreeing = labels.success.copy()
     agreeing[few] = classifier.logits(labels.take(few).instruction, labels.take(few).task) > 0
     lucky = SimpleNamespace(**(vars(split) | {"calibration": few}))
-    logits, _ = calibration_data(classifier, replace(labels, success=agreeing), lucky)
+    logits, _, _ = calibration_data(classifier, replace(labels, success=agreeing), lucky)
     assert classifier.out_of_fold is not None
     factor = np.abs(logits[len(few) :]).sum() / np.abs(classifier.out_of_fold).sum()
     assert 0.75 < factor < 1.33

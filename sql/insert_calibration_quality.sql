@@ -1,3 +1,0 @@
--- Content-addressed: what is there already is the same.
-insert or ignore into calibration_quality by name
-select * from rows;
