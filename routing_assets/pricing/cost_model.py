@@ -142,17 +142,17 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
 
     "mean" gives every call of a model its mean cost. "per_instruction" predicts each call from the length of its text
     and its task. "auto" takes the second where it predicts held-out calls better, and the first where costs were not
-    measured call by call. Both fall back to the mean where a model has under ``MIN_CALLS`` labelled calls; ``why``
-    says so. Pass the training rows only. Raises InvalidInput if some model's costs are unknown.
+    measured call by call. Both fall back to the mean where a model has labelled calls of under ``MIN_CALLS`` texts;
+    ``why`` says so. Pass the training rows only. Raises InvalidInput if some model's costs are unknown.
     """
     recorded = recorded_costs(labels, catalog)
     if mode == "mean":
         return _mean_model(labels, recorded, "asked for")
     if mode == "auto" and not recorded.measured:
         return _mean_model(labels, recorded, "costs were not measured call by call")
-    calls = int(np.isfinite(recorded.cost).sum(axis=0).min())
-    if calls < MIN_CALLS:
-        return _mean_model(labels, recorded, f"{calls} labelled calls are too few to tell instructions apart")
+    texts = _fewest_texts(labels, recorded.cost)
+    if texts < MIN_CALLS:
+        return _mean_model(labels, recorded, f"too few labelled texts to tell instructions apart: {texts}")
     strength, predicted = _cross_validated(labels, recorded.cost)
     by_mean = _mean_model(labels, recorded, "")
     held_out = {
@@ -194,6 +194,12 @@ def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, why: str)
         priced=recorded.priced,
         mean_tokens=float(proxy_tokens(labels.instruction).mean()),
     )
+
+
+def _fewest_texts(labels: LabelledInstructions, cost: np.ndarray) -> int:
+    """Distinct texts with a cost, of the model that has the fewest."""
+    text = text_codes(labels.instruction)
+    return min(len(np.unique(text[known])) for known in np.isfinite(cost).T)
 
 
 def _by_task(labels: LabelledInstructions, cost: np.ndarray, strength: float) -> LengthRegression | None:

@@ -14,7 +14,7 @@ from routing_assets.pricing.catalog import ModelCatalog
 # Output tokens per call where neither table nor catalog says anything; spend is then an assumption, and is said to be.
 ASSUMED_OUTPUT_TOKENS = 128.0
 MIN_CALLS = 50
-"""Labelled calls of each model from which instructions are told apart."""
+"""Labelled calls of each model, of as many texts, from which instructions are told apart."""
 _PER_MILLION = 1e-6
 _ASSUMED = f"{ASSUMED_OUTPUT_TOKENS:.0f} output tokens per call assumed"
 _BY_LENGTH = f"catalog prices x length of the text, {_ASSUMED}"

@@ -269,5 +269,25 @@ def test_cost_models_of_the_past_still_load_and_doubt_nothing() -> None:
     assert model.unmoved_by_prices == ()
 
 
+def noisy_costs(recorded: int = 400) -> np.ndarray:
+    """Costs that the length of the text says nothing about; of the small model the first ``recorded`` calls only."""
+    cost = np.random.default_rng(0).lognormal(-9.0, 1.0, (400, 2))
+    cost[recorded:, 1] = np.nan
+    return cost
+
+
+@pytest.mark.parametrize("mode", ["auto", "per_instruction"])
+def test_calls_of_one_text_tell_no_instructions_apart(mode: str) -> None:
+    cost = noisy_costs()
+    text = labelled().instruction.copy()
+    text[:60] = "Hello"
+    cost[60:, 0] = np.nan
+    one_model = fit_cost_model(replace(labelled(cost=cost), instruction=text), None, mode)
+    everywhere = fit_cost_model(replace(labelled(cost=noisy_costs()), instruction=np.full(400, "Hello")), None, mode)
+    for model in (one_model, everywhere):
+        assert model.mode == "mean"
+        assert "too few labelled texts to tell instructions apart: 1" in model.why
+
+
 def stored_and_restored(model: CostModel) -> CostModel:
     return CostModel.from_dict(json.loads(json.dumps(model.to_dict())))
