@@ -42,7 +42,8 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table) -> pa.Table:
         about={
             "models": json.dumps(model.models),
             "price_version": cost_model["price_version"][0].as_py(),
-            "shared_error": json.dumps(estimate.shared_error.tolist()),
+            "shared_error": json.dumps(model.shared_error.tolist()),
+            "assumed_error": json.dumps(model.assumed_error.tolist()),
             "doubt": model.doubt(batch.tokens) or "",
         },
     )
@@ -50,9 +51,12 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table) -> pa.Table:
 
 def cost_estimate(costs: pa.Table, models: Sequence[str]) -> CostEstimate:
     """The estimate that :func:`price_batch` wrote down, for these of its models."""
-    shared_error = dict(zip(*(json.loads(about(costs)[name]) for name in ("models", "shared_error")), strict=True))
+    said = about(costs)
+    column = [json.loads(said["models"]).index(model) for model in models]
+    nothing = json.dumps([0.0] * len(json.loads(said["models"])))  # in matrices that were stored before it was
     return CostEstimate(
         matrix_of(costs, "cost", models),
         matrix_of(costs, "cost_std", models),
-        np.array([shared_error[model] for model in models]),
+        np.array(json.loads(said["shared_error"]))[column],
+        np.array(json.loads(said.get("assumed_error", nothing)))[column],
     )

@@ -7,16 +7,20 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from routing_assets.allocation import InfeasibleConstraints, frontier
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.datasets import BatchInstructions, load_batch
+from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.pricing.cost_model import fit_cost_model
 from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
 from routing_assets.routing import RoutingSettings, refuse_limits_on_unknowns, settings_from, standing_policy
+from routing_assets.scoring import cost_estimate, price_batch
 
 MODELS = ("small", "medium", "large")
 N = 60
@@ -162,6 +166,31 @@ def test_confidence_holds_back_what_uncertain_costs_need() -> None:
     assert safe["cost_usd"] <= safe["allocated_usd"] < safe["budget_usd"]
     assert plain["overspend_probability"] > 0.3
     assert safe["overspend_probability"] <= 0.05 + 1e-3
+
+
+def test_confidence_holds_back_for_costs_that_nobody_recorded() -> None:
+    random = np.random.default_rng(0)
+    ids = np.array([f"i{i}" for i in range(N)], dtype=object)
+    batch = BatchInstructions(ids, np.array([text(40)] * N, dtype=object))
+    labels = LabelledInstructions("toy", MODELS, ids, batch.instruction, np.ones((N, 3)))
+    catalog = ModelCatalog(tuple(ModelEntry(m, price, 3 * price) for m, price in zip(MODELS, (1, 3, 9), strict=True)))
+    prices = fit_cost_model(labels, catalog)
+    table = pa.table({"cost_model": [json.dumps(prices.to_dict())], "price_version": ["p"]})
+    costs = price_batch(batch, table)
+    known = cost_estimate(costs, ("large", "small"))
+    np.testing.assert_allclose(known.assumed_error, prices.assumed_error[[2, 0]])
+    success = np.clip(random.normal([0.5, 0.7, 0.8], 0.15, (N, 3)), 0.01, 0.99).astype(np.float32)
+    probabilities = long_table(
+        ids, MODELS, {"decision": success}, about={"models": json.dumps(MODELS), "router_version": "r"}
+    )
+    budget = float(known.mean[:, 0].sum())
+    plain, safe = (
+        summary_of(route_batch(batch, probabilities, costs, catalog, budget, settings, "mip").table)
+        for settings in (RoutingSettings(), RoutingSettings(confidence=0.95))
+    )
+    assert safe["allocated_usd"] < 0.5 * plain["allocated_usd"]
+    assert safe["overspend_probability"] == pytest.approx(0.05, abs=0.02)
+    assert plain["overspend_probability"] > 0.3
 
 
 def test_constraints_that_cannot_hold_together_are_named() -> None:

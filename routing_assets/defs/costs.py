@@ -28,7 +28,7 @@ class CostConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="3")
+@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="4")
 def cost_model(
     context: dg.AssetExecutionContext,
     config: CostConfig,

@@ -26,16 +26,33 @@ class RecordedCosts:
 
     Attributes:
         cost: (N, K) USD per call; NaN where unknown.
-        measured: whether costs or token counts were recorded call by call; False when they follow from prices and
-            the length of the text alone.
+        recorded: (N, K) whether cost or token counts of that call were recorded; where not, a cost follows from prices
+            and the length of the text.
+        assumed: (K,) USD of a call that pay for ``ASSUMED_OUTPUT_TOKENS``; 0 where the model's own costs are known.
         source: where the numbers come from, in words.
         priced: the models that the catalog's prices are part of the costs of.
     """
 
     cost: np.ndarray
-    measured: bool
+    recorded: np.ndarray
+    assumed: np.ndarray
     source: str
     priced: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> bool:
+        """Whether the costs of any call were recorded."""
+        return bool(self.recorded.any())
+
+    @property
+    def calls(self) -> np.ndarray:
+        """(K,) recorded calls."""
+        return np.asarray(self.recorded.sum(axis=0))
+
+    @property
+    def observed(self) -> np.ndarray:
+        """(N, K) costs to measure errors by: those of recorded calls; all of a model that has none; else NaN."""
+        return np.where(self.recorded | (self.calls == 0), self.cost, np.nan)
 
 
 def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -> RecordedCosts:
@@ -48,11 +65,14 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
     """
     if catalog is not None and (labels.input_tokens is not None or labels.output_tokens is not None):
         source = "catalog prices x recorded tokens" + ("" if labels.output_tokens is not None else f", {_ASSUMED}")
-        result = RecordedCosts(_priced_tokens(labels, catalog), True, source, labels.models)
+        cost = _priced_tokens(labels, catalog)
+        result = RecordedCosts(cost, np.isfinite(cost), _assumed(labels, catalog), source, labels.models)
     elif labels.cost is not None:
-        result = RecordedCosts(labels.cost, True, "costs recorded with the labels")
+        recorded, nothing = np.isfinite(labels.cost), np.zeros(len(labels.models))
+        result = RecordedCosts(labels.cost, recorded, nothing, "costs recorded with the labels")
     elif catalog is not None:
-        result = RecordedCosts(_priced_tokens(labels, catalog), False, _BY_LENGTH, labels.models)
+        cost = _priced_tokens(labels, catalog)
+        result = RecordedCosts(cost, np.zeros(cost.shape, bool), _assumed(labels, catalog), _BY_LENGTH, labels.models)
     else:
         raise InvalidInput(
             "the label table records no costs and there is no model catalog",
@@ -71,11 +91,12 @@ def recorded_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -
     return result
 
 
-def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: ModelCatalog) -> RecordedCosts:
+def _filled(costs: RecordedCosts, labels: LabelledInstructions, catalog: ModelCatalog) -> RecordedCosts:
     """Unknown costs of models with few known ones, where some model has more, from price and length of the text."""
-    known = np.isfinite(recorded.cost)
+    known = np.isfinite(costs.cost)
     calls = known.sum(axis=0)
-    cost, few, priced_by_catalog = recorded.cost.copy(), [], set(recorded.priced)
+    cost, recorded, assumed = costs.cost.copy(), costs.recorded.copy(), costs.assumed.copy()
+    few, priced_by_catalog = [], set(costs.priced)
     for k in np.flatnonzero((calls < MIN_CALLS) & (calls < calls.max(initial=0))):
         if labels.models[k] not in catalog.names:
             continue
@@ -84,15 +105,25 @@ def _filled(recorded: RecordedCosts, labels: LabelledInstructions, catalog: Mode
         column = np.isfinite(own)
         priced = proxy_tokens(labels.instruction) * entry.input_price + ASSUMED_OUTPUT_TOKENS * entry.output_price
         level = own[column].mean() / priced[column].mean() if column.any() and priced[column].any() else _PER_MILLION
-        cost[:, k] = np.where(column, own, level * priced)
+        cost[:, k], recorded[:, k] = np.where(column, own, level * priced), column
         few.append(labels.models[k])
         if not column.any():
             priced_by_catalog.add(labels.models[k])
+            assumed[k] = ASSUMED_OUTPUT_TOKENS * entry.output_price * _PER_MILLION
         elif not known[:, k].any():  # its level is that of costs that were recorded
             priced_by_catalog.discard(labels.models[k])
+            assumed[k] = 0.0
     how = f"; for most calls of {', '.join(few)}: {_BY_LENGTH}" if few else ""
     in_order = tuple(model for model in labels.models if model in priced_by_catalog)
-    return RecordedCosts(cost, recorded.measured, recorded.source + how, in_order)
+    return RecordedCosts(cost, recorded, assumed, costs.source + how, in_order)
+
+
+def _assumed(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:
+    """(K,) USD of a call for output tokens that nobody counted."""
+    if labels.output_tokens is not None:
+        return np.zeros(len(labels.models))
+    price = np.array([entry.output_price for entry in catalog.select(labels.models).models])
+    return ASSUMED_OUTPUT_TOKENS * price * _PER_MILLION
 
 
 def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:

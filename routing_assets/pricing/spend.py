@@ -33,25 +33,31 @@ class CostEstimate:
         std: (N, K) USD, how far one call falls from it; independent between calls.
         shared_error: (K,) relative standard error that all calls of a model share (its level is known from finitely
             many labelled calls only), so that it does not average out over a batch.
+        assumed_error: (K,) USD per call, standard error of what was assumed for want of records. All models share it:
+            where answers are longer than assumed, those of every model are.
     """
 
     mean: np.ndarray
     std: np.ndarray
     shared_error: np.ndarray
+    assumed_error: np.ndarray | float = 0.0
 
     def forecast(self, choice: np.ndarray) -> SpendForecast:
         """Spend of the batch when instruction n goes to model ``choice[n]``."""
         row = np.arange(len(choice))
         mean = self.mean[row, choice]
         per_model = np.bincount(choice, weights=mean, minlength=len(self.shared_error))
-        variance = (self.std[row, choice] ** 2).sum() + ((per_model * self.shared_error) ** 2).sum()
+        assumed = (np.bincount(choice, minlength=len(self.shared_error)) * self.assumed_error).sum()
+        variance = (self.std[row, choice] ** 2).sum() + ((per_model * self.shared_error) ** 2).sum() + assumed**2
         return SpendForecast(float(mean.sum()), float(np.sqrt(variance)))
 
     def safe_share(self, choice: np.ndarray, probability: float) -> float:
         """Share of a budget to allocate so that the realised spend stays within it with ``probability``.
 
         ``choice`` is an allocation of the batch at the full budget; its relative uncertainty stands for that of the
-        slightly smaller one. Multiply the budget by the share and allocate again. What costs nothing needs no margin.
+        smaller one. Where less money moves instructions to models whose costs are less well known, that is too little:
+        see what the smaller one forecasts. What costs nothing needs no margin. Multiply the budget by the share and
+        allocate again.
         """
         if not 0.5 <= probability < 1.0:
             raise InvalidInput(

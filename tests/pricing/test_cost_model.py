@@ -150,6 +150,7 @@ def test_stored_model_estimates_the_same(mode):
     assert_allclose(
         again.estimate(labels.instruction, labels.task).mean, model.estimate(labels.instruction, labels.task).mean
     )
+    assert_allclose(again.assumed_error, model.assumed_error)
     assert again.held_out == model.held_out
     assert (again.mode, again.models, again.why) == (model.mode, model.models, model.why)
 
@@ -263,8 +264,9 @@ def test_a_mean_cost_is_doubted_for_texts_of_another_length() -> None:
 
 def test_cost_models_of_the_past_still_load_and_doubt_nothing() -> None:
     stored = fit_cost_model(labelled(), CATALOG).to_dict()
-    del stored["priced"], stored["mean_tokens"]
+    del stored["priced"], stored["mean_tokens"], stored["assumed_error"]
     model = CostModel.from_dict(stored)
+    assert_allclose(model.assumed_error, 0.0)
     assert model.doubt(np.full(3, 1e9)) is None
     assert model.unmoved_by_prices == ()
 
@@ -274,6 +276,71 @@ def noisy_costs(recorded: int = 400) -> np.ndarray:
     cost = np.random.default_rng(0).lognormal(-9.0, 1.0, (400, 2))
     cost[recorded:, 1] = np.nan
     return cost
+
+
+@pytest.mark.parametrize("catalog", [CATALOG, None])
+@pytest.mark.parametrize("mode", ["auto", "mean", "per_instruction"])
+def test_a_single_recorded_call_is_no_certainty(mode: str, catalog: ModelCatalog | None) -> None:
+    labels = labelled(cost=noisy_costs(recorded=1))
+    model = fit_cost_model(labels, catalog, mode)
+    estimate = model.estimate(labels.instruction)
+    large, small = np.zeros(400, dtype=int), np.ones(400, dtype=int)
+    assert model.shared_error[0] < 0.1 < 1.0 < model.shared_error[1] + 1e-9
+    assert estimate.safe_share(small, 0.95) < 0.5 < 0.8 < estimate.safe_share(large, 0.95)
+    twice = 2 * estimate.forecast(small).mean
+    assert estimate.forecast(small).overspend_probability(twice) > 0.1
+
+
+def test_equal_calls_make_a_level_known_as_they_become_many() -> None:
+    errors = [fit_cost_model(labelled(n, cost=np.ones((n, 2))), None).shared_error[0] for n in (1, 2, 20, 400)]
+    assert_allclose(errors, [2.0, 1.0, 0.1, 0.005])
+
+
+def test_costs_filled_in_by_length_are_no_evidence_that_length_tells_costs() -> None:
+    whole, few = (fit_cost_model(labelled(cost=noisy_costs(n)), CATALOG) for n in (400, 1))
+    assert whole.mode == few.mode == "mean"
+    assert abs(few.held_out["per_instruction"].explained) < 0.05
+
+
+def test_an_assumed_number_of_output_tokens_is_uncertain_by_as_many_for_all_models_at_once() -> None:
+    labels = labelled()
+    for mode in ("auto", "per_instruction"):
+        model = fit_cost_model(labels, CATALOG, mode)
+        estimate = stored_and_restored(model).estimate(labels.instruction)
+        output = ASSUMED_OUTPUT_TOKENS * np.array([30e-6, 2e-6])
+        assert_allclose(model.assumed_error, output)
+        assert model.held_out == {}
+        for choice in (np.zeros(400, dtype=int), np.arange(400) % 2):
+            forecast = estimate.forecast(choice)
+            longer = output[choice].sum()  # by which the spend grows where answers are twice as long as assumed
+            assert longer <= forecast.std < 1.1 * longer
+            assert forecast.overspend_probability(forecast.mean + longer) == pytest.approx(0.16, abs=0.03)
+
+
+def test_recorded_costs_and_counted_output_tokens_assume_nothing() -> None:
+    cost, tokens = length_costs(labelled()), np.full((400, 2), 10.0)
+    gap = np.column_stack([cost[:, 0], np.full(400, np.nan)])
+
+    def assumed(**columns: np.ndarray) -> list[bool]:
+        return (fit_cost_model(labelled(**columns), CATALOG).assumed_error > 0).tolist()
+
+    assert assumed(cost=cost) == assumed(input_tokens=tokens, output_tokens=tokens) == [False, False]
+    assert assumed(cost=gap) == [False, True]
+    assert assumed(input_tokens=tokens) == [True, True]
+    assert assumed(cost=cost, input_tokens=np.where(np.isnan(gap), np.nan, tokens)) == [True, False]
+
+
+@pytest.mark.parametrize("recorded", [1, 3, 10])
+def test_a_budget_is_kept_as_often_as_promised_from_few_recorded_calls(recorded: int) -> None:
+    kept = []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        train = labelled(recorded, cost=rng.gamma(2.0, 1e-4, (recorded, 2)))
+        estimate = fit_cost_model(train, None).estimate(labelled(200).instruction)
+        choice = np.zeros(200, dtype=int)
+        budget = estimate.forecast(choice).mean / estimate.safe_share(choice, 0.95)
+        kept.append(rng.gamma(2.0, 1e-4, 200).sum() <= budget)
+    assert np.mean(kept) > 0.92
 
 
 @pytest.mark.parametrize("mode", ["auto", "per_instruction"])
