@@ -90,14 +90,14 @@ class Evaluation:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Everything in one JSON-able dictionary."""
+        """Everything in one JSON-able dictionary; None where there is no such number."""
         infeasible = {
             policy: [
                 float(f) for f in self.budget_fractions if f not in {row["budget_fraction"] for row in rows["curve"]}
             ]
             for policy, rows in self.policies.items()
         }
-        return {
+        everything = {
             "dataset": self.dataset,
             "simulated": self.simulated,
             "verdict": {"route": self.verdict.route, "budgets": self.verdict.budgets, "text": self.verdict.text},
@@ -120,6 +120,7 @@ class Evaluation:
             "catalog_version": self.catalog_version,
             "timings_s": {"total": self.seconds, "per_seed": [dict(seed.timings) for seed in self.seeds]},
         }
+        return {name: figures.plain(value) for name, value in everything.items()}
 
     @cached_property
     def calibration(self) -> dict[str, figures.Row]:

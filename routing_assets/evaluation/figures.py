@@ -109,7 +109,7 @@ def _curves(axis: Axes, evaluation: Evaluation) -> None:
     hull = curves.relative[0, curves.of("zero_router")]
     axis.plot(fractions, hull, color="black", lw=1.2, ls=(0, (6, 2)), label="best fixed mixture (hull of the models)")
     axis.axhline(1.0, color="black", lw=0.8, zorder=0)
-    _single_models(axis, evaluation, bottom=float(np.nanmin(curves.relative[0, curves.of("ndch")])) - 0.12)
+    _single_models(axis, evaluation, bottom=float(np.nanmin(curves.relative[0, curves.of("ndch")], initial=1.0)) - 0.12)
     axis.set(xlim=(0, 1.02), xlabel="budget, share of the dearest model's spend on everything")
     axis.set_ylabel("success, relative to the best single model")
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -120,8 +120,11 @@ def _curves(axis: Axes, evaluation: Evaluation) -> None:
 def _single_models(axis: Axes, evaluation: Evaluation, bottom: float) -> None:
     """A dot per model at its own cost and success, where that is above the bottom; the best one is named."""
     cost = np.mean([s.cost.sum(axis=0) / s.cost[:, s.dearest].sum() for s in evaluation.seeds], axis=0)
-    success = np.mean([s.success.mean(axis=0) / s.success[:, s.best_single].mean() for s in evaluation.seeds], axis=0)
+    relative = [s.success.mean(axis=0) / s.best_success for s in evaluation.seeds if s.best_success > 0]
     axis.set_ylim(bottom=bottom)
+    if not relative:
+        return
+    success = np.mean(relative, axis=0)
     shown = success > bottom
     axis.plot(cost[shown], success[shown], "o", ms=4, color="black", alpha=0.55, zorder=3)
     best = int(np.argmax(success))

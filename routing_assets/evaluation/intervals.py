@@ -68,9 +68,12 @@ def bootstrap_curves(seeds: Sequence[SeedResult], replicates: int = 1000, seed: 
 
 
 def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of (B,) replicates; NaN replicates are left out."""
+    """Percentile interval of (B,) replicates; NaN replicates are left out, and nothing else has a NaN interval."""
+    known = replicates[~np.isnan(replicates)]
+    if not known.size:
+        return np.nan, np.nan
     tail = (1 - level) / 2
-    low, high = np.nanquantile(replicates, [tail, 1 - tail])
+    low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -84,7 +87,7 @@ def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_w
 
 def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
     """Weighted means over the instructions of one seed, for B rows of weights (B, n); NaN where a row has drawn no
-    instruction, or none on which the best model succeeds.
+    instruction, none on which the best model succeeds, or none on which the dearest costs anything.
     """
     total = weight.sum(axis=1, keepdims=True)
     weight = weight / np.where(total > 0, total, np.nan)
@@ -94,6 +97,7 @@ def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray)
     best = weight @ result.success[:, result.best_single]
     best = np.where(best > 0, best, np.nan)
     dearest = weight @ result.cost[:, result.dearest]
+    dearest = np.where(dearest > 0, dearest, np.nan)
     cheapest = weight @ np.column_stack([result.cost[:, result.cheapest], result.success[:, result.cheapest]])
     return {
         "success": success,

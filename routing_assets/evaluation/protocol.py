@@ -72,7 +72,7 @@ def evaluate(
 
     ``embeddings_cache`` (a directory, or None for memory only) is shared between the seeds. ``workers`` processes take
     the seeds in turn; the figures do not depend on how many. Raises InvalidInput when costs are unknown, when splits
-    would be empty, or when no test instruction has a label for every model.
+    would be empty, or when no test instruction has a label for every model or costs anything.
     """
     config = config or EvaluationConfig()
     if not isinstance(embeddings_cache, EmbeddingCache):
@@ -121,15 +121,21 @@ def _one_seed(
             remedy="Label some instructions with all models, or evaluate fewer models.",
         )
     test = labels.take(rows)
+    cost_model = fit_cost_model(labels.take(split.train), catalog, "auto")
+    cost, costs = _costs(labels.take(split.train), catalog, recorded, rows, test, cost_model)
+    if not cost.any():
+        raise InvalidInput(
+            f"no test call of seed {seed} costs anything",
+            source=labels.name,
+            remedy="Give a catalog with prices, or record what more calls cost.",
+        )
+    stage.done("cost_model")
     router = fit_router(labels, split, for_seed(config.router, seed), embeddings_cache=embeddings)
     stage.done("fit_router")
     estimates = estimates_by_step(router, test)
     stage.done("predict")
     estimates["knn"], knn = _knn(labels, split, rows, router, embeddings)
     stage.done("knn")
-    cost_model = fit_cost_model(labels.take(split.train), catalog, "auto")
-    cost, costs = _costs(labels.take(split.train), catalog, recorded, rows, test, cost_model)
-    stage.done("cost_model")
     budget = budgets(cost, np.array(config.budget_fractions))
     batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability)
     outcomes = follow_all(batch, budget)

@@ -66,17 +66,32 @@ class SeedResult:
     @property
     def best_single(self) -> int:
         """The model with the highest success on the test split."""
-        return int(np.argmax(self.success.mean(axis=0)))
+        return best_model(self.success)
+
+    @property
+    def best_success(self) -> float:
+        """Its success; NaN where no model succeeded, for nothing is relative to that."""
+        return float(self.success[:, self.best_single].mean()) or np.nan
 
     @property
     def dearest(self) -> int:
         """The model with the highest mean cost on the test split; its spend is what budgets are fractions of."""
-        return int(np.argmax(self.cost.mean(axis=0)))
+        return dearest_model(self.cost)
 
     @property
     def cheapest(self) -> int:
         """The model with the lowest mean cost on the test split."""
         return int(np.argmin(self.cost.mean(axis=0)))
+
+
+def best_model(success: np.ndarray) -> int:
+    """The model with the highest mean of (n, K) successes, the first of equals."""
+    return int(np.argmax(success.mean(axis=0)))
+
+
+def dearest_model(cost: np.ndarray) -> int:
+    """The model with the highest mean of (n, K) costs, the first of equals."""
+    return int(np.argmax(cost.mean(axis=0)))
 
 
 def curves_table(dataset: str, budget_fractions: np.ndarray, seeds: list[SeedResult]) -> pa.Table:
@@ -87,7 +102,7 @@ def curves_table(dataset: str, budget_fractions: np.ndarray, seeds: list[SeedRes
     """
     rows = []
     for result in seeds:
-        best = result.success[:, result.best_single].mean()
+        best = result.best_success
         reference = result.cost[:, result.dearest].sum()
         for policy, outcome in result.outcomes.items():
             success, cost = outcome.success.mean(axis=1, dtype=np.float64), outcome.cost.sum(axis=1)

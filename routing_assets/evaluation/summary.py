@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -165,6 +166,15 @@ def two_model_rows(seeds: Sequence[SeedResult]) -> dict[str, Row]:
             name: _mean_or_none([getattr(result, name) for result in recovered]) for name in ("apgr", "cpt50", "cpt80")
         }
     return rows
+
+
+def plain(value: Any) -> Any:
+    """Rows, lists and numbers as JSON has them: None for what is no number, such as a share of no successes."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _aiq_row(policy: str, point: Curves, replicates: Curves, kind: str) -> Row:

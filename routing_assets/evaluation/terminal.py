@@ -52,5 +52,9 @@ def _shown(budget_fractions: np.ndarray) -> list[float]:
 
 
 def _cells(row: Row, shown: list[float]) -> str:
-    at = {round(cell["budget_fraction"], 6): f"{cell['relative_success']:.3f}" for cell in row["curve"]}
+    at = {
+        round(cell["budget_fraction"], 6): f"{cell['relative_success']:.3f}"
+        for cell in row["curve"]
+        if np.isfinite(cell["relative_success"])
+    }
     return "".join(f"{at.get(round(fraction, 6), DASH):>8}" for fraction in shown)

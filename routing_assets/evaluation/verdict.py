@@ -42,6 +42,8 @@ def give_verdict(
     ``best_single_cost`` is the best single model's spend as a fraction of the dearest model's.
     """
     gains = difference(fractions, point, replicates, "mip", "zero_router")
+    if not gains:
+        return Verdict(False, (), f"{name}: cannot be judged: {_nothing_to_compare(point)}.")
     worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
     sentences = [
         _decision(name, gains, worth),
@@ -53,6 +55,12 @@ def give_verdict(
         _spend(policies),
     ]
     return Verdict(bool(worth), tuple(gain["budget_fraction"] for gain in worth), " ".join(filter(None, sentences)))
+
+
+def _nothing_to_compare(point: Curves) -> str:
+    if np.isnan(point.best).all():
+        return "no model succeeded on any test instruction"
+    return "no budget pays for MIP and for a fixed mixture of models in the same split"
 
 
 def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
@@ -122,8 +130,7 @@ def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves) -> st
 
 
 def _spend(policies: dict[str, Row]) -> str:
-    by_mean = [row for row in policies["mip"]["curve"] if row["realised_spend_over_budget"] > 0]
-    worst = max(by_mean, key=lambda row: row["realised_spend_over_budget"])
+    worst = max(policies["mip"]["curve"], key=lambda row: row["realised_spend_over_budget"])
     if worst["realised_spend_over_budget"] <= 1 + 1e-6:
         return ""
     text = (

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,8 +7,10 @@ import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
+from routing_assets.evaluation import protocol
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
 from routing_assets.evaluation.splits import leaks, split_instructions
+from routing_assets.evaluation.writing import write_evaluation
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
@@ -154,3 +157,52 @@ def test_budget_fractions_must_be_positive_and_increasing(fractions):
 def test_calls_that_are_all_free_are_refused(cache):
     with pytest.raises(InvalidInput, match=r"no call costs anything.*catalog with prices"):
         evaluate(arithmetic(cost=np.zeros((160, 2))), config=CONFIG, embeddings_cache=cache)
+
+
+def few(**changes) -> LabelledInstructions:
+    return replace(arithmetic(48), **changes)
+
+
+def prices(large: float, small: float) -> ModelCatalog:
+    return ModelCatalog((ModelEntry("large", large, large), ModelEntry("small", small, small)))
+
+
+RIGHT, WRONG = np.ones((48, 2)), np.zeros((48, 2))
+FREE_ONE_IS_RIGHT = np.column_stack([arithmetic(48).success[:, 0], np.ones(48)])
+
+
+@pytest.mark.parametrize(
+    ("labels", "catalog", "said"),
+    [
+        pytest.param(few(success=FREE_ONE_IS_RIGHT), prices(1, 0), "do not route", id="a free model is always right"),
+        pytest.param(few(success=RIGHT), CATALOG, "do not route", id="every model always succeeds"),
+        pytest.param(few(), prices(1, 1), "do not route", id="all prices are equal"),
+        pytest.param(few().of_models(["large"]), CATALOG, "do not route", id="there is one model"),
+        pytest.param(few(success=WRONG), CATALOG, "cannot be judged: no model succeeded", id="no model ever succeeds"),
+    ],
+)
+def test_tables_without_a_choice_are_judged_in_words(labels, catalog, said, cache, tmp_path):
+    evaluation = evaluate(labels, catalog, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+    assert evaluation.verdict.text.startswith(f"arithmetic: {said}")
+    assert not evaluation.verdict.route
+    written = write_evaluation(evaluation, tmp_path)
+    json.loads(written["summary.json"].read_text(), parse_constant=pytest.fail)
+    assert "nan" not in written["summary.txt"].read_text()
+
+
+def test_what_is_relative_to_no_success_has_no_figure(cache):
+    evaluation = evaluate(few(success=WRONG), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+    cell = evaluation.summary["policies"]["mip"]["curve"][0]
+    assert cell["success"] == 0.0
+    assert cell["relative_success"] is None
+    assert cell["relative_success_interval"] == [None, None]
+    assert np.isnan(evaluation.curves["relative_success"].to_numpy()).all()
+
+
+def test_a_test_split_of_free_calls_is_refused_before_anything_is_trained(cache, monkeypatch):
+    labels = arithmetic(160)
+    cost = np.zeros((160, 2))
+    cost[split_instructions(labels.instruction, seed=0).train] = 1e-4
+    monkeypatch.setattr(protocol, "fit_router", lambda *_, **__: pytest.fail("a router was trained"))
+    with pytest.raises(InvalidInput, match=r"no test call of seed 0 costs anything.*catalog with prices"):
+        evaluate(replace(labels, cost=cost), seeds=(0,), config=CONFIG, embeddings_cache=cache)
