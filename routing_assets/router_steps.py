@@ -22,6 +22,7 @@ from routing_assets.files import atomic_folder, file_sha256
 from routing_assets.learnt import learnt_table
 from routing_assets.matrices import about, long_table, matrix
 from routing_assets.prediction.calibration import (
+    STEPS,
     CalibrationConfig,
     calibration_metrics,
     fit_buckets,
@@ -37,8 +38,6 @@ from routing_assets.prediction.router import Router, RouterConfig, calibration_d
 from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, LOGITS
 from routing_assets.settings import Home
 from routing_assets.versions import content_version
-
-STEPS = ("raw", "scaled", "calibrated", "decision")
 
 SETTINGS = "settings"
 """In a bucket table's metadata: how its buckets were cut."""

@@ -11,13 +11,12 @@ import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
 from routing_assets.matrices import about, long_table, matrix_of
+from routing_assets.prediction.calibration import STEPS
 from routing_assets.pricing.cost_model import CostModel
 from routing_assets.pricing.spend import CostEstimate
 
 if TYPE_CHECKING:  # torch loads with the router, not with the definitions
     from routing_assets.prediction.router import Router
-
-STEPS = ("raw", "scaled", "calibrated", "decision")
 
 
 def score_batch(batch: BatchInstructions, router: Router, version: str) -> pa.Table:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from routing_assets.allocation.hull import upper_hull
+
 
 def non_decreasing_hull(cost: np.ndarray, success: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (cost, success) of the non-decreasing upper convex hull of P points, cheapest first.
@@ -17,16 +19,8 @@ def non_decreasing_hull(cost: np.ndarray, success: np.ndarray) -> tuple[np.ndarr
     Starts at the cheapest point (the best of them on a tie) and ends at the most successful one (the cheapest on a
     tie). Any success on a segment is had by mixing its two ends at random; beyond the last vertex the hull is flat.
     """
-    order = np.lexsort((-np.asarray(success), np.asarray(cost)))
-    hull: list[tuple[float, float]] = []
-    for c, s in zip(np.asarray(cost, float)[order], np.asarray(success, float)[order], strict=True):
-        if hull and s <= hull[-1][1]:
-            continue
-        while len(hull) >= 2 and _is_under(hull[-2], hull[-1], (c, s)):
-            hull.pop()
-        hull.append((c, s))
-    vertices = np.array(hull).reshape(-1, 2)
-    return vertices[:, 0], vertices[:, 1]
+    vertices = upper_hull(cost, success)
+    return cost[vertices], success[vertices]
 
 
 def hull_success(hull: tuple[np.ndarray, np.ndarray], budget: np.ndarray | float) -> np.ndarray:
@@ -39,10 +33,10 @@ def hull_mixture(cost: np.ndarray, success: np.ndarray, budget: float) -> np.nda
 
     Raises ValueError if the budget is under the cheapest model.
     """
-    hull_cost, hull_top = non_decreasing_hull(cost, success)
+    model = upper_hull(cost, success)
+    hull_cost = cost[model]
     if budget < hull_cost[0]:
         raise ValueError(f"budget {budget:g} is under the cheapest model's mean cost {hull_cost[0]:g}")
-    model = [int(np.flatnonzero((cost == c) & (success == s))[0]) for c, s in zip(hull_cost, hull_top, strict=True)]
     share = np.zeros(len(cost))
     right = int(np.searchsorted(hull_cost, budget, side="right"))
     if right == len(hull_cost):
@@ -119,11 +113,6 @@ def gap_recovered(strong_share: np.ndarray, success: np.ndarray, weak: float, st
         cpt50=cost_to_reach(share, pgr, 0.5),
         cpt80=cost_to_reach(share, pgr, 0.8),
     )
-
-
-def _is_under(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
-    """Whether ``middle`` lies on or under the line from ``left`` to ``right``."""
-    return (middle[1] - left[1]) * (right[0] - left[0]) <= (right[1] - left[1]) * (middle[0] - left[0])
 
 
 def _area(hull: tuple[np.ndarray, np.ndarray], low: float, high: float) -> float:

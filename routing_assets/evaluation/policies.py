@@ -9,7 +9,7 @@ import numpy as np
 
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.evaluation.metrics import hull_mixture
-from routing_assets.evaluation.results import PolicyOutcome
+from routing_assets.evaluation.results import PolicyOutcome, best_model, dearest_model
 from routing_assets.pricing.spend import CostEstimate
 
 TRUTH = "truth"
@@ -96,8 +96,7 @@ def budgets(cost: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     A billionth is added, because allocation compares without rounding: a fraction that pays exactly for a model must
     not fail by the last bit of a float.
     """
-    dearest = int(np.argmax(cost.mean(axis=0)))
-    return np.asarray(fractions) * cost[:, dearest].sum() * (1 + 1e-9)
+    return np.asarray(fractions) * cost[:, dearest_model(cost)].sum() * (1 + 1e-9)
 
 
 def follow_all(split: TestSplit, budgets: np.ndarray) -> dict[str, PolicyOutcome]:
@@ -105,7 +104,8 @@ def follow_all(split: TestSplit, budgets: np.ndarray) -> dict[str, PolicyOutcome
     outcomes = {policy.name: follow(policy, split, budgets) for policy in ROUTED if split.offers(policy)}
     outcomes["random"] = mixed(split, outcomes["mip"].traffic)
     outcomes["zero_router"] = mixed(split, zero_router_traffic(split, budgets))
-    outcomes["best_single"] = mixed(split, np.tile(_best_single(split), (len(budgets), 1)))
+    best_single = np.eye(len(split.models))[best_model(split.success)]
+    outcomes["best_single"] = mixed(split, np.tile(best_single, (len(budgets), 1)))
     return outcomes
 
 
@@ -167,12 +167,6 @@ def _choose(
     except InfeasibleBudget:
         return None
     return choice
-
-
-def _best_single(split: TestSplit) -> np.ndarray:
-    share = np.zeros(len(split.models))
-    share[np.argmax(split.success.mean(axis=0))] = 1.0
-    return share
 
 
 def _empty(n_budgets: int, n: int, k: int) -> PolicyOutcome:

@@ -23,6 +23,7 @@ from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
 from routing_assets.evaluation.splits import Split, SplitFractions, split_instructions
+from routing_assets.prediction.calibration import STEPS
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder
 from routing_assets.prediction.neighbours import TunedNeighbours
@@ -175,7 +176,7 @@ def for_seed(config: RouterConfig, seed: int) -> RouterConfig:
 def estimates_by_step(router: Router, test: LabelledInstructions) -> dict[str, np.ndarray]:
     """(n, K) probabilities after each step of the router."""
     matrix = router.predict(test.instruction, None if test.task is None else list(test.task))
-    return {step: getattr(matrix, step) for step in ("raw", "scaled", "calibrated", "decision")}
+    return {step: getattr(matrix, step) for step in STEPS}
 
 
 def _knn(

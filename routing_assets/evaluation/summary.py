@@ -11,10 +11,9 @@ import numpy as np
 from routing_assets.evaluation.intervals import Curves, interval
 from routing_assets.evaluation.metrics import aiq, cost_to_reach, gap_recovered
 from routing_assets.evaluation.results import SeedResult
-from routing_assets.prediction.calibration import calibration_metrics
+from routing_assets.prediction.calibration import STEPS, calibration_metrics
 
 Row = dict[str, Any]
-STEPS = ("raw", "scaled", "calibrated", "decision")
 COMPARED = (
     ("mip", "best_single"),
     ("mip", "zero_router"),

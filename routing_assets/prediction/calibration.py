@@ -21,6 +21,9 @@ SQL = Path(__file__).resolve().parents[2] / "sql"
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
 
+STEPS = ("raw", "scaled", "calibrated", "decision")
+"""The estimates of a router, in the order of its steps: fields of its ``ProbabilityMatrix``."""
+
 
 @dataclass(frozen=True)
 class CalibrationConfig:
