@@ -48,29 +48,33 @@ def fit_added_model(name: str, panel: Matrix, success: NDArray[np.floating]) -> 
 
     Raises :class:`InvalidInput` with fewer than ten labels.
     """
-    labelled = ~np.isnan(success)
-    known, target = panel[labelled].astype(np.float64), success[labelled].astype(np.float64)
-    if len(target) < LEAST_LABELS:
+    labels = int((~np.isnan(success)).sum())
+    if labels < LEAST_LABELS:
         raise InvalidInput(
-            f"{len(target)} labels for the new model '{name}'", remedy=f"Label at least {LEAST_LABELS} instructions"
+            f"{labels} labels for the new model '{name}'", remedy=f"Label at least {LEAST_LABELS} instructions"
         )
-    parameters = _fit(known, target)
-    weights = tuple(parameters[2:].tolist())
-    return AddedModel(name, float(parameters[0]), float(parameters[1]), weights, len(target))
+    return _fitted(name, panel, success)
 
 
 def left_out_logits(name: str, panel: Matrix, success: NDArray[np.floating], parts: int = 5, seed: int = 0) -> Matrix:
     """(n,) logits of the labelled instructions, each by a fit that its own label had no part in.
 
     They tell how good the added model's probabilities are, and calibrate them. Instructions without a label keep the
-    logit of the fit to all labels.
+    logit of the fit to all labels. Raises :class:`InvalidInput` with fewer than ten labels, like the fit to all.
     """
     logits = fit_added_model(name, panel, success).logits(panel)
     labelled = np.random.default_rng(seed).permutation(np.flatnonzero(~np.isnan(success)))
     for part in np.array_split(labelled, parts):
         rest = np.setdiff1d(labelled, part)
-        logits[part] = fit_added_model(name, panel[rest], success[rest]).logits(panel[part])
+        logits[part] = _fitted(name, panel[rest], success[rest]).logits(panel[part])
     return logits
+
+
+def _fitted(name: str, panel: Matrix, success: NDArray[np.floating]) -> AddedModel:
+    labelled = ~np.isnan(success)
+    parameters = _fit(panel[labelled].astype(np.float64), success[labelled].astype(np.float64))
+    weights = tuple(parameters[2:].tolist())
+    return AddedModel(name, float(parameters[0]), float(parameters[1]), weights, int(labelled.sum()))
 
 
 def _fit(panel: Vector, success: Vector) -> Vector:

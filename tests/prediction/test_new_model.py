@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,9 +40,17 @@ def test_quality_rises_with_labels_and_beats_the_rate_alone(panel: tuple[np.ndar
     assert loss[500] < -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
 
 
-def test_few_labels_are_refused(panel: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(InvalidInput, match="9 labels for the new model 'new'"):
-        fit_added_model("new", panel[0][:9], panel[1][:9])
+@pytest.mark.parametrize("fit", [fit_added_model, left_out_logits])
+def test_few_labels_are_refused(fit: Callable[..., object], panel: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(InvalidInput, match=r"9 labels for the new model 'new'.*at least 10"):
+        fit("new", panel[0][:9], panel[1][:9])
+
+
+@pytest.mark.parametrize("labels", [10, 11, 12])
+def test_as_many_labels_as_are_asked_for_suffice(labels: int, panel: tuple[np.ndarray, np.ndarray]) -> None:
+    logits, success = panel[0][:labels], panel[1][:labels]
+    assert fit_added_model("new", logits, success).labels == labels
+    assert np.isfinite(left_out_logits("new", logits, success)).all()
 
 
 def test_unlabelled_rows_are_left_out(panel: tuple[np.ndarray, np.ndarray]) -> None:
