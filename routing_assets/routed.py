@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.allocation import Allocation, AllocationProblem, allocate, unsupported_constraints
+from routing_assets.allocation import (
+    Allocation,
+    AllocationProblem,
+    InfeasibleAllocation,
+    InfeasibleBudget,
+    allocate,
+    unsupported_constraints,
+)
 from routing_assets.datasets import BatchInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix, matrix_of
@@ -72,7 +79,11 @@ def route_batch(
     estimate = cost_estimate(costs, allocation.models)
     if settings.confidence is not None:
         share = estimate.safe_share(allocation.choice, settings.confidence)
-        allocation = solve(replace(problem, budget=budget * share))
+        try:
+            allocation = solve(replace(problem, budget=budget * share))
+        except InfeasibleBudget as error:
+            held_back = f"confidence {settings.confidence:g} holds back {1 - share:.1%} of {budget!r} USD"
+            raise InfeasibleAllocation(f"{held_back}, and {error}") from error
     summary = {
         "policy": policy,
         "budget_usd": budget,

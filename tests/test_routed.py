@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from routing_assets.allocation import InfeasibleConstraints, frontier
+from routing_assets.allocation import InfeasibleAllocation, InfeasibleConstraints, frontier
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
@@ -166,6 +166,12 @@ def test_confidence_holds_back_what_uncertain_costs_need() -> None:
     assert safe["cost_usd"] <= safe["allocated_usd"] < safe["budget_usd"]
     assert plain["overspend_probability"] > 0.3
     assert safe["overspend_probability"] <= 0.05 + 1e-3
+
+
+def test_a_budget_that_only_the_confidence_makes_too_small_says_so() -> None:
+    assert routed(RoutingSettings(budget_usd=0.101 * N)).allocation.total_cost <= 0.101 * N
+    with pytest.raises(InfeasibleAllocation, match=r"confidence 0.95 holds back \d+\.\d% of .* cheapest feasible"):
+        routed(RoutingSettings(budget_usd=0.101 * N, confidence=0.95))
 
 
 def test_confidence_holds_back_for_costs_that_nobody_recorded() -> None:
