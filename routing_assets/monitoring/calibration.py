@@ -5,7 +5,7 @@ what ECE, Brier score, log-loss and ranking look like by chance alone in a sampl
 approximation, so a handful of outcomes raises no alarm and a million do not need to be perfect: a miscalibration of up
 to ``tolerance`` is let pass, for each figure in its own unit. Brier score and log-loss are given as the *excess* over
 what the predictions promise of themselves, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and -y log p - (1-y) log(1-p) - H(p) =
--(y-p) logit p. Outcomes are taken as independent.
+-(y-p) logit p. Outcomes are taken as independent: of copies of a text, give one.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ LEAST_INSTRUCTIONS = 20
 
 @dataclass(frozen=True, eq=False)
 class Occupancy:
-    """Probabilities the router gave to the instructions it was calibrated on and to recent ones.
+    """Probabilities the router gave to distinct instructions it did not learn from and to distinct recent ones.
 
     ``reference`` (N, K) and ``current`` (M, K); ``lower`` holds each model's inclusive lower bucket edges, deciles of
     the reference for a model it does not name.
@@ -39,7 +39,10 @@ class Occupancy:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Sentence embeddings of the instructions the router learnt from, (N, D), and of recent ones, (M, D)."""
+    """Sentence embeddings of instructions the router did not learn from, (N, D), and of recent ones, (M, D).
+
+    Rows are taken as independent: of copies of a text, give one.
+    """
 
     reference: np.ndarray
     current: np.ndarray

@@ -50,7 +50,7 @@ class DriftReport:
     advice: Advice
     why: str
     judged: int = 0
-    """Outcomes behind the advice."""
+    """Independent outcomes behind the advice."""
 
     @property
     def drifted(self) -> tuple[DriftMetric, ...]:

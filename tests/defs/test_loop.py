@@ -20,8 +20,10 @@ from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.upkeep import act_on_drift
+from routing_assets.drift import watch
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import decision_in_force, router_in_force, stale_batches
+from routing_assets.monitoring import DriftSettings
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -37,11 +39,11 @@ def new_batch(folder: Path, name: str, size: int, seed: int, twin: str = "r1_mat
     return path
 
 
-def report_outcomes(home: Home, batch_id: str, folder: Path, fall: float) -> None:
-    """Outcomes of a batch that succeed less often than promised, by ``fall``."""
+def report_outcomes(home: Home, batch_id: str, folder: Path, fall: float, luck: np.ndarray | None = None) -> None:
+    """Outcomes of a batch that succeed less often than promised, by ``fall``; ``luck`` is uniform, of each row."""
     routed = Store(home.store).read("routed_batch", batch_id)
     promised = routed["expected_success"].to_numpy()
-    success = np.random.default_rng(1).random(len(promised)) < promised - fall
+    success = (np.random.default_rng(1).random(len(promised)) if luck is None else luck) < promised - fall
     columns = (routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), success.tolist())
     rows = [json.dumps({"instruction_id": i, "model": m, "success": int(s)}) for i, m, s in zip(*columns, strict=True)]
     path = folder / f"{batch_id}-outcomes.jsonl"
@@ -166,9 +168,24 @@ def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(train
 
 
 def test_instructions_of_the_known_kind_cannot_be_told_apart(drifted: Home) -> None:
-    figures = {row["figure"]: row for row in Store(drifted.store).read("calibration_drift").to_pylist()}
+    rows = Store(drifted.store).read("calibration_drift").to_pylist()
+    assert not [row for row in rows if row["figure"] == "bucket_psi" and row["drifted"]]
+    figures = {row["figure"]: row for row in rows}
     assert not figures["embedding_auc"]["drifted"]
     assert 0.4 < figures["embedding_auc"]["value"] < 0.6
+
+
+def test_copies_of_a_text_are_no_drift(trained: Home, tmp_path: Path) -> None:
+    """120 texts five times each, every copy of a text with the outcome that its text drew."""
+    once, text = simulate("r1_math", size=120, seed=24), np.repeat(np.arange(120), 5)
+    ids = np.array([f"copy-{i}" for i in range(len(text))], dtype=object)
+    path = tmp_path / "copies.parquet"
+    write_batch(BatchInstructions(ids, once.instruction[text], None if once.task is None else once.task[text]), path)
+    commands.route(trained, path, FRACTION)
+    report_outcomes(trained, "copies", tmp_path, fall=0.0, luck=np.random.default_rng(1).random(120)[text])
+    report = watch(trained, router_in_force(trained)["router_version"], DriftSettings(), batches=30)
+    assert report.judged == 120
+    assert [metric.name for metric in report.drifted] == []
 
 
 def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:
