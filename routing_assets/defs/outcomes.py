@@ -96,7 +96,7 @@ UNSEEN_OUTCOMES = (
 def calibration_drift(
     context: dg.AssetExecutionContext, config: DriftConfig, home: RoutingHome
 ) -> dg.MaterializeResult:
-    """Calibration, ranking, bucket occupancy and embeddings of recent batches against the labels, and what to do."""
+    """Calibration, ranking, occupancy and embeddings of recent batches against the labels, and what to do."""
     from routing_assets.drift import watch
 
     settings = DriftSettings(

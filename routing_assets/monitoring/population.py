@@ -1,15 +1,14 @@
-"""Are the instructions still of the kind the router learnt from? Bucket occupancy per model, and their embeddings.
+"""Are the instructions still of the kind the router learnt from? What it predicts of them, and their embeddings.
 
-Occupancy: the population stability index over the calibration buckets, with draws of two samples from one population as
-its noise floor. Embeddings: the classifier two-sample test (Lopez-Paz & Oquab 2017): a linear discriminant learns on
-one half to tell old from new and is scored on the other. Its AUC reads plainly (0.5: nobody can tell; 1: another
-world), needs no bandwidth, and its chance level is that of a rank sum.
+Occupancy: the population stability index of each model over the deciles of its earlier probabilities, with draws of two
+samples from one population as its noise floor. Embeddings: the classifier two-sample test (Lopez-Paz & Oquab 2017): a
+linear discriminant learns on one half to tell old from new and is scored on the other. Its AUC reads plainly (0.5:
+nobody can tell; 1: another world), needs no bandwidth, and its chance level is that of a rank sum.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -27,14 +26,12 @@ LEAST_INSTRUCTIONS = 20
 class Occupancy:
     """Probabilities the router gave to distinct instructions it did not learn from and to distinct recent ones.
 
-    ``reference`` (N, K) and ``current`` (M, K); ``lower`` holds each model's inclusive lower bucket edges, deciles of
-    the reference for a model it does not name.
+    ``reference`` (N, K) and ``current`` (M, K).
     """
 
     reference: np.ndarray
     current: np.ndarray
     models: tuple[str, ...]
-    lower: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +57,7 @@ def occupancy_shift(occupancy: Occupancy, *, alarm_rate: float, tolerated_psi: f
     rng, metrics = np.random.default_rng(seed), []
     n, m, replicates = len(occupancy.reference), len(occupancy.current), replicates_for(alarm_rate)
     for k, model in enumerate(occupancy.models):
-        lower = (occupancy.lower or {}).get(model)
-        if lower is None:
-            lower = np.unique(np.quantile(occupancy.reference[:, k], np.linspace(0, 1, 11)[:-1]))
+        lower = np.unique(np.quantile(occupancy.reference[:, k], np.linspace(0, 1, 11)[:-1]))
         before, after = (_counts(values[:, k], lower) for values in (occupancy.reference, occupancy.current))
         pooled = (before + after) / (n + m)
         drawn = population_stability_index(

@@ -24,7 +24,7 @@ class DriftSettings:
             (Bonferroni), so it is an upper bound.
         tolerance: difference between promised and observed success rates that is let pass.
         ranking_tolerance: loss of AUC within models that is let pass.
-        tolerated_psi: population stability index of a model's buckets that is let pass (0.1: a small shift by
+        tolerated_psi: population stability index of a model's probabilities that is let pass (0.1: a small shift by
             convention).
         tolerated_auc: AUC of telling recent from earlier embeddings that is let pass.
         seed: of every random draw.
@@ -64,7 +64,7 @@ def drift_report(
     embeddings: Embeddings | None = None,
     settings: DriftSettings = DriftSettings(),
 ) -> DriftReport:
-    """Watch whatever is known: outcomes of decisions, bucket occupancy, embeddings.
+    """Watch whatever is known: outcomes of decisions, occupancy, embeddings.
 
     Raises InvalidInput where nothing is given.
     """

@@ -38,11 +38,12 @@ def test_the_shifted_model_is_named() -> None:
     assert moved.model == "moved"
 
 
-def test_given_bucket_edges_are_used_and_a_handful_is_noise() -> None:
-    one_bucket = {model: np.array([0.0]) for model in ("large", "middle", "small")}
+def test_buckets_are_deciles_of_the_reference_and_a_handful_is_noise() -> None:
     shifted = occupancy(0, harder=1.0)
-    blind = Occupancy(shifted.reference, shifted.current, shifted.models, one_bucket)
-    assert not any(metric.drifted for metric in occupancy_shift(blind, alarm_rate=0.01, tolerated_psi=0.1, seed=0))
+    edges = np.quantile(shifted.reference[:, 0], np.linspace(0, 1, 11))
+    counts = [np.histogram(values[:, 0], [0, *edges[1:-1], 1])[0] for values in (shifted.reference, shifted.current)]
+    large = occupancy_shift(shifted, alarm_rate=0.01, tolerated_psi=0.1, seed=0)[0]
+    assert large.value == pytest.approx(population_stability_index(*counts))
     few = occupancy(0, n=500, m=15)
     assert not any(metric.drifted for metric in occupancy_shift(few, alarm_rate=0.01, tolerated_psi=0.1, seed=0))
 
