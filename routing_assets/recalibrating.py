@@ -16,10 +16,9 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.errors import InvalidInput
 from routing_assets.feedback import judged_batches, outcome_labels
 from routing_assets.learnt import learnt_rows, learnt_table, text_hashes
-from routing_assets.matrices import matrix
 from routing_assets.monitoring import LEAST_GROUPS
-from routing_assets.prediction.calibration import CalibrationConfig, fit_buckets, scale
-from routing_assets.prediction.recalibration import bucket_labels, fit_shifted_temperatures
+from routing_assets.prediction.calibration import scale
+from routing_assets.prediction.recalibration import enough_for_buckets, fit_shifted_temperatures, recount_buckets
 from routing_assets.router_files import LEARNT_FROM, LOGITS
 from routing_assets.router_steps import keep_router
 from routing_assets.settings import Home
@@ -63,14 +62,10 @@ def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Rec
             f"{len(fit)} outcomes of what router {parent} decided are too few to recalibrate it",
             remedy=f"Load more: about {2 * LEAST_GROUPS} at least.",
         )
-    labels = pq.read_table(home.routers / parent / LOGITS)
-    before = matrix(labels, "logit", router.models), matrix(labels, "success", router.models)
-    since = router.classifier.logits(fit.instruction, fit.task), fit.success
-    temperatures, shifts = fit_shifted_temperatures(before, since)
-    scaled = scale(np.concatenate([before[0], since[0]]), temperatures, shifts)
-    buckets = fit_buckets(
-        scaled, np.concatenate(bucket_labels(before[1], since[1])), router.models, CalibrationConfig()
-    )
+    logits = router.classifier.logits(fit.instruction, fit.task)
+    temperatures, shifts = fit_shifted_temperatures(logits, fit.success, router.temperatures, router.shifts)
+    scaled = scale(logits, temperatures, shifts)
+    buckets = recount_buckets(router.buckets, scaled, enough_for_buckets(fit.success), router.models)
     why = f"{router.decision}: as router {parent}, recalibrated by {len(fit)} outcomes"
     recalibrated = replace(router, temperatures=temperatures, shifts=shifts, buckets=buckets, why=why)
 
@@ -81,7 +76,7 @@ def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Rec
     keep_router(
         home.routers / version,
         recalibrated,
-        logits=labels,
+        logits=pq.read_table(home.routers / parent / LOGITS),
         learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"recalibration": np.arange(len(fit))})]),
         judged_by=held_out,
     )

@@ -1,71 +1,91 @@
-"""Recalibration by outcomes: a new temperature and a shift per model, without training anything.
+"""Recalibration by outcomes: a new temperature, a shift and buckets per model, without training anything.
 
 ``probability = sigmoid(logit / temperature + shift)`` is Platt scaling (Platt 1999), or bias-corrected temperature
 scaling (Alexandari et al. 2020): the temperature mends sharpness, the shift a success rate that rose or fell.
 
 Outcomes are known of the chosen model of each instruction only. Who is chosen depends on text and price, never on the
 outcome itself, so their likelihood needs no weights; but a model's outcomes come from where it was chosen, and they say
-little about the rest. Held-out labels, which cover every pair, therefore stay in as an anchor worth ``anchor`` outcomes
-per model: they may be of the time before a drift, so no number of them outvotes what came since.
+little about the rest, and a handful of them may all be successes. So each model is held to what the router knows of it
+already, and moves as far as its outcomes have weight.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+
+from routing_assets.prediction.calibration import CalibrationConfig, fit_buckets
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
 
-ANCHOR = 50.0
-"""Outcomes of a model that all its held-out labels together weigh as much as."""
+PRIOR = 10.0
+"""Strength, in labels, of the pull toward the present temperature (in the logarithm) and shift.
+
+An outcome tells p (1 - p) of a label about a shift, so that some fifty outcomes move it half the way.
+"""
 LEAST_FOR_BUCKETS = 100
-"""A model with so many outcomes has its buckets from them alone."""
-_SHARPNESS = (np.exp(-3.0), np.exp(3.0))
+"""A model with so many outcomes has its buckets from them alone; with fewer it keeps those it has."""
+SETTINGS = b"settings"
+"""In a bucket table's metadata: JSON of how its buckets were cut, fields of ``CalibrationConfig``."""
+_BOUNDS = ((-3.0, 3.0), (-10.0, 10.0))
 
 
 def fit_shifted_temperatures(
-    held_out: tuple[Matrix, Matrix], outcomes: tuple[Matrix, Matrix], anchor: float = ANCHOR
+    logits: Matrix, success: Matrix, temperatures: Vector, shifts: Vector | None = None, prior: float = PRIOR
 ) -> tuple[Vector, Vector]:
-    """Temperatures (K,) and shifts (K,) by maximum likelihood.
+    """Temperatures (K,) and shifts (K,) of greatest posterior probability; a model without outcomes keeps its own.
 
     Args:
-        held_out: logits and success, each (C, K), of labelled pairs that calibrated the classifier.
-        outcomes: the same, each (M, K), of routed instructions; NaN for every model but the one that answered.
-        anchor: what the held-out labels of a model weigh together, in outcomes.
+        logits: (M, K) of routed instructions.
+        success: (M, K), NaN for every model but the one that answered.
+        temperatures, shifts: (K,) present ones, the centre of the Gaussian prior; without shifts, zero.
+        prior: its strength, in labels.
     """
-    models = held_out[0].shape[1]
-    temperatures, shifts = np.ones(models), np.zeros(models)
-    for k in range(models):
-        old, new = (_labelled(logits[:, k], success[:, k]) for logits, success in (held_out, outcomes))
-        weight = np.concatenate([np.full(len(old[0]), min(1.0, anchor / max(1, len(old[0])))), np.ones(len(new[0]))])
-        logit, success = np.concatenate([old[0], new[0]]), np.concatenate([old[1], new[1]])
-        if len(logit):
-            sharpness, shifts[k] = _fit(logit, success, weight / weight.sum())
-            temperatures[k] = 1.0 / sharpness
+    temperatures = temperatures.astype(np.float64)
+    shifts = np.zeros(len(temperatures)) if shifts is None else shifts.astype(np.float64)
+    known = ~np.isnan(success)
+    for k in np.flatnonzero(known.any(axis=0)):
+        logit, its_success = (values[known[:, k], k].astype(np.float64) for values in (logits, success))
+        centre = np.array([np.log(temperatures[k]), shifts[k]])
+        log_temperature, shifts[k] = _fit(logit, its_success, centre, prior)
+        temperatures[k] = np.exp(log_temperature)
     return temperatures, shifts
 
 
-def bucket_labels(held_out_success: Matrix, outcome_success: Matrix) -> tuple[Matrix, Matrix]:
-    """The labels that new buckets are counted from: held-out ones only of models with few outcomes."""
-    enough = (~np.isnan(outcome_success)).sum(axis=0) >= LEAST_FOR_BUCKETS
-    return np.where(enough, np.float32(np.nan), held_out_success), outcome_success
+def enough_for_buckets(success: Matrix) -> Matrix:
+    """The outcomes (M, K), without those of models that have too few to count buckets from."""
+    enough = (~np.isnan(success)).sum(axis=0) >= LEAST_FOR_BUCKETS
+    return np.where(enough, success, np.float32(np.nan))
 
 
-def _labelled(logit: NDArray[np.floating], success: NDArray[np.floating]) -> tuple[Vector, Vector]:
-    known = ~np.isnan(success)
-    return logit[known].astype(np.float64), success[known].astype(np.float64)
+def recount_buckets(buckets: pa.Table, probability: Matrix, success: Matrix, models: Sequence[str]) -> pa.Table:
+    """The bucket table with the buckets of every labelled model counted anew, cut as the table says its own were.
+
+    Args:
+        probability, success: (N, K) of the models; NaN without label. A model without labels keeps its buckets.
+    """
+    settings = json.loads((buckets.schema.metadata or {}).get(SETTINGS, b"{}"))
+    counted = fit_buckets(probability, success, models, CalibrationConfig(**settings))
+    labelled = np.flatnonzero(~np.isnan(success).all(axis=0))
+    others = buckets.filter(pa.array(~np.isin(buckets["model_index"].to_numpy(), labelled)))
+    return pa.concat_tables([others, counted], promote_options="permissive")  # with the metadata of the former
 
 
-def _fit(logit: Vector, success: Vector, weight: Vector) -> Vector:
-    """(sharpness, shift) of least weighted cross-entropy."""
+def _fit(logit: Vector, success: Vector, centre: Vector, prior: float) -> Vector:
+    """(log temperature, shift) of least cross-entropy and distance from ``centre``."""
 
     def loss(parameters: Vector) -> tuple[float, Vector]:
-        z = parameters[0] * logit + parameters[1]
-        residual = weight * (0.5 * (1.0 + np.tanh(0.5 * z)) - success)
-        value = float(weight @ (np.logaddexp(0.0, z) - z * success))
-        return value, np.array([residual @ logit, residual.sum()])
+        scaled = logit * np.exp(-parameters[0])
+        z, away = scaled + parameters[1], parameters - centre
+        residual = 0.5 * (1.0 + np.tanh(0.5 * z)) - success
+        value = float((np.logaddexp(0.0, z) - z * success).sum() + 0.5 * prior * away @ away)
+        return value, np.array([-(residual @ scaled), residual.sum()]) + prior * away
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[_SHARPNESS, (-10.0, 10.0)])
+    found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=_BOUNDS)
     return np.asarray(found.x, dtype=np.float64)

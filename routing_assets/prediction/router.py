@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -32,6 +31,7 @@ from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.decision import Estimate, choose_estimate, estimate
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.new_model import fit_added_model, left_out_logits
+from routing_assets.prediction.recalibration import recount_buckets
 
 Matrix = NDArray[np.float32]
 
@@ -121,19 +121,15 @@ class Router:
             raise InvalidInput(f"the router already knows the model '{name}'", remedy="Give the new model another name")
         classifier = self.classifier.with_added(fit_added_model(name, panel, success))
         column = classifier.models.index(name)
-        probability = sigmoid(left_out_logits(name, panel, success))
-        counted = fit_buckets(probability[:, None], success[:, None].astype(np.float32), (name,))
-        others = self.buckets.filter(pc.not_equal(self.buckets["model_index"], column))
-        index = pa.array([column] * counted.num_rows, others.schema.field("model_index").type)
+        shape = len(panel), len(classifier.models)
+        probability, labels = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        probability[:, column], labels[:, column] = sigmoid(left_out_logits(name, panel, success)), success
         return replace(
             self,
             classifier=classifier,
             temperatures=_with(self.temperatures, column, 1.0),
             shifts=None if self.shifts is None else _with(self.shifts, column, 0.0),
-            buckets=pa.concat_tables(
-                [others, counted.set_column(counted.column_names.index("model_index"), "model_index", index)],
-                promote_options="permissive",
-            ),
+            buckets=recount_buckets(self.buckets, probability, labels, classifier.models),
         )
 
     def save(self, directory: Path | str) -> None:

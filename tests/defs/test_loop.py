@@ -16,6 +16,7 @@ import pytest
 
 from routing_assets import commands, tracking
 from routing_assets.champion import rollback
+from routing_assets.comparison import load_router
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.home import RoutingHome
@@ -24,6 +25,7 @@ from routing_assets.drift import watch
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import decision_in_force, router_in_force, stale_batches
 from routing_assets.monitoring import DriftSettings
+from routing_assets.prediction.recalibration import SETTINGS
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -111,6 +113,8 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
 
     after = router_in_force(drifted)
     assert (after["reason"], after["classifier_id"]) == ("comparison", before["classifier_id"])
+    old, new = (load_router(drifted, of["router_version"]).buckets for of in (before, after))
+    assert json.loads(new.schema.metadata[SETTINGS]) == json.loads(old.schema.metadata[SETTINGS])
     compared = Warehouse(drifted.warehouse).fetch("latest_comparison")[0]
     assert (compared["champion"], compared["challenger"]) == (before["router_version"], after["router_version"])
     assert compared["challenger_ece"] < compared["champion_ece"] - 0.1

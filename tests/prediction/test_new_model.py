@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from routing_assets.prediction.calibration import log_loss, sigmoid
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.new_model import fit_added_model, left_out_logits
 from routing_assets.prediction.new_model_curve import new_model_curve
+from routing_assets.prediction.recalibration import SETTINGS
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 
 
@@ -91,6 +93,20 @@ def test_router_with_a_new_model_keeps_the_others_and_can_be_saved(
     assert (again.predict(labels.instruction).decision[:, 3] != after.decision[:, 3]).any()
     with pytest.raises(InvalidInput, match="already knows the model 'coin'"):
         router.with_new_model("coin", panel, few.success[:, 0])
+
+
+def test_buckets_of_a_new_model_are_cut_as_those_of_the_others(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, tmp_path: Path
+) -> None:
+    router = fit_router(labels, split, RouterConfig(config), embeddings_cache=tmp_path / "cache")
+    settings = {SETTINGS: b'{"buckets": 3, "equal_width": true}'}
+    router = replace(router, buckets=router.buckets.replace_schema_metadata(settings))
+    panel = router.classifier.panel_logits(labels.instruction)
+    joined = router.with_new_model("twin of likes", panel, labels.success[:, 0])
+    new = joined.buckets.filter(pc.equal(joined.buckets["model"], "twin of likes"))
+    assert {0.0, *new["lower"].to_pylist()} <= {0.0, 1 / 3, 2 / 3}
+    assert new.num_rows > 1
+    assert joined.buckets.schema.metadata == settings
 
 
 def test_curve_has_a_row_for_every_model_size_and_draw(
