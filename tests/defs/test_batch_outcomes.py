@@ -50,6 +50,26 @@ def drift(home: Home) -> dg.AssetCheckEvaluation:
         return run_job(instance, "watch_router").get_asset_check_evaluations()[0]
 
 
+def test_figures_of_all_models_are_plotted_over_time(routed: Home, tmp_path: Path) -> None:
+    """As numbers in the metadata of each materialisation; one that cannot be told is left out."""
+
+    def figures() -> dict[str, float]:
+        with instance_of(routed) as instance:
+            result = run_job(instance, "watch_router")
+        metadata = result.asset_materializations_for_node("calibration_drift")[0].metadata
+        return {n.removesuffix("_all"): value.value for n, value in metadata.items() if n.endswith("_all")}
+
+    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "kept.jsonl"))
+    of_all = {"success_gap", "ece", "brier", "log_loss", "ranking", "embedding_auc"}
+    assert set(figures()) == of_all
+    failed = np.zeros(60, dtype=bool)
+    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "broken.jsonl", failed))
+    broken = figures()
+    assert set(broken) == of_all - {"ranking"}
+    promised = Store(routed.store).read("routed_batch", "weekly")["expected_success"].to_numpy()
+    assert broken["success_gap"] == pytest.approx(promised.mean(), rel=1e-4)
+
+
 def test_parts_that_come_late_and_twice_add_up(routed: Home, tmp_path: Path) -> None:
     for name, rows in (("a", slice(0, 30)), ("b", slice(20, 60)), ("c", slice(0, 30))):
         commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / f"{name}.jsonl", rows=rows))
