@@ -15,10 +15,9 @@ from routing_assets.added import labels_of, learnable
 from routing_assets.comparison import load_router
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.learnt import learnt_table
-from routing_assets.matrices import long_table, matrix
 from routing_assets.prediction.new_model import left_out_logits
 from routing_assets.prediction.router import Router
-from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, LOGITS
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM
 from routing_assets.router_steps import keep_router, step_quality
 from routing_assets.settings import Home
 from routing_assets.versions import content_version
@@ -55,7 +54,7 @@ def extend(
         InvalidInput: the router was trained on one of the models, or there are too few labels of it.
     """
     directory = home.routers / champion["router_version"]
-    learnt, pairs = (pq.read_table(directory / name) for name in (LEARNT_FROM, LOGITS))
+    learnt = pq.read_table(directory / LEARNT_FROM)
     judges = LabelledInstructions.from_arrow(pq.read_table(directory / JUDGED_BY))
     before = router = load_router(home, champion["router_version"])
     fit, held_back = learnable(labels_of(added, names), learnt)
@@ -75,7 +74,6 @@ def extend(
     keep_router(
         home.routers / version,
         router,
-        logits=calibrating_pairs(pairs, before, router, names, logits, success),
         learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"extension": np.arange(len(fit))})]),
         judged_by=append_labels(judges.take(~np.isin(judges.instruction_id, held_back.instruction_id)), held_back),
     )
@@ -120,31 +118,6 @@ def unseen_pairs(router: Router, panel: np.ndarray, labels: LabelledInstructions
         column = router.models.index(name)
         logits[:, column], success[:, column] = left_out_logits(name, panel, known), known
     return logits, success
-
-
-def calibrating_pairs(
-    pairs: pa.Table, before: Router, router: Router, names: Sequence[str], logits: np.ndarray, success: np.ndarray
-) -> pa.Table:
-    """The held-out pairs of the router before, of all models of the new one, and the labels that the named joined by.
-
-    Args:
-        logits, success: (n, K) of the instructions that label the named models.
-    """
-    old_logits, old_success = (matrix(pairs, column, before.models) for column in ("logit", "success"))
-    panel = old_logits[:, : len(before.classifier.trained_models)]
-    fits = {model.name: model.logits(panel) for model in router.classifier.added if model.name in names}
-    unlabelled = np.full(len(panel), np.nan, dtype=np.float32)
-    columns = [
-        (fits[model], unlabelled)
-        if model in names
-        else (old_logits[:, before.models.index(model)], old_success[:, before.models.index(model)])
-        for model in router.models
-    ]
-    former = np.stack([np.column_stack(values) for values in zip(*columns, strict=True)])
-    former = former[:, ~np.isnan(former[1]).all(axis=1)]  # labels that the named joined by before
-    rows = np.arange(former.shape[1] + len(logits)).astype(str)
-    both = [np.concatenate(parts) for parts in zip(former, (logits, success), strict=True)]
-    return long_table(rows, router.models, {"logit": both[0], "success": both[1]}, about={})
 
 
 def _shifts(router: Router) -> np.ndarray:

@@ -19,7 +19,7 @@ from routing_assets.learnt import learnt_rows, learnt_table, text_hashes
 from routing_assets.monitoring import LEAST_GROUPS
 from routing_assets.prediction.calibration import scale
 from routing_assets.prediction.recalibration import enough_for_buckets, fit_shifted_temperatures, recount_buckets
-from routing_assets.router_files import LEARNT_FROM, LOGITS
+from routing_assets.router_files import LEARNT_FROM
 from routing_assets.router_steps import keep_router
 from routing_assets.settings import Home
 from routing_assets.versions import content_version
@@ -76,7 +76,6 @@ def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Rec
     keep_router(
         home.routers / version,
         recalibrated,
-        logits=pq.read_table(home.routers / parent / LOGITS),
         learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"recalibration": np.arange(len(fit))})]),
         judged_by=held_out,
     )

@@ -1,7 +1,5 @@
-"""What lies beside a kept router under ``routers/<version>/``, so that it can be recalibrated, watched and judged."""
+"""What lies beside a kept router under ``routers/<version>/``, so that it can be watched, judged and extended."""
 
-LOGITS = "calibration_logits.parquet"
-"""Logit and success of every held-out pair that calibrated the classifier."""
 LEARNT_FROM = "learnt_from.parquet"
 """Hashes of the texts it learnt from, by part; see ``learnt.py``."""
 JUDGED_BY = "judged_by.parquet"

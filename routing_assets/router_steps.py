@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -20,11 +19,12 @@ from routing_assets.datasets.related import related_rows
 from routing_assets.evaluation.splits import Split
 from routing_assets.files import atomic_folder, file_sha256
 from routing_assets.learnt import learnt_table
-from routing_assets.matrices import about, long_table, matrix
+from routing_assets.matrices import long_table, matrix
 from routing_assets.prediction.calibration import (
     STEPS,
     CalibrationConfig,
     calibration_metrics,
+    config_of,
     fit_buckets,
     fit_temperatures,
     scale,
@@ -35,12 +35,9 @@ from routing_assets.prediction.classifier_training import train_classifier
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.encoder import EncoderConfig
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
-from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, LOGITS
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM
 from routing_assets.settings import Home
 from routing_assets.versions import content_version
-
-SETTINGS = "settings"
-"""In a bucket table's metadata: how its buckets were cut."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,7 @@ def buckets(logits: pa.Table, temperatures: pa.Table, settings: Mapping[str, Any
     """The bucket table of every model, from the temperature-scaled probabilities; it says how it was made."""
     models = tuple(temperatures["model"].to_pylist())
     scaled = scale(matrix(logits, "logit", models), temperatures["temperature"].to_numpy())
-    fitted = fit_buckets(scaled, matrix(logits, "success", models), models, CalibrationConfig(**settings))
-    return fitted.replace_schema_metadata({SETTINGS: json.dumps(dict(settings))})
+    return fit_buckets(scaled, matrix(logits, "success", models), models, CalibrationConfig(**settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,17 +155,16 @@ def assemble(
 ) -> AssembledRouter:
     """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk.
 
-    Beside the router lie the held-out logits that calibrated it, what it learnt from, and the rows to judge it by.
+    Beside the router lie what it learnt from and the rows to judge it by.
     """
     classifier, fitted = _classifier(home, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
-    calibration = CalibrationConfig(**json.loads(about(buckets).get(SETTINGS, "{}")))
     decision, why = choose_decision(
         matrix(logits, "logit", labels.models),
         matrix(logits, "success", labels.models),
         labels.models,
         matrix(logits, "component", labels.models)[:, 0],
-        RouterConfig(calibration=calibration, decision=estimate),  # type: ignore[arg-type]
+        RouterConfig(calibration=config_of(buckets), decision=estimate),  # type: ignore[arg-type]
     )
     router = Router(classifier, fitted, plain_buckets, decision, why)
     entry = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
@@ -177,7 +172,6 @@ def assemble(
     keep_router(
         home.routers / version,
         router,
-        logits=logits,
         learnt_from=learnt_table(labels, dict(split.parts())),
         judged_by=labels.take(split.test),
     )
@@ -192,13 +186,10 @@ def assemble(
     )
 
 
-def keep_router(
-    directory: Path, router: Router, *, logits: pa.Table, learnt_from: pa.Table, judged_by: LabelledInstructions
-) -> None:
-    """Write a router with what recalibration, drift and comparisons ask of it; whole, or not at all."""
+def keep_router(directory: Path, router: Router, *, learnt_from: pa.Table, judged_by: LabelledInstructions) -> None:
+    """Write a router with what drift, comparisons and extensions ask of it; whole, or not at all."""
     with atomic_folder(directory) as work:
         router.save(work)
-        pq.write_table(logits, work / LOGITS)
         pq.write_table(learnt_from, work / LEARNT_FROM)
         pq.write_table(judged_by.to_arrow(), work / JUDGED_BY)
 

@@ -7,8 +7,9 @@ as Arrow tables.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,8 @@ Vector = NDArray[np.float64]
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
 """The estimates of a router, in the order of its steps: fields of its ``ProbabilityMatrix``."""
+SETTINGS = b"settings"
+"""In the metadata of a bucket table: JSON of the ``CalibrationConfig`` that it was fitted with."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +120,9 @@ def fit_buckets(
 
     ``probability`` and ``success`` are (N, K); pairs without a label (NaN) are left out. ``lower`` is inclusive; the
     buckets of a model cover [0, 1]. A bucket of count n with s successes gets (s + smoothing x model mean) / (n +
-    smoothing).
+    smoothing). The table's metadata say how it was fitted, see :func:`config_of`.
     """
-    return _query(
+    fitted = _query(
         "calibration_buckets.sql",
         probability,
         success,
@@ -133,6 +136,12 @@ def fit_buckets(
             "z": config.z,
         },
     )
+    return fitted.replace_schema_metadata({SETTINGS: json.dumps(asdict(config))})
+
+
+def config_of(buckets: pa.Table) -> CalibrationConfig:
+    """How the buckets were fitted, by their own account; the default where they give none."""
+    return CalibrationConfig(**json.loads((buckets.schema.metadata or {}).get(SETTINGS, b"{}")))
 
 
 def apply_buckets(probability: Matrix, buckets: pa.Table, column: str = "calibrated") -> Matrix:

@@ -11,7 +11,6 @@ already, and moves as far as its outcomes have weight.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from routing_assets.prediction.calibration import CalibrationConfig, fit_buckets
+from routing_assets.prediction.calibration import config_of, fit_buckets
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -31,8 +30,6 @@ An outcome tells p (1 - p) of a label about a shift, so that some fifty outcomes
 """
 LEAST_FOR_BUCKETS = 100
 """A model with so many outcomes has its buckets from them alone; with fewer it keeps those it has."""
-SETTINGS = b"settings"
-"""In a bucket table's metadata: JSON of how its buckets were cut, fields of ``CalibrationConfig``."""
 _BOUNDS = ((-3.0, 3.0), (-10.0, 10.0))
 
 
@@ -70,8 +67,7 @@ def recount_buckets(buckets: pa.Table, probability: Matrix, success: Matrix, mod
     Args:
         probability, success: (N, K) of the models; NaN without label. A model without labels keeps its buckets.
     """
-    settings = json.loads((buckets.schema.metadata or {}).get(SETTINGS, b"{}"))
-    counted = fit_buckets(probability, success, models, CalibrationConfig(**settings))
+    counted = fit_buckets(probability, success, models, config_of(buckets))
     labelled = np.flatnonzero(~np.isnan(success).all(axis=0))
     others = buckets.filter(pa.array(~np.isin(buckets["model_index"].to_numpy(), labelled)))
     return pa.concat_tables([others, counted], promote_options="permissive")  # with the metadata of the former

@@ -25,7 +25,7 @@ from routing_assets.drift import watch
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import decision_in_force, router_in_force, stale_batches
 from routing_assets.monitoring import DriftSettings
-from routing_assets.prediction.recalibration import SETTINGS
+from routing_assets.prediction.calibration import SETTINGS
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store

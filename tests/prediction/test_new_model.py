@@ -11,11 +11,10 @@ import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
-from routing_assets.prediction.calibration import log_loss, sigmoid
+from routing_assets.prediction.calibration import SETTINGS, log_loss, sigmoid
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.new_model import fit_added_model, left_out_logits
 from routing_assets.prediction.new_model_curve import new_model_curve
-from routing_assets.prediction.recalibration import SETTINGS
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 
 
