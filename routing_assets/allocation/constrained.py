@@ -50,7 +50,7 @@ def choose(
             if math.isfinite(below)
             else ~np.isneginf(value[members])
         )
-        if size < n:
+        if size < n and loss.shape[1] > _PAIRS_PER_INSTRUCTION:
             nearest = np.partition(loss[members].reshape(-1), _PAIRS_PER_INSTRUCTION * size)[
                 _PAIRS_PER_INSTRUCTION * size
             ]

@@ -69,7 +69,7 @@ def _first_pool(value: np.ndarray, rows: list[Row], seed: int) -> np.ndarray:
     n = len(value)
     if value.size <= _WHOLE:
         return ~np.isneginf(value)
-    sample = np.sort(np.random.default_rng(seed).choice(n, _SAMPLE, replace=False))
+    sample = np.sort(np.random.default_rng(seed).choice(n, min(_SAMPLE, n), replace=False))
     pairs = np.zeros(value.shape, bool)
     pairs[sample] = ~np.isneginf(value[sample])
     prices = _solve_pool(value, rows, pairs, sample, _PENALTY)[0]
@@ -109,6 +109,8 @@ def _nearest(pairs: np.ndarray, worth: np.ndarray, most: int) -> np.ndarray:
 
 def _smallest(values: np.ndarray, count: int) -> np.ndarray:
     """Return a bool mask of the ``count`` smallest entries; of ties at the end only some, or equal prices flood it."""
+    if count >= values.size:
+        return np.ones(values.shape, bool)
     mask = np.zeros(values.size, bool)
     mask[np.argpartition(values.reshape(-1), count)[:count]] = True
     return mask.reshape(values.shape)

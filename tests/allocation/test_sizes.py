@@ -1,0 +1,95 @@
+"""Side constraints at every shape of batch: few and many instructions, one model and a hundred.
+
+A choice that maximises success less priced usage is an optimum under the limits that it just uses up (Everett 1963), so
+the truth is known at any size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from brute_force import feasible, total
+
+from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate
+
+KINDS = (
+    "min_share",
+    "max_share",
+    "capacity",
+    "token_capacity",
+    "mean_latency",
+    "max_latency",
+    "forbidden",
+    "group_floor",
+    "max_group_gap",
+    "extra_budgets",
+    "max_changes",
+)
+SHAPES = (
+    *((1, 1), (2, 3), (10, 5), (63, 25)),
+    *((63, 100), (300, 25)),  # many pairs of fewer instructions than the first pool's sample
+    *((2_000, 3), (2_500, 2), (6_500, 1)),  # no more models than pairs are kept for each instruction of a core
+)
+PRICE = 0.2
+ROOM = 1.001  # an optimum that fits to the last float would be a needle in a haystack
+
+
+def priced_out(n: int, k: int, kind: str) -> tuple[AllocationProblem, np.ndarray]:
+    """A problem with one constraint of a kind, and the choice of highest worth at a price, which uses up its limit."""
+    rng = np.random.default_rng([n, k])
+    rows, group = np.arange(n), np.arange(n) % 2
+    success = np.clip(np.linspace(0.4, 0.7, k) - 0.1 * group[:, None] + rng.normal(0, 0.15, (n, k)), 0, 1)
+    cost = np.linspace(0.5, 2.0, k) * rng.uniform(0.5, 1.5, (n, 1))
+    latency, tokens = rng.random((n, k)), rng.integers(1, 99, n).astype(float)
+    previous = rng.integers(-1, k, n)
+    forbidden = (rng.random((n, k)) < 0.2) & (np.arange(k) > 0)
+    changed = (np.arange(k) != previous[:, None]) & (previous >= 0)[:, None]
+    worth = success - PRICE * cost
+    first = np.arange(k) == worth.mean(axis=0).argmax()
+    last = np.arange(k) == worth.mean(axis=0).argmin()
+    size = np.bincount(group, minlength=2)[group]
+    charge = {
+        "min_share": -1.0 * last,
+        "max_share": 1.0 * first,
+        "capacity": 1.0 * first,
+        "token_capacity": np.outer(tokens / 50, first),
+        "mean_latency": latency,
+        "max_latency": np.where((latency > 0.9) & (np.arange(k) > 0), np.inf, 0.0),
+        "forbidden": np.where(forbidden, np.inf, 0.0),
+        "group_floor": -success * group[:, None],
+        "max_group_gap": success * (np.where(group == 0, 1.0, -1.0) * n / size / 2)[:, None] if n > 1 else 0.0,
+        "extra_budgets": latency,
+        "max_changes": 1.0 * changed,
+    }[kind]
+    choice = (worth - PRICE * charge).argmax(axis=1)
+    at = (rows, choice)
+    count = np.bincount(choice, minlength=k)
+    means = {str(label): success[at][group == label].mean() for label in np.unique(group)}
+    limits: dict = {
+        "min_share": {"min_share": np.where(last, np.floor(count / n * 1e6) / 1e6, 0.0)},
+        "max_share": {"max_share": np.where(first, np.minimum(np.ceil(count / n * 1e6) / 1e6, 1.0), 1.0)},
+        "capacity": {"capacity": np.where(first, count, np.inf)},
+        "token_capacity": {
+            "tokens": tokens,
+            "token_capacity": np.where(first, np.bincount(choice, weights=tokens, minlength=k), np.inf),
+        },
+        "mean_latency": {"latency": latency, "mean_latency": latency[at].mean() * ROOM},
+        "max_latency": {"latency": latency, "max_latency": latency[at].max()},
+        "forbidden": {"forbidden": forbidden},
+        "group_floor": {"group": group, "group_floor": {label: mean / ROOM for label, mean in means.items()}},
+        "max_group_gap": {"group": group, "max_group_gap": (max(means.values()) - min(means.values())) * ROOM},
+        "extra_budgets": {"extra_budgets": (ExtraBudget("gpu", latency, latency[at].sum() * ROOM),)},
+        "max_changes": {"previous": previous, "max_changes": int(changed[at].sum())},
+    }[kind]
+    return AllocationProblem(success, cost, cost[at].sum() * ROOM, **limits), choice
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "k"), SHAPES)
+def test_every_constraint_is_kept_and_certified_at_every_size(n: int, k: int, kind: str) -> None:
+    problem, choice = priced_out(n, k, kind)
+    answer = allocate(problem, time_limit_s=5.0)
+    assert feasible(problem, tuple(answer.choice.tolist()))
+    truth = float(total(problem.success, tuple(choice.tolist()))) / n
+    assert answer.expected_success >= truth * 0.99
+    assert answer.upper_bound >= max(truth, answer.expected_success) - 1e-12
