@@ -15,6 +15,7 @@ _EXACT_PAIRS = 400  # up to here every float is taken over bit for bit
 _EXACT_BITS = 59
 _VALUE_BITS = 44
 _ROUNDED_BITS = 40  # larger numbers would cost CP-SAT its own linear relaxation
+_PAIRS_BITS = 62  # CP-SAT refuses rows whose pairs could sum to more, although only one per instruction is chosen
 _MAX_COMMON = 1 << 12
 
 
@@ -87,8 +88,8 @@ def _add_rows(
 ) -> None:
     level = _level(model, core, bits)
     for row, used, room in zip(core.rows, core.usage, core.room, strict=True):
-        size = _bits_of(np.abs(used), core.pairs)
-        exponent, factor = min(_exact_exponent(used[i, k]), bits - size), 1
+        size, pairs_size = _bits_of(np.abs(used), core.pairs), math.frexp(float(np.abs(used[i, k]).sum()))[1]
+        exponent, factor = min(_exact_exponent(used[i, k]), bits - size, _PAIRS_BITS - pairs_size), 1
         if row.level:
             exponent, factor = level.exponent, level.common // abs(row.level) or 1
         whole = np.ceil(np.ldexp(used[i, k], exponent)).astype(np.int64) * factor
@@ -121,6 +122,7 @@ def _level(model: cp_model.CpModel, core: Core, bits: int) -> _Level:
         exponent = (bits - max(sizes).bit_length()) // 2
         return _Level(model.new_int_var(0, 1 << exponent, ""), exponent, 0)
     exponent = bits - 1 - (common * max(sizes)).bit_length()
+    exponent = min(exponent, _PAIRS_BITS - (common * (core.pairs.shape[1] + 1)).bit_length())
     return _Level(model.new_int_var(0, common << exponent, ""), exponent, common)
 
 

@@ -27,6 +27,7 @@ KINDS = (
 )
 SHAPES = (
     *((1, 1), (2, 3), (10, 5), (63, 25)),
+    *((1, 100), (3, 100)),  # few pairs, so taken bit for bit, of many models each
     *((63, 100), (300, 25)),  # many pairs of fewer instructions than the first pool's sample
     *((2_000, 3), (2_500, 2), (6_500, 1)),  # no more models than pairs are kept for each instruction of a core
 )
