@@ -11,8 +11,8 @@ from ortools.sat.python import cp_model
 
 from routing_assets.allocation.constraints import Row
 
-_EXACT_PAIRS = 400  # up to here every float is taken over bit for bit
-_EXACT_BITS = 59
+_FINE_PAIRS = 400  # up to here most floats are taken over bit for bit
+_FINE_BITS = 59
 _VALUE_BITS = 44
 _ROUNDED_BITS = 40  # larger numbers would cost CP-SAT its own linear relaxation
 _PAIRS_BITS = 62  # CP-SAT refuses rows whose pairs could sum to more, although only one per instruction is chosen
@@ -46,8 +46,8 @@ def solve_core(
 ) -> CoreAnswer:
     """Maximise the core's value. ``most`` is a proven upper bound of it; within ``enough`` of that the search stops.
 
-    Rows are whole numbers on a power-of-two grid, exact for small cores and rounded against the limit for large ones,
-    so no answer ever breaks a row.
+    Rows are whole numbers on a power-of-two grid, rounded against the limit where 64 bits do not hold them exactly, so
+    no answer ever breaks a row; small cores get a finer grid.
     """
     model = cp_model.CpModel()
     i, k = np.nonzero(core.pairs)
@@ -55,8 +55,8 @@ def solve_core(
     first = np.searchsorted(i, np.arange(len(core.pairs) + 1))
     for m in range(len(core.pairs)):
         model.add_exactly_one(x[first[m] : first[m + 1]])
-    bits = _EXACT_BITS if i.size <= _EXACT_PAIRS else _ROUNDED_BITS
-    _add_rows(model, x, core, i, k, bits)
+    bits = _FINE_BITS if i.size <= _FINE_PAIRS else _ROUNDED_BITS
+    exact = _add_rows(model, x, core, i, k, bits)
     value = core.value[i, k]
     exponent = _VALUE_BITS - _bits_of(np.abs(core.value), core.pairs)
     worth = np.rint(np.ldexp(value, exponent)).astype(np.int64)
@@ -78,20 +78,23 @@ def solve_core(
     solver.parameters.cp_model_presolve = False
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return CoreAnswer(None, proven=status == cp_model.INFEASIBLE and bits == _EXACT_BITS)
+        return CoreAnswer(None, proven=status == cp_model.INFEASIBLE and exact)
     chosen = np.array([solver.boolean_value(variable) for variable in x])
     return CoreAnswer(k[chosen], proven=status == cp_model.OPTIMAL and enough == 0)
 
 
 def _add_rows(
     model: cp_model.CpModel, x: list[cp_model.IntVar], core: Core, i: np.ndarray, k: np.ndarray, bits: int
-) -> None:
-    level = _level(model, core, bits)
+) -> bool:
+    """Add every row; return whether none was rounded, so that what breaks them here breaks them in truth."""
+    level, exact = _level(model, core, bits), True
     for row, used, room in zip(core.rows, core.usage, core.room, strict=True):
         size, pairs_size = _bits_of(np.abs(used), core.pairs), math.frexp(float(np.abs(used[i, k]).sum()))[1]
-        exponent, factor = min(_exact_exponent(used[i, k]), bits - size, _PAIRS_BITS - pairs_size), 1
+        finest = _exact_exponent(used[i, k])
+        exponent, factor = min(finest, bits - size, _PAIRS_BITS - pairs_size), 1
         if row.level:
             exponent, factor = level.exponent, level.common // abs(row.level) or 1
+        exact = exact and exponent >= finest and level.common > 0
         whole = np.ceil(np.ldexp(used[i, k], exponent)).astype(np.int64) * factor
         limit = math.floor(room * Fraction(2) ** exponent * factor)
         expression = cp_model.LinearExpr.weighted_sum(x, whole.tolist())
@@ -103,6 +106,7 @@ def _add_rows(
             least, most = least + min(reach, 0), most + max(reach, 0)
         # Tight ends: CP-SAT scales the domains of parallel rows and wraps around beyond 64 bits.
         model.add_linear_constraint(expression, least, max(min(limit, most), least - 1))
+    return exact
 
 
 @dataclass(frozen=True, eq=False)

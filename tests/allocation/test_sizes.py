@@ -11,6 +11,7 @@ import pytest
 from brute_force import feasible, total
 
 from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate
+from routing_assets.allocation.exact import exact_sum, float_not_below
 
 KINDS = (
     "min_share",
@@ -94,3 +95,14 @@ def test_every_constraint_is_kept_and_certified_at_every_size(n: int, k: int, ki
     truth = float(total(problem.success, tuple(choice.tolist()))) / n
     assert answer.expected_success >= truth * 0.99
     assert answer.upper_bound >= max(truth, answer.expected_success) - 1e-12
+
+
+@pytest.mark.parametrize(("n", "k"), [(5, 3), (100, 4), (1_400, 3)])
+def test_a_budget_of_what_the_only_assignment_costs_pays_for_it(n: int, k: int) -> None:
+    for seed in range(10):
+        rng = np.random.default_rng([seed, n])
+        cost = rng.random((n, k)) * np.geomspace(1e-5, 3e-3, k)
+        budget = float_not_below(exact_sum(cost[:, -1]))
+        only = [0.0] * (k - 1) + [1.0]
+        answer = allocate(AllocationProblem(rng.random((n, k)), cost, budget, min_share=only))
+        assert set(answer.choice.tolist()) == {k - 1}
