@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,8 +41,8 @@ def choose(
     margin = np.where(relaxed.split, -1.0, np.partition(loss, 1, axis=1)[:, 1] if loss.shape[1] > 1 else math.inf)
     order = np.argsort(margin, kind="stable")
     best = WholeNumbers(None, -math.inf, proven=False)
-    sizes = [size for size in _CORE_SIZES if size < n] if value.size > _WHOLE else []
-    for size in (*sizes, n):
+    parts = [size for size in _CORE_SIZES if size < n] or [n] if value.size > _WHOLE else []
+    for size, whole in (*((part, False) for part in parts), (n, True)):
         below = relaxed.bound - best.value
         members = np.sort(order[:size])
         pairs = (
@@ -50,7 +50,7 @@ def choose(
             if math.isfinite(below)
             else ~np.isneginf(value[members])
         )
-        if size < n and loss.shape[1] > _PAIRS_PER_INSTRUCTION:
+        if not whole and loss.shape[1] > _PAIRS_PER_INSTRUCTION:
             nearest = np.partition(loss[members].reshape(-1), _PAIRS_PER_INSTRUCTION * size)[
                 _PAIRS_PER_INSTRUCTION * size
             ]
@@ -58,7 +58,8 @@ def choose(
         start = relaxed.choice if best.choice is None else best.choice
         pairs[np.arange(members.size), start[members]] = True
         found = _solve(value, rows, relaxed, members, pairs, start, relative_gap, seed, deadline)
-        if found.value > best.value or (found.proven and size == n):
+        found = replace(found, proven=found.proven and whole)
+        if found.value > best.value or found.proven:
             best = found if found.choice is not None else WholeNumbers(best.choice, best.value, proven=found.proven)
         if (
             best.proven
@@ -96,9 +97,8 @@ def _solve(
         seed=seed,
         time_limit_s=deadline - time.monotonic(),
     )
-    proven = answer.proven and members.size == n
     if answer.column is None:
-        return WholeNumbers(None, -math.inf, proven)
+        return WholeNumbers(None, -math.inf, answer.proven)
     choice = start.copy()
     choice[members] = answer.column
-    return WholeNumbers(choice, math.fsum(value[np.arange(n), choice]), proven)
+    return WholeNumbers(choice, math.fsum(value[np.arange(n), choice]), answer.proven)

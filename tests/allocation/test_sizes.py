@@ -6,11 +6,14 @@ the truth is known at any size.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from brute_force import feasible, total
 
-from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate
+from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate, constrained
+from routing_assets.allocation.branch import Core, CoreAnswer, solve_core
 from routing_assets.allocation.exact import exact_sum, float_not_below
 
 KINDS = (
@@ -95,6 +98,20 @@ def test_every_constraint_is_kept_and_certified_at_every_size(n: int, k: int, ki
     truth = float(total(problem.success, tuple(choice.tolist()))) / n
     assert answer.expected_success >= truth * 0.99
     assert answer.upper_bound >= max(truth, answer.expected_success) - 1e-12
+
+
+def test_the_first_search_is_small_however_many_models_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs: list[int] = []
+
+    def counted(core: Core, **limits: Any) -> CoreAnswer:
+        pairs.append(int(core.pairs.sum()))
+        return solve_core(core, **limits)
+
+    monkeypatch.setattr(constrained, "solve_core", counted)
+    problem, choice = priced_out(63, 300, "max_changes")
+    answer = allocate(problem)
+    assert pairs[0] <= 4 * 63
+    assert answer.expected_success >= problem.chosen(problem.success, choice).mean() * 0.99
 
 
 @pytest.mark.parametrize(("n", "k"), [(5, 3), (100, 4), (1_400, 3)])
