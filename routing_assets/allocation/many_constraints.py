@@ -48,9 +48,12 @@ def maximise_constrained(
 def _fall_back(
     problem: AllocationProblem, relaxed: Relaxed, found: WholeNumbers, seed: int, time_limit_s: float
 ) -> WholeNumbers:
-    """Take the cheapest choice if it keeps the budget; otherwise raise the reason why nothing does."""
+    """Take the relaxation's or else the cheapest choice if it keeps every row; otherwise raise why nothing does."""
+    rows = rows_of(problem)
+    if not found.proven and not broken(rows, relaxed.choice, problem.n_models):
+        return WholeNumbers(relaxed.choice, float(problem.chosen(problem.success, relaxed.choice).sum()), proven=False)
     cheapest = cheapest_choice(problem, seed=seed, time_limit_s=time_limit_s)
-    if cheapest is not None and not found.proven and not broken(rows_of(problem), cheapest, problem.n_models):
+    if cheapest is not None and not found.proven and not broken(rows, cheapest, problem.n_models):
         return WholeNumbers(cheapest, float(problem.chosen(problem.success, cheapest).sum()), proven=False)
     if cheapest is None and not found.proven:
         raise UndecidedAllocation(

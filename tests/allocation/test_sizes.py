@@ -114,6 +114,17 @@ def test_the_first_search_is_small_however_many_models_there_are(monkeypatch: py
     assert answer.expected_success >= problem.chosen(problem.success, choice).mean() * 0.99
 
 
+@pytest.mark.parametrize("kind", ["max_share", "mean_latency", "max_changes"])
+def test_where_the_search_finds_nothing_the_relaxation_answers_if_it_keeps_every_limit(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constrained, "solve_core", lambda core, **limits: CoreAnswer(None, proven=False))
+    problem, choice = priced_out(100, 40, kind)
+    answer = allocate(problem)
+    assert feasible(problem, tuple(answer.choice.tolist()))
+    assert answer.expected_success >= problem.chosen(problem.success, choice).mean() * 0.99
+
+
 @pytest.mark.parametrize(("n", "k"), [(5, 3), (100, 4), (1_400, 3)])
 def test_a_budget_of_what_the_only_assignment_costs_pays_for_it(n: int, k: int) -> None:
     for seed in range(10):
