@@ -30,15 +30,15 @@ def ndch(problem: AllocationProblem, seed: int) -> Mixture:
     far as the budget really lasts, so per-instruction costs never overspend it. A budget above the dearest vertex gives
     everything to that vertex; one under the cheapest raises :class:`InfeasibleBudget`.
     """
-    return _mix(problem, lambda lower: np.random.default_rng(seed).permutation(len(problem)))
+    return _mix(problem, "ndch", lambda lower: np.random.default_rng(seed).permutation(len(problem)))
 
 
 def ndch_p(problem: AllocationProblem) -> Mixture:
     """Mix as :func:`ndch`, but the cheaper model keeps the instructions it is most likely to get right."""
-    return _mix(problem, lambda lower: np.argsort(problem.success[:, lower], kind="stable"))
+    return _mix(problem, "ndch_p", lambda lower: np.argsort(problem.success[:, lower], kind="stable"))
 
 
-def _mix(problem: AllocationProblem, order_of: Callable[[int], np.ndarray]) -> Mixture:
+def _mix(problem: AllocationProblem, policy: str, order_of: Callable[[int], np.ndarray]) -> Mixture:
     """Move instructions from the lower to the upper vertex in ``order_of(lower)`` while the budget lasts."""
     cost = problem.cost_matrix
     totals = [exact_sum(column) for column in _columns(cost)]
@@ -46,7 +46,7 @@ def _mix(problem: AllocationProblem, order_of: Callable[[int], np.ndarray]) -> M
     hull = upper_hull(np.array([float(total) for total in totals]), mean_success)
     affordable = [int(k) for k in hull if within(totals[k], problem.budget)]
     if not affordable:
-        raise InfeasibleBudget(problem.budget, float_not_below(totals[hull[0]]), policy="ndch")
+        raise InfeasibleBudget(problem.budget, float_not_below(totals[hull[0]]), policy=policy)
     lower = affordable[-1]
     choice = np.full(len(problem), lower)
     if lower == hull[-1]:

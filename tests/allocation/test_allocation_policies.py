@@ -54,9 +54,10 @@ def test_ndch_mixes_the_two_neighbouring_vertices_in_the_budgets_ratio() -> None
 
 def test_ndch_below_and_above_the_hull_is_clear() -> None:
     cost = np.array([1.0, 2.0])
-    with pytest.raises(InfeasibleBudget) as short:
-        allocate(AllocationProblem(SUCCESS, cost, 3.0), "ndch")
-    assert short.value.cheapest_budget == 4.0
+    for policy in ("ndch", "ndch_p"):
+        with pytest.raises(InfeasibleBudget, match=f"with policy '{policy}'") as short:
+            allocate(AllocationProblem(SUCCESS, cost, 3.0), policy)
+        assert (short.value.policy, short.value.cheapest_budget) == (policy, 4.0)
     rich = allocate(AllocationProblem(SUCCESS, cost, 1e9), "ndch_p")
     assert rich.choice.tolist() == [1, 1, 1, 1]
 
