@@ -171,9 +171,13 @@ def _groups(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None
             raise InvalidInput(
                 f"group_floor names unknown groups: {', '.join(unknown)}", remedy=f"Known: {', '.join(labels)}"
             )
-        put("group_floor", {label: limit(value, f"group_floor of '{label}'") for label, value in by_label.items()})
+        floors = {label: limit(value, f"group_floor of '{label}'") for label, value in by_label.items()}
+        if endless := [label for label, value in floors.items() if math.isinf(value)]:
+            raise InvalidInput(f"group_floor of '{endless[0]}' is inf", remedy="Give a mean success from 0 to 1")
+        put("group_floor", floors)
     if problem.max_group_gap is not None:
-        put("max_group_gap", limit(problem.max_group_gap, "max_group_gap"))
+        gap = limit(problem.max_group_gap, "max_group_gap")
+        put("max_group_gap", gap if math.isfinite(gap) else None)
 
 
 def _churn(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None:
@@ -188,4 +192,5 @@ def _churn(problem: AllocationProblem, put: Callable[[str, Any], None]) -> None:
         raise InvalidInput(f"previous is {previous[wrong[0]]}, and must be -1 or a model index", row=int(wrong[0]))
     put("previous", previous.astype(np.intp))
     if problem.max_changes is not None:
-        put("max_changes", int(limit(problem.max_changes, "max_changes")))
+        changes = limit(problem.max_changes, "max_changes")
+        put("max_changes", int(changes) if math.isfinite(changes) else None)

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing_assets.allocation import AllocationProblem, InfeasibleBudget, InfeasibleConstraints, allocate
+from routing_assets.allocation import (
+    AllocationProblem,
+    ExtraBudget,
+    InfeasibleBudget,
+    InfeasibleConstraints,
+    allocate,
+)
 from routing_assets.allocation.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.hull import upper_hull
 from routing_assets.errors import InvalidInput
@@ -89,6 +95,7 @@ def test_policies_that_cannot_keep_a_constraint_refuse_it() -> None:
         ({"mean_latency": 1.0}, "needs latency"),
         ({"token_capacity": [1, 1]}, "needs tokens"),
         ({"group_floor": 0.5}, "needs group"),
+        ({"group_floor": math.inf, "group": [0, 0, 1, 1]}, "group_floor of '0' is inf"),
         ({"forbidden": np.zeros((4, 2))}, "forbidden must be bool"),
         ({"previous": np.array([0, 1, 2, 0])}, "row 2"),
     ],
@@ -99,6 +106,21 @@ def test_bad_input_is_refused_by_name(changes: dict, message: str) -> None:
         good["models"] = ["a", "b"]
     with pytest.raises(InvalidInput, match=message):
         AllocationProblem(**(good | changes))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_changes": math.inf, "previous": np.zeros(4, int)},
+        {"max_group_gap": math.inf, "group": [0, 0, 1, 1]},
+        {"mean_latency": math.inf, "max_latency": math.inf, "latency": np.ones(2)},
+        {"capacity": [math.inf] * 2, "token_capacity": [math.inf] * 2, "tokens": np.ones(4)},
+        {"extra_budgets": [ExtraBudget("gpu", np.ones(2), math.inf)]},
+    ],
+)
+def test_an_infinite_limit_is_none(limits: dict) -> None:
+    limited, free = (AllocationProblem(SUCCESS, np.array([1.0, 4.0]), 9.0, **more) for more in (limits, {}))
+    assert allocate(limited).choice.tolist() == allocate(free).choice.tolist()
 
 
 def test_an_instruction_without_models_names_itself() -> None:
