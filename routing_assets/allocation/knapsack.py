@@ -107,15 +107,15 @@ def _take_steps(found: Scan, low: float, capacity: Fraction | float) -> _Positio
     start, w = found.choice[found.window], found.window_weight
     steps = hull_steps(found.window_value, w, start, low)
     room = math.inf if math.isinf(capacity) else float(Fraction(capacity) - found.weight)
-    taken = int(np.searchsorted(np.cumsum(steps.weight), room, side="right"))
-    while True:
+    taken = min(int(np.searchsorted(np.cumsum(steps.weight), room, side="right")) + 1, len(steps))
+    while True:  # the float sums may be an ulp out: one step more is tried
         after = start.copy()
         after[steps.row[:taken]] = steps.after[:taken]
         moved = np.flatnonzero(after != start)
         weight = found.weight + exact_sum(w[moved, after[moved]]) - exact_sum(w[moved, start[moved]])
         if within(weight, capacity):
             break
-        taken -= 1  # the float sums were an ulp out
+        taken -= 1
     choice = found.choice
     choice[found.window] = after
     price = float(steps.efficiency[taken]) if taken < len(steps) else low

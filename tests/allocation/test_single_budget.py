@@ -24,6 +24,7 @@ from routing_assets.allocation import (
     frontier,
     least_budget,
 )
+from routing_assets.allocation.exact import exact_sum, float_not_below
 from routing_assets.errors import InvalidInput
 
 
@@ -126,6 +127,14 @@ def test_large_batches_are_certified_and_reproducible(kind: str) -> None:
     dual = worth.max(axis=1).sum() + answer.shadow_price * problem.budget  # L(p), recomputed
     assert answer.upper_bound == pytest.approx(dual / len(problem), rel=1e-9)
     assert math.fsum(problem.chosen(problem.cost_matrix, answer.choice).tolist()) <= problem.budget
+
+
+def test_a_budget_of_exactly_the_best_assignment_buys_it_at_every_size() -> None:
+    for n in range(1, 300):
+        rng = np.random.default_rng(n)
+        success, cost = np.sort(rng.random((n, 3)), axis=1), rng.uniform(0.5, 2, (n, 3)) * [1e-5, 1e-3, 3e-2]
+        answer = allocate(AllocationProblem(success, cost, float_not_below(exact_sum(cost[:, 2]))))
+        assert (answer.choice == 2).all()
 
 
 def test_forbidden_pairs_are_never_used_and_priced_out() -> None:
