@@ -7,12 +7,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from routing_assets.allocation import POLICIES, AllocationProblem
+from routing_assets.allocation.constraints import decimal
+from routing_assets.allocation.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.yaml_files import read_yaml
@@ -108,13 +111,18 @@ class RoutingSettings:
                 )
 
     def own_budget(self, cost: np.ndarray) -> float | None:
-        """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides."""
+        """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides.
+
+        A fraction is that of what everything costs with the dearest model, rounded up to a float as costs are, and
+        itself rounded down: 1.0 just pays for it, and no fraction gives more than it says.
+        """
         if self.budget_usd is not None:
             return float(self.budget_usd)
         if self.budget_fraction is None and self.period is not None:
             return None
         fraction = DEFAULT_FRACTION if self.budget_fraction is None else self.budget_fraction
-        return fraction * float(cost.sum(axis=0, dtype=np.float64).max())
+        dearest = float_not_below(max(exact_sum(cost[:, k]) for k in range(cost.shape[1])))
+        return float_not_above(decimal(fraction) * Fraction(dearest))
 
     @property
     def limits_churn(self) -> bool:

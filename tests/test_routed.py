@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from routing_assets.allocation import InfeasibleAllocation, InfeasibleConstraints, frontier
+from routing_assets.allocation import (
+    AllocationProblem,
+    InfeasibleAllocation,
+    InfeasibleConstraints,
+    allocate,
+    frontier,
+)
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
@@ -66,6 +76,23 @@ def traffic(batch: RoutedBatch) -> dict[str, int]:
 def test_the_budget_is_a_fraction_of_the_dearest_model_unless_given_in_usd() -> None:
     assert summary_of(routed(RoutingSettings(budget_fraction=0.5)).table)["budget_usd"] == pytest.approx(N * 0.5)
     assert summary_of(routed(RoutingSettings(budget_usd=7.0)).table)["budget_usd"] == 7.0
+
+
+@hypothesis_settings(deadline=None)
+@given(n=st.integers(1, 300), seed=st.integers(0, 2**32), fraction=st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0, 1.1, 2.0]))
+def test_a_fraction_of_one_just_pays_for_the_dearest_model_and_none_gives_more_than_it_says(
+    n: int, seed: int, fraction: float
+) -> None:
+    cost = np.random.default_rng(seed).uniform(0.5, 2, (n, 3)) * [1e-5, 1e-3, 3e-2]
+    dearest = sum(map(Fraction, cost[:, 2].tolist()))
+    just_paid = RoutingSettings(budget_fraction=1.0).own_budget(cost)
+    assert just_paid is not None
+    assert math.nextafter(just_paid, 0) < dearest <= just_paid
+    everything = allocate(AllocationProblem(np.tile([0.1, 0.2, 0.9], (n, 1)), cost, just_paid))
+    assert (everything.choice == 2).all()
+    budget = RoutingSettings(budget_fraction=fraction).own_budget(cost)
+    assert budget is not None
+    assert budget <= Fraction(str(fraction)) * Fraction(just_paid) < math.nextafter(budget, math.inf)
 
 
 def test_shares_and_capacity_of_the_catalog_hold() -> None:
