@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from routing_assets.comparison import load_router
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import prices_in_force, router_in_force
+from routing_assets.ledger import router_in_force
+from routing_assets.prices_in_force import prices_in_force, put_prices_in_force
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -98,9 +99,11 @@ def put_in_force(home: Home, router: Mapping[str, Any], *, reason: str, run_id: 
 def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
     """Put the router that served before, or the named one, in force; returns its record. Nothing is deleted.
 
+    Prices stay, unless they lack one of its models: then those that it came with are put in force as well.
+
     Raises:
-        InvalidInput: there is no such router, it is in force already, its files are gone, or the prices in force lack
-            one of its models.
+        InvalidInput: there is no such router, it is in force already, its files are gone, or neither the prices in
+            force nor its own are of all its models.
     """
     now = router_in_force(home)["router_version"]
     if version is None:
@@ -113,12 +116,24 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
     target = candidate(home, version)
     if not (home.routers / version).is_dir():
         raise InvalidInput(f"the files of router {version} are gone", source=str(home.routers / version))
-    _, priced = prices_in_force(home)
-    if not set(target["models"]) <= set(priced):
-        raise InvalidInput(
-            f"router {version} knows {', '.join(target['models'])}, but the prices in force are of "
-            f"{', '.join(sorted(priced))}",
-            remedy="Train again on its labels and catalog.",
-        )
+    runs = _runs_behind(home, target)
+    if not set(target["models"]) <= set(prices_in_force(home)[1]):
+        _, priced = prices_in_force(home, made_by=runs)
+        if not set(target["models"]) <= set(priced):
+            raise InvalidInput(
+                f"router {version} knows {', '.join(target['models'])}, but the prices in force are of "
+                f"{', '.join(sorted(priced))}",
+                remedy="Train again on its labels and catalog.",
+            )
+        put_prices_in_force(home, runs)
     put_in_force(home, target, reason="rollback", run_id="command line")
     return target
+
+
+def _runs_behind(home: Home, router: Mapping[str, Any]) -> list[str]:
+    """The runs that made a router and those that it was recalibrated or extended from, newest first."""
+    runs = [router["dagster_run_id"]]
+    while router["parent"] is not None:
+        router = candidate(home, router["parent"])
+        runs.append(router["dagster_run_id"])
+    return runs

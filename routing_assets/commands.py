@@ -73,7 +73,8 @@ def train(
     trained = show_comparison(home)
     click.echo(f"router {trained} on the test split of its labels, after each step:")
     click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
-    click.echo(f"estimated costs come from: {costs_in_force(home).source}")
+    stay = "" if router_in_force(home)["router_version"] == trained else "prices stay as they were (see prices); "
+    click.echo(f"{stay}estimated costs come from: {costs_in_force(home).source}")
 
 
 def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | None, *, force: bool = False) -> None:
@@ -133,7 +134,8 @@ def show_comparison(home: Home) -> str:
             f"it is kept; put it in force all the same with: routing-assets rollback {compared['challenger']}"
         )
     elif compared["champion"] is not None:
-        click.echo(f"router {compared['challenger']} replaces {compared['champion']}: {compared['why']}")
+        why = compared["why"] if compared["takes_over"] else f"forced, although {compared['why']}"
+        click.echo(f"router {compared['challenger']} replaces {compared['champion']}: {why}")
     if compared["champion_brier"] is not None:
         figures = ("ece", "brier", "log_loss")
         sides = ("champion", "challenger")
@@ -153,7 +155,9 @@ def routers(home: Home) -> None:
         raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     for row in rows:
         row["since"] = f"{row['since']:%Y-%m-%d %H:%M}" if row["since"] else "-"
-    shown = ("router_version", "origin", "mlflow", "state", "since", "reason", "parent", "ece", "brier", "log_loss")
+        row["labels"] = f"{row['labels']} (simulated)" if row["simulated"] else row["labels"]
+    known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
+    shown = (*known, "ece", "brier", "log_loss")
     click.echo(text_table([{name: row[name] or "-" for name in shown} for row in rows]))
     for row in rows:
         if row["state"] == "never" and row["why"]:

@@ -136,7 +136,7 @@ def what_it_has_more(champion: Mapping[str, Any], challenger: Mapping[str, Any])
     if new := sorted(set(challenger["models"]) - set(champion["models"])):
         return f"it adds {', '.join(new)}"
     extends = challenger["origin"] == "extended" and challenger["parent"] == champion["router_version"]
-    return "it knows added models by more labels" if extends else None
+    return "it knows added models by newer labels" if extends else None
 
 
 def why_unfit(known: set[str], models: set[str], priced: set[str]) -> str | None:

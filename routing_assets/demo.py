@@ -9,10 +9,12 @@ import pyarrow as pa
 from routing_assets import commands
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import Twin, simulate
+from routing_assets.errors import InvalidInput
 from routing_assets.intake import receive
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
 
 TWIN: Twin = "llm_uncertainty_bench"
 BATCH_SIZE = 500
@@ -21,7 +23,11 @@ METHOD = "frozen"  # in seconds; texts of our own making say nothing about what 
 
 
 def run_demo(home: Home, *, size: int, seed: int) -> None:
-    """Train on simulated labels, route a fresh batch at half the budget, evaluate, and print all of it."""
+    """Train on simulated labels, route a fresh batch at half the budget, evaluate, and print all of it.
+
+    Raises InvalidInput in a home whose router learnt from labels that are not simulated: it would be replaced.
+    """
+    refuse_real_router(home)
     source = f"simulated:{TWIN}"
     click.secho(f"1/3  training on {size} simulated instructions, 16 models", bold=True)
     commands.train(home, source, None, "auto", method=METHOD, seed=seed, size=size)
@@ -57,6 +63,19 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
         home, source, None, "auto", method=METHOD, seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation"
     )
     click.echo("\nSee it all: make ui")
+
+
+def refuse_real_router(home: Home) -> None:
+    """Raise InvalidInput where the router in force learnt from labels that are not simulated."""
+    with instance_of(home):
+        listed = Warehouse(home.warehouse).fetch("routers")
+    for router in listed:
+        if router["state"] == "in force" and not router["simulated"]:
+            raise InvalidInput(
+                f"router {router['router_version']}, which learnt from {router['labels']}, would be replaced",
+                source=str(home.root),
+                remedy="Run the demo in a home of its own: ROUTING_HOME=.routing-demo routing-assets demo",
+            )
 
 
 def realised_success(routed: pa.Table, truth: LabelledInstructions) -> float:

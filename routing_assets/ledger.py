@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from routing_assets.datasets.outcomes import Realised
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
+from routing_assets.prices_in_force import prices_in_force
 from routing_assets.routing import settings_of_request, standing_policy
 from routing_assets.settings import Home
 from routing_assets.sql import query
-from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
 GENESIS = "0" * 64
@@ -46,17 +46,6 @@ def router_in_force(home: Home) -> dict[str, Any]:
     if not rows:
         raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     return rows[0]
-
-
-def prices_in_force(home: Home) -> tuple[str | None, tuple[str, ...]]:
-    """Version and models of the prices that batches are routed by: those of the stored cost model, not of the ledger's
-    newest list, which a run that died before it could store them may have entered. None and no models before the first.
-    """
-    store = Store(home.store)
-    if not store.path("cost_model").exists():
-        return None, ()
-    stored = store.read("cost_model")
-    return stored["price_version"][0].as_py(), tuple(json.loads(stored["cost_model"][0].as_py())["models"])
 
 
 def is_dispatched(home: Home, batch_id: str) -> bool:

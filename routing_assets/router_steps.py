@@ -225,9 +225,10 @@ def classifier_config(settings: Mapping[str, Any]) -> ClassifierConfig:
 
 
 def _keep(classifier: SuccessClassifier, work: Path, folder: Path) -> tuple[str, Path]:
-    """Save under the hash of the weights, whole or not at all."""
+    """Save under the hash of the weights and of the models whose they are, whole or not at all."""
     classifier.save(work / "classifier")
-    classifier_id = file_sha256(work / "classifier" / "classifier.safetensors")[:12]
+    weights = file_sha256(work / "classifier" / "classifier.safetensors")
+    classifier_id = content_version(pa.Table.from_pylist([{"weights": weights, "models": list(classifier.models)}]))
     directory = folder / classifier_id
     if not directory.exists():
         folder.mkdir(parents=True, exist_ok=True)

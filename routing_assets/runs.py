@@ -87,8 +87,22 @@ def run_job(
         )
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        raise RunFailed(step_reason(failures) or f"run {run_id} failed; see its log in the UI")
+        raise RunFailed(failed_check(result) or step_reason(failures) or f"run {run_id} failed; see its log in the UI")
     return result
+
+
+def failed_check(result: dg.ExecuteInProcessResult) -> str | None:
+    """What the first blocking check that did not pass said; None where all passed."""
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.blocking:
+            said = f": {check.description}" if check.description else ""
+            return f"{check.asset_key.to_user_string()}: the check {check.check_name} did not pass{said}"
+    return None
+
+
+def runs_of(run: dg.DagsterRun) -> list[str]:
+    """Ids of a run and of those that it resumes, newest first: what a killed one made, another goes on with."""
+    return [run_id for run_id in (run.run_id, run.parent_run_id, run.root_run_id) if run_id]
 
 
 def failure_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:

@@ -1,7 +1,8 @@
 """The Parquet store: every table that an asset makes, one immutable file per run, and which one is current.
 
 ``store/<asset>/[<partition>/]<run id>.parquet`` is never rewritten; ``current.parquet`` beside it is a hard link
-to the newest, replaced in one step. A killed run therefore leaves either the old table or the new one.
+to the newest (of prices: to those in force), replaced in one step. A killed run therefore leaves either the old table
+or the new one.
 """
 
 from __future__ import annotations
@@ -29,16 +30,24 @@ class Store:
         folder = self.root / asset / partition if partition else self.root / asset
         return folder / f"{run_id or 'current'}.parquet"
 
-    def write(self, table: pa.Table, asset: str, partition: str | None, run_id: str) -> Path:
-        """Write the table of this run and make it the current one."""
-        version, current = self.path(asset, partition, run_id), self.path(asset, partition)
+    def write(
+        self, table: pa.Table, asset: str, partition: str | None, run_id: str, *, make_current: bool = True
+    ) -> Path:
+        """Write the table of this run and, unless told otherwise, make it the current one."""
+        version = self.path(asset, partition, run_id)
         with atomic_path(version) as temporary:
             pq.write_table(table, temporary, compression="zstd")
+        if make_current:
+            self.make_current(asset, partition, run_id)
+        return version
+
+    def make_current(self, asset: str, partition: str | None, run_id: str) -> None:
+        """Make the table that this run wrote the current one."""
+        version, current = self.path(asset, partition, run_id), self.path(asset, partition)
         link = current.with_name(f".{run_id}{PARTIAL}")
         link.unlink(missing_ok=True)
         os.link(version, link)
         os.replace(link, current)
-        return version
 
     def version(self, asset: str, partition: str | None, run_id: str, table: pa.Table) -> Path:
         """The file of this run; written now where the run was started again after the step that made ``table``."""
@@ -49,15 +58,16 @@ class Store:
         self,
         asset: str,
         partition: str | None = None,
-        run_id: str | None = None,
+        *run_ids: str,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """The table that ``run_id`` wrote, or else the current one; all of it or the named columns.
+        """The table that the first of the runs which made one wrote, or else the current one; all of it or the named
+        columns.
 
         Raises:
             InvalidInput: there is none.
         """
-        for path in (self.path(asset, partition, run_id), self.path(asset, partition)):
+        for path in (*(self.path(asset, partition, run_id) for run_id in run_ids), self.path(asset, partition)):
             if path.exists():
                 return pq.read_table(path, columns=columns, partitioning=None)
         of_batch = f" of batch '{partition}'" if partition else ""

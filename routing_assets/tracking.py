@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def log_classifier(
         mlflow.log_params(dict(parameters))
         for epoch, values in enumerate(losses):
             mlflow.log_metrics(dict(values), step=epoch)
-        mlflow.log_metrics(dict(metrics))
+        mlflow.log_metrics({re.sub(r"[^\w./ -]", "_", name): value for name, value in metrics.items()})
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),

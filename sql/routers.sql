@@ -7,6 +7,9 @@ judged as (
     from router_comparisons
     qualify row_number() over (partition by challenger order by entry desc) = 1
 ),
+sources as (
+    select label_hash, arg_max(name, entry) as labels, bool_or(simulated) as simulated from labels group by label_hash
+),
 tested as (
     select
         router_version, sum(labels * ece) / sum(labels) as ece, sum(labels * brier) / sum(labels) as brier,
@@ -22,7 +25,7 @@ select
         when releases.since is not null then 'was in force'
         else 'never'
     end as state,
-    releases.since, releases.reason, parent,
+    releases.since, releases.reason, parent, sources.labels, coalesce(sources.simulated, false) as simulated,
     coalesce(judged.challenger_ece, tested.ece) as ece,
     coalesce(judged.challenger_brier, tested.brier) as brier,
     coalesce(judged.challenger_log_loss, tested.log_loss) as log_loss,
@@ -31,4 +34,5 @@ from candidates
 left join releases using (router_version)
 left join judged on judged.challenger = candidates.router_version
 left join tested using (router_version)
+left join sources using (label_hash)
 order by candidates.entry;

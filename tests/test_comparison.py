@@ -32,7 +32,7 @@ def test_more_models_or_more_labels_of_added_ones_are_a_right_of_their_own() -> 
     extended = {"models": ["a", "b"], "origin": "extended", "parent": "v1"}
     assert what_it_has_more(champion, trained) is None
     assert what_it_has_more(champion, extended | {"parent": "v0"}) is None
-    assert what_it_has_more(champion, extended) == "it knows added models by more labels"
+    assert what_it_has_more(champion, extended) == "it knows added models by newer labels"
     assert what_it_has_more(champion, extended | {"models": ["a", "b", "c"]}) == "it adds c"
 
 

@@ -9,12 +9,15 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.added import kept_labels, priced_models, with_added
+from routing_assets.champion import candidate
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.errors import InvalidInput
+from routing_assets.prices_in_force import prices_in_force, put_prices_in_force
 from routing_assets.pricing.cost_model import CostMode, fit_cost_model
+from routing_assets.runs import runs_of
 from routing_assets.sources import catalog_from_table
 from routing_assets.versions import content_version
 
@@ -76,3 +79,22 @@ def cost_model(
             "mean_cost": markdown_table(shown),
         },
     )
+
+
+@dg.asset(group_name="release", owners=OWNERS, kinds={"parquet"}, deps=["model_catalog", cost_model], code_version="1")
+def price_release(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
+    """Puts the prices that this run made in force, if the router in force can serve at them. With a new router,
+    ``router_release`` does.
+    """
+    runs, in_force = runs_of(context.run), home.warehouse().fetch("latest_router")
+    version, priced = prices_in_force(home.paths(), made_by=runs)
+    known = candidate(home.paths(), in_force[0]["router_version"])["models"] if in_force else []
+    if unpriced := [model for model in known if model not in priced]:
+        raise failure(
+            InvalidInput(
+                f"there is no price of {', '.join(unpriced)}, which the router in force knows; the prices stay",
+                remedy="Name every model of the router in the catalog.",
+            )
+        )
+    put_prices_in_force(home.paths(), runs)
+    return dg.MaterializeResult(metadata={"price_version": version or "none", "models": ", ".join(priced)})

@@ -7,6 +7,8 @@ import dagster as dg
 import pyarrow as pa
 
 from routing_assets.locks import run_alive
+from routing_assets.prices_in_force import PRICES
+from routing_assets.runs import runs_of
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
@@ -39,7 +41,8 @@ COLUMNS = {
 class ParquetStoreIOManager(dg.ConfigurableIOManager):
     """Writes each asset's ``pyarrow.Table`` atomically, one file per run, and reads the current one.
 
-    Within a run, an asset reads what this very run wrote, even when another run of the partition is under way.
+    Within a run, an asset reads what this very run wrote, or the one that it resumes, even when another run of the
+    partition is under way. Prices are not current until they are put in force.
     An input's metadata ``columns`` names those that it needs.
     As every run needs it, it also marks the run as alive, so that a killed one is noticed.
     """
@@ -50,7 +53,8 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
             yield self
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
-        path = self._store().write(obj, context.asset_key.path[-1], _partition(context), context.run_id)
+        asset = context.asset_key.path[-1]
+        path = self._store().write(obj, asset, _partition(context), context.run_id, make_current=asset not in PRICES)
         schema = dg.TableSchema([_column(field) for field in obj.schema])
         context.add_output_metadata(
             {
@@ -63,8 +67,8 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         columns = (context.definition_metadata or {}).get("columns")
-        run_id = context.step_context.run_id
-        return self._store().read(context.asset_key.path[-1], _partition(context), run_id, columns=columns)
+        runs = runs_of(context.step_context.dagster_run)
+        return self._store().read(context.asset_key.path[-1], _partition(context), *runs, columns=columns)
 
     def _store(self) -> Store:
         return Store(Home.from_env().store)

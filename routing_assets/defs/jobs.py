@@ -81,7 +81,7 @@ watch_router = dg.define_asset_job(
 )
 update_prices = dg.define_asset_job(
     "update_prices",
-    selection=dg.AssetSelection.assets("model_catalog", "cost_model"),
+    selection=dg.AssetSelection.assets("model_catalog", "cost_model", "price_release"),
     tags=tags(priority=3, minutes=60),
     description="New prices, without training anything again.",
 )

@@ -11,7 +11,9 @@ from routing_assets.comparison import compare
 from routing_assets.defs.common import IO_RETRY, OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import prices_in_force, router_in_force
+from routing_assets.ledger import router_in_force
+from routing_assets.prices_in_force import prices_in_force, put_prices_in_force
+from routing_assets.runs import runs_of
 
 GROUP = "release"
 
@@ -80,8 +82,7 @@ def router_comparison(
     """
     paths, warehouse = home.paths(), home.warehouse()
     in_force = warehouse.fetch("latest_router")
-    # A run that was killed goes on as another, which did not make the router itself.
-    runs = [run for run in (context.run_id, context.run.parent_run_id, context.run.root_run_id) if run]
+    runs = runs_of(context.run)
     newest = warehouse.fetch("newest_candidate", {"runs": runs})
     if not newest:
         raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
@@ -91,7 +92,7 @@ def router_comparison(
         champion.candidate(paths, in_force[0]["router_version"]) if in_force else None,
         newest[0],
         champion_is_stale=bool(advice and advice[0]["advice"] != "none"),
-        priced=prices_in_force(paths)[1],
+        priced=prices_in_force(paths, made_by=runs)[1],
     )
     warehouse.append("router_comparisons", pa.Table.from_pylist([verdict.row() | {"dagster_run_id": context.run_id}]))
     takes_over = (verdict.takes_over or config.force) and verdict.challenger != verdict.champion
@@ -127,12 +128,15 @@ def router_comparison(
 def router_release(
     context: dg.AssetExecutionContext, home: RoutingHome, router_comparison: pa.Table
 ) -> Iterator[dg.MaterializeResult]:
-    """Puts the router that won in force: a line in the ledger, MLflow's alias ``champion``. A loser is only kept.
+    """Puts the router that won in force, with the prices it came with: a line in the ledger, MLflow's alias
+    ``champion``. A loser is only kept, and its prices with it.
 
     So is the winner of an old comparison, after which another router was put in force, by release or rollback.
     """
     verdict = router_comparison.to_pylist()[0]
     in_force = home.warehouse().fetch("latest_router")
+    if in_force and in_force[0]["router_version"] == verdict["router_version"]:
+        put_prices_in_force(home.paths(), runs_of(context.run))  # the very same router, at new prices perhaps
     if not verdict["takes_over"]:
         context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
         return
@@ -143,6 +147,7 @@ def router_release(
         )
         return
     router = champion.candidate(home.paths(), verdict["router_version"])
+    put_prices_in_force(home.paths(), runs_of(context.run))
     champion.put_in_force(home.paths(), router, reason=verdict["reason"], run_id=context.run_id)
     shown = ("router_version", "origin", "classifier_id", "label_hash", "buckets_id", "mlflow_model_version")
     yield dg.MaterializeResult(metadata={"reason": verdict["reason"], **{name: router[name] for name in shown}})

@@ -227,5 +227,7 @@ def calibration_holds(quality: list[dict[str, Any]], config: DecisionSettings) -
     return dg.AssetCheckResult(
         check_name=CALIBRATION_HOLDS.name,
         passed=bool(ece["decision"] <= allowed),
+        description=f"On validation data the calibration error is {ece['decision']:.3f}, and {allowed:.3f} is allowed. "
+        "Label more instructions, or allow more (ece_limit, ece_tolerance of the asset 'router').",
         metadata={"ece": dg.MetadataValue.json(ece), "allowed": allowed, "noise": noise},
     )

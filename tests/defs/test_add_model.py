@@ -19,7 +19,8 @@ from routing_assets.champion import candidate, load_champion
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.datasets.simulated import simulate
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import prices_in_force, router_in_force, stale_batches
+from routing_assets.ledger import router_in_force, stale_batches
+from routing_assets.prices_in_force import prices_in_force
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store

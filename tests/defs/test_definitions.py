@@ -14,7 +14,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
     repository = defs.get_repository_def()
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {
         "labelled_instructions", "model_catalog", "splits",
-        "cost_model",
+        "cost_model", "price_release",
         "success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets",
         "router", "added_labels", "extended_router", "recalibrated_router", "router_comparison", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",

@@ -23,7 +23,8 @@ from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
 from routing_assets.inbox import take_in
 from routing_assets.intake import receive
-from routing_assets.ledger import decision_in_force, is_dispatched, prices_in_force, stale_batches
+from routing_assets.ledger import decision_in_force, is_dispatched, stale_batches
+from routing_assets.prices_in_force import prices_in_force
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home

@@ -1,0 +1,97 @@
+"""Prices come into force with the router they came with, or by themselves, and never because a run was tried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from routing_assets import commands, price_commands
+from routing_assets.champion import rollback
+from routing_assets.datasets.simulated import simulate
+from routing_assets.demo import run_demo
+from routing_assets.errors import InvalidInput
+from routing_assets.ledger import router_in_force
+from routing_assets.prices_in_force import prices_in_force
+from routing_assets.runs import RunFailed, instance_of, run_job
+from routing_assets.settings import Home
+from routing_assets.store import Store
+
+MODELS = ("R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B")
+LENIENT = {"router": {"ece_limit": 1.0, "ece_tolerance": 1.0}, "success_classifier": {"method": "frozen"}}
+
+
+def table(path: Path, models: tuple[str, ...] = MODELS, *, spoilt: bool = False) -> str:
+    """The labels that the installation was trained on, as a table of one's own; ``spoilt`` ones teach nothing."""
+    labels = simulate("r1_math", size=400, seed=0)
+    success = np.random.default_rng(0).permutation(labels.success) if spoilt else labels.success
+    own = replace(labels, models=models, success=success, simulated=False)
+    pq.write_table(own.to_arrow().replace_schema_metadata(None), path)
+    return str(path)
+
+
+def catalog(path: Path, models: tuple[str, ...] = MODELS, factor: float = 1.0) -> str:
+    path.write_text(yaml.safe_dump({"models": {m: {"price": factor * (5 - k)} for k, m in enumerate(models)}}))
+    return str(path)
+
+
+def train(home: Home, labels: str, prices: str) -> None:
+    with instance_of(home) as instance:
+        ops = {"labelled_instructions": {"labels": labels}, "model_catalog": {"catalog": prices}}
+        run_job(instance, "train_router", ops=ops | LENIENT)
+
+
+def test_a_router_that_does_not_take_over_leaves_the_prices_as_they_are(
+    trained: Home, batch_file: Path, tmp_path: Path
+) -> None:
+    before, router = prices_in_force(trained), router_in_force(trained)
+    limits = Store(trained.store).read("model_catalog")
+    train(trained, table(tmp_path / "spoilt.parquet", spoilt=True), catalog(tmp_path / "dear.yaml", factor=1000))
+    assert router_in_force(trained) == router
+    assert prices_in_force(trained) == before
+    assert Store(trained.store).read("model_catalog").equals(limits)
+    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+
+
+def test_the_very_same_router_comes_with_new_prices(trained: Home, tmp_path: Path) -> None:
+    train(trained, table(tmp_path / "own.parquet"), catalog(tmp_path / "first.yaml"))
+    router, before = router_in_force(trained), prices_in_force(trained)
+    train(trained, table(tmp_path / "own.parquet"), catalog(tmp_path / "dear.yaml", factor=2))
+    assert router_in_force(trained)["router_version"] == router["router_version"]
+    assert prices_in_force(trained) != before
+
+
+def test_a_roll_back_brings_the_prices_that_a_router_came_with(trained: Home, tmp_path: Path, batch_file: Path) -> None:
+    """Renamed models are other models, though the weights of the two classifiers are the same."""
+    before, renamed = prices_in_force(trained), ("gpt@mini", *MODELS[1:-1], "o3 (high)")
+    train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
+    assert set(prices_in_force(trained)[1]) == set(renamed)
+    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    rollback(trained)
+    assert prices_in_force(trained) == before
+    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+
+
+def test_prices_that_the_router_in_force_cannot_serve_at_change_nothing(trained: Home) -> None:
+    before, limits = prices_in_force(trained), Store(trained.store).read("model_catalog")
+    with instance_of(trained) as instance, pytest.raises(RunFailed):
+        run_job(instance, "update_prices")
+    assert prices_in_force(trained) == before
+    assert Store(trained.store).read("model_catalog").equals(limits)
+
+
+def test_a_new_catalog_is_in_force_at_once(trained: Home, tmp_path: Path) -> None:
+    before = prices_in_force(trained)
+    price_commands.update_prices(trained, catalog(tmp_path / "dear.yaml", factor=3))
+    assert prices_in_force(trained)[0] != before[0]
+
+
+def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(trained: Home, tmp_path: Path) -> None:
+    renamed = ("a", "b", "c", "d", "e")
+    train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
+    with pytest.raises(InvalidInput, match=r"which learnt from own, would be replaced.*ROUTING_HOME="):
+        run_demo(trained, size=300, seed=0)
