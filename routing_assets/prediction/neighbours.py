@@ -26,7 +26,8 @@ PARTS = 5
 MOST_REFERENCES = 20_000
 """More training texts than this are sampled: a search looks at every one of them."""
 CHUNK = 512
-"""Texts looked up at a time: bounds memory at CHUNK x 512 neighbours x K models."""
+CHUNK_MODELS = 20
+"""CHUNK texts are looked up at a time, of more models than these fewer: 512 x 512 neighbours x 20 floats an array."""
 SAFE_RATE = 1e-3
 
 
@@ -79,7 +80,7 @@ class NeighbourVotes(nn.Module):
         neighbours, temperature, prior_weight = self.settings.tolist()
         prior = _mean_success(self.success, self.weight)
         rates = [prior.new_empty((0, len(prior)))]
-        for chunk in vectors.split(CHUNK):
+        for chunk in vectors.split(_chunk(len(prior))):
             similarity, near = nearest(chunk, self.vectors, int(neighbours))
             right, total = _votes(similarity, near, self.success, self.weight, temperature)
             rates.append((right[:, -1] + prior_weight * prior) / (total[:, -1] + prior_weight))
@@ -100,7 +101,7 @@ def tune_neighbours(
     sizes = [n for n in NEIGHBOURS if n <= most]
     prior = _mean_success(success, weight)
     losses = torch.zeros((len(TEMPERATURES), len(sizes), len(PRIOR_WEIGHTS)), dtype=torch.float64)
-    for rows in torch.arange(len(query)).split(CHUNK):
+    for rows in torch.arange(len(query)).split(_chunk(len(prior))):
         similarity, near = nearest(query[rows], reference, most)
         for t, temperature in enumerate(TEMPERATURES):
             right, total = _votes(similarity, near, success, weight, temperature or float("inf"))
@@ -137,6 +138,11 @@ def train_neighbours(vectors: Tensor, texts: TrainingTexts, seed: int) -> tuple[
         if len(left_out) and len(others):
             out_of_fold[left_out] = votes(others, tuned)(vectors[left_out]).numpy()
     return votes(references, tuned), out_of_fold
+
+
+def _chunk(models: int) -> int:
+    """Texts to look up at a time."""
+    return max(1, CHUNK * CHUNK_MODELS // max(models, CHUNK_MODELS))
 
 
 def _votes(
