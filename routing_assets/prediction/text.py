@@ -31,12 +31,14 @@ class TextPreparation:
     """Shared blocks to cut off, longest first, and how much of a long text is kept.
 
     ``max_characters`` bounds the text that reaches the tokenizer; the encoder cuts again, by tokens.
+    ``ignores_last_space`` is False in older routers: a shared end with white space after it stayed when they learnt.
     """
 
     preambles: tuple[str, ...] = ()
     postambles: tuple[str, ...] = ()
     max_characters: int = 8_000
     head_share: float = 0.25
+    ignores_last_space: bool = True
 
     def prepare(self, instruction: Iterable[str]) -> list[str]:
         """The text to embed for each instruction: shared blocks cut off, long texts reduced to their two ends."""
@@ -45,6 +47,7 @@ class TextPreparation:
     def _prepare_one(self, text: str) -> str:
         preamble = next((block for block in self.preambles if text.startswith(block)), "")
         body = text[len(preamble) :]
+        body = body.rstrip() if self.ignores_last_space else body
         postamble = next((block for block in self.postambles if body.endswith(block)), "")
         body = body[: len(body) - len(postamble)].strip()
         return keep_ends(body or text.strip(), self.max_characters, self.head_share)
@@ -56,6 +59,7 @@ class TextPreparation:
             "postambles": list(self.postambles),
             "max_characters": self.max_characters,
             "head_share": self.head_share,
+            "ignores_last_space": self.ignores_last_space,
         }
 
     @classmethod
@@ -66,6 +70,7 @@ class TextPreparation:
             tuple(values["postambles"]),  # type: ignore[arg-type]
             int(values["max_characters"]),  # type: ignore[call-overload]
             float(values["head_share"]),  # type: ignore[arg-type]
+            bool(values.get("ignores_last_space", False)),
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from routing_assets.prediction.text import TextPreparation, fit_text_preparation, keep_ends
 
@@ -17,6 +18,21 @@ def test_preamble_and_rules_shared_by_all_are_not_embedded() -> None:
     preparation = fit_text_preparation([FEW_SHOT + body + RULES for body in bodies])
     assert preparation.preambles == (FEW_SHOT,)
     assert preparation.prepare([FEW_SHOT + "Why?" + RULES]) == ["Why?"]
+
+
+@pytest.mark.parametrize("space", ["\n", " \n\n", ""])
+def test_rules_are_cut_off_whatever_space_follows_them(space: str) -> None:
+    texts = [body + RULES + space for body in questions(200)]
+    preparation = fit_text_preparation(texts)
+    assert preparation.prepare(texts) == questions(200)
+    assert preparation.prepare(["Why?" + RULES, "Why?" + RULES + "\n"]) == ["Why?", "Why?"]
+
+
+def test_a_router_that_learnt_with_the_rules_before_space_goes_on_to_see_them() -> None:
+    saved = fit_text_preparation([body + RULES for body in questions(50)]).to_dict()
+    del saved["ignores_last_space"]
+    prepared = TextPreparation.from_dict(saved).prepare(["Why?" + RULES, "Why?" + RULES + "\n"])
+    assert prepared == ["Why?", "Why?" + RULES]
 
 
 def test_each_task_has_its_own_preamble_without_being_named() -> None:
