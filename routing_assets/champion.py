@@ -54,6 +54,11 @@ def candidate(home: Home, version: str) -> dict[str, Any]:
     return rows[0]
 
 
+def is_trained_again(router: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a training ended in the very classifier that there was before."""
+    return bool(router["origin"] == "trained" and router["classifier_id"] == before["classifier_id"])
+
+
 def record_candidate(
     home: Home,
     router: Mapping[str, Any],

@@ -73,8 +73,7 @@ def train(
     trained = show_comparison(home)
     click.echo(f"router {trained} on the test split of its labels, after each step:")
     click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
-    stay = "" if router_in_force(home)["router_version"] == trained else "prices stay as they were (see prices); "
-    click.echo(f"{stay}estimated costs come from: {costs_in_force(home).source}")
+    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
 
 
 def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | None, *, force: bool = False) -> None:
@@ -155,7 +154,6 @@ def routers(home: Home) -> None:
         raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     for row in rows:
         row["since"] = f"{row['since']:%Y-%m-%d %H:%M}" if row["since"] else "-"
-        row["labels"] = f"{row['labels']} (simulated)" if row["simulated"] else row["labels"]
     known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
     shown = (*known, "ece", "brier", "log_loss")
     click.echo(text_table([{name: row[name] or "-" for name in shown} for row in rows]))

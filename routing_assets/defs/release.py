@@ -129,14 +129,15 @@ def router_release(
     context: dg.AssetExecutionContext, home: RoutingHome, router_comparison: pa.Table
 ) -> Iterator[dg.MaterializeResult]:
     """Puts the router that won in force, with the prices it came with: a line in the ledger, MLflow's alias
-    ``champion``. A loser is only kept, and its prices with it.
+    ``champion``. A loser is only kept, and its prices with it, unless it is the very same classifier trained again.
 
     So is the winner of an old comparison, after which another router was put in force, by release or rollback.
     """
     verdict = router_comparison.to_pylist()[0]
+    router = champion.candidate(home.paths(), verdict["router_version"])
     in_force = home.warehouse().fetch("latest_router")
-    if in_force and in_force[0]["router_version"] == verdict["router_version"]:
-        put_prices_in_force(home.paths(), runs_of(context.run))  # the very same router, at new prices perhaps
+    if in_force and champion.is_trained_again(router, in_force[0]):
+        put_prices_in_force(home.paths(), runs_of(context.run))
     if not verdict["takes_over"]:
         context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
         return
@@ -146,7 +147,6 @@ def router_release(
             "Materialise router_comparison, or use routing-assets rollback."
         )
         return
-    router = champion.candidate(home.paths(), verdict["router_version"])
     put_prices_in_force(home.paths(), runs_of(context.run))
     champion.put_in_force(home.paths(), router, reason=verdict["reason"], run_id=context.run_id)
     shown = ("router_version", "origin", "classifier_id", "label_hash", "buckets_id", "mlflow_model_version")
