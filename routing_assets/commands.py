@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
+from routing_assets.commitments import SET_FOR_BATCH
 from routing_assets.errors import InvalidInput
 from routing_assets.export import refuse_unknown_ending, write_routed
 from routing_assets.handoff import read_manifest
@@ -188,19 +190,21 @@ def route(
         if received.remark:
             click.echo(f"{batch.name} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
-    store = Store(home.store)
-    routed = store.read("routed_batch", received.batch_id)
-    click.echo(text_table([allocation_row(store, policy, received.batch_id) for policy in POLICIES]))
-    summary = summary_of(routed)
+    made = partial(Store(home.store).read_version, partition=received.batch_id, run_id=result.run_id)
+    routed = made("routed_batch")
+    click.echo(text_table([allocation_row(policy, made(f"{policy}_allocation")) for policy in POLICIES]))
+    summary, why = summary_of(routed), made("batch_budget")["why"][0].as_py()
     click.echo(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
         f"{summary['cost_usd']:.6g} of {summary['budget_usd']:.6g} USD, "
         f"expected success {summary['expected_success']:.4f}, gap {summary['gap']:.1e}"
     )
+    if why != SET_FOR_BATCH:
+        click.echo(f"budget: {why}")
     warn_of_doubtful_costs(result)
     click.echo(f"written to {home.outbox / received.batch_id}")
     if output is not None:
-        write_routed(routed, store.read("batch_instructions", received.batch_id), output)
+        write_routed(routed, made("batch_instructions"), output)
         click.echo(f"written to {output}")
     return received.batch_id
 
@@ -295,11 +299,13 @@ def report(home: Home, day: str) -> None:
 
 
 def dispatch(home: Home, batch_id: str) -> None:
-    """Freeze the decision in force of a batch. Raises InvalidInput where it is not of the batch's newest file."""
+    """Freeze the decision in force of a batch. Raises InvalidInput where it is not of the batch's newest file, or not
+    as it was asked for last.
+    """
     with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
         refuse_dispatched(home, batch_id)
         decision = decision_in_force(home, batch_id)
-        refuse_other_file(home, decision)
+        refuse_outdated(home, decision)
         row = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
         if read_manifest(home.outbox / batch_id).dagster_run_id != row["dagster_run_id"]:
             raise InvalidInput(
@@ -309,14 +315,22 @@ def dispatch(home: Home, batch_id: str) -> None:
     click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
 
 
-def refuse_other_file(home: Home, decision: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for a decision on a file that a newer one of its batch has replaced."""
+def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a decision that a newer file of its batch, or a newer request for it, has overtaken."""
     newest = latest_revision(home, decision["batch_id"])
     if decision["file_sha256"] != newest.file_sha256:
         raise InvalidInput(
             f"batch '{newest.batch_id}' is not routed since its newest file came; "
             f"the decision in force is on the one before, of {decision['instructions']} instructions",
             remedy="Route the newest file, with another budget if that failed.",
+        )
+    decided = json.loads(decision["settings"])
+    asked = {name: value for name, value in newest.request.items() if value != decided.get(name)}
+    if asked:
+        raise InvalidInput(
+            f"batch '{newest.batch_id}' is not routed since it was asked for with {_settings(asked)}; "
+            f"the decision in force was made with {_settings({name: decided.get(name) for name in asked})}",
+            remedy="Route it as it is wanted, with another budget if that failed.",
         )
 
 
@@ -363,9 +377,9 @@ def evaluate(
     click.echo(f"written to {output}")
 
 
-def allocation_row(store: Store, policy: str, batch_id: str) -> dict[str, Any]:
+def allocation_row(policy: str, allocation: pa.Table) -> dict[str, Any]:
     """The line of one allocation in the table that ``route`` prints."""
-    summary = summary_of(store.read(f"{policy}_allocation", batch_id))
+    summary = summary_of(allocation)
     breaks = "".join(f", ignores {name}" for name in summary["notes"].get("not_kept", ()))
     return {
         "policy": policy,
@@ -385,6 +399,10 @@ def text_table(rows: list[dict[str, Any]]) -> str:
     lines = [list(rows[0]), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {'unset' if value is None else value}" for name, value in values.items())
 
 
 def _catalog(labels: str, catalog: str | None) -> str | None:

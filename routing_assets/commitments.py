@@ -23,6 +23,9 @@ from routing_assets.warehouse import Warehouse
 LONGEST_WAIT = timedelta(hours=1)
 """A batch that got no budget for so long was refused, and is no reason to hold money back from others."""
 
+SET_FOR_BATCH = "set for the batch"
+"""Why a budget is what it is where nothing else had a say."""
+
 
 @dataclass(frozen=True)
 class BatchBudget:
@@ -53,7 +56,7 @@ def commit_budget(
     """
     own = settings.own_budget(problem.cost_matrix)
     if own is not None and settings.period is None:
-        return BatchBudget(own, "set for the batch")
+        return BatchBudget(own, SET_FOR_BATCH)
     plan, now = period_budget(settings.period), now or datetime.now(UTC)
     with warehouse.transaction() as connection:
         others = [past for name, past in standing(connection) if name != batch_id]
@@ -62,7 +65,7 @@ def commit_budget(
         if own is None:
             budget = BatchBudget(paced.usd, paced.why, paced.price)
         elif own <= paced.room_usd:
-            budget = BatchBudget(own, "set for the batch; the period has room for it")
+            budget = BatchBudget(own, f"{SET_FOR_BATCH}; the period has room for it")
         else:
             budget = BatchBudget(paced.room_usd, f"all that the period has left of the {own:.6g} USD set for it")
         _append(connection, batch_id, run_id, budget.budget_usd, settings.urgent, paced.curve, now)

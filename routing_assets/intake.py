@@ -105,7 +105,8 @@ def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
         )
     sha256, name = known[-1]["file_sha256"], Path(known[-1]["file_name"])
     kept = kept_file(home, batch_id, sha256, name.suffix)
-    return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False)
+    request = json.loads(known[-1]["request"] or "{}")
+    return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False, request=request)
 
 
 def received_file(home: Home, batch_id: str, sha256: str) -> Path:

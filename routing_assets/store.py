@@ -72,3 +72,14 @@ class Store:
                 return pq.read_table(path, columns=columns, partitioning=None)
         of_batch = f" of batch '{partition}'" if partition else ""
         raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")
+
+    def read_version(self, asset: str, partition: str | None, run_id: str) -> pa.Table:
+        """The table that ``run_id`` itself wrote.
+
+        Raises:
+            InvalidInput: it wrote none.
+        """
+        path = self.path(asset, partition, run_id)
+        if not path.exists():
+            raise InvalidInput(f"run {run_id} made no {asset}", source=str(path.parent), remedy="Run it again.")
+        return pq.read_table(path, partitioning=None)

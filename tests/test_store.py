@@ -46,6 +46,14 @@ def test_a_run_reads_the_current_table_where_it_wrote_none_itself(store: Store) 
     assert store.read("asset", None, "this-run")["x"].to_pylist() == [1]
 
 
+def test_a_version_is_of_that_run_and_of_no_other(store: Store) -> None:
+    store.write(pa.table({"x": [1]}), "asset", "batch", "earlier")
+    store.write(pa.table({"x": [2]}), "asset", "batch", "later")
+    assert store.read_version("asset", "batch", "earlier")["x"].to_pylist() == [1]
+    with pytest.raises(InvalidInput, match="run another made no asset"):
+        store.read_version("asset", "batch", "another")
+
+
 def test_a_run_that_was_started_again_half_way_keeps_a_version_of_its_own(store: Store) -> None:
     table = pa.table({"x": [1]})
     store.write(table, "asset", "batch", "killed")

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -209,6 +210,43 @@ def test_a_decision_on_another_file_than_the_newest_is_not_dispatched(
     assert not is_dispatched(routed, "weekly")
     commands.route(routed, newer, {"budget_fraction": 0.5})
     commands.dispatch(routed, "weekly")
+
+
+def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched(
+    routed: Home, batch_file: Path
+) -> None:
+    with pytest.raises(RunFailed, match="cheapest feasible budget"):
+        commands.route(routed, batch_file, {"budget_usd": 1e-9})
+    with pytest.raises(InvalidInput, match=r"with budget_usd 1e-09; .* with budget_usd unset\. Route it"):
+        commands.dispatch(routed, "weekly")
+    assert not is_dispatched(routed, "weekly")
+    commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
+    commands.dispatch(routed, "weekly")
+
+
+def test_what_is_printed_and_written_is_of_the_own_run_though_another_came_after(
+    trained: Home, batch_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def overtaken(*arguments: Any, **named: Any) -> dg.ExecuteInProcessResult:
+        own = run_job(*arguments, **named)
+        run_job(*arguments, **named | {"resources": {"routing_request": {"budget_usd": 1000.0}}})
+        return own
+
+    monkeypatch.setattr(commands, "run_job", overtaken)
+    commands.route(trained, batch_file, {"budget_usd": 0.5}, output=tmp_path / "routed.csv")
+    assert "of 0.5 USD" in (said := capsys.readouterr().out)
+    assert "1000" not in said
+    assert summary_of(Store(trained.store).read("routed_batch", "weekly"))["budget_usd"] == 1000.0
+
+
+def test_a_budget_that_the_period_cuts_says_so(
+    trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.route(trained, batch_file, {"budget_usd": 3.0})
+    assert "budget:" not in capsys.readouterr().out
+    trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
+    commands.route(trained, batch_file, {"budget_usd": 3.0}, batch_id="cut")
+    assert "budget: all that the period has left of the 3 USD set for it" in capsys.readouterr().out
 
 
 def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
