@@ -12,6 +12,8 @@ import numpy as np
 
 from routing_assets.allocation.hull import upper_hull
 
+_ROUNDING = 1e-9  # relative: of sums whose order differs, though the same instructions go to the same models
+
 
 def non_decreasing_hull(cost: np.ndarray, success: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (cost, success) of the non-decreasing upper convex hull of P points, cheapest first.
@@ -79,13 +81,13 @@ def cost_to_reach(cost: np.ndarray, success: np.ndarray, wanted: float) -> float
     """Least cost at which a curve, linear between its points, reaches ``wanted`` success; None if it never does."""
     order = np.argsort(cost, kind="stable")
     cost, success = np.asarray(cost, float)[order], np.asarray(success, float)[order]
-    reached = np.flatnonzero(success >= wanted)
+    reached = np.flatnonzero(success >= wanted * (1 - _ROUNDING))
     if not reached.size:
         return None
     first = int(reached[0])
     if first == 0:
         return float(cost[0])
-    rise = (wanted - success[first - 1]) / (success[first] - success[first - 1])
+    rise = min(1.0, (wanted - success[first - 1]) / (success[first] - success[first - 1]))
     return float(cost[first - 1] + rise * (cost[first] - cost[first - 1]))
 
 

@@ -144,7 +144,7 @@ def _one_seed(
         raise InvalidInput(
             f"the largest budget fraction, {config.budget_fractions[-1]:g}, cannot pay for the cheapest model",
             source=labels.name,
-            remedy="Evaluate larger fractions of the dearest model's spend.",
+            remedy="Give models that differ in cost, for routing saves nothing among equals, or larger fractions.",
         )
     stage.done("allocate")
     return SeedResult(

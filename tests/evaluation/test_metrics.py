@@ -87,6 +87,13 @@ def test_cost_to_reach_interpolates_and_admits_failure():
     assert cost_to_reach(cost, success, 0.91) is None
 
 
+def test_everything_on_the_best_model_reaches_all_of_its_success_though_sums_round():
+    cost = np.array([0.5, 1.0])
+    assert cost_to_reach(cost, np.array([0.8, 1 - 1.3e-15]), 1.0) == 1.0
+    assert cost_to_reach(cost, np.array([1 - 1.3e-15, 1.0]), 1.0) == 0.5
+    assert cost_to_reach(cost, np.array([0.8, 0.999]), 1.0) is None
+
+
 def test_gap_recovered_by_hand():
     # weak .5, strong .9; at half the strong calls .8, so PGR (0, .75, 1): area .5*.375 + .5*.875 = .625.
     result = gap_recovered(np.array([0.5]), np.array([0.8]), weak=0.5, strong=0.9)
