@@ -199,6 +199,8 @@ def _checked_outcomes(home: Home, path: Path, decision: Mapping[str, Any]) -> li
     remarks = []
     if unknown := strays(routed, outcomes):
         remarks.append(f"{len(unknown)} outcomes are not used, for the batch was not routed so: {named(unknown)}")
+    if outcomes.conflicts:
+        remarks.append(f"{outcomes.conflicts} pairs of instruction and model have different outcomes; the last counts")
     if outcomes.unused:
         remarks.append(f"columns that are not used: {', '.join(map(printable, outcomes.unused))}")
     return remarks

@@ -42,7 +42,7 @@ class Outcomes:
         cost: USD that the call was billed.
         input_tokens, output_tokens, tokens: of the call; ``tokens`` is the sum where only that is reported.
         latency_s: seconds.
-        conflicts: pairs of which different verdicts were reported; the latest stands.
+        contradicted: of which pairs different verdicts were reported; the latest stands.
         unused: columns of the file that are none of these.
     """
 
@@ -54,11 +54,16 @@ class Outcomes:
     output_tokens: np.ndarray
     tokens: np.ndarray
     latency_s: np.ndarray
-    conflicts: int = 0
+    contradicted: np.ndarray
     unused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.instruction_id)
+
+    @property
+    def conflicts(self) -> int:
+        """Pairs of which different verdicts were reported."""
+        return int(self.contradicted.sum())
 
     def to_arrow(self) -> pa.Table:
         """The outcomes as a table; unknown fields are null."""
@@ -87,7 +92,8 @@ def load_outcomes(path: str | Path) -> Outcomes:
         )
     fields |= {name: amount_column(raw, name, what) for name, what in _AMOUNTS.items() if name in present}
     unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS))
-    return _latest(text_column(raw, "instruction_id"), text_column(raw, "model"), fields, conflicts=0, unused=unused)
+    ids, models = text_column(raw, "instruction_id"), text_column(raw, "model")
+    return _latest(ids, models, fields, contradicted=np.zeros(len(raw), bool), unused=unused)
 
 
 def merge_outcomes(*files: Outcomes) -> Outcomes:
@@ -97,7 +103,7 @@ def merge_outcomes(*files: Outcomes) -> Outcomes:
         join("instruction_id"),
         join("model"),
         {name: join(name) for name in _FIELDS},
-        conflicts=sum(file.conflicts for file in files),
+        contradicted=join("contradicted"),
     )
 
 
@@ -218,7 +224,7 @@ def _latest(
     instruction_id: np.ndarray,
     model: np.ndarray,
     fields: dict[str, np.ndarray],
-    conflicts: int,
+    contradicted: np.ndarray,
     unused: tuple[str, ...] = (),
 ) -> Outcomes:
     numbers: dict[tuple[str, str], int] = {}
@@ -233,8 +239,9 @@ def _latest(
     low, high = np.full(len(first), np.inf), np.full(len(first), -np.inf)
     np.fmin.at(low, code, fields["success"])
     np.fmax.at(high, code, fields["success"])
-    conflicts += int((low < high).sum())
-    return Outcomes(instruction_id[first], model[first], **latest, conflicts=conflicts, unused=unused)
+    differing = low < high
+    differing[code[contradicted]] = True
+    return Outcomes(instruction_id[first], model[first], **latest, contradicted=differing, unused=unused)
 
 
 _Z = 1.959963984540054

@@ -114,7 +114,9 @@ def test_late_and_repeated_files_merge(tmp_path: Path) -> None:
     again = merge_outcomes(merged, first, late)
     assert again.to_arrow().equals(merged.to_arrow())
     contradicting = load(tmp_path, instruction_id=["1"], model=["m"], success=[0.0])
-    assert merge_outcomes(merged, contradicting).conflicts == 1
+    twice = merge_outcomes(merged, contradicting)
+    assert twice.conflicts == 1
+    assert merge_outcomes(twice, merged).conflicts == 1  # pairs, not contradictions
     assert merge_outcomes(merged, contradicting).success[0] == 0
     assert merge_outcomes(contradicting, merged).success[0] == 1
 
@@ -190,7 +192,8 @@ def test_intervals_hold_the_truth_nineteen_times_in_twenty(tmp_path: Path) -> No
     for _ in range(200):
         bill = 0.1 * 1.3 * rng.gamma(4, 0.25, n)
         success = (rng.random(n) < 0.8).astype(float)
-        outcomes = Outcomes(ids, np.full(n, "m", object), success, bill, unknown, unknown, unknown, unknown)
+        of_call = (success, bill, unknown, unknown, unknown, unknown)
+        outcomes = Outcomes(ids, np.full(n, "m", object), *of_call, contradicted=np.zeros(n, bool))
         result = realised(routed(n, 0.7), outcomes)
         held["rate"] += result.success_interval.low <= 0.8 <= result.success_interval.high
         held["gap"] += result.success_gap.low <= 0.1 <= result.success_gap.high
