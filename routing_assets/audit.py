@@ -74,10 +74,12 @@ def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
     entries = Warehouse(home.warehouse).fetch("batch_decisions", {"batch_id": batch_id})
     matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
     if not matching:
+        runs = ", ".join(entry["dagster_run_id"] for entry in entries)
         raise InvalidInput(
             f"the ledger holds no such decision on batch '{batch_id}'",
-            source=str(home.warehouse),
-            remedy="Look into its table 'decisions'",
+            remedy=f"Its runs are {runs}: give one of them."
+            if runs
+            else "routing-assets report names a day's batches.",
         )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]
@@ -99,7 +101,7 @@ def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
         f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
     }
     retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": decision["batch_id"]})
-    reason = f": retired on {retired[0]['retired_at']:%Y-%m-%d}, {retired[0]['why']}" if retired else ""
+    reason = f": retired on {retired[0]['retired_at']:%Y-%m-%d} UTC, {retired[0]['why']}" if retired else ""
     return [f"{name} is gone{reason}" for name, there in inputs.items() if not there]
 
 

@@ -155,7 +155,7 @@ def routers(home: Home) -> None:
     if not rows:
         raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     for row in rows:
-        row["since"] = f"{row['since']:%Y-%m-%d %H:%M}" if row["since"] else "-"
+        row["since"] = f"{row['since']:%Y-%m-%d %H:%M} UTC" if row["since"] else "-"
     known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
     shown = (*known, "ece", "brier", "log_loss")
     click.echo(text_table([{name: row[name] or "-" for name in shown} for row in rows]))
@@ -248,6 +248,8 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     """Check the ledger, replay a decision, print spend by month; returns whether all is as recorded."""
     from routing_assets.audit import broken_entries, replay
 
+    if run_id is not None and batch_id is None:
+        raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
     with instance_of(home):
         broken = broken_entries(home)
     entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
@@ -273,7 +275,7 @@ def show_reroutings(home: Home, batch_id: str) -> None:
         moves = ", ".join(f"{move['count']} {move['from']} -> {move['to']}" for move in json.loads(row["moves"])[:6])
         why = ", ".join(row["reasons"]) or "nothing that changed"
         click.echo(
-            f"routed again {row['decided_at']:%Y-%m-%d %H:%M} for {why}: "
+            f"routed again {row['decided_at']:%Y-%m-%d %H:%M} UTC for {why}: "
             f"{row['moved']} moved, {row['kept']} kept, {row['cost_change_usd']:+.4g} USD, "
             f"{row['success_change']:+.4g} expected successes{f' ({moves})' if moves else ''}"
         )
@@ -343,7 +345,8 @@ def retire(home: Home, before: datetime | None) -> None:
                 "the policy has no retention_days", source=str(home.policy_file), remedy="Give --before."
             )
         retired = retire_batches(home, instance, cutoff)
-    click.echo(f"{len(retired)} batches retired that were dispatched before {cutoff:%Y-%m-%d}; the ledger keeps them")
+    before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    click.echo(f"{len(retired)} batches retired that were dispatched before {before_day}; the ledger keeps them")
 
 
 def evaluate(
@@ -360,6 +363,7 @@ def evaluate(
     output: Path,
 ) -> None:
     """Run ``budget_curves`` on a label table and print its summary."""
+    output.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out before the splits, not after
     config = {
         "labels": absolute(labels),
         "format": format,

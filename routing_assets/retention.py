@@ -41,7 +41,7 @@ def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -
     warehouse = Warehouse(home.warehouse)
     retired = []
     for row in warehouse.fetch("retirable_batches", {"before": before}):
-        why = f"dispatched on {row['dispatched_at']:%Y-%m-%d}, before {before:%Y-%m-%d}"
+        why = f"dispatched on {_moment(row['dispatched_at'])}, before {_moment(before)}"
         warehouse.append("retirements", pa.Table.from_pylist([{"batch_id": row["batch_id"], "why": why}]))
         retired.append(row["batch_id"])
     partitions = set(instance.get_dynamic_partitions(PARTITIONS))
@@ -54,6 +54,10 @@ def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -
             instance.delete_dynamic_partition(PARTITIONS, batch_id)
     remove_leftovers(home)
     return retired
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def folders_of(home: Home, batch_id: str) -> list[Path]:

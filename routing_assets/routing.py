@@ -139,16 +139,21 @@ class RoutingSettings:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def settings_from(values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str) -> RoutingSettings:
-    """``base`` with the given values in place of its own; unknown names are refused."""
-    known = [f.name for f in fields(RoutingSettings)]
+def settings_from(
+    values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str, beside: tuple[str, ...] = ()
+) -> RoutingSettings:
+    """``base`` with the given values in place of its own; those named ``beside`` are passed over, unknown ones are
+    refused.
+    """
+    own = [f.name for f in fields(RoutingSettings)]
+    known = [*own, *beside]
     for name in values:
         if name not in known:
             raise InvalidInput(
                 f"routing setting '{name}' is unknown", source=source, remedy=f"Choose from {', '.join(known)}."
             )
     try:
-        return replace(base or RoutingSettings(), **values)
+        return replace(base or RoutingSettings(), **{name: values[name] for name in own if name in values})
     except InvalidInput as error:
         raise error.of(source) from error
 
@@ -163,7 +168,7 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
 def standing_policy(path: Path) -> RoutingSettings:
     """The routing settings in the policy file (YAML); the defaults where there is none."""
     values = policy_file(path)
-    settings = settings_from({name: values[name] for name in values if name not in OF_OTHERS}, source=str(path))
+    settings = settings_from(values, source=str(path), beside=OF_OTHERS)
     refuse_doubtful_budget(settings, str(path))
     return settings
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labels
 from routing_assets.datasets.simulated import Twin, simulate
+from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, load_catalog, twin_catalog
 
@@ -53,9 +54,18 @@ def read_labels(
         ignore_columns: of a table; neither part of its layout nor a model.
         allow_missing: take what has no success for unlabelled instead of refusing it.
         size: of a simulated twin, and ``seed``.
+
+    Raises:
+        InvalidInput: the labels cannot be used, or a size is given of what is not simulated.
     """
     if source.startswith(SIMULATED):
         return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed)
+    if size is not None:
+        raise InvalidInput(
+            f"a size of {size} is given, and only simulated labels have one",
+            source=source,
+            remedy="Leave the size out, or give a table of fewer rows.",
+        )
     return load_labels(
         Path(source), format=cast(LabelFormat, format), ignore_columns=ignore_columns, allow_missing=allow_missing
     )

@@ -100,7 +100,7 @@ class Warehouse:
         pause = 0.02
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only)
+                connection = duckdb.connect(str(self.path), read_only=read_only)
             except duckdb.IOException as error:
                 if "lock" not in str(error):
                     raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
@@ -109,5 +109,8 @@ class Warehouse:
                         f"The warehouse {self.path} stayed open elsewhere for {self.timeout_s:.0f} s. "
                         f"Close the program that holds it and run again. DuckDB says: {error}"
                     ) from error
+            else:
+                connection.execute("set TimeZone = 'UTC'")  # times are read and shown as UTC wherever this runs
+                return connection
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 1.5, 1.0)

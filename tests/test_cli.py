@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from routing_assets.cli import main
 from routing_assets.commands import text_table
+from routing_assets.errors import InvalidInput
+from routing_assets.sources import read_labels
 
 
 @pytest.fixture
@@ -64,6 +66,25 @@ def test_a_count_of_nothing_is_refused(run, option: str, tmp_path: Path) -> None
     result = run("evaluate", "--labels", "simulated:r1_math", "--output", str(tmp_path / "out"), option, "0")
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.output
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_evaluated(run, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("routing_assets.commands.run_job", lambda *_, **__: pytest.fail("it was evaluated"))
+    (tmp_path / "file").touch()
+    result = run("evaluate", "--labels", "simulated:r1_math", "--output", str(tmp_path / "file" / "out"))
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'file'}" in result.output
+
+
+def test_a_size_of_what_is_not_simulated_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"size of 10 is given.*Leave the size out"):
+        read_labels(str(tmp_path / "labels.csv"), size=10)
+
+
+def test_a_run_is_replayed_on_its_batch_only(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("audit", "--run", "some-run")
+    assert result.exit_code == 2
+    assert "Give BATCH_ID" in result.output
 
 
 def test_a_missing_label_table_is_named(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

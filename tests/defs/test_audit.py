@@ -94,5 +94,8 @@ def test_a_replay_says_which_input_is_gone(routed: Home) -> None:
 
 
 def test_a_replay_of_an_unknown_batch_is_refused(routed: Home) -> None:
-    with pytest.raises(InvalidInput, match="no such decision"):
+    with pytest.raises(InvalidInput, match=r"no such decision.*routing-assets report"):
         replay(routed, "nope")
+    (run,) = (row["dagster_run_id"] for row in Warehouse(routed.warehouse).fetch("ledger_entries"))
+    with pytest.raises(InvalidInput, match=rf"Its runs are {run}: give one"):
+        replay(routed, "weekly", "another-run")

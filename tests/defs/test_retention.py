@@ -17,6 +17,7 @@ from routing_assets.retention import folders_of, remove_leftovers, retire_batche
 from routing_assets.routing import standing_policy
 from routing_assets.runs import instance_of
 from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
@@ -50,6 +51,22 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
         receive_outcomes(routed, batch_file, "weekly")
 
 
+def test_times_are_said_in_utc_wherever_it_runs(
+    routed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.dispatch(routed, "weekly")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Pacific/Auckland")
+        time.tzset()
+        (row,) = Warehouse(routed.warehouse).fetch("retirable_batches", {"before": TOMORROW})
+        commands.retire(routed, TOMORROW.replace(tzinfo=None))
+    time.tzset()
+    assert row["dispatched_at"].utcoffset() == timedelta(0)
+    assert f"before {TOMORROW:%Y-%m-%d %H:%M} UTC" in capsys.readouterr().out
+    (retired,) = Warehouse(routed.warehouse).fetch("retirements")
+    assert retired["why"].startswith(f"dispatched on {row['dispatched_at']:%Y-%m-%d %H:%M} UTC, before")
+
+
 def test_an_interrupted_retirement_is_finished_by_the_next(routed: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     commands.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
@@ -68,6 +85,9 @@ def test_the_policy_file_says_how_long_batches_are_kept(home: Home) -> None:
     home.policy_file.write_text("policy: ndch\nretention_days: 90\n")
     assert retirement_day(home, TOMORROW) == TOMORROW - timedelta(days=90)
     assert standing_policy(home.policy_file).policy == "ndch"
+    home.policy_file.write_text("retention_day: 90\n")
+    with pytest.raises(InvalidInput, match=r"'retention_day' is unknown. Choose from .*coalesce, retention_days"):
+        standing_policy(home.policy_file)
     home.policy_file.write_text("retention_days: soon\n")
     with pytest.raises(InvalidInput, match="retention_days is 'soon'"):
         retirement_day(home)
