@@ -77,9 +77,7 @@ def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
         runs = ", ".join(entry["dagster_run_id"] for entry in entries)
         raise InvalidInput(
             f"the ledger holds no such decision on batch '{batch_id}'",
-            remedy=f"Its runs are {runs}: give one of them."
-            if runs
-            else "routing-assets report names a day's batches.",
+            remedy=f"Its runs are {runs}: give one of them." if runs else "routing-assets report names batches.",
         )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]

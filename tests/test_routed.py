@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from routing_assets.allocation import (
     allocate,
     frontier,
 )
+from routing_assets.barred import refuse_barred_instructions
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
@@ -29,7 +31,13 @@ from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.pricing.cost_model import fit_cost_model
 from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
-from routing_assets.routing import RoutingSettings, refuse_limits_on_unknowns, settings_from, standing_policy
+from routing_assets.routing import (
+    RoutingSettings,
+    allocation_problem,
+    refuse_limits_on_unknowns,
+    settings_from,
+    standing_policy,
+)
 from routing_assets.scoring import cost_estimate, price_batch
 
 MODELS = ("small", "medium", "large")
@@ -149,6 +157,28 @@ def test_required_tags_keep_instructions_on_the_models_that_have_them() -> None:
     settings = RoutingSettings(budget_fraction=1.0, constraints={"required_tags": ["eu"]})
     batch = traffic(routed(settings, small={"tags": ("eu",)}, medium={"tags": ("eu", "vision")}))
     assert batch["large"] == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "constraints", "said"),
+    [
+        ({"context_tokens": 100}, {}, r"by context_tokens to 1 of 2 instructions, .* 'long' .*Raise context_tokens"),
+        ({}, {"required_tags": ["eu"]}, r"by required_tags to 2 of 2 instructions, .* 'short' .*Give models"),
+        ({"latency_s": 3.0}, {"max_latency": 2.0}, r"by max_latency to 2 of 2 instructions.*Raise max_latency"),
+    ],
+)
+def test_instructions_barred_from_every_model_are_named(
+    entry: dict[str, object], constraints: dict[str, object], said: str
+) -> None:
+    texts = np.array(["Hello", text(4000)], dtype=object)
+    batch = BatchInstructions(np.array(["short", "long"], dtype=object), texts)
+    catalog = ModelCatalog(tuple(ModelEntry(m, 1.0, 1.0, **entry) for m in MODELS))  # type: ignore[arg-type]
+    matrix, settings = np.full((2, 3), 0.5), RoutingSettings(constraints=constraints)
+    problem = partial(allocation_problem, matrix, matrix, MODELS, budget=1.0, catalog=catalog, tokens=batch.tokens)
+    with pytest.raises(InvalidInput, match=said):
+        refuse_barred_instructions(batch, problem(settings), catalog, settings)
+    free = RoutingSettings()
+    refuse_barred_instructions(batch.take(slice(0, 1)), problem(free, catalog=None), None, free)
 
 
 def test_mean_latency_is_kept() -> None:

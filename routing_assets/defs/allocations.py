@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.exact import exact_sum, within
+from routing_assets.barred import refuse_barred_instructions
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.commitments import commit_budget, release_commitments, undecided_runs
 from routing_assets.datasets import BatchInstructions
@@ -81,6 +82,7 @@ def batch_budget(
     try:
         refuse_unknown_limits(batch, probability_matrix, catalog, settings)
         problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
+        refuse_barred_instructions(batch, problem, catalog, settings)
         budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
     except (InvalidInput, InfeasibleAllocation) as error:
         raise failure(error) from error

@@ -249,6 +249,18 @@ def test_a_budget_that_the_period_cuts_says_so(
     assert "budget: all that the period has left of the 3 USD set for it" in capsys.readouterr().out
 
 
+def test_a_budget_next_to_the_greatest_float_is_as_good_as_any(trained: Home, batch_file: Path) -> None:
+    commands.route(trained, batch_file, {"budget_usd": 1.7e308, "policy": "ndch"})
+    assert decision_in_force(trained, "weekly")["budget"] == 1.7e308
+
+
+def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(trained: Home, batch_file: Path) -> None:
+    first = load_batch(batch_file).instruction_id[0]
+    said = rf"no model is left by required_tags to 60 of 60 instructions, the first of them '{first}'.*Give models the"
+    with pytest.raises(RunFailed, match=said):
+        commands.route(trained, batch_file, {"constraints": {"required_tags": ["eu"]}})
+
+
 def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
     routed: Home, batch_file: Path, tmp_path: Path
 ) -> None:
