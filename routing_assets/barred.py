@@ -41,11 +41,12 @@ def _rules_on(
 ) -> list[str]:
     """The rules that bar some model from an instruction of so many tokens."""
     entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    models = tuple(problem.models or ())
     tags = frozenset(settings.constraints.get("required_tags", ()))
     slow = problem.max_latency is not None and np.any(np.asarray(problem.latency) > problem.max_latency)
     bars = {
-        "context_tokens": forbidden_pairs(entries, problem.models, tokens, frozenset()).any(),
-        "required_tags": forbidden_pairs(entries, problem.models, np.zeros(1), tags).any(),
+        "context_tokens": forbidden_pairs(entries, models, tokens, frozenset()).any(),
+        "required_tags": forbidden_pairs(entries, models, np.zeros(1), tags).any(),
         "max_latency": slow,
     }
     return [rule for rule, bar in bars.items() if bar]

@@ -24,6 +24,7 @@ from routing_assets.ledger import is_dispatched
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
 
 
 def write_outcomes(home: Home, path: Path, success: np.ndarray | None = None, rows: slice = slice(None)) -> Path:
@@ -77,6 +78,19 @@ def test_parts_that_come_late_and_twice_add_up(routed: Home, tmp_path: Path) -> 
     table = Store(routed.store).read("batch_outcomes", "weekly")
     assert table.num_rows == 60
     assert table["success"].null_count == 0
+
+
+def test_a_contradiction_within_a_file_is_said_and_bills_are_counted_beside_what_they_sum_to(
+    routed: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = write_outcomes(routed, file := tmp_path / "part.jsonl", rows=slice(0, 3)).read_text().splitlines()
+    flipped = {**(last := json.loads(lines[-1])), "success": 1 - last["success"]}
+    file.write_text("\n".join([*lines, json.dumps(flipped)]))
+    commands.outcomes(routed, "weekly", file)
+    assert "1 pairs of instruction and model have different outcomes; the last counts" in capsys.readouterr().out
+    (month,) = Warehouse(routed.warehouse).fetch("spend_by_policy")
+    assert (month["instructions"], month["billed"]) == (60, 3)
+    assert month["usd_of_billed"] < month["estimated_usd_of_all"]
 
 
 def test_promises_that_are_kept_are_no_drift_and_broken_ones_are(routed: Home, tmp_path: Path) -> None:
