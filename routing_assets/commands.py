@@ -190,9 +190,10 @@ def route(
         if received.remark:
             click.echo(f"{batch.name} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
-    made = partial(Store(home.store).read_version, partition=received.batch_id, run_id=result.run_id)
+    store = Store(home.store)
+    made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
     routed = made("routed_batch")
-    click.echo(text_table([allocation_row(policy, made(f"{policy}_allocation")) for policy in POLICIES]))
+    click.echo(text_table([allocation_row(store, policy, received.batch_id, result.run_id) for policy in POLICIES]))
     summary, why = summary_of(routed), made("batch_budget")["why"][0].as_py()
     click.echo(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
@@ -381,9 +382,9 @@ def evaluate(
     click.echo(f"written to {output}")
 
 
-def allocation_row(policy: str, allocation: pa.Table) -> dict[str, Any]:
-    """The line of one allocation in the table that ``route`` prints."""
-    summary = summary_of(allocation)
+def allocation_row(store: Store, policy: str, batch_id: str, run_id: str | None = None) -> dict[str, Any]:
+    """The line of one allocation, of a run or the current one, in the table that ``route`` prints."""
+    summary = summary_of(store.read(f"{policy}_allocation", batch_id, run_id))
     breaks = "".join(f", ignores {name}" for name in summary["notes"].get("not_kept", ()))
     return {
         "policy": policy,
