@@ -202,7 +202,7 @@ def route(
     )
     if why != SET_FOR_BATCH:
         click.echo(f"budget: {why}")
-    warn_of_doubtful_costs(result)
+    warn_of_doubtful_costs(result, summary)
     click.echo(f"written to {home.outbox / received.batch_id}")
     if output is not None:
         write_routed(routed, made("batch_instructions"), output)
@@ -223,7 +223,8 @@ def reroute(home: Home) -> bool:
                 request = {"routing_request": batch.request}
                 result = run_job(instance, "route_batch", resources=request, batch_id=batch.batch_id)
                 click.echo(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
-                warn_of_doubtful_costs(result)
+                routed = Store(home.store).read_version("routed_batch", batch.batch_id, result.run_id)
+                warn_of_doubtful_costs(result, summary_of(routed))
             except RunFailed as error:
                 failed += 1
                 click.echo(f"batch {batch.batch_id}: {error}", err=True)

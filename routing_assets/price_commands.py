@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import click
 import dagster as dg
@@ -10,7 +12,6 @@ import dagster as dg
 from routing_assets.champion import candidate
 from routing_assets.ledger import router_in_force
 from routing_assets.pricing.cost_model import CostModel
-from routing_assets.routed import summary_of
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.sources import absolute, read_catalog
@@ -49,11 +50,15 @@ def costs_in_force(home: Home) -> CostModel:
     return CostModel.from_dict(json.loads(Store(home.store).read("cost_model")["cost_model"][0].as_py()))
 
 
-def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult) -> None:
-    """Print why the estimated costs of a batch may be far off, where there is a reason, and what a confidence costs."""
+def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult, summary: Mapping[str, Any]) -> None:
+    """Print why the estimated costs of a batch may be far off, where there is a reason, and what a confidence costs.
+
+    Args:
+        routed: the run that routed it.
+        summary: of the routed batch.
+    """
     if doubt := routed.asset_materializations_for_node("cost_matrix")[0].metadata.get("doubt"):
         click.echo(f"warning: {doubt.value}", err=True)
-    summary = summary_of(routed.output_for_node("routed_batch"))
     if summary["settings"]["confidence"] is not None:
         click.echo(
             f"{summary['budget_usd'] - summary['allocated_usd']:.6g} USD are held back, for costs are estimates; the "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -175,6 +175,18 @@ def test_prices_that_change_no_estimate_are_said_to(
     assert source.endswith("costs recorded with the labels")
 
 
+def test_what_a_confidence_holds_back_is_said(
+    trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.route(trained, batch_file, {"budget_fraction": 0.6, "confidence": 0.9})
+    said = re.search(r"(\S+) USD are held back, .* probability of (\S+)%", capsys.readouterr().out)
+    assert said is not None
+    assert float(said[1]) > 0
+    assert 5 < float(said[2]) < 15
+    commands.route(trained, batch_file, {"budget_fraction": 0.6})
+    assert "held back" not in capsys.readouterr().out
+
+
 def test_a_batch_of_far_longer_texts_than_the_labelled_is_not_priced_without_a_word(
     trained: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,21 +234,6 @@ def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched
     assert not is_dispatched(routed, "weekly")
     commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
     commands.dispatch(routed, "weekly")
-
-
-def test_what_is_printed_and_written_is_of_the_own_run_though_another_came_after(
-    trained: Home, batch_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def overtaken(*arguments: Any, **named: Any) -> dg.ExecuteInProcessResult:
-        own = run_job(*arguments, **named)
-        run_job(*arguments, **named | {"resources": {"routing_request": {"budget_usd": 1000.0}}})
-        return own
-
-    monkeypatch.setattr(commands, "run_job", overtaken)
-    commands.route(trained, batch_file, {"budget_usd": 0.5}, output=tmp_path / "routed.csv")
-    assert "of 0.5 USD" in (said := capsys.readouterr().out)
-    assert "1000" not in said
-    assert summary_of(Store(trained.store).read("routed_batch", "weekly"))["budget_usd"] == 1000.0
 
 
 def test_a_budget_that_the_period_cuts_says_so(
