@@ -175,9 +175,9 @@ def reroute() -> None:
 @says_what_is_wrong
 def explain(batch_id: str, instruction_id: str) -> None:
     """Everything behind one assignment: file, router, prices, policy, certificate, run."""
-    from routing_assets import commands
+    from routing_assets import audit_commands
 
-    commands.explain(Home.from_env(), batch_id, instruction_id)
+    audit_commands.explain(Home.from_env(), batch_id, instruction_id)
 
 
 @main.command()
@@ -200,9 +200,9 @@ def outcomes(batch_id: str, file: Path) -> None:
 @says_what_is_wrong
 def audit(batch_id: str | None, run_id: str | None) -> None:
     """Check the ledger's chain and files; with BATCH_ID, also make its decision again and compare byte for byte."""
-    from routing_assets import commands
+    from routing_assets import audit_commands
 
-    if not commands.audit(Home.from_env(), batch_id, run_id):
+    if not audit_commands.audit(Home.from_env(), batch_id, run_id):
         sys.exit(1)
 
 

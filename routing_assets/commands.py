@@ -22,7 +22,6 @@ from routing_assets.intake import intake_lock, latest_revision, receive, receive
 from routing_assets.ledger import (
     decision_in_force,
     refuse_dispatched,
-    refuse_retired,
     router_in_force,
     stale_batches,
 )
@@ -232,57 +231,6 @@ def reroute(home: Home) -> bool:
     return not failed
 
 
-def explain(home: Home, batch_id: str, instruction_id: str) -> None:
-    """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
-    decision_in_force(home, batch_id)
-    refuse_retired(home, batch_id)
-    rows = Warehouse(home.warehouse).fetch(
-        "trace_instruction", {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
-    )
-    if not rows:
-        raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
-    for name, value in rows[0].items():
-        click.echo(f"{name:<22} {value}")
-    show_reroutings(home, batch_id)
-
-
-def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
-    """Check the ledger, replay a decision, print spend by month; returns whether all is as recorded."""
-    from routing_assets.audit import broken_entries, replay
-
-    if run_id is not None and batch_id is None:
-        raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
-    with instance_of(home):
-        broken = broken_entries(home)
-    entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
-    click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
-    for of in ("spend_by_policy", "spend_by_model", "spend_by_tenant"):
-        months = Warehouse(home.warehouse).fetch(of)
-        if months:
-            click.echo(
-                text_table([{name: "-" if value is None else value for name, value in m.items()} for m in months])
-            )
-    if batch_id is None:
-        return not broken
-    show_reroutings(home, batch_id)
-    again = replay(home, batch_id, run_id)
-    said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
-    click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
-    return again.identical and not broken
-
-
-def show_reroutings(home: Home, batch_id: str) -> None:
-    """Print how the decisions on a batch followed each other: what moved, what it buys, and why."""
-    for row in Warehouse(home.warehouse).fetch("reroutings_of", {"batch_id": batch_id}):
-        moves = ", ".join(f"{move['count']} {move['from']} -> {move['to']}" for move in json.loads(row["moves"])[:6])
-        why = ", ".join(row["reasons"]) or "nothing that changed"
-        click.echo(
-            f"routed again {row['decided_at']:%Y-%m-%d %H:%M} UTC for {why}: "
-            f"{row['moved']} moved, {row['kept']} kept, {row['cost_change_usd']:+.4g} USD, "
-            f"{row['success_change']:+.4g} expected successes{f' ({moves})' if moves else ''}"
-        )
-
-
 def outcomes(home: Home, batch_id: str, file: Path) -> None:
     """Take in what came of a batch, and say how it compares with what was promised."""
     with instance_of(home) as instance:
@@ -383,9 +331,9 @@ def evaluate(
     click.echo(f"written to {output}")
 
 
-def allocation_row(store: Store, policy: str, batch_id: str, run_id: str | None = None) -> dict[str, Any]:
-    """The line of one allocation, of a run or the current one, in the table that ``route`` prints."""
-    summary = summary_of(store.read(f"{policy}_allocation", batch_id, run_id))
+def allocation_row(store: Store, policy: str, batch_id: str, run_id: str) -> dict[str, Any]:
+    """The line of the allocation that a run made, in the table that ``route`` prints."""
+    summary = summary_of(store.read_version(f"{policy}_allocation", batch_id, run_id))
     breaks = "".join(f", ignores {name}" for name in summary["notes"].get("not_kept", ()))
     return {
         "policy": policy,

@@ -41,7 +41,7 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task), file)
     with instance_of(home) as instance:
         batch = receive(home, file, request={"budget_fraction": 0.5})
-        run_job(
+        run = run_job(
             instance,
             "route_batch",
             resources={"routing_request": {"budget_fraction": 0.5}},
@@ -50,8 +50,8 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     store = Store(home.store)
     rows = []
     for policy in commands.POLICIES:
-        routed = store.read(f"{policy}_allocation", batch.batch_id)
-        row = commands.allocation_row(store, policy, batch.batch_id)
+        routed = store.read_version(f"{policy}_allocation", batch.batch_id, run.run_id)
+        row = commands.allocation_row(store, policy, batch.batch_id, run.run_id)
         rows.append({**row, "realised success (simulated)": realised_success(routed, truth)})
     click.echo(commands.text_table(rows))
     best = truth.models[int(truth.success.mean(axis=0).argmax())]

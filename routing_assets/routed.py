@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -79,11 +80,7 @@ def route_batch(
     estimate = cost_estimate(costs, allocation.models)
     if settings.confidence is not None:
         share = estimate.safe_share(allocation.choice, settings.confidence)
-        try:
-            allocation = solve(replace(problem, budget=budget * share))
-        except InfeasibleBudget as error:
-            held_back = f"confidence {settings.confidence:g} holds back {1 - share:.1%} of {budget!r} USD"
-            raise InfeasibleAllocation(f"{held_back}, and {error}") from error
+        allocation = _at_share(solve, problem, share, settings.confidence)
     summary = {
         "policy": policy,
         "budget_usd": budget,
@@ -106,6 +103,17 @@ def route_batch(
         "price_version": about(costs)["price_version"],
     }
     return RoutedBatch(allocation, _table(batch, allocation, summary))
+
+
+def _at_share(
+    solve: Callable[[AllocationProblem], Allocation], problem: AllocationProblem, share: float, confidence: float
+) -> Allocation:
+    """The allocation at a share of the budget; where that is too little, the error names what is held back."""
+    try:
+        return solve(replace(problem, budget=problem.budget * share))
+    except InfeasibleBudget as error:
+        held_back = f"confidence {confidence:g} holds back {1 - share:.1%} of {problem.budget!r} USD"
+        raise InfeasibleAllocation(f"{held_back}, and {error}") from error
 
 
 def no_allocation(policy: str, budget: float, reason: str) -> pa.Table:

@@ -20,7 +20,8 @@ class Home:
     @classmethod
     def from_env(cls) -> Home:
         """``ROUTING_HOME``, or ``.routing`` in the current directory."""
-        return cls(Path(os.environ.get("ROUTING_HOME") or ".routing").absolute())
+        # Queries compare paths as text, so ".." must not stand in one.
+        return cls(Path(os.path.normpath(Path(os.environ.get("ROUTING_HOME") or ".routing").absolute())))
 
     @property
     def dagster(self) -> Path:

@@ -58,7 +58,7 @@ class Store:
         self,
         asset: str,
         partition: str | None = None,
-        *run_ids: str | None,
+        *run_ids: str,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
         """The table that the first of the runs which made one wrote, or else the current one; all of it or the named

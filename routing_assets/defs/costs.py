@@ -40,7 +40,10 @@ def cost_model(
     splits: pa.Table,
     model_catalog: pa.Table,
 ) -> dg.MaterializeResult:
-    """The estimated USD of a call, per model, or per model and instruction where costs were recorded."""
+    """The estimated USD of a call, per model, or per model and instruction where costs were recorded.
+
+    Batches are priced by it, and by the catalog, once ``price_release`` or ``router_release`` puts both in force.
+    """
     labels, catalog = LabelledInstructions.from_arrow(labelled_instructions), catalog_from_table(model_catalog)
     kept = kept_labels(home.paths())
     added = [model for model in priced_models(kept, catalog) if model not in labels.models]

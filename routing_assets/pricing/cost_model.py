@@ -25,9 +25,8 @@ ASSUMED_ERROR = 1.0
 models of RouterBench answer multiple choice with one token and write code with 131 to 308: all on the same side of it.
 """
 SURPRISE = 2.0
-"""By how many times its estimate a call is counted to have missed it, beside the recorded ones. Of budgets to be kept
-with 95 %, simulated batches (500 log-normal calls that vary by 70 %) then keep 93 to 98 % by one to ten recorded calls,
-and without it 37 to 83 %.
+"""By how many times its estimate a call is counted to have missed it, beside the recorded ones. From a single recorded
+call on, budgets to be kept with 95 % are then kept by more than 92 % of simulated batches, as a test of this room says.
 """
 MOST_UNLIKE = 2.0  # times as long, or as short, as the labelled texts: beyond it their mean cost is no estimate
 

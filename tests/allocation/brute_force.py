@@ -11,6 +11,21 @@ import numpy as np
 
 from routing_assets.allocation import AllocationProblem
 
+KINDS = (
+    "min_share",
+    "max_share",
+    "capacity",
+    "token_capacity",
+    "mean_latency",
+    "max_latency",
+    "forbidden",
+    "group_floor",
+    "max_group_gap",
+    "extra_budgets",
+    "max_changes",
+)
+"""Every side constraint of a problem, by the field that sets it."""
+
 
 def decimal(value: float) -> Fraction:
     return Fraction(repr(float(value)))

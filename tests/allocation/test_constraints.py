@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from brute_force import best, cheapest, feasible
+from brute_force import KINDS, best, cheapest, feasible
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,20 +17,6 @@ from routing_assets.allocation import (
     InfeasibleBudget,
     InfeasibleConstraints,
     allocate,
-)
-
-KINDS = (
-    "min_share",
-    "max_share",
-    "capacity",
-    "token_capacity",
-    "mean_latency",
-    "max_latency",
-    "forbidden",
-    "group_floor",
-    "max_group_gap",
-    "extra_budgets",
-    "max_changes",
 )
 
 

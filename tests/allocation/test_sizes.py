@@ -10,25 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from brute_force import feasible, total
+from brute_force import KINDS, feasible, total
 
 from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate, constrained
 from routing_assets.allocation.branch import Core, CoreAnswer, solve_core
 from routing_assets.allocation.exact import exact_sum, float_not_below
 
-KINDS = (
-    "min_share",
-    "max_share",
-    "capacity",
-    "token_capacity",
-    "mean_latency",
-    "max_latency",
-    "forbidden",
-    "group_floor",
-    "max_group_gap",
-    "extra_budgets",
-    "max_changes",
-)
 SHAPES = (
     *((1, 1), (2, 3), (10, 5), (63, 25)),
     *((1, 100), (3, 100)),  # few pairs, so taken bit for bit, of many models each

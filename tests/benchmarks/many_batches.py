@@ -23,7 +23,7 @@ from uuid import uuid4
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets import commands
+from routing_assets import audit_commands, commands
 from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
 from routing_assets.ledger import GENESIS, entry_hash
@@ -154,7 +154,7 @@ def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     home.policy_file.write_text("policy: ndch\n")
     timed("reroute_stale_batches, every open batch stale", lambda: schedule(reroute_stale_batches))
     timed("routing-assets routers", lambda: command(lambda: commands.routers(home)))
-    timed("routing-assets audit", lambda: command(lambda: commands.audit(home, None, None)))
+    timed("routing-assets audit", lambda: command(lambda: audit_commands.audit(home, None, None)))
     timed("routing-assets report", lambda: command(lambda: commands.report(home, "2026-01-02")))
     with define_out_of_process_context(
         str(Path(__file__).parents[2] / "routing_assets" / "definitions.py"), "defs", instance

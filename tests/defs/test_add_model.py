@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from routing_assets import commands, price_commands
+from routing_assets import audit_commands, commands, price_commands
 from routing_assets.added import without_added
 from routing_assets.audit import replay
 from routing_assets.champion import candidate, load_champion
@@ -94,7 +94,9 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
     assert chosen.count(NEW) > 20
     assert replay(routed, "weekly").identical
     assert replay(routed, "weekly", first["dagster_run_id"]).identical
-    commands.explain(routed, "weekly", Store(routed.store).read("routed_batch", "weekly")["instruction_id"][0].as_py())
+    audit_commands.explain(
+        routed, "weekly", Store(routed.store).read("routed_batch", "weekly")["instruction_id"][0].as_py()
+    )
 
     commands.rollback(routed, None)
     commands.route(routed, batch_file, FRACTION)

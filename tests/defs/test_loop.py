@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import commands, tracking
+from routing_assets import audit_commands, commands, tracking
 from routing_assets.champion import rollback
 from routing_assets.comparison import load_router
 from routing_assets.datasets import BatchInstructions, write_batch
@@ -146,7 +146,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     assert decision_in_force(drifted, "open")["routed_sha256"] == decided["routed_sha256"]
 
     capsys.readouterr()
-    assert commands.audit(drifted, "open", None)
+    assert audit_commands.audit(drifted, "open", None)
     audited = capsys.readouterr().out
     assert audited.count("routed again") == 2
     spent = Warehouse(drifted.warehouse).fetch("spend_by_model")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from routing_assets import commands
+from routing_assets import audit_commands, commands
 from routing_assets.audit import broken_entries, replay
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
@@ -46,7 +46,7 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
     assert not again.identical
     assert all("retired on" in line and "dispatched on" in line for line in again.differences)
     with pytest.raises(InvalidInput, match="retired on"):
-        commands.explain(routed, "weekly", "0")
+        audit_commands.explain(routed, "weekly", "0")
     with pytest.raises(InvalidInput, match="retired on"):
         receive_outcomes(routed, batch_file, "weekly")
 

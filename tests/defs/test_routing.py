@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import commands, price_commands
+from routing_assets import audit_commands, commands, price_commands
 from routing_assets.allocation import POLICIES
 from routing_assets.coalescing import Coalescing
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
@@ -170,7 +170,7 @@ def test_prices_that_change_no_estimate_are_said_to(
     assert estimates[0] == estimates[1]
     commands.route(routed, batch_file, {})
     capsys.readouterr()
-    commands.explain(routed, "weekly", load_batch(batch_file).instruction_id[0])
+    audit_commands.explain(routed, "weekly", load_batch(batch_file).instruction_id[0])
     (source,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimated_cost_source")]
     assert source.endswith("costs recorded with the labels")
 
