@@ -5,12 +5,18 @@ with decision as (
 ),
 routed as (
     select *
-    from read_parquet($store || '/routed_batch/' || $batch_id || '/*.parquet', filename = true)
+    from read_parquet(
+        regexp_replace($store, '([*?[])', '[\1]', 'g') || '/routed_batch/' || $batch_id || '/*.parquet',
+        filename = true
+    )
     where instruction_id = $instruction_id
 ),
 probabilities as (
     select *
-    from read_parquet($store || '/probability_matrix/' || $batch_id || '/*.parquet', filename = true)
+    from read_parquet(
+        regexp_replace($store, '([*?[])', '[\1]', 'g') || '/probability_matrix/' || $batch_id || '/*.parquet',
+        filename = true
+    )
     where instruction_id = $instruction_id
 )
 select

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.prediction.classifier import SuccessClassifier, embedding_cache, member_inputs, new_network
-from routing_assets.prediction.config import TEXTS_WITHOUT_PILOT, ClassifierConfig, resolve
+from routing_assets.prediction.config import TEXTS_WITHOUT_PILOT, ClassifierConfig, resolve, with_enough_steps
 from routing_assets.prediction.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder import SentenceEncoder
 from routing_assets.prediction.ensemble import (
@@ -132,6 +132,9 @@ def _train_one(
         return Ensemble((votes,), left_out)
     rate = success_rates(texts.success[texts.train], texts.weight[texts.train])
     part = config.frozen if name == "frozen" else config.tuned
+    training = part.training
+    if name == "tuned":
+        training = with_enough_steps(training, len(texts.train), encoder.device)
 
     def build() -> Network:
         network = new_network(name, config, encoder, features.shape[1], len(rate)).to(encoder.device)
@@ -145,7 +148,7 @@ def _train_one(
             texts,
             part.members,
             part.parts,
-            part.training,
+            training,
             device=encoder.device,
             mixed_precision=name == "tuned" and supports_bfloat16(encoder.device),
             checkpoint=None if checkpoint is None else Path(checkpoint),

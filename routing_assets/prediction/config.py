@@ -23,10 +23,15 @@ WIDTH = 384
 LONGEST_TRAINING_SECONDS = 600
 LEAST_TUNED_LAYERS = 3
 """Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this, and then for fewer epochs."""
-GPU_BATCH_FACTOR = 4
 MOST_TUNED_MEMBERS, TUNED_PARTS_OF_FEW = 3, 10
 """For few texts ``auto`` trains so many networks at most, each without its tenth of them: what one network leaves out
 would be too little to calibrate on, and few texts cost little time.
+"""
+TUNED_MEMBERS_ON_GPU = 5
+"""More of them have the same log-loss on emotion; two, on a CPU, route no better than one."""
+STEPS_PER_EPOCH, LEAST_BATCH, LARGEST_BATCH_ON_GPU = 160, 8, 128
+"""Batches are so large that an epoch has about so many steps: on 5,300 texts 40 steps lost .01 of log-loss against 160,
+on 540 texts 17 steps .017 against 67.
 """
 
 
@@ -119,13 +124,12 @@ def resolve(
     if texts < LEAST_TEXTS_TO_TUNE:
         few = f"{texts:,} distinct training texts are too few to tune the encoder (from {LEAST_TEXTS_TO_TUNE:,})"
         return frozen, f"frozen: {few}"
-    as_by_default = (config.tuned_members, config.tuned_parts) == (1, ClassifierConfig.tuned_parts)
-    if texts <= TEXTS_WITHOUT_PILOT // 2 and as_by_default:
-        members = min(MOST_TUNED_MEMBERS, TEXTS_WITHOUT_PILOT // texts)
-        config = replace(config, tuned_members=members, tuned_parts=TUNED_PARTS_OF_FEW)
+    if (config.tuned_members, config.tuned_parts) == (ClassifierConfig.tuned_members, ClassifierConfig.tuned_parts):
+        members, parts = _networks(texts, device)
+        config = replace(config, tuned_members=members, tuned_parts=parts)
     if device == "cuda":
-        everything = replace(config, method="finetune", tuned_layers=layers, tuned_training=_on_gpu(config))
-        return everything, f"finetune: {texts:,} distinct training texts and a GPU"
+        everything = replace(config, method="finetune", tuned_layers=layers)
+        return everything, f"finetune: {config.tuned_members} networks, as there is a GPU; {texts:,} distinct texts"
     training = config.tuned_training
     seconds_per_layer_and_epoch = config.tuned_members * tokens * (width / WIDTH) ** 2 / LAYER_TOKENS_PER_SECOND
     affordable = int(LONGEST_TRAINING_SECONDS / max(seconds_per_layer_and_epoch, 1e-9))
@@ -144,12 +148,26 @@ def resolve(
     return tuned, f"upper_layers: {estimate}"
 
 
-def _on_gpu(config: ClassifierConfig) -> TrainingConfig:
-    """Larger batches, and rates that grow with the square root of that."""
-    training = config.tuned_training
+def _networks(texts: int, device: str) -> tuple[int, int]:
+    """How many networks are tuned if time allows, and of how many parts of the texts each leaves one out."""
+    few = texts <= TEXTS_WITHOUT_PILOT // 2
+    parts = TUNED_PARTS_OF_FEW if few else ClassifierConfig.tuned_parts
+    if device == "cuda":
+        return TUNED_MEMBERS_ON_GPU, parts
+    return min(MOST_TUNED_MEMBERS, TEXTS_WITHOUT_PILOT // texts) if few else ClassifierConfig.tuned_members, parts
+
+
+def with_enough_steps(training: TrainingConfig, texts: int, device: str) -> TrainingConfig:
+    """The training of a network that is tuned on so many texts, in batches of a size that suits them.
+
+    ``batch_size`` is the largest on a CPU. Where a GPU takes larger ones, rates grow with the square root of that.
+    """
+    largest = max(training.batch_size, LARGEST_BATCH_ON_GPU) if device == "cuda" else training.batch_size
+    size = max(min(LEAST_BATCH, largest), min(largest, texts // STEPS_PER_EPOCH))
+    faster = max(1.0, size / training.batch_size) ** 0.5
     return replace(
         training,
-        batch_size=training.batch_size * GPU_BATCH_FACTOR,
-        learning_rate=training.learning_rate * GPU_BATCH_FACTOR**0.5,
-        encoder_learning_rate=training.encoder_learning_rate * GPU_BATCH_FACTOR**0.5,
+        batch_size=size,
+        learning_rate=training.learning_rate * faster,
+        encoder_learning_rate=training.encoder_learning_rate * faster,
     )

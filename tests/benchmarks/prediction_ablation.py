@@ -54,6 +54,9 @@ TUNED: dict[str, ClassifierConfig] = {
     "upper five layers tuned, lexical model and neighbours, stacked (default for many texts)": replace(
         DEFAULT, method="upper_layers"
     ),
+    "all layers of five networks tuned, lexical model and neighbours, stacked (default with a GPU)": replace(
+        DEFAULT, method="finetune", tuned_members=5
+    ),
     "chosen by auto": ClassifierConfig(),
 }
 

@@ -103,6 +103,15 @@ def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, ba
         assert len(trace["dagster_run_id"]) == 36
 
 
+def test_a_home_may_have_a_pattern_for_a_name(routed: Home, tmp_path: Path) -> None:
+    store = tmp_path / "runs [ab]*?"
+    store.symlink_to(routed.store)
+    asked = {"batch_id": "weekly", "instruction_id": Store(routed.store).read("routed_batch", "weekly")[0][0].as_py()}
+    query = Warehouse(routed.warehouse).fetch
+    (trace,) = query("trace_instruction", asked | {"store": str(store)})
+    assert [trace] == query("trace_instruction", asked | {"store": str(routed.store)})
+
+
 def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(routed: Home, batch_file: Path) -> None:
     first = Store(routed.store).read("routed_batch", "weekly")
     commands.route(routed, batch_file, {"budget_fraction": 0.4})

@@ -14,7 +14,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.prediction.calibration import CalibrationConfig, calibration_metrics
 from routing_assets.prediction.classifier import SuccessClassifier
 from routing_assets.prediction.classifier_training import train_classifier
-from routing_assets.prediction.config import ClassifierConfig, resolve
+from routing_assets.prediction.config import ClassifierConfig, resolve, with_enough_steps
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, fit_router
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
@@ -239,10 +239,38 @@ def test_auto_chooses_by_device_and_size_and_says_why(
     assert f"{texts:,}" in why
 
 
-@pytest.mark.parametrize(("texts", "networks"), [(500, 3), (1_500, 2), (2_100, 1), (5_000, 1)])
-def test_fewer_texts_get_more_networks_that_leave_more_of_them_out(texts: int, networks: int) -> None:
-    tuned = resolve(ClassifierConfig(), texts, 20 * texts, 6, 384, "cpu")[0].tuned
-    assert (tuned.members, tuned.parts) == (networks, 20 if networks == 1 else 10)
+@pytest.mark.parametrize(
+    ("texts", "on_cpu", "on_gpu"),
+    [(40, 8, 8), (1_279, 8, 8), (2_400, 15, 15), (5_300, 32, 33), (12_800, 32, 80), (1_000_000, 32, 128)],
+)
+def test_batches_grow_with_the_texts_so_that_an_epoch_keeps_its_steps(texts: int, on_cpu: int, on_gpu: int) -> None:
+    training = ClassifierConfig().tuned.training
+    cpu, gpu = (with_enough_steps(training, texts, device) for device in ("cpu", "cuda"))
+    assert (cpu.batch_size, gpu.batch_size) == (on_cpu, on_gpu)
+    assert cpu.learning_rate == training.learning_rate
+    assert gpu.learning_rate == pytest.approx(training.learning_rate * max(1, on_gpu / 32) ** 0.5)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_as_many_networks_are_tuned_as_were_asked_for(device: str) -> None:
+    config = ClassifierConfig(tuned_members=3)
+    assert resolve(config, 5_000, 50_000, 6, 384, device)[0].tuned.members == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "device", "networks", "parts"),
+    [
+        (500, "cpu", 3, 10),
+        (1_500, "cpu", 2, 10),
+        (2_100, "cpu", 1, 20),
+        (5_000, "cpu", 1, 20),
+        (500, "cuda", 5, 10),
+        (5_000, "cuda", 5, 20),
+    ],
+)
+def test_networks_by_texts_and_device(texts: int, device: str, networks: int, parts: int) -> None:
+    tuned = resolve(ClassifierConfig(), texts, 20 * texts, 6, 384, device)[0].tuned
+    assert (tuned.members, tuned.parts) == (networks, parts)
 
 
 def test_saved_settings_are_readable(router: Router, tmp_path: Path) -> None:
