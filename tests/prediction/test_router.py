@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
@@ -249,6 +250,16 @@ def test_batches_grow_with_the_texts_so_that_an_epoch_keeps_its_steps(texts: int
     assert (cpu.batch_size, gpu.batch_size) == (on_cpu, on_gpu)
     assert cpu.learning_rate == training.learning_rate
     assert gpu.learning_rate == pytest.approx(training.learning_rate * max(1, on_gpu / 32) ** 0.5)
+
+
+def test_few_texts_are_tuned_on_in_small_batches(
+    config: ClassifierConfig, labels: LabelledInstructions, split: SimpleNamespace, tmp_path: Path
+) -> None:
+    tuned = replace(config, method="upper_layers", companions=())
+    train_classifier(labels, split.train, split.validation, tuned, checkpoint=tmp_path)
+    with safe_open(next(tmp_path.rglob("epoch.safetensors")), "pt") as file:
+        about = json.loads(file.metadata()["about"])
+    assert about["step"] / about["epoch"] > len(split.train) / 32 * 2
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
