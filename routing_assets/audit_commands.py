@@ -8,7 +8,7 @@ import click
 
 from routing_assets.commands import text_table
 from routing_assets.errors import InvalidInput
-from routing_assets.ledger import decision_in_force, refuse_retired
+from routing_assets.ledger import decision_in_force, end_of_batch, refuse_retired
 from routing_assets.runs import instance_of
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -46,6 +46,8 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
             )
     if batch_id is None:
         return not broken
+    if ended := end_of_batch(home, batch_id):
+        click.echo(f"batch {batch_id} is {ended}")
     show_reroutings(home, batch_id)
     again = replay(home, batch_id, run_id)
     said = "identical, byte for byte" if again.identical else "; ".join(again.differences)

@@ -237,10 +237,23 @@ def dispatch(batch_id: str) -> None:
 
 
 @main.command()
+@click.argument("batch_id")
+@says_what_is_wrong
+def withdraw(batch_id: str) -> None:
+    """Take BATCH_ID back before it is dispatched: it is never routed again, and money held for it is free.
+
+    To replace its file, or to route it with other settings, just send or route the new one under the same name.
+    """
+    from routing_assets import commands
+
+    commands.withdraw(Home.from_env(), batch_id)
+
+
+@main.command()
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Day (UTC); default: by the policy's retention_days.")
 @says_what_is_wrong
 def retire(before: datetime | None) -> None:
-    """Delete data and partitions of batches dispatched before a day; the ledger stays, open batches are kept."""
+    """Delete data and partitions of batches dispatched or withdrawn before a day; ledger and open batches stay."""
     from routing_assets import commands
 
     commands.retire(Home.from_env(), before)

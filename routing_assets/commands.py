@@ -21,7 +21,7 @@ from routing_assets.handoff import read_manifest
 from routing_assets.intake import intake_lock, latest_revision, receive, receive_outcomes
 from routing_assets.ledger import (
     decision_in_force,
-    refuse_dispatched,
+    refuse_ended,
     router_in_force,
     stale_batches,
 )
@@ -35,6 +35,7 @@ from routing_assets.settings import Home
 from routing_assets.sources import SIMULATED, absolute, read_catalog
 from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
+from routing_assets.withdrawal import withdraw_batch
 
 
 def train(
@@ -255,7 +256,7 @@ def dispatch(home: Home, batch_id: str) -> None:
     as it was asked for last.
     """
     with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
-        refuse_dispatched(home, batch_id)
+        refuse_ended(home, batch_id)
         decision = decision_in_force(home, batch_id)
         refuse_outdated(home, decision)
         row = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
@@ -265,6 +266,12 @@ def dispatch(home: Home, batch_id: str) -> None:
             )
         Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
     click.echo(f"batch {batch_id} is dispatched as run {row['dagster_run_id']} routed it")
+
+
+def withdraw(home: Home, batch_id: str) -> None:
+    """Take a batch back that did not go out. Raises InvalidInput where it did, or is unknown."""
+    withdraw_batch(home, batch_id)
+    click.echo(f"batch {batch_id} is withdrawn: its outbox is removed, and money held for it is free again")
 
 
 def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
@@ -287,7 +294,7 @@ def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
 
 
 def retire(home: Home, before: datetime | None) -> None:
-    """Delete the data of batches that were dispatched before ``before``, or as the policy file says."""
+    """Delete the data of batches that ended before ``before``, or as the policy file says."""
     with instance_of(home) as instance:
         cutoff = retirement_day(home) if before is None else before.replace(tzinfo=UTC)
         if cutoff is None:
@@ -296,7 +303,9 @@ def retire(home: Home, before: datetime | None) -> None:
             )
         retired = retire_batches(home, instance, cutoff)
     before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    click.echo(f"{len(retired)} batches retired that were dispatched before {before_day}; the ledger keeps them")
+    click.echo(
+        f"{len(retired)} batches retired that were dispatched or withdrawn before {before_day}; the ledger keeps them"
+    )
 
 
 def evaluate(

@@ -22,7 +22,7 @@ from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
 from routing_assets.intake import ReceivedBatch, intake_lock, receive, reject
-from routing_assets.ledger import is_dispatched
+from routing_assets.ledger import end_of_batch
 from routing_assets.names import batch_id_of, printable, told_apart
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -186,8 +186,8 @@ def _join_small(
         try:
             batch = load_batch(file)
             known = _batch_with(home, file)
-            if known is not None and is_dispatched(home, known):
-                reason = f"batch '{known}', which is dispatched and frozen, has it byte for byte. Give it another name"
+            if known is not None and (ended := end_of_batch(home, known)):
+                reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
                 _reject(home, file, reason, taken)
             elif known is not None:
                 taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")

@@ -20,7 +20,7 @@ from routing_assets.datasets import load_batch
 from routing_assets.datasets.outcomes import load_outcomes, named, require_usable, strays
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
-from routing_assets.ledger import decision_in_force, refuse_dispatched, refuse_retired, routed_by
+from routing_assets.ledger import decision_in_force, refuse_ended, refuse_retired, routed_by
 from routing_assets.names import batch_id_of, plain_id, printable, told_apart
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -68,8 +68,8 @@ def receive(
         move: remove the file once it is in the ledger.
 
     Raises:
-        InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched; nothing was
-            recorded.
+        InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
+            withdrawn; nothing was recorded.
     """
     with intake_lock(home):
         if batch_id is not None and batch_id != plain_id(batch_id):
@@ -80,7 +80,7 @@ def receive(
         batch_id = batch_id or batch_id_of(path.name)
         if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
-        refuse_dispatched(home, batch_id)
+        refuse_ended(home, batch_id)
         with private_copy(home, path) as copy:
             try:
                 instructions = len(load_batch(copy))

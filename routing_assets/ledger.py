@@ -48,15 +48,16 @@ def router_in_force(home: Home) -> dict[str, Any]:
     return rows[0]
 
 
-def is_dispatched(home: Home, batch_id: str) -> bool:
-    """Whether the batch was handed to the LLM runners."""
-    return bool(Warehouse(home.warehouse).fetch("dispatch_of", {"batch_id": batch_id}))
+def end_of_batch(home: Home, batch_id: str) -> str | None:
+    """How the batch ended: ``dispatched`` to the LLM runners, or ``withdrawn`` before that; None for an open one."""
+    ends = Warehouse(home.warehouse).fetch("end_of_batch", {"batch_id": batch_id})
+    return ends[0]["ended"] if ends else None
 
 
-def refuse_dispatched(home: Home, batch_id: str) -> None:
-    """Raise InvalidInput for a batch that was handed over: it is frozen."""
-    if is_dispatched(home, batch_id):
-        raise InvalidInput(f"batch '{batch_id}' is dispatched and frozen", remedy="Give the new batch another name.")
+def refuse_ended(home: Home, batch_id: str) -> None:
+    """Raise InvalidInput for a batch that was dispatched or withdrawn: it is frozen."""
+    if ended := end_of_batch(home, batch_id):
+        raise InvalidInput(f"batch '{batch_id}' is {ended} and frozen", remedy="Give the new batch another name.")
 
 
 def refuse_retired(home: Home, batch_id: str) -> None:
@@ -69,8 +70,10 @@ def refuse_retired(home: Home, batch_id: str) -> None:
 
 
 def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
-    """The ledger's entry for a batch. Raises InvalidInput when it was never routed."""
+    """The ledger's entry for a batch. Raises InvalidInput when it was never routed, or withdrawn."""
     decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    if not decisions and end_of_batch(home, batch_id) == "withdrawn":
+        raise InvalidInput(f"batch '{batch_id}' is withdrawn: no decision on it is in force")
     if not decisions:
         raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
     return decisions[0]
@@ -175,7 +178,7 @@ def record_outcomes(
         "dagster_run_id": run_id,
     }
     connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
-    if not connection.execute(query("dispatch_of"), {"batch_id": batch_id}).fetchall():
+    if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():
         dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
         connection.append("dispatches", pa.Table.from_pylist([dispatch]).to_pandas(), by_name=True)
 

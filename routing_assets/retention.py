@@ -23,7 +23,7 @@ LEFT_BEHIND_S = 24 * 3600.0
 
 
 def retirement_day(home: Home, now: datetime | None = None) -> datetime | None:
-    """Batches dispatched before this moment are retired by the policy file; None where it has no retention_days."""
+    """Batches that ended before this moment are retired by the policy file; None where it has no retention_days."""
     days = policy_file(home.policy_file).get("retention_days")
     if days is None:
         return None
@@ -33,7 +33,7 @@ def retirement_day(home: Home, now: datetime | None = None) -> datetime | None:
 
 
 def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -> list[str]:
-    """Retire every batch that was dispatched before ``before``; returns their ids.
+    """Retire every batch that was dispatched or withdrawn before ``before``; returns their ids.
 
     The retirement is entered first: one that was interrupted is finished by the next call. Outcomes that come later
     are refused, and a replay says that the inputs were retired, when and why.
@@ -41,7 +41,7 @@ def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -
     warehouse = Warehouse(home.warehouse)
     retired = []
     for row in warehouse.fetch("retirable_batches", {"before": before}):
-        why = f"dispatched on {_moment(row['dispatched_at'])}, before {_moment(before)}"
+        why = f"{row['ended']} on {_moment(row['ended_at'])}, before {_moment(before)}"
         warehouse.append("retirements", pa.Table.from_pylist([{"batch_id": row["batch_id"], "why": why}]))
         retired.append(row["batch_id"])
     partitions = set(instance.get_dynamic_partitions(PARTITIONS))

@@ -1,4 +1,4 @@
--- Every batch that was not handed over: its newest file and request, what was decided on, and the router in force.
+-- Every batch that was neither handed over nor withdrawn: its newest file and request, what was decided on, and the router in force.
 with newest as (
     select batch_id, file_sha256, request::varchar as request
     from batches
@@ -14,4 +14,5 @@ from newest
 left join current_decisions as decided using (batch_id)
 left join router on true
 where not exists (from dispatches where dispatches.batch_id = newest.batch_id)
+and not exists (from withdrawals where withdrawals.batch_id = newest.batch_id)
 order by newest.batch_id;

@@ -1,7 +1,12 @@
--- Batches that were handed over before a day and are not retired. A batch that is open is never among them.
-select dispatches.batch_id, min(dispatches.dispatched_at) as dispatched_at
-from dispatches
-where not exists (from retirements where retirements.batch_id = dispatches.batch_id)
-group by dispatches.batch_id
-having max(dispatches.dispatched_at) < $before
-order by dispatched_at, batch_id;
+-- Batches that were handed over or withdrawn before a day and are not retired. An open batch is never among them.
+with ends as (
+    select batch_id, 'dispatched' as ended, dispatched_at as "at" from dispatches
+    union all
+    select batch_id, 'withdrawn', withdrawn_at from withdrawals
+)
+select batch_id, any_value(ended) as ended, min("at") as ended_at
+from ends
+where not exists (from retirements where retirements.batch_id = ends.batch_id)
+group by batch_id
+having max("at") < $before
+order by ended_at, batch_id;

@@ -1,6 +1,6 @@
 -- The warehouse: small tables and ledgers. Bulky per-batch data is Parquet in the store; views read it.
--- Ledgers (labels, price_lists, routers, batches, decisions, dispatches, retirements) only grow. Their order is that of entry: clocks
--- jump.
+-- Ledgers (labels, price_lists, routers, batches, decisions, dispatches, withdrawals, retirements) only grow. Their
+-- order is that of entry: clocks jump.
 
 create sequence if not exists entries;
 
@@ -217,6 +217,12 @@ create table if not exists dispatches (
     dispatched_at    timestamptz not null default current_timestamp
 );
 
+create table if not exists withdrawals (
+    batch_id         varchar not null,     -- taken back before it was dispatched: not routed, and its money is free
+    entry            bigint  not null default nextval('entries'),
+    withdrawn_at     timestamptz not null default current_timestamp
+);
+
 create table if not exists retirements (
     batch_id         varchar not null,     -- its tables, its files and its partition were deleted; the ledger stays
     why              varchar not null,
@@ -239,10 +245,11 @@ create table if not exists reroutings (
     recorded_at      timestamptz not null default current_timestamp
 );
 
--- The decision in force for each batch.
+-- The decision in force for each batch; none for a withdrawn one.
 create or replace view current_decisions as
 select decisions.*
 from decisions
+where not exists (from withdrawals where withdrawals.batch_id = decisions.batch_id)
 qualify row_number() over (partition by batch_id order by entry desc) = 1;
 
 -- What each decision gave to each model and tenant; estimates are the decision's.

@@ -37,6 +37,7 @@ def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-
         "explain",
         "prices",
         "dispatch",
+        "withdraw",
         "retire",
         "evaluate",
         "ui",
@@ -107,6 +108,12 @@ def test_an_unknown_batch_cannot_be_dispatched_or_explained(run) -> None:  # typ
         result = run(*arguments)
         assert result.exit_code == 2
         assert "'nope' is not routed" in result.output
+
+
+def test_an_unknown_batch_cannot_be_withdrawn(run) -> None:  # type: ignore[no-untyped-def]
+    result = run("withdraw", "nope")
+    assert result.exit_code == 2
+    assert "no file was received for batch 'nope'" in result.output
 
 
 def test_a_negative_budget_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

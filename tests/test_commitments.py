@@ -128,13 +128,14 @@ def test_a_batch_that_waits_is_left_its_part_of_the_money(warehouse: Warehouse) 
 
 
 def test_what_waits_is_what_came_of_late_and_holds_no_money(warehouse: Warehouse) -> None:
-    for batch in ("own", "waits", "refused", "gone out", "has money", "failed"):
+    for batch in ("own", "waits", "refused", "gone out", "taken back", "has money", "failed"):
         receive(warehouse, batch, 1000, LATE - timedelta(days=batch == "refused"))
     receive(warehouse, "waits", 7, LATE)
     for batch in ("has money", "failed"):
         commit_budget(warehouse, batch, batch, problem(), RoutingSettings(period={"budget_usd": 5.0}), LATE)
     release_commitments(warehouse, ["failed"])
     warehouse.append("dispatches", pa.table({"batch_id": ["gone out"], "dagster_run_id": ["r"]}))
+    warehouse.append("withdrawals", pa.table({"batch_id": ["taken back"]}))
     with warehouse.reader() as connection:
         assert waiting_instructions(connection, "own", LATE) == 1007
 

@@ -17,6 +17,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.inbox import TakenIn, take_in
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
+from routing_assets.withdrawal import withdraw_batch
 
 
 @pytest.fixture
@@ -269,16 +270,20 @@ def test_a_small_file_sent_again_unchanged_is_not_joined_again(home: Home) -> No
     assert not list(home.inbox.glob("*.jsonl"))
 
 
-def test_a_small_file_whose_batch_is_dispatched_is_rejected_with_a_reason_and_not_lost(home: Home) -> None:
+@pytest.mark.parametrize("ended", ["dispatched", "withdrawn"])
+def test_a_small_file_whose_batch_ended_is_rejected_with_a_reason_and_not_lost(home: Home, ended: str) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         drop(home, name, name)
     (batch,) = look(home, SMALL, after_minutes=10).received
-    row = {"batch_id": [batch.batch_id], "dagster_run_id": ["run"]}
-    Warehouse(home.warehouse).append("dispatches", pa.table(row))
+    if ended == "withdrawn":
+        withdraw_batch(home, batch.batch_id)
+    else:
+        row = {"batch_id": [batch.batch_id], "dagster_run_id": ["run"]}
+        Warehouse(home.warehouse).append("dispatches", pa.table(row))
     drop(home, "a.jsonl", "a.jsonl")
     (reason,) = look(home, SMALL, after_minutes=10).rejected
     assert batch.batch_id in reason
-    assert "dispatched" in reason
+    assert ended in reason
     assert [path.suffix for path in home.rejected.glob("*.jsonl")] == [".jsonl"]
 
 

@@ -9,7 +9,7 @@ from routing_assets.retention import retire_batches, retirement_day
 
 @dg.op
 def retire_old_batches(context: dg.OpExecutionContext, home: RoutingHome) -> None:
-    """Deletes what batches left that were dispatched more than ``retention_days`` ago; the ledger stays."""
+    """Deletes what batches left that ended more than ``retention_days`` ago; the ledger stays."""
     before = retirement_day(home.paths())
     if before is None:
         context.log.info("the policy has no retention_days: everything is kept")

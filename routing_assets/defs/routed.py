@@ -25,7 +25,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.export import export_batch
 from routing_assets.files import file_sha256
 from routing_assets.intake import received_file
-from routing_assets.ledger import record_decision, record_traffic, refuse_dispatched, routed_before
+from routing_assets.ledger import record_decision, record_traffic, refuse_ended, routed_before
 from routing_assets.locks import batch_lock
 from routing_assets.matrices import about
 from routing_assets.rerouting import compare_decisions
@@ -105,7 +105,7 @@ def batch_export(
     }
     with batch_lock(paths, batch_id):
         try:
-            refuse_dispatched(paths, batch_id)
+            refuse_ended(paths, batch_id)
         except InvalidInput as error:
             raise failure(error) from error
         # Not the newest file: another may have come since this run read its own.

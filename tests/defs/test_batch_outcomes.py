@@ -20,7 +20,7 @@ from routing_assets.defs.sensors import outcomes_sensor
 from routing_assets.defs.setbacks import Setback
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import outcome_files, receive_outcomes
-from routing_assets.ledger import is_dispatched
+from routing_assets.ledger import end_of_batch
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -225,7 +225,7 @@ def test_outcomes_that_a_new_decision_left_behind_freeze_nothing(routed: Home, t
     kept.write_text('{"instruction_id": "as if", "model": "routed again", "success": 1}\n')
     with instance_of(routed) as instance, pytest.raises(RunFailed, match="'as if' by 'routed again'"):
         run_job(instance, "record_outcomes", batch_id="weekly")
-    assert not is_dispatched(routed, "weekly")
+    assert end_of_batch(routed, "weekly") is None
 
 
 def test_drift_without_outcomes_says_what_is_missing(routed: Home) -> None:

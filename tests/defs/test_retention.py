@@ -61,10 +61,10 @@ def test_times_are_said_in_utc_wherever_it_runs(
         (row,) = Warehouse(routed.warehouse).fetch("retirable_batches", {"before": TOMORROW})
         commands.retire(routed, TOMORROW.replace(tzinfo=None))
     time.tzset()
-    assert row["dispatched_at"].utcoffset() == timedelta(0)
+    assert row["ended_at"].utcoffset() == timedelta(0)
     assert f"before {TOMORROW:%Y-%m-%d %H:%M} UTC" in capsys.readouterr().out
     (retired,) = Warehouse(routed.warehouse).fetch("retirements")
-    assert retired["why"].startswith(f"dispatched on {row['dispatched_at']:%Y-%m-%d %H:%M} UTC, before")
+    assert retired["why"].startswith(f"dispatched on {row['ended_at']:%Y-%m-%d %H:%M} UTC, before")
 
 
 def test_an_interrupted_retirement_is_finished_by_the_next(routed: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.handoff import read_manifest
 from routing_assets.inbox import take_in
 from routing_assets.intake import receive
-from routing_assets.ledger import decision_in_force, is_dispatched, stale_batches
+from routing_assets.ledger import decision_in_force, end_of_batch, stale_batches
 from routing_assets.prices_in_force import prices_in_force
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed, instance_of, run_job
@@ -228,7 +228,7 @@ def test_a_decision_on_another_file_than_the_newest_is_not_dispatched(
     assert "weekly.parquet replaces the earlier file of 60 instructions of batch 'weekly'" in capsys.readouterr().out
     with pytest.raises(InvalidInput, match=r"its newest file .* 60 instructions.* another budget"):
         commands.dispatch(routed, "weekly")
-    assert not is_dispatched(routed, "weekly")
+    assert end_of_batch(routed, "weekly") is None
     commands.route(routed, newer, {"budget_fraction": 0.5})
     commands.dispatch(routed, "weekly")
 
@@ -240,7 +240,7 @@ def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched
         commands.route(routed, batch_file, {"budget_usd": 1e-9})
     with pytest.raises(InvalidInput, match=r"with budget_usd 1e-09; .* with budget_usd unset\. Route it"):
         commands.dispatch(routed, "weekly")
-    assert not is_dispatched(routed, "weekly")
+    assert end_of_batch(routed, "weekly") is None
     commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
     commands.dispatch(routed, "weekly")
 

@@ -1,0 +1,120 @@
+"""A batch that did not go out is taken back: it is routed no more, its money is free, and the ledger remembers it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from routing_assets import audit_commands, commands, withdrawal
+from routing_assets.commitments import month_state, period_budget, standing, undecided_runs
+from routing_assets.errors import InvalidInput
+from routing_assets.intake import receive_outcomes
+from routing_assets.ledger import decision_in_force, end_of_batch, stale_batches
+from routing_assets.retention import folders_of, retire_batches
+from routing_assets.runs import RunFailed, instance_of
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
+
+
+def committed(home: Home) -> float:
+    """USD that the batches of this month stand committed to."""
+    with Warehouse(home.warehouse).reader() as connection:
+        past = [batch for _, batch in standing(connection)]
+    return float(month_state(period_budget({"budget_usd": 1.0}), past, datetime.now(UTC)).committed())
+
+
+def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home, batch_file: Path) -> None:
+    routed.policy_file.write_text("policy: ndch\n")  # which would route a batch without settings of its own again
+    commands.route(routed, batch_file, {}, batch_id="mistake")
+    commands.withdraw(routed, "mistake")
+    assert end_of_batch(routed, "mistake") == "withdrawn"
+    assert not (routed.outbox / "mistake").exists()
+    assert (routed.outbox / "weekly").exists()
+    routed.policy_file.write_text("policy: mip\n")
+    assert "mistake" not in [batch.batch_id for batch in stale_batches(routed)]
+    for refused in (
+        lambda: commands.route(routed, batch_file, {}, batch_id="mistake"),
+        lambda: commands.withdraw(routed, "mistake"),
+        lambda: commands.dispatch(routed, "mistake"),
+        lambda: receive_outcomes(routed, batch_file, "mistake"),
+        lambda: audit_commands.explain(routed, "mistake", "0"),
+    ):
+        with pytest.raises(InvalidInput, match="'mistake' is withdrawn"):
+            refused()
+
+
+def test_its_money_is_free_and_it_counts_as_no_spend(trained: Home, batch_file: Path) -> None:
+    trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
+    commands.route(trained, batch_file, {}, batch_id="kept")
+    alone, spend = committed(trained), Warehouse(trained.warehouse).fetch("spend_by_model")
+    commands.route(trained, batch_file, {}, batch_id="mistake")
+    assert committed(trained) > alone > 0
+    commands.withdraw(trained, "mistake")
+    assert committed(trained) == pytest.approx(alone)
+    assert Warehouse(trained.warehouse).fetch("spend_by_model") == spend
+
+
+def test_its_decisions_stay_in_the_ledger_and_can_be_made_again(
+    routed: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.withdraw(routed, "weekly")
+    assert audit_commands.audit(routed, "weekly", None)
+    said = capsys.readouterr().out
+    assert "ledger: 1 decisions, chain and files as recorded" in said
+    assert "batch weekly is withdrawn" in said
+    assert "identical, byte for byte" in said
+    with pytest.raises(InvalidInput, match="is withdrawn"):
+        decision_in_force(routed, "weekly")
+
+
+def test_what_went_out_is_not_withdrawn(routed: Home, tmp_path: Path) -> None:
+    decided = commands.Store(routed.store).read("routed_batch", "weekly").to_pylist()[0]
+    outcomes = tmp_path / "outcomes.csv"
+    outcomes.write_text(f"instruction_id,model,success\n{decided['instruction_id']},{decided['model']},1\n")
+    receive_outcomes(routed, outcomes, "weekly")
+    with pytest.raises(InvalidInput, match="outcomes of batch 'weekly' came"):
+        commands.withdraw(routed, "weekly")
+    commands.dispatch(routed, "weekly")
+    with pytest.raises(InvalidInput, match="'weekly' is dispatched and frozen"):
+        commands.withdraw(routed, "weekly")
+    assert (routed.outbox / "weekly" / "manifest.json").exists()
+
+
+def test_a_run_under_way_hands_nothing_over(trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def withdrawn(*_: object) -> dict[str, object]:
+        withdrawal.withdraw_batch(trained, "weekly")
+        return {}
+
+    trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
+    monkeypatch.setattr("routing_assets.defs.routed.record_changes", withdrawn)
+    with pytest.raises(RunFailed, match="'weekly' is withdrawn and frozen"):
+        commands.route(trained, batch_file, {})
+    assert not (trained.outbox / "weekly").exists()
+    assert committed(trained) == 0
+    assert undecided_runs(Warehouse(trained.warehouse)) == []
+    assert Warehouse(trained.warehouse).fetch("ledger_entries") == []
+
+
+def test_an_interrupted_withdrawal_is_repeated(routed: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def power_cut(*_: object) -> None:
+        raise OSError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", power_cut)
+        with pytest.raises(OSError, match="power cut"):
+            commands.withdraw(routed, "weekly")
+    assert not (routed.outbox / "weekly" / "manifest.json").exists()
+    assert end_of_batch(routed, "weekly") is None
+    commands.withdraw(routed, "weekly")
+    assert end_of_batch(routed, "weekly") == "withdrawn"
+
+
+def test_its_data_is_deleted_like_that_of_any_old_batch(routed: Home) -> None:
+    commands.withdraw(routed, "weekly")
+    with instance_of(routed) as instance:
+        assert retire_batches(routed, instance, datetime.now(UTC) + timedelta(days=1)) == ["weekly"]
+    assert folders_of(routed, "weekly") == []
+    (retired,) = Warehouse(routed.warehouse).fetch("retirements")
+    assert retired["why"].startswith("withdrawn on")
