@@ -255,7 +255,7 @@ def dispatch(home: Home, batch_id: str) -> None:
     """Freeze the decision in force of a batch. Raises InvalidInput where it is not of the batch's newest file, or not
     as it was asked for last.
     """
-    with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
+    with instance_of(home), batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
         refuse_ended(home, batch_id)
         decision = decision_in_force(home, batch_id)
         refuse_outdated(home, decision)
@@ -270,7 +270,8 @@ def dispatch(home: Home, batch_id: str) -> None:
 
 def withdraw(home: Home, batch_id: str) -> None:
     """Take a batch back that did not go out. Raises InvalidInput where it did, or is unknown."""
-    withdraw_batch(home, batch_id)
+    with instance_of(home):
+        withdraw_batch(home, batch_id)
     click.echo(f"batch {batch_id} is withdrawn: its outbox is removed, and money held for it is free again")
 
 

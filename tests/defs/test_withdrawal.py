@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -118,3 +119,13 @@ def test_its_data_is_deleted_like_that_of_any_old_batch(routed: Home) -> None:
     assert folders_of(routed, "weekly") == []
     (retired,) = Warehouse(routed.warehouse).fetch("retirements")
     assert retired["why"].startswith("withdrawn on")
+
+
+@pytest.mark.parametrize("command", [commands.withdraw, commands.dispatch])
+def test_a_warehouse_older_than_withdrawals_is_brought_up_to_date(
+    routed: Home, command: Callable[[Home, str], None]
+) -> None:
+    with Warehouse(routed.warehouse).transaction() as warehouse:
+        warehouse.execute("drop table withdrawals")
+    command(routed, "weekly")
+    assert end_of_batch(routed, "weekly") is not None
