@@ -73,6 +73,19 @@ class Evaluation:
         """The model that is best on the test split in most seeds."""
         return self.models[int(np.bincount([seed.best_single for seed in self.seeds]).argmax())]
 
+    @property
+    def reference(self) -> str:
+        """What success is relative to, in words: the splits may differ in their best model."""
+        same = len({seed.best_single for seed in self.seeds}) == 1
+        return self.best_single if same else f"the best of each test split, most often {self.best_single}"
+
+    @property
+    def scored(self) -> str:
+        """How many test instructions count, in words."""
+        scored, tested = (np.mean(n) for n in ([len(s.rows) for s in self.seeds], [s.tested for s in self.seeds]))
+        left_out = f" of {tested:,.0f}, for the others lack a label" if scored < tested else ""
+        return f"{scored:,.0f} test instructions each{left_out}"
+
     @cached_property
     def verdict(self) -> Verdict:
         """Route or do not route, at which budgets, how sure."""
@@ -83,9 +96,11 @@ class Evaluation:
             self.budget_fractions,
             self.mean_curves,
             self.bootstrap,
-            self.best_single,
+            self.reference,
             float(cost),
             self.policies,
+            unrelated=len(np.unique(np.concatenate([seed.component for seed in self.seeds]))),
+            costs_recorded=float(np.mean([seed.costs_recorded for seed in self.seeds])),
         )
 
     @cached_property
@@ -105,6 +120,8 @@ class Evaluation:
             "best_single": self.best_single,
             "seeds": [seed.seed for seed in self.seeds],
             "scored_instructions": [len(seed.rows) for seed in self.seeds],
+            "tested_instructions": [seed.tested for seed in self.seeds],
+            "costs_recorded": [seed.costs_recorded for seed in self.seeds],
             "budget_fractions": self.budget_fractions.tolist(),
             "infeasible_budget_fractions": {policy: missing for policy, missing in infeasible.items() if missing},
             "policies": self.policies,
@@ -131,7 +148,8 @@ class Evaluation:
         """Relative success by policy and budget, what calibration changed, and the verdict, for a terminal."""
         return "\n".join(
             [
-                f"{self.title}: {len(self.seeds)} seeds, success relative to the best single model",
+                f"{self.title}: {len(self.seeds)} seeds, {self.scored}",
+                "Success relative to the best single model",
                 *policy_lines(self.budget_fractions, self.policies),
                 "",
                 "What calibration changed: quality of the probabilities on test, and of MIP fed with them",

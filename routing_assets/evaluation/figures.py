@@ -14,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.intervals import mean_curves
+from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.summary import difference
 from routing_assets.prediction.calibration import reliability
 
@@ -29,7 +30,6 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "random": ("random, same traffic as MIP", {"color": "#999999", "lw": 1.2, "ls": ":"}),
 }
 BANDS = ("oracle", "mip", "ndch_p", "ndch")
-GAINS = {"zero_router": ("over the best fixed mixture", "#0072B2"), "knn_mip": ("over tuned kNN + MIP", "#444444")}
 LEAST_PER_BIN = 10  # labels under which a point of a reliability diagram is left out
 STYLE: Any = {
     "font.size": 9,
@@ -60,7 +60,7 @@ def draw_curves(evaluation: Evaluation, path: Path) -> None:
 def draw_reliability(evaluation: Evaluation, path: Path) -> None:
     """Reliability diagram per model, raw and as used for the decision, test splits of all seeds together.
 
-    Bars are 95 % Wilson intervals.
+    Bars are Wilson intervals of the pooled rows. They are somewhat too narrow, for several seeds test the same row.
     """
     models = evaluation.models
     columns = min(4, len(models))
@@ -127,14 +127,16 @@ def _single_models(axis: Axes, evaluation: Evaluation, bottom: float) -> None:
     success = np.mean(relative, axis=0)
     shown = success > bottom
     axis.plot(cost[shown], success[shown], "o", ms=4, color="black", alpha=0.55, zorder=3)
-    best = int(np.argmax(success))
-    label = f"best single model: {evaluation.models[best]}"
+    label = f"best single model: {evaluation.best_single}"
     axis.text(0.01, 1.004, label, transform=axis.get_yaxis_transform(), ha="left", va="bottom", fontsize=8)
 
 
 def _gains(axis: Axes, evaluation: Evaluation) -> None:
-    for shift, (other, (label, colour)) in zip((-0.006, 0.006), GAINS.items(), strict=True):
-        rows = difference(evaluation.budget_fractions, evaluation.mean_curves, evaluation.bootstrap, "mip", other)
+    judged = judged_policy(evaluation.mean_curves.policies)
+    mixture = "over the best fixed mixture" + (", with token-aware costs" if judged != "mip" else "")
+    gains = ((judged, SAME_SPEND, mixture, "#0072B2"), ("mip", "knn_mip", "over tuned kNN + MIP", "#444444"))
+    for shift, (policy, other, label, colour) in zip((-0.006, 0.006), gains, strict=True):
+        rows = difference(evaluation.budget_fractions, evaluation.mean_curves, evaluation.bootstrap, policy, other)
         x = np.array([row["budget_fraction"] for row in rows]) + shift
         y = 100 * np.array([row["difference"] for row in rows])
         ends = 100 * np.array([row["interval"] for row in rows]).reshape(-1, 2).T

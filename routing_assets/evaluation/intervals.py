@@ -77,6 +77,16 @@ def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]
     return float(low), float(high)
 
 
+def basic_interval(estimate: float, replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The basic bootstrap interval, whose ends lie from the estimate as far as the replicates' opposite quantiles.
+
+    For figures such as AIQ: the upper hull of a noisy curve takes its luckiest points, so that replicates, whose noise
+    comes on top of the estimate's, lie above it, and a percentile interval would be too high by twice that.
+    """
+    low, high = interval(replicates, level)
+    return 2 * estimate - high, 2 * estimate - low
+
+
 def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_weight: np.ndarray) -> Curves:
     policies = tuple(seeds[0].outcomes)
     per_seed = [_one_seed(result, policies, weight) for result, weight in zip(seeds, weights, strict=True)]

@@ -99,7 +99,7 @@ class GapRecovered:
     strong at no cost). ``cpt50``, ``cpt80``: share of strong calls that recovers 50 % and 80 % of the gap.
     """
 
-    apgr: float
+    apgr: float | None
     cpt50: float | None
     cpt80: float | None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ from routing_assets.evaluation.results import PolicyOutcome, best_model, dearest
 from routing_assets.pricing.spend import CostEstimate
 
 TRUTH = "truth"
+SAME_SPEND = "zero_router_same_spend"
+"""The zero router with the judged policy's true spend where that is above the budget, which estimates cannot rule out.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ ROUTED = (
     Policy("oracle_predicted_costs", "mip", success=TRUTH, cost="token_aware"),
     Policy("oracle", "mip", success=TRUTH, cost=TRUTH),
 )
+
+
+def judged_policy(policies: Collection[str]) -> str:
+    """The policy that the verdict is about: MIP as batches are routed, by token-aware costs where there are such."""
+    return "mip_token_aware" if "mip_token_aware" in policies else "mip"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +112,8 @@ def follow_all(split: TestSplit, budgets: np.ndarray) -> dict[str, PolicyOutcome
     outcomes = {policy.name: follow(policy, split, budgets) for policy in ROUTED if split.offers(policy)}
     outcomes["random"] = mixed(split, outcomes["mip"].traffic)
     outcomes["zero_router"] = mixed(split, zero_router_traffic(split, budgets))
+    spent = outcomes[judged_policy(outcomes)].cost.sum(axis=1)
+    outcomes[SAME_SPEND] = mixed(split, zero_router_traffic(split, np.fmax(budgets, spent)))
     best_single = np.eye(len(split.models))[best_model(split.success)]
     outcomes["best_single"] = mixed(split, np.tile(best_single, (len(budgets), 1)))
     return outcomes
@@ -132,8 +142,8 @@ def follow(policy: Policy, split: TestSplit, budgets: np.ndarray) -> PolicyOutco
 def mixed(split: TestSplit, traffic: np.ndarray) -> PolicyOutcome:
     """Outcome, in expectation, of giving every instruction to model k with probability ``traffic[f, k]`` (F, K).
 
-    With the traffic of ``mip`` this is the control "random at the same spend": the same models as often, but without
-    regard to the instruction.
+    With the traffic of ``mip`` this is the control ``random``: the same models as often, but without regard to the
+    instruction. It spends the same where all calls of a model cost the same.
     """
     success, cost = traffic @ split.success.T, traffic @ split.cost.T
     unknown = np.full(len(traffic), np.nan)

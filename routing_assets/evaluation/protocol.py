@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
+from routing_assets.datasets.scarce import refuse_scarce_models
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.knn import knn_estimates
@@ -73,9 +74,11 @@ def evaluate(
 
     ``embeddings_cache`` (a directory, or None for memory only) is shared between the seeds. ``workers`` processes take
     the seeds in turn; the figures do not depend on how many. Raises InvalidInput when costs are unknown, when splits
-    would be empty, or when no test instruction has a label for every model or costs anything.
+    would be empty, when a model has hardly any label, or when no test instruction has a label for every model or costs
+    anything.
     """
     config = config or EvaluationConfig()
+    refuse_scarce_models(labels)
     if not isinstance(embeddings_cache, EmbeddingCache):
         embeddings_cache = EmbeddingCache(SentenceEncoder(config.router.classifier.encoder), embeddings_cache)
     if catalog is not None:
@@ -87,7 +90,12 @@ def evaluate(
             "no call costs anything", source=labels.name, remedy="Give a catalog with prices, or costs in USD"
         )
     component = related_rows(labels.instruction, labels.group)
-    each = (delayed(_one_seed)(labels, catalog, recorded, component, seed, config, embeddings_cache) for seed in seeds)
+    splits = [split_instructions(labels.instruction, labels.group, seed=s, fractions=config.fractions) for s in seeds]
+    scored = [scored_rows(labels, split, seed) for split, seed in zip(splits, seeds, strict=True)]
+    each = (
+        delayed(_one_seed)(labels, catalog, recorded, component, split, rows, seed, config, embeddings_cache)
+        for split, rows, seed in zip(splits, scored, seeds, strict=True)
+    )
     done = Parallel(min(workers, len(seeds)), return_as="generator")(each)
     results = list(tqdm(done, f"evaluating {labels.name}", len(seeds), unit="seed", disable=not progress))
     return Evaluation(
@@ -103,24 +111,33 @@ def evaluate(
     )
 
 
+def scored_rows(labels: LabelledInstructions, split: Split, seed: int) -> np.ndarray:
+    """Test rows with a label for every model. Raises InvalidInput where there is none."""
+    labelled = np.isfinite(labels.success)
+    rows: np.ndarray = split.test[labelled[split.test].all(axis=1)]
+    if not len(rows):
+        least = int(labelled.sum(axis=0).argmin())
+        raise InvalidInput(
+            f"no test instruction of seed {seed} has a label for every model; "
+            f"'{labels.models[least]}' has fewest, {labelled[:, least].sum()} of {len(labels)}",
+            source=labels.name,
+            remedy="Label some instructions with all models, or evaluate fewer models.",
+        )
+    return rows
+
+
 def _one_seed(
     labels: LabelledInstructions,
     catalog: ModelCatalog | None,
     recorded: RecordedCosts,
     component: np.ndarray,
+    split: Split,
+    rows: np.ndarray,
     seed: int,
     config: EvaluationConfig,
     embeddings: EmbeddingCache,
 ) -> SeedResult:
     stage = _Stopwatch()
-    split = split_instructions(labels.instruction, labels.group, seed=seed, fractions=config.fractions)
-    rows = split.test[np.isfinite(labels.success[split.test]).all(axis=1)]
-    if not len(rows):
-        raise InvalidInput(
-            f"no test instruction of seed {seed} has a label for every model",
-            source=labels.name,
-            remedy="Label some instructions with all models, or evaluate fewer models.",
-        )
     test = labels.take(rows)
     cost_model = fit_cost_model(labels.take(split.train), catalog, "auto")
     cost, costs = _costs(labels.take(split.train), catalog, recorded, rows, test, cost_model)
@@ -150,10 +167,12 @@ def _one_seed(
     return SeedResult(
         seed=seed,
         rows=rows,
+        tested=len(split.test),
         component=component[rows],
         budget=budget,
         success=test.success,
         cost=cost,
+        costs_recorded=float(np.isfinite(recorded.cost[rows]).mean()) if recorded.measured else 1.0,
         outcomes=outcomes,
         probabilities={step: estimates[step] for step in estimates if step != "knn"},
         knn=asdict(knn),
@@ -205,7 +224,8 @@ def _costs(
     test: LabelledInstructions,
     cost_model: CostModel,
 ) -> tuple[np.ndarray, dict[str, CostEstimate]]:
-    """True costs (n, K) of the test calls, and what was estimated of them beforehand.
+    """True costs (n, K) of the test calls, the best estimate where none was recorded, and what was estimated of them
+    beforehand.
 
     Where calls were not measured one by one, a model's calls cost the same, as in the article, and are known exactly.
     """

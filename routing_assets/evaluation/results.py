@@ -38,10 +38,12 @@ class SeedResult:
     Attributes:
         seed: of the split and of the training.
         rows: (n,) rows of the label table that were scored: test rows with a label for every model.
+        tested: rows of the test split, scored or not.
         component: (n,) which rows are related (equal text or group); related rows are resampled together.
         budget: (F,) USD.
         success: (n, K) true labels.
-        cost: (n, K) USD, true costs.
+        cost: (n, K) USD, true costs, and estimates of those that were not recorded.
+        costs_recorded: share of ``cost`` that is true.
         outcomes: by policy name.
         probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
         knn: neighbours, temperature and smoothing that the kNN control was tuned to.
@@ -52,10 +54,12 @@ class SeedResult:
 
     seed: int
     rows: np.ndarray
+    tested: int
     component: np.ndarray
     budget: np.ndarray
     success: np.ndarray
     cost: np.ndarray
+    costs_recorded: float
     outcomes: Mapping[str, PolicyOutcome]
     probabilities: Mapping[str, np.ndarray]
     knn: Mapping[str, float | None]

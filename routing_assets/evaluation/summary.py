@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from routing_assets.evaluation.intervals import Curves, interval
-from routing_assets.evaluation.metrics import aiq, cost_to_reach, gap_recovered
+from routing_assets.evaluation.intervals import Curves, basic_interval, interval
+from routing_assets.evaluation.metrics import GapRecovered, aiq, cost_to_reach, gap_recovered
+from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.results import SeedResult
 from routing_assets.prediction.calibration import STEPS, calibration_metrics
 
@@ -78,7 +80,8 @@ def _curve(
 
 def difference_rows(fractions: np.ndarray, point: Curves, replicates: Curves) -> dict[str, Row]:
     """Per pair of policies: paired difference in relative success at each budget, and in AIQ."""
-    pairs = [(a, b) for a, b in COMPARED if a in point.policies and b in point.policies]
+    judged = judged_policy(point.policies)
+    pairs = [(a, b) for a, b in (*COMPARED, (judged, SAME_SPEND)) if a in point.policies and b in point.policies]
     return {
         f"{a} - {b}": {
             "by_budget": difference(fractions, point, replicates, a, b),
@@ -93,10 +96,8 @@ def aiq_difference(point: Curves, replicates: Curves, a: str, b: str) -> Row:
     a budget that only some seeds can afford are the means of these.
     """
     estimate = _aiq_of(a, point, 0, "paper") - _aiq_of(b, point, 0, "paper")
-    return {
-        "estimate": estimate,
-        "interval": interval(_aiq_draws(a, replicates, "paper") - _aiq_draws(b, replicates, "paper")),
-    }
+    draws = _aiq_draws(a, replicates, "paper") - _aiq_draws(b, replicates, "paper")
+    return {"estimate": estimate, "interval": basic_interval(estimate, draws)}
 
 
 def difference(fractions: np.ndarray, point: Curves, replicates: Curves, a: str, b: str) -> list[Row]:
@@ -148,22 +149,22 @@ def calibration_rows(models: Sequence[str], seeds: Sequence[SeedResult]) -> dict
 
 
 def two_model_rows(seeds: Sequence[SeedResult]) -> dict[str, Row]:
-    """APGR and CPT per policy, mean over seeds; for tables of two models only."""
+    """APGR and CPT per policy, of the mean curves over seeds; for tables of two models only.
+
+    None where the splits differ in which model is the stronger: there is no gap to speak of.
+    """
+    rates = np.array([seed.success.mean(axis=0, dtype=np.float64) for seed in seeds])
+    strong = seeds[0].best_single
+    if not np.all(rates[:, strong] > rates[:, 1 - strong]):
+        return dict.fromkeys(seeds[0].outcomes, asdict(GapRecovered(None, None, None)))
+    weak_rate, strong_rate = rates[:, 1 - strong].mean(), rates[:, strong].mean()
     rows = {}
     for policy in seeds[0].outcomes:
-        recovered = []
-        for seed in seeds:
-            rates = seed.success.mean(axis=0, dtype=np.float64)
-            strong = seed.best_single
-            if rates[0] == rates[1]:
-                continue
-            outcome = seed.outcomes[policy]
-            known = np.isfinite(outcome.success[:, 0])
-            success = outcome.success[known].mean(axis=1, dtype=np.float64)
-            recovered.append(gap_recovered(outcome.traffic[known, strong], success, rates[1 - strong], rates[strong]))
-        rows[policy] = {
-            name: _mean_or_none([getattr(result, name) for result in recovered]) for name in ("apgr", "cpt50", "cpt80")
-        }
+        outcomes = [seed.outcomes[policy] for seed in seeds]
+        success = np.mean([outcome.success.mean(axis=1, dtype=np.float64) for outcome in outcomes], axis=0)
+        share = np.mean([outcome.traffic[:, strong] for outcome in outcomes], axis=0)
+        known = np.isfinite(success)
+        rows[policy] = asdict(gap_recovered(share[known], success[known], weak_rate, strong_rate))
     return rows
 
 
@@ -177,10 +178,8 @@ def plain(value: Any) -> Any:
 
 
 def _aiq_row(policy: str, point: Curves, replicates: Curves, kind: str) -> Row:
-    return {
-        "estimate": _aiq_of(policy, point, 0, kind),
-        "interval": interval(_aiq_draws(policy, replicates, kind)),
-    }
+    estimate = _aiq_of(policy, point, 0, kind)
+    return {"estimate": estimate, "interval": basic_interval(estimate, _aiq_draws(policy, replicates, kind))}
 
 
 def _aiq_draws(policy: str, replicates: Curves, kind: str) -> np.ndarray:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing_assets.evaluation.intervals import Curves, interval
+from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.summary import Row, aiq_difference, difference
 
 WORTHWHILE = 0.005  # gain in relative success under which routing is not worth its trouble
+LEAST_UNRELATED = 30
+"""Unrelated test instructions, over all splits, under which bootstrap intervals are too narrow to judge by."""
+LABELS = {"mip": "MIP", "mip_token_aware": "MIP with token-aware costs"}
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,8 @@ class Verdict:
 
     Attributes:
         route: whether routing by predictions is worth it at some budget.
-        budgets: budget fractions at which it is: MIP above the best fixed mixture of models, by more than half a point,
-            with a 95 % interval that excludes zero.
+        budgets: budget fractions at which it is: MIP above the best fixed mixture of models for the same money, by
+            more than half a point, with a 95 % interval that excludes zero.
         text: the verdict in words.
     """
 
@@ -36,23 +40,37 @@ def give_verdict(
     best_single: str,
     best_single_cost: float,
     policies: dict[str, Row],
+    *,
+    unrelated: int,
+    costs_recorded: float,
 ) -> Verdict:
     """Compare MIP with what can be had without predicting anything: a fixed mixture of models, and the best model.
 
-    ``best_single_cost`` is the best single model's spend as a fraction of the dearest model's.
+    It is MIP as batches are routed, with token-aware costs where there are such. Where it really spends more than its
+    budget, the mixture may spend as much.
+
+    Args:
+        best_single: the best single model, in words.
+        best_single_cost: its spend as a fraction of the dearest model's.
+        unrelated: test instructions over all splits, related ones counted once.
+        costs_recorded: share of the test calls whose true cost is known.
     """
-    gains = difference(fractions, point, replicates, "mip", "zero_router")
+    judged = judged_policy(point.policies)
+    gains = difference(fractions, point, replicates, judged, SAME_SPEND)
     if not gains:
         return Verdict(False, (), f"{name}: cannot be judged: {_nothing_to_compare(point)}.")
     worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
+    if worth and unrelated < LEAST_UNRELATED:
+        few = f"the test splits hold {unrelated} unrelated instructions, fewer than {LEAST_UNRELATED}"
+        return Verdict(False, (), f"{name}: cannot be judged: {few}.")
     sentences = [
-        _decision(name, gains, worth),
-        _overall(point, replicates),
+        _decision(name, judged, gains, worth, unrelated),
+        _overall(point, replicates, judged),
         _too_small(fractions, point),
-        _savings(best_single, best_single_cost, policies["mip"]),
-        _at_full_budget(point, replicates, best_single),
+        _savings(best_single, best_single_cost, judged, policies[judged]),
+        _at_full_budget(point, replicates, judged),
         _against_knn(fractions, point, replicates),
-        _spend(policies),
+        _spend(policies, costs_recorded),
     ]
     return Verdict(bool(worth), tuple(gain["budget_fraction"] for gain in worth), " ".join(filter(None, sentences)))
 
@@ -63,12 +81,15 @@ def _nothing_to_compare(point: Curves) -> str:
     return "no budget pays for MIP and for a fixed mixture of models in the same split"
 
 
-def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
+def _decision(name: str, judged: str, gains: list[Row], worth: list[Row], unrelated: int) -> str:
     if not worth:
         best = max(gains, key=lambda gain: gain["difference"])
+        excluded = unrelated >= LEAST_UNRELATED and max(gain["interval"][1] for gain in gains) < WORTHWHILE
         return (
-            f"{name}: do not route. At no budget is MIP clearly better than the best fixed mixture of models, picked "
-            f"in hindsight; at most it gains {_points(best)} (at {best['budget_fraction']:.0%} budget)."
+            f"{name}: do not route. At no budget is {LABELS[judged]} clearly better than the best fixed mixture of "
+            f"models for the same money, picked in hindsight; at most it gains {_points(best)} (at "
+            f"{best['budget_fraction']:.0%} budget)."
+            + ("" if excluded else " That more test instructions would show a gain is not excluded.")
         )
     best = max(worth, key=lambda gain: gain["difference"])
     sure = min(gain["probability_above"] for gain in worth)
@@ -76,14 +97,14 @@ def _decision(name: str, gains: list[Row], worth: list[Row]) -> str:
     rest = [gain["budget_fraction"] for gain in gains if gain not in worth]
     return (
         f"{name}: route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest "
-        f"model's spend. MIP beats the best fixed mixture of models, picked in hindsight, there by {_points(best)} at "
-        f"best (at {best['budget_fraction']:.0%}); {certainty}."
+        f"model's spend. {LABELS[judged]} beats the best fixed mixture of models for the same money, picked in "
+        f"hindsight, there by {_points(best)} at best (at {best['budget_fraction']:.0%}); {certainty}."
         + (f" At {_ranges(rest, gains)} it is not clearly better." if rest else "")
     )
 
 
-def _overall(point: Curves, replicates: Curves) -> str:
-    row = aiq_difference(point, replicates, "mip", "zero_router")
+def _overall(point: Curves, replicates: Curves, judged: str) -> str:
+    row = aiq_difference(point, replicates, judged, "zero_router")
     low, high = row["interval"]
     return f"Over all budgets (AIQ) it gains {row['estimate']:+.3f} [{low:+.3f}, {high:+.3f}]."
 
@@ -95,7 +116,7 @@ def _too_small(fractions: np.ndarray, point: Curves) -> str:
     return f"A budget of {fractions[~feasible].max():.0%} or less cannot pay for the batch, whatever the models."
 
 
-def _savings(best_single: str, cost: float, mip: Row) -> str:
+def _savings(best_single: str, cost: float, judged: str, mip: Row) -> str:
     parts = []
     for share in ("95", "100"):
         row = mip[f"budget_fraction_to_keep_{share}_percent"]
@@ -106,15 +127,18 @@ def _savings(best_single: str, cost: float, mip: Row) -> str:
             upper = "not reached" if high is None else f"{high:.0%}"
             lower = "not reached" if low is None else f"{low:.0%}"
             parts.append(f"reaches {share} % of its success at {row['estimate']:.0%} [{lower}, {upper}]")
-    return f"Best single model: {best_single}, at {cost:.0%} of the dearest model's spend. MIP {' and '.join(parts)}."
+    return (
+        f"Best single model, in hindsight: {best_single}, at {cost:.0%} of the dearest model's spend. "
+        f"{LABELS[judged]} {' and '.join(parts)}."
+    )
 
 
-def _at_full_budget(point: Curves, replicates: Curves, best_single: str) -> str:
-    p = point.of("mip")
+def _at_full_budget(point: Curves, replicates: Curves, judged: str) -> str:
+    p = point.of(judged)
     low, high = interval(replicates.relative[:, p, -1])
     at_full = point.relative[0, p, -1]
     word = "above" if low > 1 else "below" if high < 1 else "level with"
-    return f"At the largest budget MIP is {word} {best_single}: {at_full:.3f} [{low:.3f}, {high:.3f}] of its success."
+    return f"At the largest budget it is {word} that model: {at_full:.3f} [{low:.3f}, {high:.3f}] of its success."
 
 
 def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves) -> str:
@@ -124,12 +148,12 @@ def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves) -> st
     above = [row for row in rows if row["interval"][0] > 0]
     below = [row for row in rows if row["interval"][1] < 0]
     return (
-        f"Against tuned kNN + MIP it is clearly above at {len(above)} and clearly below at {len(below)} "
-        f"of {len(rows)} budgets."
+        f"Against tuned kNN + MIP, both with mean prices, MIP is clearly above at {len(above)} and clearly below at "
+        f"{len(below)} of {len(rows)} budgets."
     )
 
 
-def _spend(policies: dict[str, Row]) -> str:
+def _spend(policies: dict[str, Row], costs_recorded: float) -> str:
     worst = max(policies["mip"]["curve"], key=lambda row: row["realised_spend_over_budget"])
     if worst["realised_spend_over_budget"] <= 1 + 1e-6:
         return ""
@@ -144,6 +168,10 @@ def _spend(policies: dict[str, Row]) -> str:
         curve = policies["mip_safe"]["curve"]
         over, runs = sum(row["seeds_over_budget"] for row in curve), sum(row["seeds"] for row in curve)
         text += f"; with the safety margin {over} of {runs} batches overspent"
+    if costs_recorded < 1:
+        text += (
+            f"; {1 - costs_recorded:.0%} of these calls have no recorded cost and are taken to cost what was estimated"
+        )
     return text + "."
 
 

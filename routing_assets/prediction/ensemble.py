@@ -91,7 +91,8 @@ def train_ensemble(
 ) -> Ensemble:
     """Train ``members`` networks made by ``build``.
 
-    Each leaves out its own one of ``parts`` parts of the training texts; where that is one, it trains on all of them.
+    Each leaves out its own one of ``parts`` parts of the training texts; where that is one, or all related texts lie in
+    one part, it trains on all of them.
     """
     targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
     out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
@@ -100,12 +101,10 @@ def train_ensemble(
         seed = config.seed * 101 + member
         torch.manual_seed(seed)
         network = build()
-        left_out = (
-            np.flatnonzero((texts.fold >= 0) & (texts.fold % parts == member))
-            if parts > 1
-            else np.empty(0, dtype=np.int64)
-        )
-        rows = np.setdiff1d(texts.train, left_out)
+        rows = texts.train[(texts.fold[texts.train] % parts != member) | (parts == 1)]
+        if not len(rows):
+            rows = texts.train
+        left_out = np.setdiff1d(texts.train, rows)
         history = train_network(
             network,
             lambda batch, network=network: inputs(network, batch),  # type: ignore[misc]

@@ -108,6 +108,8 @@ def train_lexical(inputs: LexicalInputs, texts: TrainingTexts) -> tuple[LexicalM
     penalty = None
     for part in range(PARTS):
         rows = texts.train[texts.fold[texts.train] % PARTS != part]
+        if not len(rows):  # all related texts lie in this part
+            rows = texts.train
         left_out = np.setdiff1d(texts.train, rows)
         if penalty is None:
             penalty, fit = _choose_penalty(design, texts, rows)

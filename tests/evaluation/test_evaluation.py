@@ -80,8 +80,51 @@ def test_verdict_says_do_not_route_where_they_do_not():
     assert blind.verdict.budgets == ()
 
 
+def test_few_unrelated_test_instructions_are_not_judged_by():
+    few = planted_evaluation(seeds=2, n=300)
+    related = [replace(seed, component=np.arange(300) % 4 + 4 * i) for i, seed in enumerate(few.seeds)]
+    verdict = replace(few, seeds=related).verdict
+    assert not verdict.route
+    assert verdict.text == (
+        "planted (simulated): cannot be judged: the test splits hold 8 unrelated instructions, fewer than 30."
+    )
+
+
+def test_a_gain_that_is_not_excluded_is_not_said_to_be():
+    wide, narrow = (planted_evaluation(seeds=2, informed=False, n=n).verdict.text for n in (40, 20_000))
+    assert "That more test instructions would show a gain is not excluded" in wide
+    assert "not excluded" not in narrow
+
+
+def test_what_is_bought_with_money_over_the_budget_is_no_gain():
+    """Only long instructions need the dear model, which takes more tokens for them than mean prices know of."""
+    evaluation = planted_evaluation(token_costs=True, dear_for_long=True, n=1000)
+    curves = evaluation.mean_curves
+    spent = curves.cost_fraction[0, curves.of("mip")]
+    assert spent[3] > 1.2 * FRACTIONS[3]
+    at_budget, at_spend = (curves.of(name) for name in ("zero_router", "zero_router_same_spend"))
+    aware = curves.of("mip_token_aware")
+    np.testing.assert_allclose(
+        curves.cost_fraction[0, at_spend, 1:-1], np.fmax(FRACTIONS, curves.cost_fraction[0, aware])[1:-1], rtol=0.02
+    )
+    assert (curves.relative[0, at_spend, 2:] >= curves.relative[0, at_budget, 2:] - 1e-9).all()
+    gains = evaluation.summary["differences"]["mip_token_aware - zero_router_same_spend"]["by_budget"]
+    naive = evaluation.summary["differences"]["mip - zero_router"]["by_budget"]
+    assert gains[2]["difference"] < naive[2]["difference"] - 0.02
+    assert set(evaluation.verdict.budgets) <= {row["budget_fraction"] for row in gains if row["interval"][0] > 0}
+
+
+def test_where_splits_differ_in_their_best_model_the_words_say_so(evaluation):
+    first, *others = evaluation.seeds
+    swapped = replace(first, success=first.success[:, [1, 0, 2]])
+    text = replace(evaluation, seeds=[swapped, *others]).verdict.text
+    assert "Best single model, in hindsight: the best of each test split, most often large, at" in text
+    assert "Best single model, in hindsight: large, at" in evaluation.verdict.text
+
+
 def test_token_aware_spend_is_reported():
     evaluation = planted_evaluation(token_costs=True, n=300)
+    assert "MIP with token-aware costs beats the best fixed mixture" in evaluation.verdict.text
     assert "with the safety margin" in evaluation.verdict.text
     cell = evaluation.policies["mip_token_aware"]["curve"][0]
     assert 0.9 < cell["predicted_spend_over_budget"] <= 1.0

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from planted import planted_result
+from planted import planted_evaluation, planted_result
 
-from routing_assets.evaluation.intervals import bootstrap_curves, interval, mean_curves
+from routing_assets.evaluation.intervals import basic_interval, bootstrap_curves, interval, mean_curves
+from routing_assets.evaluation.summary import aiq_difference
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,23 @@ def test_intervals_centre_on_the_estimate_and_narrow_with_data(seeds):
         assert low < point.success[0, p, 3] < high
         widths.append(high - low)
     assert widths[1] < 0.5 * widths[0]
+
+
+def test_the_basic_interval_turns_the_percentile_one_around_the_estimate():
+    """Worked by hand: replicates run 0.1 below to 0.3 above the estimate, so the truth is 0.3 below to 0.1 above."""
+    replicates = np.linspace(0.9, 1.3, 1001)
+    assert interval(replicates, level=1.0) == pytest.approx((0.9, 1.3))
+    assert basic_interval(1.0, replicates, level=1.0) == pytest.approx((0.7, 1.1))
+
+
+def test_an_area_under_a_hull_of_noise_is_not_shown_to_be_a_gain():
+    """A hull takes the luckiest points of a curve, in every replicate anew; blind MIP gains nothing all the same."""
+    shown = 0
+    for world in range(12):
+        blind = planted_evaluation(seeds=2, replicates=100, informed=False, n=200, first=100 * world)
+        gain = aiq_difference(blind.mean_curves, blind.bootstrap, "mip", "zero_router")
+        shown += gain["interval"][0] > 0
+    assert shown <= 1
 
 
 def test_comparisons_are_paired(seeds):

@@ -10,6 +10,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.evaluation import protocol
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
 from routing_assets.evaluation.splits import leaks, split_instructions
+from routing_assets.evaluation.summary import two_model_rows
 from routing_assets.evaluation.writing import write_evaluation
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.embedding_cache import EmbeddingCache
@@ -83,6 +84,12 @@ def test_two_models_get_apgr_and_cpt(evaluation):
     assert rows["random"]["apgr"] == pytest.approx(0.5, abs=0.01)
 
 
+def test_two_models_of_which_now_one_now_the_other_is_better_have_no_gap(evaluation):
+    first, second = evaluation.seeds
+    rows = two_model_rows([first, replace(second, success=second.success[:, ::-1])])
+    assert rows["mip"] == {"apgr": None, "cpt50": None, "cpt80": None}
+
+
 def test_test_labels_change_nothing_but_the_score(evaluation, cache):
     labels = arithmetic()
     test = split_instructions(labels.instruction, seed=0).test
@@ -112,11 +119,38 @@ def test_rows_without_every_label_are_left_out_of_the_score(cache):
     labels = arithmetic()
     success = labels.success.copy()
     success[::3, 1] = np.nan
-    seed = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache).seeds[
-        0
-    ]
+    partly = evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+    (seed,) = partly.seeds
     assert np.isfinite(seed.success).all()
     assert not np.any(seed.rows % 3 == 0)
+    assert f"{len(seed.rows)} test instructions each of 32, for the others lack a label" in partly.table()
+
+
+def test_a_model_with_hardly_any_label_is_named_before_anything_is_trained(cache, monkeypatch):
+    monkeypatch.setattr(protocol, "fit_router", lambda *_, **__: pytest.fail("a router was trained"))
+    labels = arithmetic(n=400)
+    success = labels.success.copy()
+    success[5:, 1] = np.nan
+    with pytest.raises(InvalidInput, match="'small' has 5, other models up to 400"):
+        evaluate(replace(labels, success=success), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+    success = labels.success.copy()
+    success[split_instructions(labels.instruction, seed=1).test, 1] = np.nan
+    with pytest.raises(InvalidInput, match=r"of seed 1 .*; 'small' has fewest, 320 of 400"):
+        evaluate(replace(labels, success=success), CATALOG, seeds=(0, 1), config=CONFIG, embeddings_cache=cache)
+
+
+def test_calls_whose_cost_was_not_recorded_are_said_to_be_taken_as_estimated(cache):
+    labels = arithmetic()
+    size = np.array([len(text) for text in labels.instruction])[:, None]
+    cost = 1e-5 * size * np.random.default_rng(0).normal(1, 0.3, (len(labels), 2)).clip(0.2) * np.array([1.0, 0.2])
+    cost[::2, 0] = np.nan
+    partly = evaluate(replace(labels, cost=cost), None, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+    (seed,) = partly.seeds
+    assert seed.costs_recorded == pytest.approx(np.isfinite(cost[seed.rows]).mean())
+    said = (
+        f"{1 - seed.costs_recorded:.0%} of these calls have no recorded cost and are taken to cost what was estimated"
+    )
+    assert said in partly.verdict.text
 
 
 def test_recorded_costs_are_the_truth_and_are_predicted(cache):

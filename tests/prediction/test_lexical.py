@@ -94,3 +94,12 @@ def test_texts_without_words_get_a_finite_logit(text: str) -> None:
     texts, known = planted()
     model, _ = train_lexical(lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32)), known)
     assert torch.isfinite(model(lexical_inputs([text], np.zeros((1, 1), dtype=np.float32)))).all()
+
+
+def test_texts_that_all_lie_in_one_part_are_learnt_from_all_the_same() -> None:
+    texts, known = planted()
+    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
+    model, left_out = train_lexical(inputs, replace(known, fold=np.minimum(known.fold, 0)))
+    right = known.success[known.validation, 0] > 0.5
+    assert ((model(inputs.take(known.validation))[:, 0].numpy() > 0) == right).mean() > 0.97
+    assert np.isnan(left_out).all()

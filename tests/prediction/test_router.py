@@ -289,3 +289,18 @@ def test_saved_settings_are_readable(router: Router, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "classifier" / "classifier.json").read_text())
     assert about["why"] == router.classifier.why
     assert about["config"]["training"]["epochs"] == 4
+
+
+@pytest.mark.filterwarnings("error:Mean of empty slice")
+def test_training_texts_of_a_single_group_are_all_learnt_from(
+    labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
+) -> None:
+    """Nothing can be left out of them, but a member that trained on nothing is no member."""
+    group = np.array([None] * len(labels), dtype=object)
+    group[split.train] = "one"
+    grouped = replace(labels, group=group)
+    router = fit_router(grouped, split, RouterConfig(config), embeddings_cache=cache)
+    assert router.classifier.out_of_fold is None
+    test = labels.take(split.test)
+    auc = calibration_metrics(router.predict(test.instruction).raw, test.success, labels.models)["auc"].to_pylist()
+    assert min(auc[:2]) > 0.7
