@@ -260,7 +260,8 @@ def dispatch(home: Home, batch_id: str) -> None:
         decision = decision_in_force(home, batch_id)
         refuse_outdated(home, decision)
         row = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
-        if read_manifest(home.outbox / batch_id).dagster_run_id != row["dagster_run_id"]:
+        folder = home.outbox / batch_id  # which the runners may have taken away
+        if folder.exists() and read_manifest(folder).dagster_run_id != row["dagster_run_id"]:
             raise InvalidInput(
                 f"the outbox of batch '{batch_id}' holds files of a run that did not finish", remedy="Route it again."
             )

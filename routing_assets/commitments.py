@@ -72,15 +72,27 @@ def commit_budget(
     return budget
 
 
-def commit_cost(connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, cost_usd: float) -> None:
-    """Replace a committed budget by what the routed batch is estimated to cost; nothing where none was committed.
+def commit_cost(warehouse: Warehouse, batch_id: str, runs: Sequence[str], cost_usd: float) -> None:
+    """Replace the budget committed to a batch by what the routed batch is estimated to cost.
 
-    A run that began after the budget was committed, re-executed from a failure, goes on with that of the run before.
+    It counts to the month in which the budget was committed, whose money paid for it.
+
+    Args:
+        runs: the run and those from whose failure it goes on, newest first.
+
+    Raises:
+        InvalidInput: none of the runs holds so much: the one before failed, and its money was given free since.
     """
-    of_run = {"batch_id": batch_id, "dagster_run_id": run_id}
-    for committed in connection.sql(query("newest_commitment"), params=of_run).to_arrow_table().to_pylist():
-        curve = SpendCurve.from_dict(json.loads(committed["curve"]))
-        _append(connection, batch_id, run_id, cost_usd, committed["urgent"], curve, datetime.now(UTC))
+    with warehouse.transaction() as connection:
+        of_runs = {"batch_id": batch_id, "runs": list(runs)}
+        held = connection.sql(query("newest_commitment"), params=of_runs).to_arrow_table().to_pylist()
+        if not held or cost_usd > held[0]["usd"]:
+            raise InvalidInput(
+                f"the money held for batch '{batch_id}' was given free when its run failed",
+                remedy="Route it from the beginning, not from the failure.",
+            )
+        curve, at = SpendCurve.from_dict(json.loads(held[0]["curve"])), held[0]["committed_at"].astimezone(UTC)
+        _append(connection, batch_id, runs[0], cost_usd, held[0]["urgent"], curve, at)
 
 
 def undecided_runs(warehouse: Warehouse) -> list[str]:
@@ -122,8 +134,8 @@ def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime) -> Pac
     return state
 
 
-def standing(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, PastBatch]]:
-    """Batch id and commitment of every batch."""
+def standing(connection: duckdb.DuckDBPyConnection, until: datetime | None = None) -> list[tuple[str, PastBatch]]:
+    """Batch id and commitment of every batch; as of ``until`` where it is given."""
     return [
         (
             row["batch_id"],
@@ -134,7 +146,7 @@ def standing(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, PastBatch
                 row["urgent"],
             ),
         )
-        for row in _rows(connection)
+        for row in connection.sql(query("commitments"), params={"until": until}).to_arrow_table().to_pylist()
     ]
 
 
@@ -143,10 +155,6 @@ def waiting_instructions(connection: duckdb.DuckDBPyConnection, batch_id: str, n
     parameters = {"batch_id": batch_id, "since": now - LONGEST_WAIT}
     ((instructions,),) = connection.execute(query("waiting_instructions"), parameters).fetchall()
     return float(instructions)
-
-
-def _rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    return connection.sql(query("commitments")).to_arrow_table().to_pylist()
 
 
 def _append(

@@ -78,7 +78,7 @@ def _cell(value: Any) -> str:
 
 def _budget(home: Home, now: datetime) -> Rows:
     with Warehouse(home.warehouse).reader() as connection:
-        past = [batch for _, batch in standing(connection) if batch.at <= now]
+        past = [batch for _, batch in standing(connection, until=now)]
     plan = standing_policy(home.policy_file).period
     if plan is None:
         return []

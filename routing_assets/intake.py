@@ -80,7 +80,7 @@ def receive(
         batch_id = batch_id or batch_id_of(path.name)
         if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
-        refuse_ended(home, batch_id)
+        refuse_ended(home, batch_id, remedy="Give the new batch another name.")
         with private_copy(home, path) as copy:
             try:
                 instructions = len(load_batch(copy))

@@ -54,10 +54,10 @@ def end_of_batch(home: Home, batch_id: str) -> str | None:
     return ends[0]["ended"] if ends else None
 
 
-def refuse_ended(home: Home, batch_id: str) -> None:
+def refuse_ended(home: Home, batch_id: str, remedy: str = "") -> None:
     """Raise InvalidInput for a batch that was dispatched or withdrawn: it is frozen."""
     if ended := end_of_batch(home, batch_id):
-        raise InvalidInput(f"batch '{batch_id}' is {ended} and frozen", remedy="Give the new batch another name.")
+        raise InvalidInput(f"batch '{batch_id}' is {ended} and frozen", remedy=remedy)
 
 
 def refuse_retired(home: Home, batch_id: str) -> None:
@@ -210,7 +210,8 @@ def _handed_run(folder: Path, decided_run: str | None) -> str | None:
 def stale_batches(home: Home) -> list[StaleBatch]:
     """Batches to be routed (again): never decided, or file, router, prices or settings changed since.
 
-    So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision.
+    So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision. A batch
+    that a month's money could not pay for is asked for again in the next month, and when another batch is withdrawn.
     """
     standing = standing_policy(home.policy_file)
     price_version, _ = prices_in_force(home)
@@ -229,5 +230,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
         if reasons and row["router_version"] is not None:
             # With the entry, for after a roll-back the same state is asked for a second time.
             fingerprint = "/".join(str(current)[:16] for _, current in now.values()) + f"#{row['decided_entry'] or 0}"
+            if settings.period is not None:
+                fingerprint += f"/{datetime.now(UTC):%Y-%m}/{row['last_withdrawal'] or 0}"
             stale.append(StaleBatch(row["batch_id"], request, reasons, fingerprint))
     return stale

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 
+import pyarrow as pa
+
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
 from routing_assets.intake import intake_lock, latest_revision, outcome_files
-from routing_assets.ledger import refuse_ended
+from routing_assets.ledger import end_of_batch, refuse_ended
 from routing_assets.locks import batch_lock
 from routing_assets.settings import Home
-from routing_assets.sql import query
 from routing_assets.warehouse import Warehouse
 
 
@@ -22,15 +23,26 @@ def withdraw_batch(home: Home, batch_id: str) -> None:
     Raises:
         InvalidInput: no file was received for the batch, or it went out, or was withdrawn before.
     """
+    folder = home.outbox / batch_id
     with batch_lock(home, batch_id), intake_lock(home):  # neither hand-off nor outcomes may come in between
         latest_revision(home, batch_id)
-        refuse_ended(home, batch_id)
-        if outcome_files(home, batch_id):
-            raise InvalidInput(f"outcomes of batch '{batch_id}' came, so it went out")
-        folder = home.outbox / batch_id
-        if folder.exists():
+        if end_of_batch(home, batch_id) != "withdrawn" or not folder.exists():
+            refuse_ended(home, batch_id)
+            _refuse_gone(home, batch_id)
             (folder / MANIFEST).unlink(missing_ok=True)  # without it runners do not take the folder for complete
+            Warehouse(home.warehouse).append("withdrawals", pa.table({"batch_id": [batch_id]}))
+        if folder.exists():
             shutil.rmtree(folder)
-        with Warehouse(home.warehouse).transaction() as ledger:
-            ledger.execute(query("withdraw_batch"), {"batch_id": batch_id})
-            ledger.execute(query("release_batch"), {"batch_id": batch_id})
+
+
+def _refuse_gone(home: Home, batch_id: str) -> None:
+    """Raise InvalidInput where outcomes came, or where the runners took the outbox folder away."""
+    waiting = home.outcomes / batch_id
+    if outcome_files(home, batch_id) or (waiting.is_dir() and any(waiting.iterdir())):
+        raise InvalidInput(f"outcomes of batch '{batch_id}' came, so it went out")
+    decided = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    if decided and not (home.outbox / batch_id).exists():
+        raise InvalidInput(
+            f"batch '{batch_id}' is not in the outbox any more, so it went out",
+            remedy=f"Enter that with: routing-assets dispatch {batch_id}",
+        )

@@ -1,13 +1,26 @@
--- What batches stand committed to: by the decision in force and by the run under way, in a month the greater of both.
+-- What batches stood committed to at $until, now where it is null: by the decision in force and by every run that has
+-- not decided, in a month the greatest of them. Withdrawn batches stand committed to nothing.
 with newest as (
     select * from commitments
+    where $until is null or committed_at <= $until
     qualify row_number() over (partition by batch_id, dagster_run_id order by entry desc) = 1
 ),
+decided as (
+    from decisions where $until is null or decided_at <= $until
+),
+in_force as (
+    from decided qualify row_number() over (partition by batch_id order by entry desc) = 1
+),
 standing as (
-    select newest.* from newest
-    left join current_decisions using (batch_id)
-    where newest.dagster_run_id = current_decisions.dagster_run_id
-    or newest.entry = (select max(other.entry) from newest as other where other.batch_id = newest.batch_id)
+    select * from newest
+    where (
+        exists (from in_force where in_force.dagster_run_id = newest.dagster_run_id)
+        or not exists (from decided where decided.dagster_run_id = newest.dagster_run_id)
+    )
+    and not exists (
+        from withdrawals
+        where withdrawals.batch_id = newest.batch_id and ($until is null or withdrawn_at <= $until)
+    )
 )
 select batch_id, dagster_run_id, usd, urgent, curve::varchar as curve, committed_at
 from standing

@@ -1,6 +1,6 @@
--- What the run committed a batch to, or else the run before it, such as one that was re-executed from its failure.
-select urgent, curve::varchar as curve
+-- The newest commitment to a batch by one of the runs, of which each goes on from the failure of another.
+select usd, urgent, curve::varchar as curve, committed_at
 from commitments
-where batch_id = $batch_id
-order by dagster_run_id = $dagster_run_id desc, entry desc
+where batch_id = $batch_id and list_contains($runs, dagster_run_id)
+order by entry desc
 limit 1;

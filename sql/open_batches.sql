@@ -9,7 +9,7 @@ select newest.batch_id, newest.file_sha256, newest.request,
        decided.file_sha256 as decided_file, decided.router_version as decided_router,
        decided.price_version as decided_prices, decided.settings_version as decided_settings,
        decided.dagster_run_id as decided_run, decided.entry as decided_entry,
-       router.router_version
+       router.router_version, (select max(entry) from withdrawals) as last_withdrawal
 from newest
 left join current_decisions as decided using (batch_id)
 left join router on true

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -94,23 +95,81 @@ def test_a_retry_holds_its_own_money_when_that_of_the_run_before_is_freed(wareho
     assert committed(warehouse) == before != {"a": 0.0}
 
 
+def decide(warehouse: Warehouse, batch: str, run: str, usd: float) -> None:
+    """As the export does: the cost replaces the budget, then the decision is entered."""
+    commit_cost(warehouse, batch, [run], usd)
+    words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status", "routed_path")
+    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
+    decision = dict.fromkeys((*words, "routed_sha256"), "x") | dict.fromkeys(amounts, usd)
+    decision |= {"batch_id": batch, "dagster_run_id": run, "settings": "{}", "instructions": 40}
+    with warehouse.transaction() as connection:
+        record_decision(connection, decision)
+
+
+def test_two_runs_of_one_batch_at_once_hold_the_greater_of_both(warehouse: Warehouse) -> None:
+    month = {"budget_usd": 8.0}
+    for run, usd in (("small", 3.0), ("great", 7.0)):
+        commit_budget(warehouse, "a", run, problem(), RoutingSettings(budget_usd=usd, period=month), START)
+    decide(warehouse, "a", "small", 2.5)
+    assert committed(warehouse) == {"a": 7.0}
+    other = commit_budget(warehouse, "b", "r", problem(1), RoutingSettings(budget_usd=8.0, period=month), START)
+    assert other.budget_usd == pytest.approx(1.0)
+    decide(warehouse, "a", "great", 6.9)
+    assert sum(committed(warehouse).values()) <= 8.0
+
+
+def test_what_a_batch_costs_counts_to_the_month_that_paid_its_budget(warehouse: Warehouse) -> None:
+    month, midnight = {"budget_usd": 8.0}, datetime(2026, 4, 1, tzinfo=UTC)
+    commit_budget(warehouse, "late", "r", problem(), RoutingSettings(budget_usd=6.0, period=month), LATE)
+    settings = RoutingSettings(budget_usd=8.0, period=month)
+    assert commit_budget(warehouse, "new", "n", problem(1), settings, midnight).budget_usd == 8.0
+    decide(warehouse, "late", "r", 5.9)
+    with warehouse.reader() as connection:
+        past = [batch for _, batch in standing(connection)]
+    assert month_state(PeriodBudget(8.0), past, midnight).committed() == 8.0
+    assert month_state(PeriodBudget(8.0), past, LATE).committed() == pytest.approx(5.9)
+
+
 def test_a_run_that_goes_on_from_a_failure_commits_what_its_decision_costs(warehouse: Warehouse) -> None:
     commit_budget(warehouse, "a", "failed", problem(), RoutingSettings(period={"budget_usd": 8.0}))
+    commit_cost(warehouse, "a", ["resumed", "failed"], 0.3)
     release_commitments(warehouse, ["failed"])
-    with warehouse.transaction() as connection:
-        commit_cost(connection, "a", "resumed", 0.3)
     assert committed(warehouse) == {"a": 0.3}
+
+
+def test_a_run_that_goes_on_from_a_failure_does_not_spend_what_was_given_to_others(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(budget_usd=8.0, period={"budget_usd": 8.0})
+    commit_budget(warehouse, "a", "failed", problem(), settings, START)
+    release_commitments(warehouse, ["failed"])
+    commit_budget(warehouse, "b", "r", problem(1), settings, START)
+    for runs in (["resumed", "failed"], ["of another batch"]):
+        with pytest.raises(InvalidInput, match=r"given free when its run failed\. Route it from the beginning"):
+            commit_cost(warehouse, "a", runs, 6.0)
+    assert sum(committed(warehouse).values()) == 8.0
+
+
+def test_a_withdrawn_batch_holds_no_money_and_foretells_no_other(warehouse: Warehouse) -> None:
+    for batch in ("kept", "mistake"):
+        commit_budget(warehouse, batch, batch, problem(), RoutingSettings(period={"budget_usd": 8.0}), START)
+    warehouse.append("withdrawals", pa.table({"batch_id": ["mistake"]}))
+    commit_budget(warehouse, "mistake", "late run", problem(), RoutingSettings(period={"budget_usd": 8.0}), START)
+    assert set(committed(warehouse)) == {"kept"}
+
+
+def test_what_stood_committed_on_an_earlier_day_is_told_as_it_was(warehouse: Warehouse) -> None:
+    settings = RoutingSettings(budget_usd=3.0, period={"budget_usd": 8.0})
+    commit_budget(warehouse, "a", "first", problem(), settings, START)
+    commit_budget(warehouse, "a", "again", problem(), replace(settings, budget_usd=4.0), START + timedelta(days=1))
+    with warehouse.reader() as connection:
+        until = START + timedelta(hours=20)
+        assert [(name, past.usd) for name, past in standing(connection, until)] == [("a", 3.0)]
+        assert standing(connection, START - timedelta(hours=1)) == []
 
 
 def test_a_run_that_failed_after_its_decision_keeps_what_it_committed(warehouse: Warehouse) -> None:
     commit_budget(warehouse, "a", "decided", problem(), RoutingSettings(period={"budget_usd": 8.0}), START)
     before = committed(warehouse)
-    words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status", "routed_path")
-    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
-    decision = dict.fromkeys((*words, "routed_sha256"), "x") | dict.fromkeys(amounts, 0.5)
-    decision |= {"batch_id": "a", "dagster_run_id": "decided", "settings": "{}", "instructions": 40}
-    with warehouse.transaction() as connection:
-        record_decision(connection, decision)
+    decide(warehouse, "a", "decided", before["a"])
     release_commitments(warehouse, ["decided"])
     assert committed(warehouse) == before
 
@@ -160,8 +219,7 @@ def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Wareho
 def test_what_a_batch_does_not_spend_is_free_for_others(warehouse: Warehouse) -> None:
     settings = RoutingSettings(budget_usd=100.0, period={"budget_usd": 2.0})
     commit_budget(warehouse, "a", "r1", problem(), settings)
-    with warehouse.transaction() as connection:
-        commit_cost(connection, "a", "r1", 0.5)
+    commit_cost(warehouse, "a", ["r1"], 0.5)
     second = commit_budget(warehouse, "b", "r2", problem(1), settings)
     assert second.budget_usd == pytest.approx(1.5)
     assert allocate(AllocationProblem(problem(1).success, problem(1).cost, second.budget_usd)).total_cost <= 1.5

@@ -74,7 +74,7 @@ def batch_budget(
 ) -> dg.MaterializeResult:
     """The USD that the batch may spend: its own budget, or its share of the month's; never more than that has left.
 
-    What runs had committed that failed since is free again.
+    What runs had committed that ended since without a decision is free again.
     """
     batch, catalog = BatchInstructions.from_arrow(batch_instructions), catalog_from_table(model_catalog)
     settings = routing_request.settings()
@@ -91,8 +91,8 @@ def batch_budget(
 
 
 def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
-    """Those of the runs that failed or were cancelled."""
-    statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    """Those of the undecided runs that ended: they failed, were cancelled, or were to make other assets only."""
+    statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS]
     return [run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=runs, statuses=statuses))] if runs else []
 
 

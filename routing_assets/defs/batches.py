@@ -11,6 +11,7 @@ from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_versio
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
+from routing_assets.ledger import refuse_ended
 from routing_assets.matrices import about, matrix
 from routing_assets.scoring import STEPS, price_batch, score_batch
 
@@ -21,6 +22,7 @@ GROUP = "batches"
 def batch_instructions(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
     """The instructions of one batch, as received and validated."""
     try:
+        refuse_ended(home.paths(), context.partition_key)
         received = latest_revision(home.paths(), context.partition_key)
         batch = load_batch(received.path)
     except InvalidInput as error:

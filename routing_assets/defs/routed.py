@@ -25,11 +25,12 @@ from routing_assets.errors import InvalidInput
 from routing_assets.export import export_batch
 from routing_assets.files import file_sha256
 from routing_assets.intake import received_file
-from routing_assets.ledger import record_decision, record_traffic, refuse_ended, routed_before
+from routing_assets.ledger import record_decision, record_traffic, refuse_ended, routed_by
 from routing_assets.locks import batch_lock
 from routing_assets.matrices import about
 from routing_assets.rerouting import compare_decisions
 from routing_assets.routed import of_file, summary_of
+from routing_assets.runs import runs_of
 from routing_assets.store import Store
 
 GROUP = "routed"
@@ -106,6 +107,8 @@ def batch_export(
     with batch_lock(paths, batch_id):
         try:
             refuse_ended(paths, batch_id)
+            if summary_of(routed_batch)["settings"]["period"] is not None:
+                commit_cost(home.warehouse(), batch_id, runs_of(context.run), decision["total_cost"])
         except InvalidInput as error:
             raise failure(error) from error
         # Not the newest file: another may have come since this run read its own.
@@ -116,7 +119,6 @@ def batch_export(
         with home.warehouse().transaction() as ledger:
             record_decision(ledger, decision)
             record_traffic(ledger, batch_id, context.run_id, routed_batch, batch_instructions)
-            commit_cost(ledger, batch_id, context.run_id, decision["total_cost"])
     return dg.MaterializeResult(
         metadata={
             "outbox": dg.MetadataValue.path(str(folder)),
@@ -129,13 +131,12 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
     """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
     batch_id = context.partition_key
     before = home.warehouse().fetch("current_decision", {"batch_id": batch_id})
-    previous = routed_before(home.paths(), batch_id)
-    if previous is None or before[0]["dagster_run_id"] == context.run_id:
+    if not before or before[0]["dagster_run_id"] == context.run_id:
         return {}
-    store = Store(home.paths().store)  # read here, for a batch that is routed once needs neither
-    probabilities = store.read("probability_matrix", batch_id, context.run_id, columns=["decision"])
-    costs = store.read("cost_matrix", batch_id, context.run_id, columns=["cost"])
-    changes = compare_decisions(previous, routed, probabilities, costs)
+    store, runs = Store(home.paths().store), runs_of(context.run)
+    probabilities = store.read("probability_matrix", batch_id, *runs, columns=["decision"])
+    costs = store.read("cost_matrix", batch_id, *runs, columns=["cost"])
+    changes = compare_decisions(routed_by(home.paths(), before[0]), routed, probabilities, costs)
     row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
     home.warehouse().run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
     return {

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from routing_assets import audit_commands, commands, withdrawal
-from routing_assets.commitments import month_state, period_budget, standing, undecided_runs
+from routing_assets.commitments import month_state, period_budget, standing
+from routing_assets.daily_report import day_report
 from routing_assets.errors import InvalidInput
-from routing_assets.intake import receive_outcomes
+from routing_assets.intake import receive, receive_outcomes
 from routing_assets.ledger import decision_in_force, end_of_batch, stale_batches
 from routing_assets.retention import folders_of, retire_batches
-from routing_assets.runs import RunFailed, instance_of
+from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -94,22 +95,71 @@ def test_a_run_under_way_hands_nothing_over(trained: Home, batch_file: Path, mon
         commands.route(trained, batch_file, {})
     assert not (trained.outbox / "weekly").exists()
     assert committed(trained) == 0
-    assert undecided_runs(Warehouse(trained.warehouse)) == []
     assert Warehouse(trained.warehouse).fetch("ledger_entries") == []
 
 
-def test_an_interrupted_withdrawal_is_repeated(routed: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_waited_is_refused_before_it_scores_anything(trained: Home, batch_file: Path) -> None:
+    receive(trained, batch_file)
+    commands.withdraw(trained, "weekly")
+    with instance_of(trained) as instance, pytest.raises(RunFailed, match="'weekly' is withdrawn and frozen"):
+        run_job(instance, "route_batch", batch_id="weekly")
+    assert not list(trained.store.glob("probability_matrix/weekly/*"))
+
+
+@pytest.mark.parametrize("step", ["routing_assets.withdrawal.Warehouse.append", "shutil.rmtree"])
+def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def power_cut(*_: object) -> None:
         raise OSError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.rmtree", power_cut)
+        patch.setattr(step, power_cut)
         with pytest.raises(OSError, match="power cut"):
             commands.withdraw(routed, "weekly")
     assert not (routed.outbox / "weekly" / "manifest.json").exists()
-    assert end_of_batch(routed, "weekly") is None
     commands.withdraw(routed, "weekly")
     assert end_of_batch(routed, "weekly") == "withdrawn"
+    assert not (routed.outbox / "weekly").exists()
+    assert len(Warehouse(routed.warehouse).fetch("end_of_batch", {"batch_id": "weekly"})) == 1
+
+
+def test_a_batch_whose_folder_the_runners_took_is_dispatched_and_not_withdrawn(routed: Home) -> None:
+    (routed.outbox / "weekly").rename(routed.root / "taken")
+    with pytest.raises(InvalidInput, match=r"not in the outbox any more.* routing-assets dispatch weekly"):
+        commands.withdraw(routed, "weekly")
+    commands.dispatch(routed, "weekly")
+    assert end_of_batch(routed, "weekly") == "dispatched"
+
+
+def test_outcomes_that_wait_to_be_taken_in_say_that_it_went_out(routed: Home) -> None:
+    (routed.outcomes / "weekly").mkdir()
+    (routed.outcomes / "weekly" / "outcomes.csv").touch()
+    with pytest.raises(InvalidInput, match="outcomes of batch 'weekly' came"):
+        commands.withdraw(routed, "weekly")
+
+
+def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is_withdrawn(
+    trained: Home, batch_file: Path
+) -> None:
+    trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
+    commands.route(trained, batch_file, {"budget_usd": 0.5}, batch_id="mistake")
+    (cost,) = Warehouse(trained.warehouse).fetch("current_decision", {"batch_id": "mistake"})
+    trained.policy_file.write_text(f"period: {{budget_usd: {cost['total_cost']}}}\n")
+    with pytest.raises(RunFailed, match="cheapest assignment"):
+        commands.route(trained, batch_file, {}, batch_id="good")
+    (before,) = (batch.fingerprint for batch in stale_batches(trained) if batch.batch_id == "good")
+    commands.withdraw(trained, "mistake")
+    (after,) = (batch.fingerprint for batch in stale_batches(trained) if batch.batch_id == "good")
+    assert before != after
+    assert commands.reroute(trained)
+    assert committed(trained) > 0
+
+
+def test_the_report_says_which_decisions_are_void(routed: Home) -> None:
+    today = datetime.now(UTC).date()
+    (before,) = day_report(routed, today, [])["routed"]
+    commands.withdraw(routed, "weekly")
+    (after,) = day_report(routed, today, [])["routed"]
+    assert (before["withdrawn"], after["withdrawn"]) == (False, True)
 
 
 def test_its_data_is_deleted_like_that_of_any_old_batch(routed: Home) -> None:
