@@ -110,7 +110,9 @@ class SuccessClassifier:
         features = self.features.matrix(instruction, prepared, task)
         each = []
         for name, members in self.ensembles.items():
-            inputs = member_inputs(name, self.config, prepared, features, self._embeddings)
+            first = members[0]
+            characters = isinstance(first, LexicalModel) and first.reads_characters
+            inputs = member_inputs(name, self.config, prepared, features, self._embeddings, characters=characters)
             each.append(mean_logits(members, inputs, np.arange(len(prepared)), len(self.trained_models)))
         return self.stacking.combine(np.stack(each))
 
@@ -201,11 +203,13 @@ def member_inputs(
     features: Matrix,
     embeddings: EmbeddingCache,
     progress: bool = False,
+    *,
+    characters: bool = True,
 ) -> Inputs:
-    """What the members of the ensemble ``name`` read of the prepared texts."""
+    """What the members of the ensemble ``name`` read of the prepared texts; ``characters``: the lexical model those."""
     encoder = embeddings.encoder
     if name == "lexical":
-        return lexical_inputs(prepared, features)
+        return lexical_inputs(prepared, features, characters=characters)
     if name == "tuned":
         states = TokenStates(encoder, prepared, encoder.layers - config.tuned_layers, encoder.device, progress)
         return TokenInputs(states, torch.from_numpy(features).to(encoder.device))

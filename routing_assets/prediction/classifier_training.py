@@ -24,7 +24,7 @@ from routing_assets.prediction.ensemble import (
     train_ensemble,
 )
 from routing_assets.prediction.features import fit_features
-from routing_assets.prediction.lexical import LexicalInputs, train_lexical
+from routing_assets.prediction.lexical import LexicalInputs, reads_characters, train_lexical
 from routing_assets.prediction.neighbours import train_neighbours
 from routing_assets.prediction.network import Network
 from routing_assets.prediction.pilot import run_pilot
@@ -72,10 +72,11 @@ def train_classifier(
     resolved, why = resolve(config, len(in_train), tokens, encoder.layers, encoder.width, encoder.device)
     if config.method == "auto" and resolved.method != "frozen" and len(in_train) < TEXTS_WITHOUT_PILOT:
         resolved, why = _after_pilot(labels, train, validation, resolved, why, embeddings, progress)
+    characters = reads_characters([prepared[i] for i in in_train])
     ensembles: dict[str, Ensemble] = {}
     on_validation: list[Matrix] = []
     for name in resolved.ensembles:
-        inputs = member_inputs(name, resolved, prepared, matrix, embeddings, progress)
+        inputs = member_inputs(name, resolved, prepared, matrix, embeddings, progress, characters=characters)
         ensembles[name] = _train_one(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
         on_validation.append(mean_logits(ensembles[name].members, inputs, texts.validation, len(labels.models)))
     stacking, out_of_fold = _stack(list(ensembles.values()), np.stack(on_validation), texts, resolved)

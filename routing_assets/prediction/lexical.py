@@ -34,8 +34,8 @@ PARTS = 5
 MOST_ITERATIONS = 100
 TOLERANCE = 1e-4
 """Relative decrease of the loss at which a fit stops; going on takes twice the time and does not predict better."""
-MOST_CHARACTER_SEQUENCES = 10_000_000
-"""Where the training texts hold more in all, only their words are looked at: the rest would take minutes."""
+MOST_CHARACTERS = 7_000_000
+"""Where the training texts are longer in all, only their words are looked at: the rest would take minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,21 @@ class LexicalInputs:
         return LexicalInputs(self.words[rows], self.characters[rows], self.features[rows])
 
 
-def lexical_inputs(texts: Sequence[str], features: Matrix) -> LexicalInputs:
-    """Count words and pairs of them, and sequences of 3 to 5 characters within words, by hash."""
+def reads_characters(training_texts: Sequence[str]) -> bool:
+    """Whether a model of these texts looks at character sequences, beside words."""
+    return sum(map(len, training_texts)) <= MOST_CHARACTERS
+
+
+def lexical_inputs(texts: Sequence[str], features: Matrix, *, characters: bool = True) -> LexicalInputs:
+    """Count words and pairs of them, and, with ``characters``, sequences of 3 to 5 characters within words, by hash."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     shared = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    words = HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared)
-    characters = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
-    return LexicalInputs(_log_counts(words, texts), _log_counts(characters, texts), features)
+    words = _log_counts(HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared), texts)
+    if not characters:
+        return LexicalInputs(words, csr_array(words.shape, dtype=np.float32), features)
+    sequences = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
+    return LexicalInputs(words, _log_counts(sequences, texts), features)
 
 
 class LexicalModel(nn.Module):
@@ -86,6 +93,11 @@ class LexicalModel(nn.Module):
         for name, value in (("idf", idf), ("weight", weight), ("bias", bias)):
             self.register_buffer(name, value)
 
+    @property
+    def reads_characters(self) -> bool:
+        """Whether character sequences matter to it."""
+        return bool(self.idf[1].any())
+
     def forward(self, inputs: LexicalInputs) -> Tensor:
         """(N, K) logits."""
         return torch.from_numpy(_design(inputs, self.idf.numpy()) @ self.weight.numpy() + self.bias.numpy())
@@ -98,8 +110,6 @@ def train_lexical(inputs: LexicalInputs, texts: TrainingTexts) -> tuple[LexicalM
     texts.
     """
     idf = np.stack([_idf(block[texts.train]) for block in (inputs.words, inputs.characters)])
-    if inputs.characters[texts.train].nnz > MOST_CHARACTER_SEQUENCES:
-        idf[1] = 0
     design = _design(inputs, idf)
     seen = np.flatnonzero(np.bincount(design[texts.train].indices, minlength=design.shape[1]))
     design = csr_array(design[:, seen])

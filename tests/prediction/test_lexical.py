@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from routing_assets.prediction import lexical
-from routing_assets.prediction.lexical import _design, _fit, lexical_inputs, train_lexical
+from routing_assets.prediction.lexical import _design, _fit, lexical_inputs, reads_characters, train_lexical
 from routing_assets.prediction.training_texts import TrainingTexts
 
 
@@ -40,12 +40,16 @@ def test_learns_spellings_and_says_little_where_words_say_nothing() -> None:
 
 
 def test_long_corpora_are_read_by_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_CHARACTER_SEQUENCES", 1_000)
     texts, known = planted()
-    inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
-    model, _ = train_lexical(inputs, known)
-    assert not model.idf[1].any()
+    monkeypatch.setattr(lexical, "MOST_CHARACTERS", sum(map(len, texts)) - 1)
+    assert reads_characters(texts[1:])
+    assert not reads_characters(texts)
+    features = np.zeros((len(texts), 1), dtype=np.float32)
+    model, _ = train_lexical(lexical_inputs(texts, features, characters=False), known)
+    assert not model.reads_characters
     assert model.idf[0].any()
+    with_them = model(lexical_inputs(texts, features))
+    np.testing.assert_array_equal(model(lexical_inputs(texts, features, characters=False)), with_them)
 
 
 @pytest.mark.parametrize("number", range(lexical.PARTS))
