@@ -69,7 +69,7 @@ def give_verdict(
         _too_small(fractions, point),
         _savings(best_single, best_single_cost, judged, policies[judged]),
         _at_full_budget(point, replicates, judged),
-        _against_knn(fractions, point, replicates),
+        _against_knn(fractions, point, replicates, judged),
         _spend(policies, costs_recorded),
     ]
     return Verdict(bool(worth), tuple(gain["budget_fraction"] for gain in worth), " ".join(filter(None, sentences)))
@@ -141,15 +141,16 @@ def _at_full_budget(point: Curves, replicates: Curves, judged: str) -> str:
     return f"At the largest budget it is {word} that model: {at_full:.3f} [{low:.3f}, {high:.3f}] of its success."
 
 
-def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves) -> str:
+def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves, judged: str) -> str:
     if "knn_mip" not in point.policies:
         return ""
     rows = difference(fractions, point, replicates, "mip", "knn_mip")
     above = [row for row in rows if row["interval"][0] > 0]
     below = [row for row in rows if row["interval"][1] < 0]
+    both = "" if judged == "mip" else ", both with mean prices,"
     return (
-        f"Against tuned kNN + MIP, both with mean prices, MIP is clearly above at {len(above)} and clearly below at "
-        f"{len(below)} of {len(rows)} budgets."
+        f"Against tuned kNN + MIP{both} it is clearly above at {len(above)} and clearly below at {len(below)} of "
+        f"{len(rows)} budgets."
     )
 
 
