@@ -9,17 +9,20 @@ import click
 from routing_assets.commands import text_table
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import decision_in_force, end_of_batch, refuse_retired
-from routing_assets.runs import instance_of
+from routing_assets.runs import instance_of, runs_of
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
     """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
-    decision_in_force(home, batch_id)
+    decided_by = decision_in_force(home, batch_id)["dagster_run_id"]
     refuse_retired(home, batch_id)
+    with instance_of(home) as instance:
+        run = instance.get_run_by_id(decided_by)
+    of_batch = {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
     rows = Warehouse(home.warehouse).fetch(
-        "trace_instruction", {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
+        "trace_instruction", of_batch | {"runs": runs_of(run) if run is not None else [decided_by]}
     )
     if not rows:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")

@@ -1,5 +1,6 @@
 -- Everything behind one routed instruction: file, router (MLflow version, labels, temperature, bucket), prices,
--- policy, budget, certificate and Dagster run. $store is the folder ROUTING_HOME/store.
+-- policy, budget, certificate and Dagster run. $store is the folder ROUTING_HOME/store, $runs the run that decided and
+-- those from whose failure it went on, newest first: one of these scored the batch.
 with decision as (
     select * from current_decisions where batch_id = $batch_id
 ),
@@ -17,7 +18,8 @@ probabilities as (
         regexp_replace($store, '([*?[])', '[\1]', 'g') || '/probability_matrix/' || $batch_id || '/*.parquet',
         filename = true
     )
-    where instruction_id = $instruction_id
+    where instruction_id = $instruction_id and list_contains($runs, parse_filename(filename, true))
+    qualify row_number() over (partition by model order by list_position($runs, parse_filename(filename, true))) = 1
 )
 select
     decision.batch_id, routed.instruction_id, routed.model, routed.expected_success, routed.cost as estimated_cost_usd,
@@ -34,9 +36,7 @@ select
     decision.dagster_run_id, decision.decided_at
 from decision
 join routed on routed.filename = $store || '/' || decision.routed_path
-left join probabilities
-    on probabilities.model = routed.model
-    and parse_filename(probabilities.filename, true) = decision.dagster_run_id
+left join probabilities using (model)
 left join (from routers qualify row_number() over (partition by router_version order by entry desc) = 1) as router
     on router.router_version = decision.router_version
 left join calibration_temperatures as temperature

@@ -86,11 +86,13 @@ def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, ba
     table = Store(routed.store).read("routed_batch", "weekly")
     warehouse = Warehouse(routed.warehouse)
     router = warehouse.fetch("latest_router")[0]
+    of_batch = {
+        "batch_id": "weekly",
+        "store": str(routed.store),
+        "runs": [decision_in_force(routed, "weekly")["dagster_run_id"]],
+    }
     for row in table.slice(0, 10).to_pylist():
-        traces = warehouse.fetch(
-            "trace_instruction",
-            {"batch_id": "weekly", "instruction_id": row["instruction_id"], "store": str(routed.store)},
-        )
+        traces = warehouse.fetch("trace_instruction", of_batch | {"instruction_id": row["instruction_id"]})
         assert len(traces) == 1
         trace = traces[0]
         assert (trace["model"], trace["policy"]) == (row["model"], "mip")
@@ -106,7 +108,11 @@ def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, ba
 def test_a_home_may_have_a_pattern_for_a_name(routed: Home, tmp_path: Path) -> None:
     store = tmp_path / "runs [ab]*?"
     store.symlink_to(routed.store)
-    asked = {"batch_id": "weekly", "instruction_id": Store(routed.store).read("routed_batch", "weekly")[0][0].as_py()}
+    asked = {
+        "batch_id": "weekly",
+        "instruction_id": Store(routed.store).read("routed_batch", "weekly")[0][0].as_py(),
+        "runs": [decision_in_force(routed, "weekly")["dagster_run_id"]],
+    }
     query = Warehouse(routed.warehouse).fetch
     (trace,) = query("trace_instruction", asked | {"store": str(store)})
     assert [trace] == query("trace_instruction", asked | {"store": str(routed.store)})
