@@ -20,10 +20,9 @@ def explain(home: Home, batch_id: str, instruction_id: str) -> None:
     refuse_retired(home, batch_id)
     with instance_of(home) as instance:
         run = instance.get_run_by_id(decided_by)
+        runs = [decided_by] if run is None else runs_of(instance, run)
     of_batch = {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
-    rows = Warehouse(home.warehouse).fetch(
-        "trace_instruction", of_batch | {"runs": runs_of(run) if run is not None else [decided_by]}
-    )
+    rows = Warehouse(home.warehouse).fetch("trace_instruction", of_batch | {"runs": runs})
     if not rows:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
     for name, value in rows[0].items():

@@ -242,7 +242,8 @@ def dispatch(batch_id: str) -> None:
 def withdraw(batch_id: str) -> None:
     """Take BATCH_ID back before it is dispatched: it is never routed again, and money held for it is free.
 
-    To replace its file, or to route it with other settings, just send or route the new one under the same name.
+    Its name cannot be used again. Only to replace its file or its settings, do not withdraw it: send or route it anew
+    under the same name.
     """
     from routing_assets import commands
 

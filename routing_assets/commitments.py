@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from routing_assets.allocation import AllocationProblem
-from routing_assets.allocation.exact import float_not_above
+from routing_assets.allocation.exact import float_not_above, within
 from routing_assets.errors import InvalidInput
 from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
 from routing_assets.pacing import batch_budget as paced_budget
@@ -72,27 +73,47 @@ def commit_budget(
     return budget
 
 
-def commit_cost(warehouse: Warehouse, batch_id: str, runs: Sequence[str], cost_usd: float) -> None:
+def commit_cost(
+    warehouse: Warehouse,
+    batch_id: str,
+    runs: Sequence[str],
+    cost_usd: float,
+    settings: RoutingSettings,
+    now: datetime | None = None,
+) -> None:
     """Replace the budget committed to a batch by what the routed batch is estimated to cost.
 
-    It counts to the month in which the budget was committed, whose money paid for it.
+    It counts to the month in which the budget was committed, whose money paid for it. Where these runs hold too little,
+    as after a failure when the budget was given free, the cost is taken from what the month of ``now`` has left.
 
     Args:
         runs: the run and those from whose failure it goes on, newest first.
+        settings: with a period.
+        now: defaults to this moment.
 
     Raises:
-        InvalidInput: none of the runs holds so much: the one before failed, and its money was given free since.
+        InvalidInput: no budget was made for the batch, or the month has not so much left.
     """
+    plan, now = period_budget(settings.period), now or datetime.now(UTC)
     with warehouse.transaction() as connection:
         of_runs = {"batch_id": batch_id, "runs": list(runs)}
-        held = connection.sql(query("newest_commitment"), params=of_runs).to_arrow_table().to_pylist()
-        if not held or cost_usd > held[0]["usd"]:
-            raise InvalidInput(
-                f"the money held for batch '{batch_id}' was given free when its run failed",
-                remedy="Route it from the beginning, not from the failure.",
-            )
-        curve, at = SpendCurve.from_dict(json.loads(held[0]["curve"])), held[0]["committed_at"].astimezone(UTC)
-        _append(connection, batch_id, runs[0], cost_usd, held[0]["urgent"], curve, at)
+        known = connection.sql(query("newest_commitment"), params=of_runs).to_arrow_table().to_pylist()
+        if not known:
+            raise InvalidInput(f"no budget was made for batch '{batch_id}'", remedy="Route it from the beginning.")
+        held = known[0]
+        if held["by_these_runs"] and cost_usd <= held["usd"]:
+            at = held["committed_at"].astimezone(UTC)
+        else:
+            at, others = now, [past for name, past in standing(connection) if name != batch_id]
+            room = month_state(plan, others, now).room(plan, now, urgent=settings.urgent)
+            if not within(Fraction(cost_usd), room):
+                raise InvalidInput(
+                    f"batch '{batch_id}' costs {cost_usd:.6g} USD, which its run holds no more, and the period has "
+                    f"{float_not_above(room):.6g} USD left",
+                    remedy="Route it from the beginning.",
+                )
+        curve = SpendCurve.from_dict(json.loads(held["curve"]))
+        _append(connection, batch_id, runs[0], cost_usd, settings.urgent, curve, at)
 
 
 def undecided_runs(warehouse: Warehouse) -> list[str]:

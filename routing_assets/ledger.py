@@ -210,8 +210,9 @@ def _handed_run(folder: Path, decided_run: str | None) -> str | None:
 def stale_batches(home: Home) -> list[StaleBatch]:
     """Batches to be routed (again): never decided, or file, router, prices or settings changed since.
 
-    So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision. A batch
-    that a month's money could not pay for is asked for again in the next month, and when another batch is withdrawn.
+    So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision. Those
+    that share a month's money, which may not have sufficed, are asked for again in the next month and whenever a batch
+    was withdrawn.
     """
     standing = standing_policy(home.policy_file)
     price_version, _ = prices_in_force(home)

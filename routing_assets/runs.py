@@ -100,9 +100,14 @@ def failed_check(result: dg.ExecuteInProcessResult) -> str | None:
     return None
 
 
-def runs_of(run: dg.DagsterRun) -> list[str]:
+def runs_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
     """Ids of a run and of those that it resumes, newest first: what a killed one made, another goes on with."""
-    return [run_id for run_id in (run.run_id, run.parent_run_id, run.root_run_id) if run_id]
+    ids, parent = [run.run_id], run.parent_run_id
+    while parent is not None and parent not in ids:
+        ids.append(parent)
+        resumed = instance.get_run_by_id(parent)
+        parent = run.root_run_id if resumed is None else resumed.parent_run_id
+    return ids
 
 
 def failure_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:

@@ -97,7 +97,7 @@ def test_a_retry_holds_its_own_money_when_that_of_the_run_before_is_freed(wareho
 
 def decide(warehouse: Warehouse, batch: str, run: str, usd: float) -> None:
     """As the export does: the cost replaces the budget, then the decision is entered."""
-    commit_cost(warehouse, batch, [run], usd)
+    commit_cost(warehouse, batch, [run], usd, RoutingSettings(period={"budget_usd": 8.0}))
     words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status", "routed_path")
     amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
     decision = dict.fromkeys((*words, "routed_sha256"), "x") | dict.fromkeys(amounts, usd)
@@ -130,22 +130,41 @@ def test_what_a_batch_costs_counts_to_the_month_that_paid_its_budget(warehouse: 
     assert month_state(PeriodBudget(8.0), past, LATE).committed() == pytest.approx(5.9)
 
 
+PACED = RoutingSettings(period={"budget_usd": 8.0})
+
+
 def test_a_run_that_goes_on_from_a_failure_commits_what_its_decision_costs(warehouse: Warehouse) -> None:
-    commit_budget(warehouse, "a", "failed", problem(), RoutingSettings(period={"budget_usd": 8.0}))
-    commit_cost(warehouse, "a", ["resumed", "failed"], 0.3)
+    commit_budget(warehouse, "a", "failed", problem(), PACED)
+    commit_cost(warehouse, "a", ["resumed", "failed"], 0.3, PACED)
     release_commitments(warehouse, ["failed"])
     assert committed(warehouse) == {"a": 0.3}
 
 
-def test_a_run_that_goes_on_from_a_failure_does_not_spend_what_was_given_to_others(warehouse: Warehouse) -> None:
-    settings = RoutingSettings(budget_usd=8.0, period={"budget_usd": 8.0})
-    commit_budget(warehouse, "a", "failed", problem(), settings, START)
+@pytest.mark.parametrize("runs", [["resumed", "failed"], ["makes the export alone"]])
+def test_a_run_without_money_of_its_own_takes_what_the_month_has_left_and_no_more(
+    runs: list[str], warehouse: Warehouse
+) -> None:
+    settings = replace(PACED, budget_usd=5.0)
+    for batch, run in (("a", "failed"), ("b", "r")):
+        commit_budget(warehouse, batch, run, problem(), settings, START)
+        release_commitments(warehouse, ["failed"])
+    with pytest.raises(
+        InvalidInput, match=r"costs 3.1 USD, which its run holds no more, .* 3 USD left\. Route it from"
+    ):
+        commit_cost(warehouse, "a", runs, 3.1, PACED, START)
+    commit_cost(warehouse, "a", runs, 2.9, PACED, START)
+    assert committed(warehouse) == {"a": 2.9, "b": 5.0}
+    with pytest.raises(InvalidInput, match="no budget was made for batch 'other'"):
+        commit_cost(warehouse, "other", runs, 0.1, PACED, START)
+
+
+def test_what_is_taken_again_leaves_the_reserve(warehouse: Warehouse) -> None:
+    month = {"budget_usd": 8.0, "reserve": 0.5}
+    commit_budget(warehouse, "a", "failed", problem(), RoutingSettings(budget_usd=3.0, period=month), START)
     release_commitments(warehouse, ["failed"])
-    commit_budget(warehouse, "b", "r", problem(1), settings, START)
-    for runs in (["resumed", "failed"], ["of another batch"]):
-        with pytest.raises(InvalidInput, match=r"given free when its run failed\. Route it from the beginning"):
-            commit_cost(warehouse, "a", runs, 6.0)
-    assert sum(committed(warehouse).values()) == 8.0
+    with pytest.raises(InvalidInput, match="has 4 USD left"):
+        commit_cost(warehouse, "a", ["resumed", "failed"], 4.5, RoutingSettings(period=month), START)
+    commit_cost(warehouse, "a", ["resumed", "failed"], 4.5, RoutingSettings(period=month, urgent=True), START)
 
 
 def test_a_withdrawn_batch_holds_no_money_and_foretells_no_other(warehouse: Warehouse) -> None:
@@ -219,7 +238,7 @@ def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Wareho
 def test_what_a_batch_does_not_spend_is_free_for_others(warehouse: Warehouse) -> None:
     settings = RoutingSettings(budget_usd=100.0, period={"budget_usd": 2.0})
     commit_budget(warehouse, "a", "r1", problem(), settings)
-    commit_cost(warehouse, "a", ["r1"], 0.5)
+    commit_cost(warehouse, "a", ["r1"], 0.5, settings)
     second = commit_budget(warehouse, "b", "r2", problem(1), settings)
     assert second.budget_usd == pytest.approx(1.5)
     assert allocate(AllocationProblem(problem(1).success, problem(1).cost, second.budget_usd)).total_cost <= 1.5

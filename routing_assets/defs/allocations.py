@@ -91,9 +91,10 @@ def batch_budget(
 
 
 def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
-    """Those of the undecided runs that ended: they failed, were cancelled, or were to make other assets only."""
-    statuses = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS]
-    return [run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=runs, statuses=statuses))] if runs else []
+    """Those of the undecided runs that ended, and those that Dagster does not know any more, for they were deleted."""
+    known = instance.get_runs(dg.RunsFilter(run_ids=runs)) if runs else []
+    under_way = {run.run_id for run in known if not run.is_finished}
+    return [run for run in runs if run not in under_way]
 
 
 def name_of(policy: str) -> str:

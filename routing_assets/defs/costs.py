@@ -89,7 +89,7 @@ def price_release(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.Ma
     """Puts the prices that this run made in force, if the router in force can serve at them. With a new router,
     ``router_release`` does.
     """
-    runs, in_force = runs_of(context.run), home.warehouse().fetch("latest_router")
+    runs, in_force = runs_of(context.instance, context.run), home.warehouse().fetch("latest_router")
     version, priced = prices_in_force(home.paths(), made_by=runs)
     known = candidate(home.paths(), in_force[0]["router_version"])["models"] if in_force else []
     if unpriced := [model for model in known if model not in priced]:

@@ -67,7 +67,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         columns = (context.definition_metadata or {}).get("columns")
-        runs = runs_of(context.step_context.dagster_run)
+        runs = runs_of(context.step_context.instance, context.step_context.dagster_run)
         return self._store().read(context.asset_key.path[-1], _partition(context), *runs, columns=columns)
 
     def _store(self) -> Store:

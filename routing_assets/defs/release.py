@@ -82,7 +82,7 @@ def router_comparison(
     """
     paths, warehouse = home.paths(), home.warehouse()
     in_force = warehouse.fetch("latest_router")
-    runs = runs_of(context.run)
+    runs = runs_of(context.instance, context.run)
     newest = warehouse.fetch("newest_candidate", {"runs": runs})
     if not newest:
         raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
@@ -137,7 +137,7 @@ def router_release(
     router = champion.candidate(home.paths(), verdict["router_version"])
     in_force = home.warehouse().fetch("latest_router")
     if in_force and champion.is_trained_again(router, in_force[0]):
-        put_prices_in_force(home.paths(), runs_of(context.run))
+        put_prices_in_force(home.paths(), runs_of(context.instance, context.run))
     if not verdict["takes_over"]:
         context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
         return
@@ -147,7 +147,7 @@ def router_release(
             "Materialise router_comparison, or use routing-assets rollback."
         )
         return
-    put_prices_in_force(home.paths(), runs_of(context.run))
+    put_prices_in_force(home.paths(), runs_of(context.instance, context.run))
     champion.put_in_force(home.paths(), router, reason=verdict["reason"], run_id=context.run_id)
     shown = ("router_version", "origin", "classifier_id", "label_hash", "buckets_id", "mlflow_model_version")
     yield dg.MaterializeResult(metadata={"reason": verdict["reason"], **{name: router[name] for name in shown}})

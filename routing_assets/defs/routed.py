@@ -30,6 +30,7 @@ from routing_assets.locks import batch_lock
 from routing_assets.matrices import about
 from routing_assets.rerouting import compare_decisions
 from routing_assets.routed import of_file, summary_of
+from routing_assets.routing import settings_from
 from routing_assets.runs import runs_of
 from routing_assets.store import Store
 
@@ -107,8 +108,10 @@ def batch_export(
     with batch_lock(paths, batch_id):
         try:
             refuse_ended(paths, batch_id)
-            if summary_of(routed_batch)["settings"]["period"] is not None:
-                commit_cost(home.warehouse(), batch_id, runs_of(context.run), decision["total_cost"])
+            settings = settings_from(summary_of(routed_batch)["settings"], source="the routed batch")
+            if settings.period is not None:
+                runs = runs_of(context.instance, context.run)
+                commit_cost(home.warehouse(), batch_id, runs, decision["total_cost"], settings)
         except InvalidInput as error:
             raise failure(error) from error
         # Not the newest file: another may have come since this run read its own.
@@ -133,7 +136,7 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
     before = home.warehouse().fetch("current_decision", {"batch_id": batch_id})
     if not before or before[0]["dagster_run_id"] == context.run_id:
         return {}
-    store, runs = Store(home.paths().store), runs_of(context.run)
+    store, runs = Store(home.paths().store), runs_of(context.instance, context.run)
     probabilities = store.read("probability_matrix", batch_id, *runs, columns=["decision"])
     costs = store.read("cost_matrix", batch_id, *runs, columns=["cost"])
     changes = compare_decisions(routed_by(home.paths(), before[0]), routed, probabilities, costs)

@@ -172,7 +172,7 @@ def _one_seed(
         budget=budget,
         success=test.success,
         cost=cost,
-        costs_recorded=float(np.isfinite(recorded.cost[rows]).mean()) if recorded.measured else 1.0,
+        costs_recorded=float(recorded.recorded[rows].mean()) if recorded.measured else 1.0,
         outcomes=outcomes,
         probabilities={step: estimates[step] for step in estimates if step != "knn"},
         knn=asdict(knn),

@@ -66,11 +66,12 @@ def give_verdict(
     sentences = [
         _decision(name, judged, gains, worth, unrelated),
         _overall(point, replicates, judged),
-        _too_small(fractions, point),
+        _too_small(fractions, point, judged),
         _savings(best_single, best_single_cost, judged, policies[judged]),
         _at_full_budget(point, replicates, judged),
         _against_knn(fractions, point, replicates, judged),
-        _spend(policies, costs_recorded),
+        _spend(policies, judged),
+        _unrecorded(costs_recorded),
     ]
     return Verdict(bool(worth), tuple(gain["budget_fraction"] for gain in worth), " ".join(filter(None, sentences)))
 
@@ -109,8 +110,8 @@ def _overall(point: Curves, replicates: Curves, judged: str) -> str:
     return f"Over all budgets (AIQ) it gains {row['estimate']:+.3f} [{low:+.3f}, {high:+.3f}]."
 
 
-def _too_small(fractions: np.ndarray, point: Curves) -> str:
-    feasible = np.isfinite(point.relative[0, point.of("mip")])
+def _too_small(fractions: np.ndarray, point: Curves, judged: str) -> str:
+    feasible = np.isfinite(point.relative[0, point.of(judged)])
     if feasible.all() or not feasible.any():
         return ""
     return f"A budget of {fractions[~feasible].max():.0%} or less cannot pay for the batch, whatever the models."
@@ -154,26 +155,34 @@ def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves, judge
     )
 
 
-def _spend(policies: dict[str, Row], costs_recorded: float) -> str:
-    worst = max(policies["mip"]["curve"], key=lambda row: row["realised_spend_over_budget"])
-    if worst["realised_spend_over_budget"] <= 1 + 1e-6:
+def _spend(policies: dict[str, Row], judged: str) -> str:
+    worst = {
+        policy: max(policies[policy]["curve"], key=lambda row: row["realised_spend_over_budget"])
+        for policy in ("mip", judged)
+    }
+    spent = {policy: row["realised_spend_over_budget"] for policy, row in worst.items()}
+    if max(spent.values()) <= 1 + 1e-6:
         return ""
+    at = worst["mip"]["budget_fraction"]
     text = (
-        f"Costs are estimates: with mean prices MIP really spent up to {worst['realised_spend_over_budget']:.1%} of "
-        f"its budget (at {worst['budget_fraction']:.0%})"
+        f"Costs are estimates: with mean prices MIP really spent up to {spent['mip']:.1%} of its budget (at {at:.0%})"
     )
-    if "mip_token_aware" in policies:
-        aware = max((row["realised_spend_over_budget"] for row in policies["mip_token_aware"]["curve"]), default=0.0)
-        text += f", with token-aware prices up to {aware:.1%}"
+    if judged != "mip":
+        text += f", with token-aware prices up to {spent[judged]:.1%}"
     if "mip_safe" in policies:
         curve = policies["mip_safe"]["curve"]
         over, runs = sum(row["seeds_over_budget"] for row in curve), sum(row["seeds"] for row in curve)
         text += f"; with the safety margin {over} of {runs} batches overspent"
-    if costs_recorded < 1:
-        text += (
-            f"; {1 - costs_recorded:.0%} of these calls have no recorded cost and are taken to cost what was estimated"
-        )
     return text + "."
+
+
+def _unrecorded(costs_recorded: float) -> str:
+    if costs_recorded == 1:
+        return ""
+    return (
+        f"Of all calls that the test instructions could make, {1 - costs_recorded:.0%} have no recorded cost; they are "
+        "taken to cost what was estimated."
+    )
 
 
 def _points(gain: Row) -> str:

@@ -81,11 +81,9 @@ def batch_budget(
         )
     curve = spend_curve(problem)
     least = _least_usd(problem, curve)
-    held = Fraction(0) if urgent else state.held_for_urgent(plan, now)
-    taken = state.committed() + held
-    room = max(Fraction(0), plan.cap(state.carried_usd) - taken)
+    taken, room = state.taken(plan, now, urgent=urgent), state.room(plan, now, urgent=urgent)
     if not within(Fraction(least), room):
-        raise PeriodExhausted(least, float_not_above(room), float(held))
+        raise PeriodExhausted(least, float_not_above(room), float(taken - state.committed()))
     coming = _coming(len(problem), now, plan, state)
     work = waiting_instructions + coming.instructions
     planned = float(plan.money(state.carried_usd) - taken)

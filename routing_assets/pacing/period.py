@@ -121,6 +121,14 @@ class PacingState:
         usd = [b.usd for b in self.past if self.start <= b.at < self.end and (b.urgent or not urgent_only)]
         return exact_sum(np.array(usd)) if usd else Fraction(0)
 
+    def taken(self, plan: PeriodBudget, now: datetime, *, urgent: bool) -> Fraction:
+        """USD that a batch which is routed ``now`` must leave: commitments and, unless it is urgent, the reserve."""
+        return self.committed() + (Fraction(0) if urgent else self.held_for_urgent(plan, now))
+
+    def room(self, plan: PeriodBudget, now: datetime, *, urgent: bool) -> Fraction:
+        """USD that the hard cap leaves to it."""
+        return max(Fraction(0), plan.cap(self.carried_usd) - self.taken(plan, now, urgent=urgent))
+
     def held_for_urgent(self, plan: PeriodBudget, now: datetime) -> Fraction:
         """USD that ordinary batches must leave: the unused reserve, released evenly as the period runs out."""
         unused = Fraction(plan.reserve) * plan.money(self.carried_usd) - self.committed(urgent_only=True)

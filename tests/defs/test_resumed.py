@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from routing_assets import audit_commands, commands
 from routing_assets.commitments import release_commitments, standing, undecided_runs
 from routing_assets.definitions import defs
+from routing_assets.defs.allocations import ended_in_vain
 from routing_assets.ledger import decision_in_force
-from routing_assets.runs import RunFailed, instance_of
+from routing_assets.runs import RunFailed, instance_of, runs_of
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -69,6 +71,35 @@ def test_it_hands_over_what_was_decided_and_can_be_explained(
 def test_it_does_not_spend_what_was_given_to_others_since(failed: Home, instance: dg.DagsterInstance) -> None:
     warehouse = Warehouse(failed.warehouse)
     release_commitments(warehouse, undecided_runs(warehouse))
+    other = {"batch_id": ["other"], "dagster_run_id": ["r"], "usd": [0.5], "urgent": [False]}
+    with warehouse.reader() as connection:
+        ((curve, at),) = connection.sql("select curve::varchar, committed_at from commitments limit 1").fetchall()
+    warehouse.append("commitments", pa.table(other | {"curve": [curve], "committed_at": [at]}))
     assert not resume(instance).success
     assert not (failed.outbox / "weekly").exists()
     assert warehouse.fetch("ledger_entries") == []
+
+
+def test_runs_that_ended_or_were_deleted_hold_no_money(failed: Home, instance: dg.DagsterInstance) -> None:
+    warehouse = Warehouse(failed.warehouse)
+    (run,) = undecided_runs(warehouse)
+    under_way = instance.create_run_for_job(route_batch(), status=dg.DagsterRunStatus.STARTED).run_id
+    made_its_budget_alone = instance.create_run_for_job(route_batch(), status=dg.DagsterRunStatus.SUCCESS).run_id
+    ended = [run, made_its_budget_alone, "deleted"]
+    assert ended_in_vain(instance, [*ended, under_way]) == ended
+
+
+def test_it_goes_on_with_what_any_run_of_its_chain_made(failed: Home, instance: dg.DagsterInstance) -> None:
+    first, runs = instance.create_run_for_job(route_batch()), []
+    before = first
+    for _ in range(3):
+        before = instance.create_run_for_job(
+            route_batch(), parent_run_id=before.run_id, root_run_id=first.run_id, tags={}
+        )
+        runs.insert(0, before.run_id)
+    assert runs_of(instance, before) == [*runs, first.run_id]
+
+
+def test_one_run_at_a_time_of_each_batch(failed: Home, instance: dg.DagsterInstance) -> None:
+    (limit,) = instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
+    assert limit == {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}

@@ -71,7 +71,7 @@ def test_the_basic_interval_turns_the_percentile_one_around_the_estimate():
 def test_an_area_under_a_hull_of_noise_is_not_shown_to_be_a_gain():
     """A hull takes the luckiest points of a curve, in every replicate anew; blind MIP gains nothing all the same."""
     shown = 0
-    for world in range(12):
+    for world in range(24):
         blind = planted_evaluation(seeds=2, replicates=100, informed=False, n=200, first=100 * world)
         gain = aiq_difference(blind.mean_curves, blind.bootstrap, "mip", "zero_router")
         shown += gain["interval"][0] > 0

@@ -139,18 +139,19 @@ def test_a_model_with_hardly_any_label_is_named_before_anything_is_trained(cache
         evaluate(replace(labels, success=success), CATALOG, seeds=(0, 1), config=CONFIG, embeddings_cache=cache)
 
 
-def test_calls_whose_cost_was_not_recorded_are_said_to_be_taken_as_estimated(cache):
+@pytest.mark.parametrize("catalog", [None, CATALOG])
+def test_calls_whose_cost_was_not_recorded_are_said_to_be_taken_as_estimated(catalog, cache):
+    """Nor were those whose cost follows from a catalog's prices."""
     labels = arithmetic()
     size = np.array([len(text) for text in labels.instruction])[:, None]
     cost = 1e-5 * size * np.random.default_rng(0).normal(1, 0.3, (len(labels), 2)).clip(0.2) * np.array([1.0, 0.2])
-    cost[::2, 0] = np.nan
-    partly = evaluate(replace(labels, cost=cost), None, seeds=(0,), config=CONFIG, embeddings_cache=cache)
+    cost[10 if catalog else 80 :, 0] = np.nan
+    partly = evaluate(replace(labels, cost=cost), catalog, seeds=(0,), config=CONFIG, embeddings_cache=cache)
     (seed,) = partly.seeds
     assert seed.costs_recorded == pytest.approx(np.isfinite(cost[seed.rows]).mean())
-    said = (
-        f"{1 - seed.costs_recorded:.0%} of these calls have no recorded cost and are taken to cost what was estimated"
+    assert (
+        f"{1 - seed.costs_recorded:.0%} have no recorded cost; they are taken to cost what was" in partly.verdict.text
     )
-    assert said in partly.verdict.text
 
 
 def test_recorded_costs_are_the_truth_and_are_predicted(cache):
