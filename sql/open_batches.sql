@@ -1,4 +1,5 @@
--- Every batch that was neither handed over nor withdrawn: its newest file and request, what was decided on, and the router in force.
+-- Every batch that was neither handed over nor withdrawn: its newest file and request, what was decided on, the router
+-- in force, and the newest withdrawal of any batch.
 with newest as (
     select batch_id, file_sha256, request::varchar as request
     from batches

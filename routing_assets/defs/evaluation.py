@@ -39,7 +39,7 @@ class EvaluationSettings(LabelTable):
     kinds={"matplotlib", "parquet"},
     deps=["labelled_instructions", "model_catalog"],
     pool=TRAINING_POOL,
-    code_version="2",
+    code_version="3",
 )
 def budget_curves(
     context: dg.AssetExecutionContext, config: EvaluationSettings, home: RoutingHome

@@ -50,7 +50,7 @@ class DecisionSettings(dg.Config):
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="5")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "mlflow"}, pool=TRAINING_POOL, code_version="6")
 def success_classifier(
     context: dg.AssetExecutionContext,
     config: ClassifierSettings,

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from planted import FRACTIONS, PRICES, budgets_for, planted_split
 
 from routing_assets.evaluation.policies import ROUTED, follow, follow_all, mixed, zero_router_traffic
+from routing_assets.pricing.spend import CostEstimate
 
 POLICY = {policy.name: policy for policy in ROUTED}
 
@@ -65,6 +66,17 @@ def test_random_spends_what_mip_spends_on_the_same_models(outcomes):
 def test_zero_router_spends_the_budget_and_mixes_single_models(split, budget, outcomes):
     assert_allclose(outcomes["zero_router"].cost.sum(axis=1)[1:], np.minimum(budget, split.cost[:, 0].sum())[1:])
     assert np.all((zero_router_traffic(split, budget)[1:] > 0).sum(axis=1) <= 2)
+
+
+def test_the_mixture_for_the_same_money_may_spend_what_the_judged_policy_really_spent():
+    split = planted_split(n=300, token_costs=True)
+    cheap = CostEstimate(0.6 * split.costs["token_aware"].mean, np.zeros_like(split.cost), np.zeros(3))
+    budget = 0.4 * split.cost[:, :1].sum(axis=0)
+    outcomes = follow_all(replace(split, costs={**split.costs, "token_aware": cheap}), budget)
+    spent = outcomes["mip_token_aware"].cost.sum()
+    assert spent > 1.3 * budget[0]
+    assert_allclose(outcomes["zero_router_same_spend"].cost.sum(), spent)
+    assert_allclose(outcomes["zero_router"].cost.sum(), budget[0])
 
 
 def test_best_single_does_not_depend_on_the_budget(split, outcomes):
