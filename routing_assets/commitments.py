@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from routing_assets.allocation import AllocationProblem
-from routing_assets.allocation.exact import float_not_above, within
+from routing_assets.allocation.solver.exact import float_not_above, within
 from routing_assets.errors import InvalidInput
 from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
 from routing_assets.pacing import batch_budget as paced_budget

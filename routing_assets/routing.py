@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from routing_assets.allocation import POLICIES, AllocationProblem
-from routing_assets.allocation.constraints import decimal
-from routing_assets.allocation.exact import exact_sum, float_not_above, float_not_below
+from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
+from routing_assets.allocation.solver.rows import decimal
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.yaml_files import read_yaml

@@ -10,11 +10,11 @@ import numpy as np
 
 from routing_assets.allocation.answer import Allocation, measure
 from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleConstraints
-from routing_assets.allocation.exact import float_not_below
-from routing_assets.allocation.knapsack import CapacityTooSmall, KnapsackAnswer
+from routing_assets.allocation.mip_one_budget import maximise
 from routing_assets.allocation.ndch import ndch, ndch_p
 from routing_assets.allocation.problem import AllocationProblem
-from routing_assets.allocation.single_budget import maximise
+from routing_assets.allocation.solver.exact import float_not_below
+from routing_assets.allocation.solver.knapsack import CapacityTooSmall, KnapsackAnswer
 from routing_assets.allocation.threshold import threshold
 from routing_assets.errors import InvalidInput
 
@@ -74,7 +74,7 @@ def _single_budget(problem: AllocationProblem, seed: int, relative_gap: float, t
 
 
 def _constrained(problem: AllocationProblem, seed: int, relative_gap: float | None, time_limit_s: float) -> Allocation:
-    from routing_assets.allocation.many_constraints import maximise_constrained  # OR-Tools loads only where needed
+    from routing_assets.allocation.mip_constrained import maximise_constrained
 
     if relative_gap is None:
         relative_gap = _GAP if problem.success.size <= _SMALL else _CONSTRAINED_GAP

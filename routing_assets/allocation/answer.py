@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from routing_assets.allocation.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from routing_assets.allocation import validation as check
-from routing_assets.allocation.bracket import bracket_price
 from routing_assets.allocation.errors import InfeasibleBudget
-from routing_assets.allocation.exact import float_not_above, float_not_below
-from routing_assets.allocation.knapsack import CapacityTooSmall, solve_knapsack
-from routing_assets.allocation.scan import Chunk
+from routing_assets.allocation.solver.bracket import bracket_price
+from routing_assets.allocation.solver.exact import float_not_above, float_not_below
+from routing_assets.allocation.solver.knapsack import CapacityTooSmall, solve_knapsack
+from routing_assets.allocation.solver.scan import Chunk
 from routing_assets.errors import InvalidInput
 
 _GAP = 1e-6

@@ -11,13 +11,13 @@ import numpy as np
 
 from routing_assets.allocation.allocate import allocate, refuse_hopeless_rows
 from routing_assets.allocation.answer import measure
-from routing_assets.allocation.constraints import decimal
 from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleTarget
-from routing_assets.allocation.exact import exact_sum, float_not_below
-from routing_assets.allocation.hull import cheapest, hull_steps
-from routing_assets.allocation.knapsack import CapacityTooSmall
+from routing_assets.allocation.mip_one_budget import maximise
 from routing_assets.allocation.problem import AllocationProblem
-from routing_assets.allocation.single_budget import maximise
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below
+from routing_assets.allocation.solver.hull import cheapest, hull_steps
+from routing_assets.allocation.solver.knapsack import CapacityTooSmall
+from routing_assets.allocation.solver.rows import decimal
 from routing_assets.errors import InvalidInput
 
 _GAP = 1e-6
@@ -136,7 +136,7 @@ def least_budget(
 def _constrained(
     problem: AllocationProblem, wanted: Fraction, mean_success: float, seed: int, exact: bool, time_limit_s: float
 ) -> tuple[np.ndarray, float, float]:
-    from routing_assets.allocation.many_constraints import minimise_cost  # OR-Tools loads only where needed
+    from routing_assets.allocation.mip_constrained import minimise_cost
 
     answer = minimise_cost(problem, wanted, seed=seed, exact=exact, time_limit_s=time_limit_s)
     if answer is None:

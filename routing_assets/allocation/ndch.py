@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from routing_assets.allocation.errors import InfeasibleBudget
-from routing_assets.allocation.exact import exact_sum, float_not_below, within
-from routing_assets.allocation.hull import upper_hull
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below, within
+from routing_assets.allocation.solver.hull import upper_hull
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 
 from routing_assets.allocation.errors import InfeasibleBudget
-from routing_assets.allocation.exact import exact_sum, float_not_below, within
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below, within
 
 _BISECTIONS = 40
 

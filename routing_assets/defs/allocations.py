@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 
 from routing_assets.allocation import InfeasibleAllocation
-from routing_assets.allocation.exact import exact_sum, within
+from routing_assets.allocation.solver.exact import exact_sum, within
 from routing_assets.barred import refuse_barred_instructions
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.commitments import commit_budget, release_commitments, undecided_runs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing_assets.allocation.hull import upper_hull
+from routing_assets.allocation.solver.hull import upper_hull
 
 _ROUNDING = 1e-9  # relative: of sums whose order differs, though the same instructions go to the same models
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from routing_assets.allocation import InfeasibleAllocation
-from routing_assets.allocation.exact import exact_sum
+from routing_assets.allocation.solver.exact import exact_sum
 from routing_assets.errors import InvalidInput
 from routing_assets.pacing.arrivals import Arrival
 from routing_assets.pacing.curve import SpendCurve

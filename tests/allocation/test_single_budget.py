@@ -24,7 +24,7 @@ from routing_assets.allocation import (
     frontier,
     least_budget,
 )
-from routing_assets.allocation.exact import exact_sum, float_not_below
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below
 from routing_assets.errors import InvalidInput
 
 

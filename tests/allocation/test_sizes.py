@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from brute_force import KINDS, feasible, total
 
-from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate, constrained
-from routing_assets.allocation.branch import Core, CoreAnswer, solve_core
-from routing_assets.allocation.exact import exact_sum, float_not_below
+from routing_assets.allocation import AllocationProblem, ExtraBudget, allocate
+from routing_assets.allocation.solver import near_the_relaxation as constrained
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below
+from routing_assets.allocation.solver.whole_numbers import Core, CoreAnswer, solve_core
 
 SHAPES = (
     *((1, 1), (2, 3), (10, 5), (63, 25)),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from routing_assets.allocation import AllocationProblem, allocate
-from routing_assets.allocation.exact import exact_sum
+from routing_assets.allocation.solver.exact import exact_sum
 from routing_assets.pacing import (
     PacingState,
     PastBatch,

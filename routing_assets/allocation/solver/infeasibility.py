@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from routing_assets.allocation.constrained import choose
-from routing_assets.allocation.constraints import Row, rows_of
 from routing_assets.allocation.errors import InfeasibleAllocation, InfeasibleBudget, InfeasibleConstraints
-from routing_assets.allocation.exact import exact_sum, float_not_below
-from routing_assets.allocation.lp import Relaxed, relax
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below
+from routing_assets.allocation.solver.near_the_relaxation import choose
+from routing_assets.allocation.solver.relaxation import Relaxed, relax
+from routing_assets.allocation.solver.rows import Row, rows_of
 
 _PAIR_RULES = ("forbidden", "max_latency")
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from ortools.sat.python import cp_model
 
-from routing_assets.allocation.constraints import Row
+from routing_assets.allocation.solver.rows import Row
 
 _FINE_PAIRS = 400  # up to here most floats are taken over bit for bit
 _FINE_BITS = 59

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.exact import exact_sum
-from routing_assets.allocation.scan import Alternatives
+from routing_assets.allocation.solver.exact import exact_sum
+from routing_assets.allocation.solver.scan import Alternatives
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,11 +19,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.bracket import narrowed
-from routing_assets.allocation.core import Effort, fill_slack, thinned
-from routing_assets.allocation.exact import exact_sum, within
-from routing_assets.allocation.hull import hull_steps
-from routing_assets.allocation.scan import Chunk, Scan, alternatives, scan
+from routing_assets.allocation.solver.bracket import narrowed
+from routing_assets.allocation.solver.exact import exact_sum, within
+from routing_assets.allocation.solver.fill_slack import Effort, fill_slack, thinned
+from routing_assets.allocation.solver.hull import hull_steps
+from routing_assets.allocation.solver.scan import Chunk, Scan, alternatives, scan
 
 _STATES, _EXACT_STATES = 1 << 12, 1 << 20
 _COPIES = 2  # rows with the very same moves; more of them would only fill the search with repetitions

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.exact import exact_sum
-from routing_assets.allocation.hull import cheapest, most_valuable
+from routing_assets.allocation.solver.exact import exact_sum
+from routing_assets.allocation.solver.hull import cheapest, most_valuable
 
 _BLOCK_PAIRS = 1 << 17  # 1 MB of float64 per array
 

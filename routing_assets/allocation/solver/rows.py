@@ -13,8 +13,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.exact import exact_sum
 from routing_assets.allocation.problem import AllocationProblem, PerModel
+from routing_assets.allocation.solver.exact import exact_sum
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ import numpy as np
 from ortools.math_opt import model_pb2
 from ortools.math_opt.python import mathopt
 
-from routing_assets.allocation.constraints import Row
+from routing_assets.allocation.solver.rows import Row
 
 _ROUNDS = 60
 _SAMPLE = 512

@@ -8,12 +8,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.constrained import WholeNumbers, choose
-from routing_assets.allocation.constraints import Row, broken, rows_of
 from routing_assets.allocation.errors import UndecidedAllocation
-from routing_assets.allocation.infeasibility import cheapest_choice, explain, masked
-from routing_assets.allocation.lp import Relaxed, relax
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.infeasibility import cheapest_choice, explain, masked
+from routing_assets.allocation.solver.near_the_relaxation import WholeNumbers, choose
+from routing_assets.allocation.solver.relaxation import Relaxed, relax
+from routing_assets.allocation.solver.rows import Row, broken, rows_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from routing_assets.allocation.hull import cheapest, hull_steps
-from routing_assets.allocation.scan import Scan
+from routing_assets.allocation.solver.hull import cheapest, hull_steps
+from routing_assets.allocation.solver.scan import Scan
 
 _DEVIATIONS = 3.0  # a bracket that misses costs one more pass; 3 standard errors miss once in 370
 _MARGIN = 0.02  # of a window's weight, either side, when its first rows stand for all of it

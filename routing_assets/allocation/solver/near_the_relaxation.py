@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from routing_assets.allocation.branch import Core, solve_core
-from routing_assets.allocation.constraints import Row
-from routing_assets.allocation.lp import Relaxed
+from routing_assets.allocation.solver.relaxation import Relaxed
+from routing_assets.allocation.solver.rows import Row
+from routing_assets.allocation.solver.whole_numbers import Core, solve_core
 
 _CORE_SIZES = (96, 384, 1536)
 _PAIRS_PER_INSTRUCTION = 3

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.bracket import bracket_price
-from routing_assets.allocation.knapsack import KnapsackAnswer, solve_knapsack
+from routing_assets.allocation.solver.bracket import bracket_price
+from routing_assets.allocation.solver.knapsack import KnapsackAnswer, solve_knapsack
 
 _SAMPLE_ROWS = 1 << 15
 
@@ -25,7 +25,7 @@ def maximise(
 ) -> KnapsackAnswer:
     """Maximise total value of (N, K) pairs, one per row, with total weight <= ``capacity``.
 
-    Raises :class:`~routing_assets.allocation.knapsack.CapacityTooSmall`.
+    Raises :class:`~routing_assets.allocation.solver.knapsack.CapacityTooSmall`.
     """
     n, bracket = len(value), (0.0, math.inf)
     if n > 2 * _SAMPLE_ROWS and math.isfinite(capacity):
