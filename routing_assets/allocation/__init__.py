@@ -3,7 +3,7 @@
 Stands on its own: numpy and OR-Tools, no other room of the project.
 """
 
-from routing_assets.allocation.allocate import POLICIES, allocate, unsupported_constraints
+from routing_assets.allocation.allocate import allocate, unsupported_constraints
 from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.chunked import ChunkedAllocation, allocate_chunks
 from routing_assets.allocation.errors import (
@@ -14,6 +14,8 @@ from routing_assets.allocation.errors import (
     UndecidedAllocation,
 )
 from routing_assets.allocation.frontier import Frontier, LeastBudget, frontier, least_budget
+from routing_assets.allocation.policies import POLICIES
+from routing_assets.allocation.policy import Policy
 from routing_assets.allocation.problem import AllocationProblem, ExtraBudget
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "InfeasibleConstraints",
     "InfeasibleTarget",
     "LeastBudget",
+    "Policy",
     "UndecidedAllocation",
     "allocate",
     "allocate_chunks",

@@ -7,10 +7,31 @@ from fractions import Fraction
 
 import numpy as np
 
+from routing_assets.allocation.errors import InfeasibleBudget
+from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.solver.bracket import bracket_price
-from routing_assets.allocation.solver.knapsack import KnapsackAnswer, solve_knapsack
+from routing_assets.allocation.solver.exact import float_not_below
+from routing_assets.allocation.solver.knapsack import CapacityTooSmall, KnapsackAnswer, solve_knapsack
 
 _SAMPLE_ROWS = 1 << 15
+
+
+def maximise_within_budget(
+    problem: AllocationProblem, *, seed: int, relative_gap: float, time_limit_s: float
+) -> KnapsackAnswer:
+    """Maximise expected success within the budget, whatever the side constraints; raises InfeasibleBudget."""
+    try:
+        return maximise(
+            problem.success,
+            problem.cost_matrix,
+            problem.allowed,
+            problem.budget,
+            seed=seed,
+            relative_gap=relative_gap,
+            time_limit_s=time_limit_s,
+        )
+    except CapacityTooSmall as short:
+        raise InfeasibleBudget(problem.budget, float_not_below(short.least)) from None
 
 
 def maximise(

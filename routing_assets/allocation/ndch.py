@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.errors import InfeasibleBudget
+from routing_assets.allocation.heuristic import certified
+from routing_assets.allocation.policy import Options, Policy
 from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below, within
 from routing_assets.allocation.solver.hull import upper_hull
@@ -21,6 +24,30 @@ class Mixture:
     lower: int
     upper: int
     share: float
+
+
+def _decide_ndch(problem: AllocationProblem, options: Options) -> Allocation:
+    return _allocation(problem, NDCH.name, ndch(problem, options.seed), options.seed)
+
+
+def _decide_ndch_p(problem: AllocationProblem, options: Options) -> Allocation:
+    return _allocation(problem, NDCH_P.name, ndch_p(problem), options.seed)
+
+
+NDCH = Policy(
+    "ndch",
+    "The two neighbouring vertices of the non-decreasing convex hull of (cost, success), mixed at random.",
+    _decide_ndch,
+    ignores_side_constraints=True,
+    ignores_pair_rules=True,
+)
+NDCH_P = Policy(
+    "ndch_p",
+    "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
+    _decide_ndch_p,
+    ignores_side_constraints=True,
+    ignores_pair_rules=True,
+)
 
 
 def ndch(problem: AllocationProblem, seed: int) -> Mixture:
@@ -65,3 +92,9 @@ def _mix(problem: AllocationProblem, policy: str, order_of: Callable[[int], np.n
 
 def _columns(cost: np.ndarray) -> list[np.ndarray]:
     return [cost[:, k] for k in range(cost.shape[1])]
+
+
+def _allocation(problem: AllocationProblem, policy: str, mixture: Mixture, seed: int) -> Allocation:
+    names = problem.models or ()
+    notes = {"lower": names[mixture.lower], "upper": names[mixture.upper], "upper_share": mixture.share}
+    return certified(problem, policy, mixture.choice, seed=seed, notes=notes)

@@ -7,7 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.errors import InfeasibleBudget
+from routing_assets.allocation.heuristic import certified
+from routing_assets.allocation.policy import Options, Policy
 from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below, within
 
@@ -21,6 +24,20 @@ class ThresholdChoice:
     choice: np.ndarray
     target: float
     no_model_met_target: int
+
+
+def _decide(problem: AllocationProblem, options: Options) -> Allocation:
+    answer = threshold(problem, options.target)
+    notes = {"target": answer.target, "no_model_met_target": answer.no_model_met_target}
+    return certified(problem, THRESHOLD.name, answer.choice, seed=options.seed, notes=notes)
+
+
+THRESHOLD = Policy(
+    "threshold",
+    "The cheapest model whose success reaches the target; the most probable one where none does.",
+    _decide,
+    ignores_side_constraints=True,
+)
 
 
 def threshold(problem: AllocationProblem, target: float) -> ThresholdChoice:

@@ -72,7 +72,7 @@ def test_ten_thousand_random_problems_never_overspend() -> None:
     solved = 0
     for seed in range(10_000):
         problem = small_problem(seed)
-        policy = POLICIES[int(rng.integers(len(POLICIES)))]
+        policy = list(POLICIES)[int(rng.integers(len(POLICIES)))]
         try:
             answer = allocate(problem, policy, target=float(rng.random()), seed=seed)
         except InfeasibleBudget:

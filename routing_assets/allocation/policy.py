@@ -1,0 +1,48 @@
+"""What an allocation policy is: its name, its method in one sentence, what it cannot keep, and how it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from routing_assets.allocation.answer import Allocation
+from routing_assets.allocation.problem import AllocationProblem
+
+PAIR_RULES = ("forbidden", "max_latency")
+"""Constraints that bar single pairs of instruction and model."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may ask beside the problem; each policy reads what concerns it."""
+
+    target: float = 0.75
+    """Success that an instruction's model should reach."""
+    seed: int = 0
+    """Of every random choice."""
+    exact: bool = False
+    """Prove the optimum, whatever it takes."""
+    time_limit_s: float = 60.0
+    relative_gap: float | None = None
+    """Distance to the optimum that is good enough; None: the policy's own."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way to assign a batch."""
+
+    name: str
+    method: str
+    """What it does, in one sentence for people who choose."""
+    decide: Callable[[AllocationProblem, Options], Allocation]
+    """Assigns every instruction; raises :class:`InfeasibleAllocation` where nothing keeps budget and constraints."""
+    ignores_side_constraints: bool = False
+    ignores_pair_rules: bool = False
+    library: str = "numpy"
+    """What solves it, as shown in the lineage."""
+
+    def unsupported(self, problem: AllocationProblem) -> tuple[str, ...]:
+        """The fields of the problem that are in use and that this policy cannot keep."""
+        side = problem.side_constraints if self.ignores_side_constraints else ()
+        pairs = PAIR_RULES if self.ignores_pair_rules else ()
+        return side + tuple(name for name in pairs if getattr(problem, name) is not None)
