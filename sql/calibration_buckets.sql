@@ -5,7 +5,6 @@
 -- $min_count   least labels per bucket; a model with few labels gets fewer buckets
 -- $equal_width true: buckets of equal width over [0, 1]; false: of equal mass (about as many labels in each)
 -- $smoothing   a bucket's rate is pulled toward its model's mean as if by that many more labels with the model's mean
--- $monotone    true: rates never fall as the probability rises (isotonic regression over the buckets)
 -- $z           normal quantile of the Wilson interval (1.96: 95 %)
 WITH ranked AS (
     SELECT *,
@@ -49,26 +48,6 @@ numbered AS (
         CASE WHEN $equal_width THEN tile / model_buckets ELSE least_probability END AS edge
     FROM counted
     WINDOW by_tile AS (PARTITION BY model_index ORDER BY tile)
-),
--- Isotonic regression in closed form: max over starts <= bucket of min over ends >= bucket of the mean over start..end.
-spans AS (
-    SELECT
-        first.model_index, first.bucket AS span_start, last.bucket AS span_end,
-        sum(inner_bucket.smoothed_successes) / sum(inner_bucket.smoothed_count) AS span_rate
-    FROM numbered AS first
-    JOIN numbered AS last ON last.model_index = first.model_index AND last.bucket >= first.bucket
-    JOIN numbered AS inner_bucket
-        ON inner_bucket.model_index = first.model_index AND inner_bucket.bucket BETWEEN first.bucket AND last.bucket
-    GROUP BY ALL
-),
-least_spans AS (
-    SELECT numbered.model_index, numbered.bucket, span_start, min(span_rate) AS least_rate
-    FROM numbered
-    JOIN spans ON spans.model_index = numbered.model_index AND numbered.bucket BETWEEN span_start AND span_end
-    GROUP BY ALL
-),
-isotonic AS (
-    SELECT model_index, bucket, max(least_rate) AS isotonic_rate FROM least_spans GROUP BY ALL
 )
 SELECT
     numbered.model_index::INTEGER AS model_index,
@@ -79,7 +58,8 @@ SELECT
     count::BIGINT AS count,
     mean_probability::DOUBLE AS mean_probability,
     observed_rate::DOUBLE AS observed_rate,
-    (CASE WHEN $monotone THEN isotonic_rate ELSE smoothed_successes / smoothed_count END)::DOUBLE AS calibrated,
+    (smoothed_successes / smoothed_count)::DOUBLE AS calibrated,
+    smoothed_count::DOUBLE AS weight,   -- labels behind the rate, the smoothing's included
     greatest(0, (observed_rate + $z * $z / (2 * count)
         - $z * sqrt(observed_rate * (1 - observed_rate) / count + $z * $z / (4 * count * count)))
         / (1 + $z * $z / count))::DOUBLE AS wilson_lower,
@@ -87,6 +67,5 @@ SELECT
         + $z * sqrt(observed_rate * (1 - observed_rate) / count + $z * $z / (4 * count * count)))
         / (1 + $z * $z / count))::DOUBLE AS wilson_upper
 FROM numbered
-JOIN isotonic USING (model_index, bucket)
 WINDOW by_bucket AS (PARTITION BY numbered.model_index ORDER BY bucket)
 ORDER BY numbered.model_index, bucket;

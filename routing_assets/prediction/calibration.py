@@ -16,6 +16,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 
@@ -24,6 +27,8 @@ Vector = NDArray[np.float64]
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
 """The estimates of a router, in the order of its steps: fields of its ``ProbabilityMatrix``."""
+LOG_TEMPERATURES = (-3.0, 3.0)
+"""Logarithms between which temperatures are sought."""
 SETTINGS = b"settings"
 """In the metadata of a bucket table: JSON of the ``CalibrationConfig`` that it was fitted with."""
 
@@ -48,8 +53,8 @@ class CalibrationConfig:
 
 
 def sigmoid(logits: NDArray[np.floating]) -> Matrix:
-    """Logistic function, stable for large values."""
-    return (0.5 * (1.0 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))).astype(np.float32)
+    """Logistic function, (…) float32, computed in double precision."""
+    return np.asarray(expit(np.asarray(logits, dtype=np.float64)), dtype=np.float32)
 
 
 def log_loss(logits: NDArray[np.floating], success: NDArray[np.floating]) -> Vector:
@@ -64,9 +69,8 @@ def log_loss(logits: NDArray[np.floating], success: NDArray[np.floating]) -> Vec
 def fit_temperatures(logits: Matrix, success: Matrix, prior: float = CalibrationConfig.temperature_prior) -> Vector:
     """Temperatures (K,) by maximum likelihood; ``scaled = sigmoid(logit / temperature)``.
 
-    The inverse temperatures are found by bounded golden-section search, first one for all models, then one for each
-    with a Gaussian prior in the logarithm around the shared one that weighs like ``prior`` labels. A model without
-    labels gets the shared one.
+    First one is found for all models, then one for each, with a Gaussian prior in the logarithm around the shared one
+    that weighs like ``prior`` labels. A model without labels gets the shared one.
     """
     shared = shared_temperature(logits, success)
     columns = (slice(k, k + 1) for k in range(logits.shape[1]))
@@ -80,28 +84,11 @@ def shared_temperature(logits: Matrix, success: Matrix, around: float = 1.0, pri
         loss = _total_loss(logits, success, np.array([log_t]))
         return float(np.nansum(loss)) + 0.5 * prior * (log_t - np.log(around)) ** 2
 
-    return float(np.exp(_least(penalised)))
+    return float(np.exp(minimize_scalar(penalised, bounds=LOG_TEMPERATURES, method="bounded").x))
 
 
 def _total_loss(logits: Matrix, success: Matrix, log_temperature: Vector) -> Vector:
     return log_loss(logits / np.exp(log_temperature), success) * (~np.isnan(success)).sum(0)
-
-
-def _least(loss, low: float = -3.0, high: float = 3.0, steps: int = 40) -> float:  # type: ignore[no-untyped-def]
-    """Golden-section search for the minimum of a unimodal function."""
-    ratio = (5**0.5 - 1) / 2
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    for _ in range(steps):
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - ratio * (high - low)
-            at_left = loss(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + ratio * (high - low)
-            at_right = loss(right)
-    return (low + high) / 2
 
 
 def scale(logits: Matrix, temperatures: Vector, shifts: Vector | None = None) -> Matrix:
@@ -132,11 +119,22 @@ def fit_buckets(
             "min_count": config.min_count,
             "equal_width": config.equal_width,
             "smoothing": config.smoothing,
-            "monotone": config.monotone,
             "z": config.z,
         },
     )
-    return fitted.replace_schema_metadata({SETTINGS: json.dumps(asdict(config))})
+    if config.monotone:
+        fitted = _isotonic(fitted)
+    return fitted.drop_columns(["weight"]).replace_schema_metadata({SETTINGS: json.dumps(asdict(config))})
+
+
+def _isotonic(buckets: pa.Table) -> pa.Table:
+    """Rates that do not fall from one bucket of a model to the next."""
+    model, bucket, weight = (buckets[name].to_numpy() for name in ("model_index", "bucket", "weight"))
+    rate = buckets["calibrated"].to_numpy().copy()
+    for k in np.unique(model):
+        rows = model == k
+        rate[rows] = IsotonicRegression().fit_transform(bucket[rows], rate[rows], sample_weight=weight[rows])
+    return buckets.set_column(buckets.column_names.index("calibrated"), "calibrated", pa.array(rate))
 
 
 def config_of(buckets: pa.Table) -> CalibrationConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import uuid
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
@@ -34,8 +34,13 @@ class _Shard:
 
     def rows(self, rows: NDArray[np.int64]) -> Vectors:
         """The embeddings of the given rows."""
-        values = self.source if isinstance(self.source, np.ndarray) else _mapped(self.source, "embedding", np.float32)
-        return values[rows - self.first]
+        wanted = rows - self.first
+        if isinstance(self.source, np.ndarray):
+            return self.source[wanted]
+        start = int(wanted.min())
+        with safe_open(self.source, "np") as file:
+            part: Vectors = file.get_slice("embedding")[start : int(wanted.max()) + 1]
+        return part[wanted - start]
 
 
 class EmbeddingCache:
@@ -89,7 +94,8 @@ class EmbeddingCache:
             return
         for path in sorted(self._directory.glob("*.safetensors")):
             if path.name not in self._read:
-                self._register(_mapped(path, "key", np.uint8), path)
+                with safe_open(path, "np") as file:
+                    self._register(file.get_tensor("key"), path)
 
     def _register(self, keys: Keys, source: Path | Vectors) -> None:
         if isinstance(source, Path):
@@ -109,12 +115,3 @@ class EmbeddingCache:
 
 def _key(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-def _mapped(path: Path, name: str, dtype: type[np.generic]) -> NDArray:
-    """One tensor of a safetensors file, mapped: only what is used is read."""
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-        about = json.loads(file.read(header_bytes))[name]
-    offset = 8 + header_bytes + about["data_offsets"][0]
-    return np.memmap(path, dtype, "r", offset, tuple(about["shape"]))

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import Ridge
 
 from routing_assets.datasets.tokens import proxy_tokens
 
@@ -64,15 +65,13 @@ def fit_length_regression(
     centre, scale = features.mean(axis=0), features.std(axis=0)
     standardised = (features - centre) / np.where(scale > 0, scale, 1.0)
     weights = np.empty((features.shape[1], cost.shape[1]))
-    mean = np.nanmean(cost, axis=0)
+    intercept = np.empty(cost.shape[1])
     for k, column in enumerate(cost.T):
         known = np.isfinite(column)
-        rows = standardised[known] - standardised[known].mean(axis=0)
-        gram = rows.T @ rows + strength * np.eye(rows.shape[1])
-        weights[:, k] = np.linalg.solve(gram, rows.T @ (column[known] - mean[k]))
-        mean[k] -= standardised[known].mean(axis=0) @ weights[:, k]
+        fitted = Ridge(alpha=strength, solver="cholesky").fit(standardised[known], column[known])
+        weights[:, k], intercept[k] = fitted.coef_, fitted.intercept_
     weights /= np.where(scale > 0, scale, 1.0)[:, None]
-    return LengthRegression(knots, tasks, mean - centre @ weights, weights, np.nanmin(cost, axis=0) / 2)
+    return LengthRegression(knots, tasks, intercept - centre @ weights, weights, np.nanmin(cost, axis=0) / 2)
 
 
 def _features(tokens: np.ndarray, task: np.ndarray | None, knots: np.ndarray, tasks: tuple[str, ...]) -> np.ndarray:
