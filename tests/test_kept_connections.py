@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import signal
 import subprocess
@@ -11,6 +13,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from routing_assets.kept_connections import KEPT_RUNS, Events
 from routing_assets.runs import instance_of
@@ -25,6 +30,29 @@ def numbers() -> int:
 def materialise(instance: dg.DagsterInstance, partition: str) -> str:
     instance.add_dynamic_partitions("batches", [partition])
     return dg.materialize([numbers], instance=instance, partition_key=partition).run_id
+
+
+LOOKED_AT = {
+    SqliteEventLogStorage: {
+        "_connect": "b8435f2665689760",
+        "has_table": "577d801c70b2a4a5",
+        "wipe": "de02c63676e7d477",
+        "dispose": "df16dafbfa8427c1",
+        "__init__": "264c15baa761a7bb",
+    },
+    SqliteRunStorage: {"connect": "d343abae6e9bea85", "dispose": "cff0c9b09050e236", "__init__": "391592fd1e58acba"},
+    DagsterSqliteStorage: {"__init__": "bcf5aa27a5dd083f", "from_config_value": "7330f7b17b217d04"},
+}
+"""Hashes of the methods of Dagster that are overridden or called, as they were when this was last looked at."""
+
+
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, methods in LOOKED_AT.items() for name in methods])
+def test_what_is_overridden_of_dagster_is_what_it_was(owner: type, name: str) -> None:
+    source = inspect.getsource(getattr(owner, name))
+    assert hashlib.sha256(source.encode()).hexdigest()[:16] == LOOKED_AT[owner][name], (
+        f"Dagster changed {owner.__name__}.{name}: read it, see whether kept_connections.py still fits, then enter the "
+        f"new hash here"
+    )
 
 
 def open_databases(home: Home) -> list[str]:
