@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 
-.PHONY: demo ui test test-slow hostile million lint audit benchmark faults evaluate lock clean
+.PHONY: demo ui test test-slow hostile million lint wheel audit benchmark faults evaluate lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -50,6 +50,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/audit.py
+
+wheel:              ## build the wheel and run the demo from it, in an empty environment
+	.ci/wheel
 
 lock: $(READY)      ## pin what is installed now
 	{ echo '# Every direct and indirect dependency, pinned. Regenerate: make lock'; \

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from routing_assets.errors import InvalidInput
-from routing_assets.settings import PROJECT_ROOT, Home
+from routing_assets.packaged import beside_package
+from routing_assets.settings import Home
 
 POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
 COUNT = click.IntRange(min=1)
@@ -286,9 +287,10 @@ def ui(port: int) -> None:
     home = Home.from_env().create()
     Warehouse(home.warehouse).create()
     os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
-    program = Path(sys.executable).with_name("dg")
-    os.chdir(PROJECT_ROOT)
-    os.execv(program, [str(program), "dev", "--host", "127.0.0.1", "--port", str(port)])  # noqa: S606 - replaces this process
+    workspace = ["--workspace", str(beside_package("workspace.yaml"))]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, *address]
+    os.execv(command[0], command)  # noqa: S606 - replaces this process
 
 
 if __name__ == "__main__":

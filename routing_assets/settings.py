@@ -7,7 +7,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
 
 

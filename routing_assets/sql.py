@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
-SQL_FOLDER = Path(__file__).resolve().parent.parent / "sql"
+from routing_assets.packaged import beside_package
 
 
 @cache
 def query(name: str) -> str:
     """The text of ``sql/<name>.sql``."""
-    return (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+    return (beside_package("sql") / f"{name}.sql").read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -20,7 +19,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-SQL = Path(__file__).resolve().parents[2] / "sql"
+from routing_assets.sql import query
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
@@ -110,7 +109,7 @@ def fit_buckets(
     smoothing). The table's metadata say how it was fitted, see :func:`config_of`.
     """
     fitted = _query(
-        "calibration_buckets.sql",
+        "calibration_buckets",
         probability,
         success,
         models,
@@ -170,14 +169,14 @@ def calibration_metrics(
 
     ``component`` (N,) says which rows are related, as copies of a text are: the floor counts such as one observation.
     """
-    return _query("calibration_metrics.sql", probability, success, models, {"bins": bins}, component)
+    return _query("calibration_metrics", probability, success, models, {"bins": bins}, component)
 
 
 def reliability(
     probability: Matrix, success: Matrix, models: Sequence[str], bins: int = 10, z: float = 1.96
 ) -> pa.Table:
     """Points of the reliability diagrams, one row per model and equal-width bin that holds a label."""
-    return _query("calibration_reliability.sql", probability, success, models, {"bins": bins, "z": z})
+    return _query("calibration_reliability", probability, success, models, {"bins": bins, "z": z})
 
 
 def _query(
@@ -202,4 +201,4 @@ def _query(
     )
     with duckdb.connect() as connection:
         connection.register("predictions", predictions)
-        return connection.sql((SQL / file).read_text(), params=dict(parameters)).to_arrow_table()
+        return connection.sql(query(file), params=dict(parameters)).to_arrow_table()

@@ -24,7 +24,7 @@ from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.handoff import MANIFEST, read_manifest
 from routing_assets.runs import instance_of
-from routing_assets.settings import PROJECT_ROOT, Home
+from routing_assets.settings import Home
 from routing_assets.store import Store
 
 PATIENCE_S = 240.0
@@ -40,7 +40,7 @@ def address(trained: Home, tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = "from routing_assets.cli import main; main()"
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
     with (tmp_path / "ui.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-c", command, "ui", "--port", str(port)],
