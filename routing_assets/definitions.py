@@ -2,14 +2,39 @@
 
 import warnings
 from datetime import timedelta
-from pathlib import Path
 
 import dagster as dg
 
-warnings.filterwarnings("ignore", message=".*map_resolved_asset_specs", category=dg.PreviewWarning)
+from routing_assets import defs as features
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.io import ParquetStoreIOManager
+from routing_assets.defs.requests import RoutingRequest
+
 ROUTER_MAY_AGE = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=14), fail_window=timedelta(days=30))
 
-defs = dg.load_from_defs_folder(path_within_project=Path(__file__).parent).map_resolved_asset_specs(
-    func=lambda spec: dg.apply_freshness_policy(spec, ROUTER_MAY_AGE),
-    selection=dg.AssetSelection.groups("labels", "prices", "router"),
-)
+
+def definitions(root: str | None = None) -> dg.Definitions:
+    """The definitions of one installation.
+
+    Args:
+        root: its folder; None: ROUTING_HOME of the process that runs them.
+    """
+    home = RoutingHome(root=root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        loaded = dg.load_definitions_from_package_module(
+            features,
+            resources={
+                "home": home,
+                "io_manager": ParquetStoreIOManager(home=home),
+                "routing_request": RoutingRequest(home=home),
+            },
+            executor=dg.in_process_executor,
+        )
+        return loaded.map_resolved_asset_specs(
+            func=lambda spec: dg.apply_freshness_policy(spec, ROUTER_MAY_AGE),
+            selection=dg.AssetSelection.groups("labels", "prices", "router"),
+        )
+
+
+defs = definitions()

@@ -9,7 +9,6 @@ import dagster as dg
 
 from routing_assets.defs.home import RoutingHome
 from routing_assets.runs import fail_lost_runs, failure_reason
-from routing_assets.settings import Home
 
 WEBHOOK = "ROUTING_FAILURE_WEBHOOK"
 FAILED_FOR = "routing/failed_for"
@@ -28,7 +27,7 @@ _OF_THE_ENVIRONMENT = {
 
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
-def report_failures(context: dg.RunFailureSensorContext) -> None:
+def report_failures(context: dg.RunFailureSensorContext, home: RoutingHome) -> None:
     """One JSON line per failed run in ROUTING_HOME/failures.jsonl, posted to $ROUTING_FAILURE_WEBHOOK as well."""
     run = context.dagster_run
     steps = context.get_step_failure_events()
@@ -42,7 +41,7 @@ def report_failures(context: dg.RunFailureSensorContext) -> None:
         "failed_for": cause,
         "reason": failure_reason(context.instance, run.run_id),
     }
-    with Home.from_env().failures.open("a", encoding="utf-8") as file:
+    with home.paths().failures.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     if url := os.environ.get(WEBHOOK):
         if not url.startswith(("https://", "http://")):

@@ -1,17 +1,22 @@
-"""Access to ROUTING_HOME for assets, sensors and schedules."""
+"""Access to an installation for assets, sensors and schedules."""
+
+from pathlib import Path
 
 import dagster as dg
+from pydantic import Field
 
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
 
 class RoutingHome(dg.ConfigurableResource):
-    """The installation's folder, from ROUTING_HOME, with its warehouse."""
+    """The installation's folder, with its warehouse."""
+
+    root: str | None = Field(default=None, description="The folder; default: ROUTING_HOME, else .routing here.")
 
     def paths(self) -> Home:
         """The folder and every path under it."""
-        return Home.from_env()
+        return Home.from_env() if self.root is None else Home(Path(self.root))
 
     def warehouse(self) -> Warehouse:
         """The DuckDB warehouse."""

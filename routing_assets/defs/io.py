@@ -6,10 +6,10 @@ from contextlib import contextmanager, nullcontext
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.defs.home import RoutingHome
 from routing_assets.locks import run_alive
 from routing_assets.prices_in_force import PRICES
 from routing_assets.runs import runs_of
-from routing_assets.settings import Home
 from routing_assets.store import Store
 
 COLUMNS = {
@@ -47,9 +47,11 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
     As every run needs it, it also marks the run as alive, so that a killed one is noticed.
     """
 
+    home: dg.ResourceDependency[RoutingHome]
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ParquetStoreIOManager"]:
-        with run_alive(Home.from_env(), context.run_id) if context.run_id else nullcontext():
+        with run_alive(self.home.paths(), context.run_id) if context.run_id else nullcontext():
             yield self
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
@@ -71,7 +73,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
         return self._store().read(context.asset_key.path[-1], _partition(context), *runs, columns=columns)
 
     def _store(self) -> Store:
-        return Store(Home.from_env().store)
+        return Store(self.home.paths().store)
 
 
 def _column(field: pa.Field) -> dg.TableColumn:

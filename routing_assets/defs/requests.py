@@ -6,14 +6,15 @@ import dagster as dg
 from pydantic import Field
 
 from routing_assets.defs.common import failure
+from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.routing import RoutingSettings, settings_of_request, standing_policy
-from routing_assets.settings import Home
 
 
 class RoutingRequest(dg.ConfigurableResource):
     """Settings of this run; what is left empty follows ``policy.yaml``, then the defaults."""
 
+    home: dg.ResourceDependency[RoutingHome]
     policy: str | None = Field(default=None, description="threshold, ndch, ndch_p or mip.")
     budget_usd: float | None = Field(default=None, description="Hard budget for the batch in USD.")
     budget_fraction: float | None = Field(
@@ -30,8 +31,8 @@ class RoutingRequest(dg.ConfigurableResource):
 
     def settings(self) -> RoutingSettings:
         """The settings in force for this run. Raises dagster.Failure where they, or the policy file, are wrong."""
-        own = {name: value for name, value in self.model_dump().items() if value is not None}
+        own = {name: value for name, value in self.model_dump(exclude={"home"}).items() if value is not None}
         try:
-            return settings_of_request(own, standing_policy(Home.from_env().policy_file), source="the run's settings")
+            return settings_of_request(own, standing_policy(self.home.paths().policy_file), source="the run's settings")
         except InvalidInput as error:
             raise failure(error) from error

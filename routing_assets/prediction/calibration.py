@@ -15,9 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
 
 from routing_assets.sql import query
 
@@ -78,6 +76,7 @@ def fit_temperatures(logits: Matrix, success: Matrix, prior: float = Calibration
 
 def shared_temperature(logits: Matrix, success: Matrix, around: float = 1.0, prior: float = 0.0) -> float:
     """The one temperature for all models, by maximum likelihood, pulled toward ``around`` by ``prior`` labels."""
+    from scipy.optimize import minimize_scalar  # loads only where something is fitted
 
     def penalised(log_t: float) -> float:
         loss = _total_loss(logits, success, np.array([log_t]))
@@ -128,6 +127,8 @@ def fit_buckets(
 
 def _isotonic(buckets: pa.Table) -> pa.Table:
     """Rates that do not fall from one bucket of a model to the next."""
+    from sklearn.isotonic import IsotonicRegression
+
     model, bucket, weight = (buckets[name].to_numpy() for name in ("model_index", "bucket", "weight"))
     rate = buckets["calibrated"].to_numpy().copy()
     for k in np.unique(model):

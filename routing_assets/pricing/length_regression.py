@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import Ridge
 
 from routing_assets.datasets.tokens import proxy_tokens
 
@@ -58,6 +57,8 @@ def fit_length_regression(
 
     ``cost`` is (N, K) USD with NaN where unknown; every model needs one known cost at least.
     """
+    from sklearn.linear_model import Ridge  # loads only where something is fitted
+
     tokens = proxy_tokens(instruction)
     knots = np.unique(np.quantile(tokens, _DECILES))
     tasks = () if task is None else tuple(sorted({str(name) for name in task}))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
+import pytest
 
-from routing_assets.definitions import defs
+from routing_assets.definitions import definitions, defs
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
 
 
 def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
@@ -79,3 +83,17 @@ def test_loading_the_definitions_imports_no_heavy_library() -> None:
 def test_runs_stay_in_one_process() -> None:
     job = defs.resolve_job_def("route_batch")
     assert job.executor_def is dg.in_process_executor
+
+
+def test_two_installations_live_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROUTING_HOME", raising=False)
+    homes = [Home(tmp_path / name).create() for name in ("one", "two")]
+    for home in homes:
+        run = definitions(str(home.root)).resolve_job_def("update_prices")
+        Warehouse(home.warehouse).create()
+        run.execute_in_process(
+            run_config={"ops": {"model_catalog": {"config": {"catalog": "simulated:r1_math"}}}},
+            instance=dg.DagsterInstance.ephemeral(),
+            op_selection=["model_catalog"],
+        )
+    assert [len(list((home.store / "model_catalog").glob("*.parquet"))) for home in homes] == [1, 1]
