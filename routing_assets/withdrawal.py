@@ -31,8 +31,9 @@ def withdraw_batch(home: Home, batch_id: str) -> None:
             _refuse_gone(home, batch_id)
             (folder / MANIFEST).unlink(missing_ok=True)  # without it runners do not take the folder for complete
             Warehouse(home.warehouse).append("withdrawals", pa.table({"batch_id": [batch_id]}))
-        if folder.exists():
-            shutil.rmtree(folder)
+        for left in (home.staged / batch_id, folder):
+            if left.exists():
+                shutil.rmtree(left)
 
 
 def _refuse_gone(home: Home, batch_id: str) -> None:
