@@ -190,9 +190,7 @@ def _endpoint(request: Mapping[str, Any]) -> str:
     return next((url for field, url in _URLS.items() if field in request["body"]), _URL)
 
 
-def _line(
-    name: str, model: str, endpoint: str, texts: Mapping[str, str], originals: Mapping[str, str] | None
-) -> bytes:
+def _line(name: str, model: str, endpoint: str, texts: Mapping[str, str], originals: Mapping[str, str] | None) -> bytes:
     if originals is None:  # only the texts need encoding, which for a million of them saves most of the time
         line = (
             f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{endpoint}", "body": {{"model": '

@@ -61,7 +61,7 @@ def _moment(at: datetime) -> str:
 
 
 def folders_of(home: Home, batch_id: str) -> list[Path]:
-    """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox and what is to go there."""
+    """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox and what goes there."""
     roots = (home.received, home.outbox, home.staged, home.outcomes)
     folders = [root / batch_id for root in roots]
     return [folder for folder in [*folders, *home.store.glob(f"*/{batch_id}")] if folder.is_dir()]
