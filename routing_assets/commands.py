@@ -18,14 +18,7 @@ from routing_assets.commitments import SET_FOR_BATCH
 from routing_assets.errors import InvalidInput
 from routing_assets.export import refuse_unknown_ending, write_routed
 from routing_assets.handoff import read_manifest
-from routing_assets.intake import (
-    held_reason,
-    intake_lock,
-    latest_revision,
-    receive,
-    receive_outcomes,
-    repeats_allowed,
-)
+from routing_assets.intake import intake_lock, latest_revision, receive, receive_outcomes, repeats_allowed
 from routing_assets.ledger import (
     decision_in_force,
     end_of_batch,
@@ -207,8 +200,6 @@ def route(
         held = batch.resolve().parent == home.held.resolve()
         may_repeat = duplicate or repeats_allowed(home.policy_file)
         received = receive(home, batch, batch_id=batch_id, request=request, move=held, may_repeat=may_repeat)
-        if held:
-            held_reason(batch).unlink(missing_ok=True)
         if received.remark:
             click.echo(f"{printable(batch.name)} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)

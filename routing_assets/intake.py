@@ -84,7 +84,7 @@ def receive(
         path: Parquet, CSV, JSONL or OpenAI Batch JSONL.
         batch_id: the partition key; from the file name when absent.
         request: the batch's own routing settings; None follows the standing policy.
-        move: remove the file once it is in the ledger.
+        move: remove the file once it is in the ledger, and the reason beside it where it was held.
         may_repeat: take it although another batch holds the same bytes.
 
     Raises:
@@ -117,6 +117,7 @@ def receive(
         received = _record(home, batch_id, path.name, kept, sha256, instructions, request)
         if move:
             path.unlink()
+            held_reason(path).unlink(missing_ok=True)
         return replace(received, renamed=given is None and batch_id != path.stem, repeats=repeats)
 
 

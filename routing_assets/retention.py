@@ -71,7 +71,7 @@ def remove_leftovers(home: Home, now: float | None = None) -> int:
     """Remove temporary files of processes that were killed long ago; returns how many."""
     removed = 0
     for root in (home.store, home.outbox, home.received, home.routers, home.embeddings):
-        for path in root.rglob(f"*{PARTIAL}"):
+        for path in list(root.rglob(f".*{PARTIAL}")):  # a batch's folder may end so, but never begins with a dot
             if (now or time.time()) - path.stat().st_mtime > LEFT_BEHIND_S:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed += 1

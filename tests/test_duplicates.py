@@ -143,7 +143,7 @@ def test_bytes_that_went_out_count_although_a_newer_file_came(home: Home) -> Non
         fill = {"VARCHAR": "", "JSON": "{}", "DOUBLE": 0.0, "BIGINT": 1, "TIMESTAMP WITH TIME ZONE": "2026-01-01"}
         row = {name: fill[kind] for name, kind, *_ in columns}
         row |= {"batch_id": "weekly", "dagster_run_id": "run", "file_sha256": sent}
-        connection.execute(f"insert into decisions values ({', '.join('?' * len(row))})", list(row.values()))  # noqa: S608
+        connection.execute(f"insert into decisions values ({', '.join('?' * len(row))})", list(row.values()))
         connection.execute("insert into dispatches (batch_id, dagster_run_id) values ('weekly', 'run')")
     drop(home.inbox / "other.jsonl", "one")
     assert "batch 'weekly'" in look(home).held[0]
