@@ -120,10 +120,11 @@ def take_in(
         may_repeat: a file that another batch holds byte for byte is a batch, too; by default it is held.
     """
     with intake_lock(home):
+        taken, until = TakenIn(), time.monotonic() + LONGEST_TICK_S
         if may_repeat:
-            _release_held(home)
-        files, seen = whole_files(home.inbox, before, now_ns)
-        taken, until = TakenIn(seen=seen), time.monotonic() + LONGEST_TICK_S
+            with standing_alone(taken, home.held.name):
+                _release_held(home)
+        files, taken.seen = whole_files(home.inbox, before, now_ns)
         for path in strange_entries(home.inbox):
             with standing_alone(taken, path.name):
                 _reject(home, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
@@ -132,7 +133,7 @@ def take_in(
                 _finish(home, claim, taken, may_repeat)
         if coalescing is not None:
             joining = _Joining(home, coalescing, taken, may_repeat)
-            files = joining.join(files, seen, now_ns or time.time_ns())
+            files = joining.join(files, now_ns or time.time_ns())
         of_batch: dict[str, list[Path]] = {}
         for file in files:
             of_batch.setdefault(batch_id_of(file.name), []).append(file)
@@ -273,13 +274,13 @@ class _Joining:
     taken: TakenIn
     may_repeat: bool
 
-    def join(self, files: list[Path], seen: Seen, now_ns: int) -> list[Path]:
+    def join(self, files: list[Path], now_ns: int) -> list[Path]:
         """Take in the groups that are due; returns the files that are large or alone."""
         large: list[Path] = []
         small: list[SmallFile] = []
         for file in files:
             with standing_alone(self.taken, file.name):
-                self._sort(file, (now_ns - seen[file.name][2]) / 60e9, small, large)
+                self._sort(file, (now_ns - self.taken.seen[file.name][2]) / 60e9, small, large)
         for group in due(small, self.settings):
             with standing_alone(self.taken, ", ".join(file.path.name for file in group)):
                 paths = self._distinct([file.path for file in group])

@@ -22,9 +22,8 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
 
     A file is whole when its size and time of change are those of the tick before. Re-sent files with new content
     are routed again; files that cannot be used move to inbox/rejected, and those that another batch holds byte for byte
-    to inbox/held, with the reason beside them. With ``coalesce``
-    in the policy file, small files wait for each other and become one batch. A file named ``<name>.urgent.<ending>``
-    goes first.
+    to inbox/held, with the reason beside them. With ``coalesce`` in the policy file, small files wait for each other
+    and become one batch. A file named ``<name>.urgent.<ending>`` goes first.
     """
     paths = home.paths()
     policy = policy_file(paths.policy_file)
@@ -47,6 +46,8 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
 @dg.sensor(job=record_outcomes, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
     """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are fine.
+
+    The folder may be called like the batch's file, too, where that name could not be the batch's.
 
     A run that the environment stopped is asked for again after a pause.
     """
