@@ -60,6 +60,26 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The argument BATCH_ID of the commands on a batch that is known already; what it may be called is known there."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapped(batch_id: str | None, **others: Any) -> None:
+            from routing_assets.batch_names import known_batch
+            from routing_assets.warehouse import Warehouse
+
+            if batch_id is not None:
+                home = Home.from_env().create()
+                Warehouse(home.warehouse).create()
+                batch_id = known_batch(home, batch_id)
+            command(batch_id=batch_id, **others)
+
+        return click.argument("batch_id", required=required)(wrapped)
+
+    return decorate
+
+
 @main.command()
 @click.option("--size", type=COUNT, default=2500, show_default=True, help="Simulated instructions to learn from.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
@@ -148,16 +168,17 @@ def rollback(version: str | None) -> None:
 @click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
 @click.option("--target", type=float, help="Success that the threshold policy asks for.")
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
+@click.option("--duplicate", is_flag=True, help="Route and pay it again, although a batch has the same bytes.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
 @says_what_is_wrong
-def route(batch: Path, batch_id: str | None, output: Path | None, **request: Any) -> None:
+def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, **request: Any) -> None:
     """Route the instructions of the file BATCH: exactly one model each, within the budget."""
     from routing_assets import commands
 
     given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}
-    commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output)
+    commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, duplicate=duplicate)
 
 
 @main.command()
@@ -171,9 +192,9 @@ def reroute() -> None:
 
 
 @main.command()
-@click.argument("batch_id")
-@click.argument("instruction_id")
 @says_what_is_wrong
+@batch_argument()
+@click.argument("instruction_id")
 def explain(batch_id: str, instruction_id: str) -> None:
     """Everything behind one assignment: file, router, prices, policy, certificate, run."""
     from routing_assets import audit_commands
@@ -182,9 +203,9 @@ def explain(batch_id: str, instruction_id: str) -> None:
 
 
 @main.command()
-@click.argument("batch_id")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @says_what_is_wrong
+@batch_argument()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def outcomes(batch_id: str, file: Path) -> None:
     """Take in what came of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
 
@@ -196,9 +217,9 @@ def outcomes(batch_id: str, file: Path) -> None:
 
 
 @main.command()
-@click.argument("batch_id", required=False)
-@click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
 @says_what_is_wrong
+@batch_argument(required=False)
+@click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
 def audit(batch_id: str | None, run_id: str | None) -> None:
     """Check the ledger's chain and files; with BATCH_ID, also make its decision again and compare byte for byte."""
     from routing_assets import audit_commands
@@ -228,8 +249,8 @@ def prices(catalog: str) -> None:
 
 
 @main.command()
-@click.argument("batch_id")
 @says_what_is_wrong
+@batch_argument()
 def dispatch(batch_id: str) -> None:
     """Mark BATCH_ID as handed to the LLM runners: it is never routed again."""
     from routing_assets import commands
@@ -238,8 +259,8 @@ def dispatch(batch_id: str) -> None:
 
 
 @main.command()
-@click.argument("batch_id")
 @says_what_is_wrong
+@batch_argument()
 def withdraw(batch_id: str) -> None:
     """Take BATCH_ID back before it is dispatched: it is never routed again, and money held for it is free.
 

@@ -18,14 +18,16 @@ from routing_assets.commitments import SET_FOR_BATCH
 from routing_assets.errors import InvalidInput
 from routing_assets.export import refuse_unknown_ending, write_routed
 from routing_assets.handoff import read_manifest
-from routing_assets.intake import intake_lock, latest_revision, receive, receive_outcomes
+from routing_assets.intake import intake_lock, latest_revision, receive, receive_outcomes, repeats_allowed
 from routing_assets.ledger import (
     decision_in_force,
+    end_of_batch,
     refuse_ended,
     router_in_force,
     stale_batches,
 )
 from routing_assets.locks import batch_lock
+from routing_assets.names import printable
 from routing_assets.price_commands import costs_in_force, warn_of_doubtful_costs
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
@@ -178,17 +180,28 @@ def rollback(home: Home, version: str | None) -> None:
 
 
 def route(
-    home: Home, batch: Path, request: Mapping[str, Any], *, batch_id: str | None = None, output: Path | None = None
+    home: Home,
+    batch: Path,
+    request: Mapping[str, Any],
+    *,
+    batch_id: str | None = None,
+    output: Path | None = None,
+    duplicate: bool = False,
 ) -> str:
-    """Register a batch file and route it; returns the batch id."""
+    """Register a batch file and route it; returns the batch id. One that is held in the inbox is so confirmed.
+
+    Raises InvalidInput where another batch holds the same bytes, unless that is meant: ``duplicate``.
+    """
     refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
     if output is not None:
         refuse_unknown_ending(output)
     router_in_force(home)
     with instance_of(home) as instance:
-        received = receive(home, batch, batch_id=batch_id, request=request)
+        held = batch.resolve().parent == home.held.resolve()
+        may_repeat = duplicate or repeats_allowed(home.policy_file)
+        received = receive(home, batch, batch_id=batch_id, request=request, move=held, may_repeat=may_repeat)
         if received.remark:
-            click.echo(f"{batch.name} {received.remark}")
+            click.echo(f"{printable(batch.name)} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
     store = Store(home.store)
     made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
@@ -252,10 +265,13 @@ def report(home: Home, day: str) -> None:
 
 
 def dispatch(home: Home, batch_id: str) -> None:
-    """Freeze the decision in force of a batch. Raises InvalidInput where it is not of the batch's newest file, or not
-    as it was asked for last.
+    """Freeze the decision in force of a batch; one that is dispatched stays so. Raises InvalidInput where it is not of
+    the batch's newest file, or not as it was asked for last.
     """
     with instance_of(home), batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
+        if end_of_batch(home, batch_id) == "dispatched":
+            click.echo(f"batch {batch_id} is dispatched already")
+            return
         refuse_ended(home, batch_id)
         decision = decision_in_force(home, batch_id)
         refuse_outdated(home, decision)

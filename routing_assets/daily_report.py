@@ -22,6 +22,7 @@ SECTIONS = {
     "routers": "Routers",
     "failures": "Failed runs",
     "rejected": "Rejected files",
+    "held": "Files held, for another batch has the same bytes",
 }
 
 
@@ -39,7 +40,8 @@ def day_report(home: Home, day: date, failures: Rows) -> dict[str, Rows]:
         **sections,
         "budget": _budget(home, bounds["end"] - timedelta(microseconds=1)),
         "failures": failures,
-        "rejected": _rejected(home, bounds["start"], bounds["end"]),
+        "rejected": _with_reasons(home.rejected, bounds["start"], bounds["end"]),
+        "held": _with_reasons(home.held, bounds["start"], bounds["end"]),
     }
 
 
@@ -98,8 +100,8 @@ def _budget(home: Home, now: datetime) -> Rows:
     ]
 
 
-def _rejected(home: Home, start: datetime, end: datetime) -> Rows:
-    reasons = sorted(home.rejected.glob("*.reason.txt")) if home.rejected.exists() else []
+def _with_reasons(folder: Path, start: datetime, end: datetime) -> Rows:
+    reasons = sorted(folder.glob("*.reason.txt")) if folder.exists() else []
     of_day = [path for path in reasons if start.timestamp() <= path.stat().st_mtime < end.timestamp()]
     return [
         {"file": path.name.removesuffix(".reason.txt"), "reason": path.read_text(encoding="utf-8").strip()}

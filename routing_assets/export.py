@@ -12,40 +12,48 @@ import pyarrow.parquet as pq
 from routing_assets.coalescing import SEPARATOR
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
-from routing_assets.handoff import MANIFEST, Manifest, hand_off, json_text, original_requests
+from routing_assets.handoff import Manifest, hand_off, json_text, original_requests
+from routing_assets.outbox import SOURCES, next_decision
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
-SOURCES = "by_source_file"
 
 
 def export_batch(
-    routed: pa.Table, instructions: pa.Table, folder: Path, *, batch_id: str, run_id: str, received: Path
+    routed: pa.Table,
+    instructions: pa.Table,
+    folder: Path,
+    *,
+    staged: Path,
+    batch_id: str,
+    run_id: str,
+    received: Path,
 ) -> Manifest:
-    """Write the routed table and one file of requests per model into ``folder``, then the manifest that lists them.
+    """Write the routed table, the requests of each model and endpoint, and the manifest that lists them, into
+    ``folder``, in place of an earlier decision, see :func:`next_decision`.
 
-    The manifest of an earlier hand-off goes first: whenever there is one, the files beside it are those it lists.
     Of a batch that small files became together, ``by_source_file/<file>.jsonl`` holds each file's own part, with the
     ids that the file gave.
 
     Args:
+        staged: where the files are written before they are seen in ``folder``.
         run_id: the Dagster run that took the decision.
         received: the batch as it came; requests of an OpenAI Batch file keep their parameters.
     """
-    (folder / MANIFEST).unlink(missing_ok=True)
-    tables = [folder / "routed.parquet", folder / "routed.jsonl"]
-    for path in tables:
-        write_routed(routed, instructions, path)
-    if "source_file" in instructions.column_names:
-        _write_by_source(routed, instructions, folder / SOURCES)
-    return hand_off(
-        instructions,
-        routed,
-        folder,
-        batch_id=batch_id,
-        run_id=run_id,
-        originals=original_requests(received),
-        also=tables,
-    )
+    with next_decision(folder, staged) as new:
+        tables = [new / "routed.parquet", new / "routed.jsonl"]
+        for path in tables:
+            write_routed(routed, instructions, path)
+        if "source_file" in instructions.column_names:
+            _write_by_source(routed, instructions, new / SOURCES)
+        return hand_off(
+            instructions,
+            routed,
+            new,
+            batch_id=batch_id,
+            run_id=run_id,
+            originals=original_requests(received),
+            also=tables,
+        )
 
 
 def write_routed(routed: pa.Table, instructions: pa.Table, path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Hand-off of a routed batch to the LLM runners: OpenAI Batch JSONL per model, under one manifest with hashes.
+"""Hand-off of a routed batch to the LLM runners: OpenAI Batch JSONL per model and endpoint, under one manifest with
+hashes.
 
 Complements ``export.py``, which writes the routed batch as one table for its user: here every file goes to one model's
 runner as it is. The manifest is written last; a folder without one, or whose files do not fit it, is not complete.
@@ -23,6 +24,8 @@ from routing_assets.files import atomic_path, file_sha256
 
 MANIFEST = "manifest.json"
 _URL = "/v1/chat/completions"
+_URLS = {"messages": _URL, "input": "/v1/responses", "prompt": "/v1/completions"}
+"""The endpoint of a request that names none, by the field of its body that holds the text."""
 _REQUESTS_PER_FILE = 50_000  # OpenAI's limits of a batch file
 _BYTES_PER_FILE = 190_000_000
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -41,6 +44,8 @@ class HandedFile:
     model: str | None = None
     cost_usd: float | None = None
     """Estimated USD of the file's requests."""
+    endpoint: str | None = None
+    """Where the file's requests go, such as ``/v1/chat/completions``; no file has requests to two of them."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,10 @@ def hand_off(
     also: Sequence[Path] = (),
     requests_per_file: int = _REQUESTS_PER_FILE,
 ) -> Manifest:
-    """Write one or more request files per model and ``manifest.json`` into ``folder``, each file whole or not at all.
+    """Write one or more request files per model and endpoint, then ``manifest.json``, into a new ``folder``.
 
     File names are made from safe characters of the model's name and its number, whatever the name holds; the manifest
-    tells which file is whose. Request files of an earlier hand-off into the same folder that are not part of this one
-    are removed.
+    tells which file is whose and where it goes. Each file is whole or absent.
 
     Args:
         instructions: ``instruction_id, instruction``, in any order.
@@ -90,13 +94,12 @@ def hand_off(
         InvalidInput: a routed instruction has no text or no original request, or is routed twice.
     """
     texts = dict(zip(*(instructions[name].to_pylist() for name in ("instruction_id", "instruction")), strict=True))
-    ids, models = routed["instruction_id"].to_pylist(), np.array(routed["model"].to_pylist(), object)
+    ids, models = routed["instruction_id"].to_pylist(), routed["model"].to_pylist()
     _check(ids, texts, originals)
     cost = routed["cost"].to_numpy().astype(np.float64)
     files: list[HandedFile] = []
-    for number, model in enumerate(sorted(set(models.tolist())), start=1):
-        rows = np.flatnonzero(models == model)
-        lines = (_line(ids[i], model, texts, originals) for i in rows)
+    for number, ((model, endpoint), rows) in enumerate(_rows_by_destination(ids, models, originals), start=1):
+        lines = (_line(ids[i], model, endpoint, texts, originals) for i in rows)
         done = 0
         for part, chunk in enumerate(_parts(lines, requests_per_file), start=1):
             path = folder / f"requests-{number:02d}-{safe_name(model)}-{part:03d}.jsonl"
@@ -104,14 +107,12 @@ def hand_off(
                 temporary.write_bytes(b"".join(chunk))
             usd = float(cost[rows[done : done + len(chunk)]].sum())
             done += len(chunk)
-            files.append(_handed(path, rows=len(chunk), model=model, cost_usd=usd))
+            files.append(_handed(path, rows=len(chunk), model=model, cost_usd=usd, endpoint=endpoint))
     files += [_handed(path) for path in also]
     successes = float(routed["expected_success"].to_numpy().sum(dtype=np.float64))
     manifest = Manifest(batch_id, len(ids), float(cost.sum()), successes, tuple(files), run_id)
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for leftover in set(folder.glob("requests-*.jsonl")) - {folder / file.name for file in files}:
-        leftover.unlink()
     return manifest
 
 
@@ -172,16 +173,33 @@ def _check(ids: list[str], texts: Mapping[str, str], originals: Mapping[str, str
             )
 
 
-def _line(name: str, model: str, texts: Mapping[str, str], originals: Mapping[str, str] | None) -> bytes:
+def _rows_by_destination(
+    ids: list[str], models: list[str], originals: Mapping[str, str] | None
+) -> list[tuple[tuple[str, str], np.ndarray]]:
+    """The rows of each model and endpoint, sorted by these: a batch API takes one endpoint per file."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for i, (name, model) in enumerate(zip(ids, models, strict=True)):
+        endpoint = _URL if originals is None else _endpoint(json.loads(originals[name]))
+        rows.setdefault((model, endpoint), []).append(i)
+    return [(destination, np.array(rows[destination])) for destination in sorted(rows)]
+
+
+def _endpoint(request: Mapping[str, Any]) -> str:
+    if url := request.get("url"):
+        return str(url)
+    return next((url for field, url in _URLS.items() if field in request["body"]), _URL)
+
+
+def _line(name: str, model: str, endpoint: str, texts: Mapping[str, str], originals: Mapping[str, str] | None) -> bytes:
     if originals is None:  # only the texts need encoding, which for a million of them saves most of the time
         line = (
-            f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{_URL}", "body": {{"model": '
+            f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{endpoint}", "body": {{"model": '
             f'{json_text(model)}, "messages": [{{"role": "user", "content": {json_text(texts[name])}}}]}}}}'
         )
     else:
         original = json.loads(originals[name])
         original.pop("source_file", None)  # ours, in a batch joined of several files
-        line = _encode({"method": "POST", "url": _URL, **original, "body": {**original["body"], "model": model}})
+        line = _encode({"method": "POST", **original, "url": endpoint, "body": {**original["body"], "model": model}})
     return line.encode() + b"\n"
 
 

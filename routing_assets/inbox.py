@@ -1,7 +1,8 @@
 """The inbox: whole files are claimed by a rename, one group per batch, and taken in; an interrupted intake goes on.
 
 A claim is a folder ``inbox/.claimed/<batch id>`` that holds the files of one batch. It disappears only when the batch
-is in the ledger or its files are rejected, and every step before that may be repeated.
+is in the ledger or its files are rejected or held, and every step before that may be repeated. Each claim stands alone:
+what the environment stopped is tried again at the next look, and stops no other.
 """
 
 from __future__ import annotations
@@ -10,18 +11,31 @@ import hashlib
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from routing_assets.coalescing import Coalescing, SmallFile, due, join_files, shape_of
 from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
-from routing_assets.intake import ReceivedBatch, intake_lock, receive, reject
+from routing_assets.intake import (
+    Duplicate,
+    ReceivedBatch,
+    duplicate_of,
+    held_reason,
+    hold,
+    intake_lock,
+    receive,
+    reject,
+    repeated_batches,
+)
 from routing_assets.ledger import end_of_batch
 from routing_assets.names import batch_id_of, printable, told_apart
 from routing_assets.settings import Home
@@ -37,6 +51,9 @@ URGENT_MARK = ".urgent"
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 """Endings under which programs write what they rename once it is whole."""
 
+ENVIRONMENT = (OSError, duckdb.Error)
+"""What may be otherwise at the next look: a full disk, a permission, a database that another process holds."""
+
 Seen = dict[str, list[int]]
 """By file name: bytes, time of change, and since when it is so (both in ns)."""
 
@@ -48,43 +65,83 @@ class TakenIn:
     received: list[ReceivedBatch] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     """Why, and where the file is now."""
+    held: list[str] = field(default_factory=list)
+    """Why, and where the file is now."""
+    waiting: list[str] = field(default_factory=list)
+    """What could not be done at this look, and will be tried at the next."""
+    faults: list[str] = field(default_factory=list)
+    """Tracebacks of what nobody foresaw."""
     remarks: list[str] = field(default_factory=list)
     seen: Seen = field(default_factory=dict)
     """To be given to the next look."""
 
 
+@contextmanager
+def standing_alone(taken: TakenIn, name: str) -> Iterator[None]:
+    """What fails in this block is said, and tried again at the next look."""
+    try:
+        yield
+    except Exception as error:
+        taken.waiting.append(f"{printable(name)} waits for the next look: {type(error).__name__}: {error}")
+        if not isinstance(error, ENVIRONMENT):
+            taken.faults.append(traceback.format_exc())
+
+
+@contextmanager
+def usable(home: Home, file: Path, taken: TakenIn) -> Iterator[None]:
+    """A file that turns out to be unusable in this block is rejected, or held where another batch holds it."""
+    try:
+        yield
+    except Duplicate as error:
+        taken.held.append(f"{error.of(None)} It is kept in {hold(home, file, str(error.of(None)))}")
+    except InvalidInput as error:
+        _reject(home, file, str(error.of(None)), taken)
+    except ENVIRONMENT:
+        raise
+    except Exception as error:
+        taken.faults.append(traceback.format_exc())
+        fault = f"by a fault of the file or of this program it cannot be read ({type(error).__name__}: {error})"
+        _reject(home, file, fault, taken)
+
+
 def take_in(
-    home: Home, before: Mapping[str, list[int]], coalescing: Coalescing | None = None, *, now_ns: int | None = None
+    home: Home,
+    before: Mapping[str, list[int]],
+    coalescing: Coalescing | None = None,
+    *,
+    may_repeat: bool = False,
+    now_ns: int | None = None,
 ) -> TakenIn:
     """Take in every file of the inbox that did not change since the look before.
 
     Args:
         before: what that look saw.
         coalescing: small files wait for each other; None: each file is a batch.
+        may_repeat: a file that another batch holds byte for byte is a batch, too; by default it is held.
     """
     with intake_lock(home):
-        files, seen = whole_files(home.inbox, before, now_ns)
-        taken, until = TakenIn(seen=seen), time.monotonic() + LONGEST_TICK_S
+        taken, until = TakenIn(), time.monotonic() + LONGEST_TICK_S
+        if may_repeat:
+            with standing_alone(taken, home.held.name):
+                _release_held(home)
+        files, taken.seen = whole_files(home.inbox, before, now_ns)
         for path in strange_entries(home.inbox):
-            _reject(home, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
+            with standing_alone(taken, path.name):
+                _reject(home, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
         for claim in sorted(path for path in home.claimed.glob("*") if path.is_dir()):
-            _finish(home, claim, taken)
+            with standing_alone(taken, claim.name):
+                _finish(home, claim, taken, may_repeat)
         if coalescing is not None:
-            files = _join_small(home, files, seen, coalescing, now_ns or time.time_ns(), taken)
+            joining = _Joining(home, coalescing, taken, may_repeat)
+            files = joining.join(files, now_ns or time.time_ns())
         of_batch: dict[str, list[Path]] = {}
         for file in files:
             of_batch.setdefault(batch_id_of(file.name), []).append(file)
         for name, same in of_batch.items():
             if time.monotonic() > until:
                 break
-            newest = None
-            for file in reversed(same):
-                if newest is not None:
-                    _reject(
-                        home, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken
-                    )
-                elif _finish(home, _claim(home, name, [file]), taken):
-                    newest = printable(file.name)
+            with standing_alone(taken, name):
+                _take_in_newest(home, name, same, taken, may_repeat)
         return taken
 
 
@@ -124,6 +181,29 @@ def _visible(inbox: Path) -> Iterator[os.DirEntry[str]]:
         yield from (e for e in entries if not e.name.startswith(".") and not e.name.lower().endswith(UNFINISHED))
 
 
+def _release_held(home: Home) -> None:
+    """Move what is held back into the inbox, where its place there is free."""
+    for file in sorted(home.held.glob("*")) if home.held.exists() else ():
+        if not file.name.endswith(".reason.txt") and not (home.inbox / file.name).exists():
+            os.replace(file, home.inbox / file.name)
+            held_reason(file).unlink(missing_ok=True)
+
+
+def _take_in_newest(home: Home, name: str, same: list[Path], taken: TakenIn, may_repeat: bool) -> None:
+    """Of files of one batch, oldest first, take in the newest that can be used; reject those before it.
+
+    While an earlier claim of the batch waits, so do they.
+    """
+    newest = None
+    for file in reversed(same):
+        if newest is not None:
+            _reject(home, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken)
+        elif (home.claimed / name).exists():
+            return
+        elif _finish(home, _claim(home, name, [file]), taken, may_repeat):
+            newest = printable(file.name)
+
+
 def _claim(home: Home, batch_id: str, files: list[Path]) -> Path:
     folder = home.claimed / batch_id
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,26 +212,33 @@ def _claim(home: Home, batch_id: str, files: list[Path]) -> Path:
     return folder
 
 
-def _finish(home: Home, claim: Path, taken: TakenIn) -> bool:
-    """Take in the files of a claim, together or else one by one, or reject them; returns whether a batch came of it."""
+def _finish(home: Home, claim: Path, taken: TakenIn, may_repeat: bool) -> bool:
+    """Take in the files of a claim, together or else one by one, or reject or hold them; returns whether a batch came
+    of it.
+    """
     before = len(taken.received)
     files = sorted(path for path in claim.iterdir() if path.name[0] != ".")
     if len(files) > 1:
         try:
             taken.received.append(_receive_joined(home, claim, files))
             return True
-        except InvalidInput as error:
+        except ENVIRONMENT:
+            raise
+        except Exception as error:
+            if Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": claim.name}):
+                raise  # it is one batch already, and its files must not become others
             taken.remarks.append(f"{claim.name} cannot be one batch: {error}")
+            if not isinstance(error, InvalidInput):
+                taken.faults.append(traceback.format_exc())
     for file in files:
-        try:
+        with standing_alone(taken, file.name), usable(home, file, taken):
             request = {"urgent": True} if is_urgent(file) else None
-            received = receive(home, file, request=request, move=True)
+            received = receive(home, file, request=request, move=True, may_repeat=may_repeat)
             taken.received.append(received)
             if received.remark:
                 taken.remarks.append(f"{printable(file.name)} {received.remark}")
-        except InvalidInput as error:
-            _reject(home, file, str(error.of(None)), taken)
-    shutil.rmtree(claim)
+    if not any(os.path.lexists(file) for file in files):
+        shutil.rmtree(claim)
     return len(taken.received) > before
 
 
@@ -161,7 +248,8 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
     for file in files:
         own = batch_id_of(file.name)
         sources[told_apart(own, file.name) if own in sources else own] = file
-    received = receive(home, join_files(sources, claim / f".{claim.name}"), batch_id=claim.name, move=True)
+    joined = join_files(sources, claim / f".{claim.name}")
+    received = receive(home, joined, batch_id=claim.name, move=True, may_repeat=True)  # each file was looked at
     rows = [
         {
             "batch_id": received.batch_id,
@@ -177,35 +265,66 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
     return received
 
 
-def _join_small(
-    home: Home, files: list[Path], seen: Seen, settings: Coalescing, now_ns: int, taken: TakenIn
-) -> list[Path]:
-    """Take in the groups of small files that are due; returns the files that are large or alone."""
-    large, small = [], []
-    for file in files:
+@dataclass
+class _Joining:
+    """Small files that wait for each other."""
+
+    home: Home
+    settings: Coalescing
+    taken: TakenIn
+    may_repeat: bool
+
+    def join(self, files: list[Path], now_ns: int) -> list[Path]:
+        """Take in the groups that are due; returns the files that are large or alone."""
+        large: list[Path] = []
+        small: list[SmallFile] = []
+        for file in files:
+            with standing_alone(self.taken, file.name):
+                self._sort(file, (now_ns - self.taken.seen[file.name][2]) / 60e9, small, large)
+        for group in due(small, self.settings):
+            with standing_alone(self.taken, ", ".join(file.path.name for file in group)):
+                paths = self._distinct([file.path for file in group])
+                if len(paths) == 1:
+                    large += paths
+                else:
+                    _finish(self.home, _claim(self.home, _joined_id(paths), paths), self.taken, self.may_repeat)
+        return large
+
+    def _sort(self, file: Path, waited_minutes: float, small: list[SmallFile], large: list[Path]) -> None:
+        """Put a file among the small or the large ones, unless a batch holds it already."""
         try:
             batch = load_batch(file)
-            known = _batch_with(home, file)
-            if known is not None and (ended := end_of_batch(home, known)):
-                reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
-                _reject(home, file, reason, taken)
-            elif known is not None:
-                taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
-                file.unlink()
-            elif len(batch) < settings.below and not is_urgent(file):
-                waited = (now_ns - seen[file.name][2]) / 60e9
-                small.append(SmallFile(file, len(batch), shape_of(file, batch), waited))
-            else:
-                large.append(file)
-        except InvalidInput:
+            shape = shape_of(file, batch)
+        except ENVIRONMENT:
+            raise
+        except Exception:
             large.append(file)  # rejected where it is received
-    for group in due(small, settings):
-        paths = [file.path for file in group]
-        if len(paths) == 1:
-            large += paths
+            return
+        known = _batch_with(self.home, file)
+        if known is not None and (ended := end_of_batch(self.home, known)):
+            reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
+            _reject(self.home, file, reason, self.taken)
+        elif known is not None:
+            self.taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
+            file.unlink()
+        elif len(batch) >= self.settings.below or is_urgent(file) or self._is_repeated(file):
+            large.append(file)
         else:
-            _finish(home, _claim(home, _joined_id(paths), paths), taken)
-    return large
+            small.append(SmallFile(file, len(batch), shape, waited_minutes))
+
+    def _is_repeated(self, file: Path) -> bool:
+        """Whether it is to be held where it is received."""
+        return not self.may_repeat and bool(repeated_batches(self.home, batch_id_of(file.name), file_sha256(file)))
+
+    def _distinct(self, files: list[Path]) -> list[Path]:
+        """The files but those that another of them equals, byte for byte: these are held."""
+        kept: dict[str, Path] = {}
+        for file in files:
+            same = kept.setdefault(file.name if self.may_repeat else file_sha256(file), file)
+            if same is not file:
+                with usable(self.home, file, self.taken):
+                    raise duplicate_of(f"'{printable(same.name)}', which came with it", file)
+        return list(kept.values())
 
 
 def _joined_id(files: list[Path]) -> str:

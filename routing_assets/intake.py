@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,13 @@ from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
 from routing_assets.ledger import decision_in_force, refuse_ended, refuse_retired, routed_by
 from routing_assets.names import batch_id_of, plain_id, printable, told_apart
+from routing_assets.routing import policy_file
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
+
+
+class Duplicate(InvalidInput):
+    """A file that another batch holds byte for byte: as a batch of its own it would be paid for twice."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class ReceivedBatch:
     request: Mapping[str, Any] = field(default_factory=dict)
     replaced: int = 0
     """Instructions of the file of other content that it replaces."""
+    renamed: bool = False
+    """The file's name could not be the batch's."""
+    repeats: tuple[str, ...] = ()
+    """Batches that hold the same file, byte for byte."""
 
     @property
     def run_key(self) -> str:
@@ -48,13 +57,23 @@ class ReceivedBatch:
 
     @property
     def remark(self) -> str:
-        """That it replaces an earlier file, in words; nothing where it does not."""
-        what = f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'"
-        return what if self.replaced else ""
+        """What its sender may not expect of it, in words that follow the file's name; mostly nothing."""
+        said = {
+            f"becomes batch '{self.batch_id}', which is its name in every command and folder": self.renamed,
+            f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'": self.replaced,
+            f"is {_listed(self.repeats)}, byte for byte, and is paid for again": self.repeats,
+        }
+        return "; ".join(words for words, holds in said.items() if holds)
 
 
 def receive(
-    home: Home, path: Path, *, batch_id: str | None = None, request: Mapping[str, Any] | None = None, move: bool = False
+    home: Home,
+    path: Path,
+    *,
+    batch_id: str | None = None,
+    request: Mapping[str, Any] | None = None,
+    move: bool = False,
+    may_repeat: bool = False,
 ) -> ReceivedBatch:
     """Keep the bytes of a batch file under ``received/``, check them, and enter them in the ledger.
 
@@ -65,9 +84,11 @@ def receive(
         path: Parquet, CSV, JSONL or OpenAI Batch JSONL.
         batch_id: the partition key; from the file name when absent.
         request: the batch's own routing settings; None follows the standing policy.
-        move: remove the file once it is in the ledger.
+        move: remove the file once it is in the ledger, and the reason beside it where it was held.
+        may_repeat: take it although another batch holds the same bytes.
 
     Raises:
+        Duplicate: another batch holds the same bytes; nothing was recorded.
         InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
             withdrawn; nothing was recorded.
     """
@@ -77,7 +98,7 @@ def receive(
                 f"the batch id {batch_id!r} cannot be a partition and a folder",
                 remedy="Use at most 80 letters, digits, dots, dashes and underscores, a letter or digit in front.",
             )
-        batch_id = batch_id or batch_id_of(path.name)
+        given, batch_id = batch_id, batch_id or batch_id_of(path.name)
         if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
         refuse_ended(home, batch_id, remedy="Give the new batch another name.")
@@ -87,13 +108,47 @@ def receive(
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
+            repeats = repeated_batches(home, batch_id, sha256)
+            if repeats and not may_repeat:
+                raise duplicate_of(_listed(repeats), path)
             kept = kept_file(home, batch_id, sha256, path.suffix)
             kept.parent.mkdir(parents=True, exist_ok=True)
             os.replace(copy, kept)
         received = _record(home, batch_id, path.name, kept, sha256, instructions, request)
         if move:
             path.unlink()
-        return received
+            held_reason(path).unlink(missing_ok=True)
+        return replace(received, renamed=given is None and batch_id != path.stem, repeats=repeats)
+
+
+def repeats_allowed(policy: Path) -> bool:
+    """``duplicates`` in the policy file: ``hold`` a file that another batch has (the default), or ``route`` it."""
+    setting = policy_file(policy).get("duplicates", "hold")
+    if setting not in ("hold", "route"):
+        raise InvalidInput(f"duplicates is {setting!r}", source=str(policy), remedy="Write duplicates: hold, or route.")
+    return bool(setting == "route")
+
+
+def repeated_batches(home: Home, batch_id: str, sha256: str) -> tuple[str, ...]:
+    """Other batches that hold this very file; none for one that ``batch_id`` itself has as its newest."""
+    known = Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id})
+    if known and known[-1]["file_sha256"] == sha256:
+        return ()
+    others = Warehouse(home.warehouse).fetch("batches_with_bytes", {"batch_id": batch_id, "file_sha256": sha256})
+    return tuple(row["batch_id"] for row in others)
+
+
+def duplicate_of(what: str, path: Path) -> Duplicate:
+    """That a file is ``what``, byte for byte, and what to do about it."""
+    return Duplicate(
+        f"this is {what}, byte for byte, and would be paid for twice",
+        source=str(path),
+        remedy="To pay again: routing-assets route --duplicate FILE, or duplicates: route in the policy file.",
+    )
+
+
+def _listed(batch_ids: tuple[str, ...]) -> str:
+    return f"batch {', '.join(map(repr, batch_ids[:3]))}{f' and {len(batch_ids) - 3} more' * (len(batch_ids) > 3)}"
 
 
 def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
@@ -223,6 +278,26 @@ def reject(home: Home, path: Path, reason: str) -> Path:
         temporary.write_text(f"{printable(path.name)!r} was rejected: {reason}\n", encoding="utf-8")
     os.replace(path, target)
     return target
+
+
+def hold(home: Home, path: Path, reason: str) -> Path:
+    """Move a file to ``inbox/held/``, under its own name, with its reason beside it.
+
+    Another file of that name which is held already moves to ``inbox/rejected/``.
+    """
+    home.held.mkdir(parents=True, exist_ok=True)
+    target = home.held / path.name
+    if target.exists() and file_sha256(target) != file_sha256(path):
+        reject(home, target, "a newer file of that name is held in its place")
+    with atomic_path(held_reason(target)) as temporary:
+        temporary.write_text(f"{printable(path.name)!r} is held: {reason}\n", encoding="utf-8")
+    os.replace(path, target)
+    return target
+
+
+def held_reason(path: Path) -> Path:
+    """Where the reason for which a file is held is written."""
+    return path.with_name(f"{batch_id_of(path.name)}{plain_suffix(path)}.reason.txt")
 
 
 def plain_suffix(path: Path) -> str:

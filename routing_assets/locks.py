@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 from filelock import FileLock, Timeout
 
+from routing_assets.errors import InvalidInput
 from routing_assets.files import PARTIAL
+from routing_assets.names import is_plain, printable
 from routing_assets.settings import Home
 
 _mine: set[str] = set()
@@ -52,7 +54,12 @@ def forget_lost_run(home: Home, run_id: str) -> None:
 
 @contextmanager
 def batch_lock(home: Home, batch_id: str) -> Iterator[None]:
-    """Hand over or dispatch a batch one at a time: a dispatched batch must not change under its runners."""
+    """Hand over or dispatch a batch one at a time: a dispatched batch must not change under its runners.
+
+    Raises InvalidInput for an id that is no name of a file.
+    """
+    if not is_plain(batch_id):
+        raise InvalidInput(f"{printable(batch_id)!r} is no batch id", remedy="Give the id that route printed.")
     path = home.locks / "batches" / f"{batch_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):

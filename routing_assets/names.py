@@ -14,6 +14,13 @@ def batch_id_of(file_name: str) -> str:
     return plain_id(Path(file_name).stem, file_name)
 
 
+def is_plain(text: str) -> bool:
+    """Whether ``text`` may stand in a path as it is: letters, digits, dot, dash, underscore, at most 100 of them,
+    neither dot nor dash in front.
+    """
+    return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", text) is not None
+
+
 def plain_id(text: str, whole: str | None = None) -> str:
     """``text`` where it is plain (letters, digits, dot, dash, underscore; at most 80; neither dot nor dash in front),
     else a plain form with a hash of ``whole``.

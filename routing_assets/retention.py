@@ -61,8 +61,9 @@ def _moment(at: datetime) -> str:
 
 
 def folders_of(home: Home, batch_id: str) -> list[Path]:
-    """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox."""
-    folders = [home.received / batch_id, home.outbox / batch_id, home.outcomes / batch_id]
+    """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox and what goes there."""
+    roots = (home.received, home.outbox, home.staged, home.outcomes)
+    folders = [root / batch_id for root in roots]
     return [folder for folder in [*folders, *home.store.glob(f"*/{batch_id}")] if folder.is_dir()]
 
 
@@ -70,7 +71,7 @@ def remove_leftovers(home: Home, now: float | None = None) -> int:
     """Remove temporary files of processes that were killed long ago; returns how many."""
     removed = 0
     for root in (home.store, home.outbox, home.received, home.routers, home.embeddings):
-        for path in root.rglob(f"*{PARTIAL}"):
+        for path in list(root.rglob(f".*{PARTIAL}")):  # a batch's folder may end so, but never begins with a dot
             if (now or time.time()) - path.stat().st_mtime > LEFT_BEHIND_S:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
                 removed += 1

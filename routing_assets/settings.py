@@ -88,6 +88,16 @@ class Home:
         return self.root / "outbox"
 
     @property
+    def staged(self) -> Path:
+        """Routed batches while they are written, before they are seen in the outbox."""
+        return self.root / "staged"
+
+    @property
+    def held(self) -> Path:
+        """Files that hold what another batch holds already, each with its reason beside it."""
+        return self.inbox / "held"
+
+    @property
     def locks(self) -> Path:
         """Locks of runs and batches that are under way; the system frees those of a process that died."""
         return self.root / "locks"

@@ -102,7 +102,7 @@ class Warehouse:
             try:
                 connection = duckdb.connect(str(self.path), read_only=read_only)
             except duckdb.IOException as error:
-                if "lock" not in str(error):
+                if not self._is_held_elsewhere(error):
                     raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
                 if time.monotonic() >= deadline:
                     raise WarehouseBusy(
@@ -114,3 +114,7 @@ class Warehouse:
                 return connection
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 1.5, 1.0)
+
+    def _is_held_elsewhere(self, error: duckdb.IOException) -> bool:
+        """DuckDB tells a held file by its words alone, among which the path may hold any other."""
+        return ": Conflicting lock is held" in str(error).replace(str(self.path), "")

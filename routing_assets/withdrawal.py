@@ -11,6 +11,7 @@ from routing_assets.handoff import MANIFEST
 from routing_assets.intake import intake_lock, latest_revision, outcome_files
 from routing_assets.ledger import end_of_batch, refuse_ended
 from routing_assets.locks import batch_lock
+from routing_assets.outcome_inbox import outcomes_wait
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -31,14 +32,14 @@ def withdraw_batch(home: Home, batch_id: str) -> None:
             _refuse_gone(home, batch_id)
             (folder / MANIFEST).unlink(missing_ok=True)  # without it runners do not take the folder for complete
             Warehouse(home.warehouse).append("withdrawals", pa.table({"batch_id": [batch_id]}))
-        if folder.exists():
-            shutil.rmtree(folder)
+        for left in (home.staged / batch_id, folder):
+            if left.exists():
+                shutil.rmtree(left)
 
 
 def _refuse_gone(home: Home, batch_id: str) -> None:
     """Raise InvalidInput where outcomes came, or where the runners took the outbox folder away."""
-    waiting = home.outcomes / batch_id
-    if outcome_files(home, batch_id) or (waiting.is_dir() and any(waiting.iterdir())):
+    if outcome_files(home, batch_id) or outcomes_wait(home, batch_id):
         raise InvalidInput(f"outcomes of batch '{batch_id}' came, so it went out")
     decided = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
     if decided and not (home.outbox / batch_id).exists():

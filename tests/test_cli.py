@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from routing_assets.cli import main
 from routing_assets.commands import text_table
 from routing_assets.errors import InvalidInput
+from routing_assets.locks import batch_lock
+from routing_assets.settings import Home
 from routing_assets.sources import read_labels
 
 
@@ -107,13 +109,31 @@ def test_an_unknown_batch_cannot_be_dispatched_or_explained(run) -> None:  # typ
     for arguments in (("dispatch", "nope"), ("explain", "nope", "1")):
         result = run(*arguments)
         assert result.exit_code == 2
-        assert "'nope' is not routed" in result.output
+        assert "no file was received for batch 'nope'" in result.output
 
 
-def test_an_unknown_batch_cannot_be_withdrawn(run) -> None:  # type: ignore[no-untyped-def]
-    result = run("withdraw", "nope")
+PATHS = ("../../../x", "/etc/x", "..", ".", "", "a/b", "a\nb", "a\x00b", "-x", "x" * 5000, "\udcff", "outbox/../../x")
+
+
+@pytest.mark.parametrize("command", ["dispatch", "withdraw", "outcomes", "explain", "audit"])
+def test_no_path_is_made_of_a_batch_that_nobody_knows(run, tmp_path: Path, command: str) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "o.csv").write_text("instruction_id,model,success\n1,a,1\n")
+    run("routers")  # makes the home
+    before = set(tmp_path.rglob("*"))
+    further = {"outcomes": [str(tmp_path / "o.csv")], "explain": ["1"]}.get(command, [])
+    result = run(command, "--", "../../../x", *further)
     assert result.exit_code == 2
-    assert "no file was received for batch 'nope'" in result.output
+    assert "no file was received for batch" in result.output
+    assert "Traceback" not in result.output
+    assert {path for path in tmp_path.rglob("*") if path.suffix == ".lock"} <= before
+    assert not list(tmp_path.parent.glob("x*.lock"))
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_no_lock_is_made_of_what_is_no_batch_id(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="is no batch id"), batch_lock(Home(tmp_path), name):
+        pytest.fail("it was locked")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_negative_budget_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

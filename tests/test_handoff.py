@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -68,8 +70,7 @@ def test_large_parts_are_split_and_the_bytes_limit_holds(tmp_path: Path, monkeyp
     assert len(hand_off(instructions(), routed(), tmp_path, batch_id="b").files) == 4
 
 
-def test_an_earlier_hand_off_leaves_nothing_behind(tmp_path: Path) -> None:
-    hand_off(instructions(), routed(), tmp_path, batch_id="b", requests_per_file=1)
+def test_other_files_are_listed_and_belong_to_no_model(tmp_path: Path) -> None:
     (tmp_path / "routed.parquet").write_bytes(b"table")
     manifest = hand_off(
         instructions(),
@@ -79,7 +80,10 @@ def test_an_earlier_hand_off_leaves_nothing_behind(tmp_path: Path) -> None:
         also=[tmp_path / "routed.parquet"],
     )
     assert files(tmp_path) == {"manifest.json", "routed.parquet", "requests-01-small-001.jsonl"}
-    assert [file.name for file in manifest.files] == ["requests-01-small-001.jsonl", "routed.parquet"]
+    assert [(file.name, file.endpoint) for file in manifest.files] == [
+        ("requests-01-small-001.jsonl", "/v1/chat/completions"),
+        ("routed.parquet", None),
+    ]
 
 
 def test_a_failed_hand_off_leaves_no_manifest_and_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +114,62 @@ def test_requests_that_came_as_openai_batch_go_out_as_they_came(tmp_path: Path) 
     )
     sent = json.loads((tmp_path / "out" / manifest.files[0].name).read_text())
     assert sent == request | {"body": body | {"model": "small"}}
+
+
+CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
+LINES: dict[str, dict[str, Any]] = {
+    "chat": {"url": "/v1/chat/completions", "body": CHAT},
+    "responses": {"url": "/v1/responses", "body": {"input": "Hello"}},
+    "no url": {"body": CHAT},
+    "empty url": {"url": None, "body": CHAT},
+    "responses, no url": {"body": {"input": "Hello"}},
+    "completions, no url": {"body": {"prompt": "Hello"}},
+    "a path": {"url": "../../../etc/passwd", "body": CHAT},
+}
+ENDPOINTS = {
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "no url": "/v1/chat/completions",
+    "empty url": "/v1/chat/completions",
+    "responses, no url": "/v1/responses",
+    "completions, no url": "/v1/completions",
+    "a path": "../../../etc/passwd",
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(LINES)), st.sampled_from(["small", "vendor/large"])), min_size=1))
+def test_no_file_has_requests_to_two_endpoints_or_models(batch: list[tuple[str, str]]) -> None:
+    ids = [str(i) for i in range(len(batch))]
+    originals = {i: json.dumps({"custom_id": i, **LINES[kind]}) for i, (kind, _) in zip(ids, batch, strict=True)}
+    models = dict(zip(ids, (model for _, model in batch), strict=True))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = hand_off(
+            instructions(dict.fromkeys(ids, "Hello")),
+            routed(models),
+            folder,
+            batch_id="b",
+            originals=originals,
+            requests_per_file=3,
+        )
+        assert files(folder) == {"manifest.json", *(file.name for file in manifest.files)}
+        assert read_manifest(folder) == manifest
+        sent = []
+        for file in manifest.files:
+            for line in map(json.loads, (folder / file.name).read_text().splitlines()):
+                assert (line["url"], line["body"]["model"]) == (file.endpoint, file.model)
+                sent.append(line["custom_id"])
+        assert sorted(sent) == sorted(ids)
+        assert {file.endpoint for file in manifest.files} == {ENDPOINTS[kind] for kind, _ in batch}
+
+
+def test_a_manifest_from_before_endpoints_is_read(tmp_path: Path) -> None:
+    hand_off(instructions(), routed(), tmp_path, batch_id="b")
+    values = json.loads((tmp_path / "manifest.json").read_text())
+    for file in values["files"]:
+        del file["endpoint"]
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    assert {file.endpoint for file in read_manifest(tmp_path).files} == {None}
 
 
 def test_other_batches_have_no_original_requests(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from routing_assets.champion import record_candidate
 from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse, WarehouseBusy
+from routing_assets.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
 
 HOLD = """
 import duckdb, sys, time
@@ -72,6 +72,29 @@ def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
     reader.kill()
     reader.wait()
     write(warehouse.path, "after")
+    assert count(warehouse) == 1
+
+
+@pytest.mark.parametrize("folder", ["data/blocks", "locksmith", "x: Conflicting lock is held"])
+def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_held_whatever_its_path(
+    tmp_path: Path, folder: str
+) -> None:
+    path = tmp_path / folder / "warehouse.duckdb"
+    path.mkdir(parents=True)  # a folder cannot be opened as a database, by nobody
+    started = time.monotonic()
+    with pytest.raises(WarehouseUnavailable, match="Is a directory"):
+        Warehouse(path, timeout_s=5).append("dispatches", dispatch_row("never"))
+    assert time.monotonic() - started < 2
+
+
+def test_a_held_file_is_waited_for_whatever_its_path(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "blocks" / "warehouse.duckdb")
+    warehouse.create()
+    reader = subprocess.Popen([sys.executable, "-c", HOLD.format(0.5), str(warehouse.path)], stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    reader.stdout.readline()
+    write(warehouse.path, "late")
+    reader.wait()
     assert count(warehouse) == 1
 
 

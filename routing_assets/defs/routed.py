@@ -117,7 +117,13 @@ def batch_export(
         # Not the newest file: another may have come since this run read its own.
         received = received_file(paths, batch_id, decided_file)
         manifest = export_batch(
-            routed_batch, batch_instructions, folder, batch_id=batch_id, run_id=context.run_id, received=received
+            routed_batch,
+            batch_instructions,
+            folder,
+            staged=paths.staged / batch_id,
+            batch_id=batch_id,
+            run_id=context.run_id,
+            received=received,
         )
         with home.warehouse().transaction() as ledger:
             record_decision(ledger, decision)

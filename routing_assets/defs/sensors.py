@@ -10,10 +10,9 @@ from routing_assets.defs.common import batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import record_outcomes, route_batch, routing_request
 from routing_assets.defs.setbacks import setbacks
-from routing_assets.errors import InvalidInput
-from routing_assets.inbox import Seen, take_in, whole_files
-from routing_assets.intake import outcome_files, receive_outcomes, reject
-from routing_assets.names import printable
+from routing_assets.inbox import Seen, TakenIn, standing_alone, take_in, whole_files
+from routing_assets.intake import outcome_files, repeats_allowed
+from routing_assets.outcome_inbox import take_in_outcomes
 from routing_assets.routing import policy_file
 
 
@@ -22,18 +21,16 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     """Takes in whole files from ROUTING_HOME/inbox and asks for their runs.
 
     A file is whole when its size and time of change are those of the tick before. Re-sent files with new content
-    are routed again; files that cannot be used move to inbox/rejected with the reason beside them. With ``coalesce``
-    in the policy file, small files wait for each other and become one batch. A file named ``<name>.urgent.<ending>``
-    goes first.
+    are routed again; files that cannot be used move to inbox/rejected, and those that another batch holds byte for byte
+    to inbox/held, with the reason beside them. With ``coalesce`` in the policy file, small files wait for each other
+    and become one batch. A file named ``<name>.urgent.<ending>`` goes first.
     """
     paths = home.paths()
     policy = policy_file(paths.policy_file)
     small = coalescing(policy.get("coalesce"), source=str(paths.policy_file))
-    taken = take_in(paths, json.loads(context.cursor or "{}"), small)
-    for reason in taken.rejected:
-        context.log.error(reason)
-    for remark in taken.remarks:
-        context.log.info(remark)
+    may_repeat = repeats_allowed(paths.policy_file)
+    taken = take_in(paths, json.loads(context.cursor or "{}"), small, may_repeat=may_repeat)
+    tell(context, taken)
     # A batch received before has its old run key, of which Dagster makes no second run.
     requests = {
         received.batch_id: routing_request(received.run_key, received.batch_id, received.request)
@@ -50,6 +47,8 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
 def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
     """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are fine.
 
+    The folder may be called like the batch's file, too, where that name could not be the batch's.
+
     A run that the environment stopped is asked for again after a pause.
     """
     paths, before, now = home.paths(), json.loads(context.cursor or "{}"), datetime.now(UTC)
@@ -61,21 +60,30 @@ def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> d
         and outcome_files(paths, batch_id)  # a retired batch has none, and is no partition any more
     ]
     cursor: dict[str, Seen] = {}
+    taken = TakenIn()
     for folder in sorted(path for path in paths.outcomes.iterdir() if path.is_dir()):
-        files, cursor[folder.name] = whole_files(folder, before.get(folder.name, {}))
-        for file in files:
-            try:
-                for remark in receive_outcomes(paths, file, folder.name, move=True):
-                    context.log.warning(f"{printable(file.name)}: {remark}")
-            except InvalidInput as error:
-                context.log.error(f"{error}; moved to {reject(paths, file, str(error))}")
-        # Files that left since the look before may be those of a tick that died before it asked for their run.
-        if files or before.get(folder.name, {}).keys() - cursor[folder.name].keys():
-            requests += [
-                dg.RunRequest(run_key=f"{folder.name}@{newest.name}", partition_key=folder.name)
-                for newest in outcome_files(paths, folder.name)[-1:]
-            ]
+        with standing_alone(taken, folder.name):
+            seen = before.get(folder.name, {})
+            files, cursor[folder.name] = whole_files(folder, seen)
+            # Files that left since the look before may be those of a tick that died before it asked for their run.
+            if files or seen.keys() - cursor[folder.name].keys():
+                batch_id = take_in_outcomes(paths, folder.name, files, taken)
+                newest = outcome_files(paths, batch_id)[-1:] if batch_id else []
+                requests += [
+                    dg.RunRequest(run_key=f"{batch_id}@{file.name}", partition_key=batch_id) for file in newest
+                ]
+    tell(context, taken)
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+
+
+def tell(context: dg.SensorEvaluationContext, taken: TakenIn) -> None:
+    """Log what became of the files of one look."""
+    for reason in (*taken.rejected, *taken.faults):
+        context.log.error(reason)
+    for reason in (*taken.held, *taken.waiting):
+        context.log.warning(reason)
+    for remark in taken.remarks:
+        context.log.info(remark)
 
 
 def newest_run(instance: dg.DagsterInstance, batch_id: str) -> str | None:

@@ -97,7 +97,10 @@ def test_leftovers_of_killed_processes_are_removed_once_they_are_old(home: Home)
     home.create()
     with atomic_path(home.store / "asset" / "table.parquet") as temporary:
         temporary.write_bytes(b"whole")
-        (temporary.parent / f"old{temporary.suffix}").write_bytes(b"half")
+        (temporary.parent / f".old{temporary.suffix}").write_bytes(b"half")
+    for root in (home.store / "asset", home.received, home.outbox):
+        (root / f"weekly{temporary.suffix}").mkdir()  # of a batch 'weekly.partial'
     assert remove_leftovers(home) == 0
     assert remove_leftovers(home, now=time.time() + 25 * 3600) == 1
     assert (home.store / "asset" / "table.parquet").exists()
+    assert len(list(home.root.rglob("weekly.partial"))) == 3

@@ -257,7 +257,7 @@ def test_a_budget_that_the_period_cuts_says_so(
     commands.route(trained, batch_file, {"budget_usd": 3.0})
     assert "budget:" not in capsys.readouterr().out
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
-    commands.route(trained, batch_file, {"budget_usd": 3.0}, batch_id="cut")
+    commands.route(trained, batch_file, {"budget_usd": 3.0}, batch_id="cut", duplicate=True)
     assert "budget: all that the period has left of the 3 USD set for it" in capsys.readouterr().out
 
 

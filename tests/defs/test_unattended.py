@@ -73,6 +73,7 @@ def test_an_urgent_file_waits_for_no_other_and_its_run_goes_first(home: Home, ba
 
 def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_ones(home: Home, batch_file: Path) -> None:
     with instance_of(home) as instance:
+        home.policy_file.write_text("duplicates: route\n")
         inbox = Inbox(instance)
         for name in ("a.parquet", "b.parquet"):
             shutil.copy(batch_file, home.inbox / name)
@@ -80,6 +81,19 @@ def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_one
         inbox.tick()
         assert sorted(str(request.partition_key) for request in inbox.tick()) == ["a", "b"]
         assert len(list(home.rejected.glob("*.reason.txt"))) == 1
+
+
+def test_of_two_equal_files_one_is_held_until_the_policy_routes_duplicates(home: Home, batch_file: Path) -> None:
+    with instance_of(home) as instance:
+        inbox = Inbox(instance)
+        for name in ("a.parquet", "b.parquet"):
+            shutil.copy(batch_file, home.inbox / name)
+        inbox.tick()
+        (first,) = inbox.tick()
+        assert {first.partition_key} | {path.stem for path in home.held.glob("*.parquet")} == {"a", "b"}
+        home.policy_file.write_text("duplicates: route\n")
+        (second,) = [*inbox.tick(), *inbox.tick()]
+        assert {first.partition_key, second.partition_key} == {"a", "b"}
 
 
 def test_a_changed_file_is_routed_again_and_an_unchanged_one_has_the_key_of_its_old_run(
@@ -147,7 +161,7 @@ def test_many_stale_batches_are_asked_for_in_turn_urgent_ones_first(
 ) -> None:
     monkeypatch.setattr("routing_assets.defs.schedules.LONGEST_QUEUE", 2)
     for name in "abcde":
-        receive(trained, batch_file, batch_id=name, request={"urgent": True} if name == "d" else {})
+        receive(trained, batch_file, batch_id=name, request={"urgent": True} if name == "d" else {}, may_repeat=True)
     with instance_of(trained) as instance:
         first = scheduled(instance)
         assert [request.partition_key for request in first] == ["d", "a"]
@@ -172,7 +186,7 @@ def test_all_stale_batches_are_routed_in_one_process_and_a_failing_one_stops_non
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, request in (("a", {"budget_usd": 1e-9}), ("b", {}), ("c", {"policy": "ndch"})):
-        receive(trained, batch_file, batch_id=name, request=request)
+        receive(trained, batch_file, batch_id=name, request=request, may_repeat=True)
     assert not commands.reroute(trained)
     said = capsys.readouterr()
     assert "cheapest feasible budget" in said.err
@@ -223,7 +237,7 @@ def test_a_failed_run_leaves_the_money_of_the_month_to_others(
         patch.setattr("routing_assets.defs.routed.record_changes", broken)
         with pytest.raises(RunFailed, match="after the budget"):
             commands.route(trained, batch_file, {})
-    commands.route(trained, shutil.copy(batch_file, tmp_path / "other.parquet"), {})
+    commands.route(trained, shutil.copy(batch_file, tmp_path / "other.parquet"), {}, duplicate=True)
     with Warehouse(trained.warehouse).reader() as connection:
         usd = {name: past.usd for name, past in standing(connection)}
     assert usd["weekly"] == 0.0

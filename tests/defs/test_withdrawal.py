@@ -29,7 +29,7 @@ def committed(home: Home) -> float:
 
 def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home, batch_file: Path) -> None:
     routed.policy_file.write_text("policy: ndch\n")  # which would route a batch without settings of its own again
-    commands.route(routed, batch_file, {}, batch_id="mistake")
+    commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True)
     commands.withdraw(routed, "mistake")
     assert end_of_batch(routed, "mistake") == "withdrawn"
     assert not (routed.outbox / "mistake").exists()
@@ -37,7 +37,7 @@ def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home,
     routed.policy_file.write_text("policy: mip\n")
     assert "mistake" not in [batch.batch_id for batch in stale_batches(routed)]
     for refused in (
-        lambda: commands.route(routed, batch_file, {}, batch_id="mistake"),
+        lambda: commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True),
         lambda: commands.withdraw(routed, "mistake"),
         lambda: commands.dispatch(routed, "mistake"),
         lambda: receive_outcomes(routed, batch_file, "mistake"),
@@ -51,7 +51,7 @@ def test_its_money_is_free_and_it_counts_as_no_spend(trained: Home, batch_file: 
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
     commands.route(trained, batch_file, {}, batch_id="kept")
     alone, spend = committed(trained), Warehouse(trained.warehouse).fetch("spend_by_model")
-    commands.route(trained, batch_file, {}, batch_id="mistake")
+    commands.route(trained, batch_file, {}, batch_id="mistake", duplicate=True)
     assert committed(trained) > alone > 0
     commands.withdraw(trained, "mistake")
     assert committed(trained) == pytest.approx(alone)
@@ -145,7 +145,7 @@ def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is
     (cost,) = Warehouse(trained.warehouse).fetch("current_decision", {"batch_id": "mistake"})
     trained.policy_file.write_text(f"period: {{budget_usd: {cost['total_cost']}}}\n")
     with pytest.raises(RunFailed, match="cheapest assignment"):
-        commands.route(trained, batch_file, {}, batch_id="good")
+        commands.route(trained, batch_file, {}, batch_id="good", duplicate=True)
     (before,) = (batch.fingerprint for batch in stale_batches(trained) if batch.batch_id == "good")
     commands.withdraw(trained, "mistake")
     (after,) = (batch.fingerprint for batch in stale_batches(trained) if batch.batch_id == "good")

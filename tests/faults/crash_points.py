@@ -1,8 +1,11 @@
-"""The moments at which a crash would hurt most: just before and after each rename, link, commit and MLflow write."""
+"""The moments at which a crash would hurt most: just before and after each rename, exchange, removal of a folder, link,
+commit and MLflow write.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,8 +44,7 @@ class CrashPoints:
 
         from routing_assets.warehouse import Warehouse
 
-        os.replace = self.around(os.replace, "rename")
-        os.link = self.around(os.link, "link")
+        self.install_on_files()
         transaction = Warehouse.transaction
 
         @contextmanager
@@ -57,4 +59,15 @@ class CrashPoints:
         mlflow.pyfunc.log_model = self.around(mlflow.pyfunc.log_model, "MLflow model")
         alias = MlflowClient.set_registered_model_alias
         MlflowClient.set_registered_model_alias = self.around(alias, "MLflow alias")
+        return self
+
+    def install_on_files(self) -> CrashPoints:
+        """Watch only what this process does with files."""
+        from routing_assets import outbox
+
+        outbox.exchange = self.around(outbox.exchange, "exchange")
+        shutil.rmtree = self.around(shutil.rmtree, "removal")
+        shutil.move = self.around(shutil.move, "move")
+        os.replace = self.around(os.replace, "rename")
+        os.link = self.around(os.link, "link")
         return self

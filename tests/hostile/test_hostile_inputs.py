@@ -49,6 +49,7 @@ def assert_says(caught: pytest.ExceptionInfo[InvalidInput], path: Path, pattern:
 def read_policy(path: Path) -> None:
     """As the sensor and the runs do."""
     coalescing(policy_file(path).get("coalesce"), source=str(path))
+    intake.repeats_allowed(path)
     standing_policy(path)
 
 
