@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -34,11 +35,16 @@ LONGEST_TICK_S = 30.0
 URGENT_MARK = ".urgent"
 """Before the ending of its name, it marks a file that may use the month's reserve and waits for no other."""
 
+_UNREAD = 3
+"""Length of the entry in ``Seen`` of a file that was not read."""
+
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 """Endings under which programs write what they rename once it is whole."""
 
-Seen = dict[str, list[int]]
-"""By file name: bytes, time of change, and since when it is so (both in ns)."""
+Seen = dict[str, list[Any]]
+"""By file name: bytes, time of change, since when it is so (both in ns); of a small file that waits, also its number
+of instructions, its hash and its shape, so that it is read once.
+"""
 
 
 @dataclass
@@ -54,13 +60,19 @@ class TakenIn:
 
 
 def take_in(
-    home: Home, before: Mapping[str, list[int]], coalescing: Coalescing | None = None, *, now_ns: int | None = None
+    home: Home,
+    before: Mapping[str, list[Any]],
+    coalescing: Coalescing | None = None,
+    *,
+    strict: bool = False,
+    now_ns: int | None = None,
 ) -> TakenIn:
     """Take in every file of the inbox that did not change since the look before.
 
     Args:
         before: what that look saw.
         coalescing: small files wait for each other; None: each file is a batch.
+        strict: refuse a file of which a single record cannot be routed.
     """
     with intake_lock(home):
         files, seen = whole_files(home.inbox, before, now_ns)
@@ -68,9 +80,9 @@ def take_in(
         for path in strange_entries(home.inbox):
             _reject(home, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
         for claim in sorted(path for path in home.claimed.glob("*") if path.is_dir()):
-            _finish(home, claim, taken)
+            _finish(home, claim, taken, strict)
         if coalescing is not None:
-            files = _join_small(home, files, seen, coalescing, now_ns or time.time_ns(), taken)
+            files = _join_small(home, files, seen, coalescing, now_ns or time.time_ns(), taken, strict)
         of_batch: dict[str, list[Path]] = {}
         for file in files:
             of_batch.setdefault(batch_id_of(file.name), []).append(file)
@@ -83,12 +95,12 @@ def take_in(
                     _reject(
                         home, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken
                     )
-                elif _finish(home, _claim(home, name, [file]), taken):
+                elif _finish(home, _claim(home, name, [file]), taken, strict):
                     newest = printable(file.name)
         return taken
 
 
-def whole_files(inbox: Path, before: Mapping[str, list[int]], now_ns: int | None = None) -> tuple[list[Path], Seen]:
+def whole_files(inbox: Path, before: Mapping[str, list[Any]], now_ns: int | None = None) -> tuple[list[Path], Seen]:
     """Files that did not change since the look before, oldest first, and what this look saw.
 
     Hidden and unfinished files, folders, links and pipes are no batches.
@@ -132,7 +144,7 @@ def _claim(home: Home, batch_id: str, files: list[Path]) -> Path:
     return folder
 
 
-def _finish(home: Home, claim: Path, taken: TakenIn) -> bool:
+def _finish(home: Home, claim: Path, taken: TakenIn, strict: bool) -> bool:
     """Take in the files of a claim, together or else one by one, or reject them; returns whether a batch came of it."""
     before = len(taken.received)
     files = sorted(path for path in claim.iterdir() if path.name[0] != ".")
@@ -145,7 +157,7 @@ def _finish(home: Home, claim: Path, taken: TakenIn) -> bool:
     for file in files:
         try:
             request = {"urgent": True} if is_urgent(file) else None
-            received = receive(home, file, request=request, move=True)
+            received = receive(home, file, request=request, move=True, strict=strict)
             taken.received.append(received)
             if received.remark:
                 taken.remarks.append(f"{printable(file.name)} {received.remark}")
@@ -171,41 +183,50 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
         }
         for own, file in sources.items()
     ]
-    if _batch_with(home, files[0]) != received.batch_id:
+    if _batch_with(home, files[0], file_sha256(files[0])) != received.batch_id:
         Warehouse(home.warehouse).append("joined_files", pa.Table.from_pylist(rows))
     os.replace(claim, received.path.parent / "sources")
     return received
 
 
 def _join_small(
-    home: Home, files: list[Path], seen: Seen, settings: Coalescing, now_ns: int, taken: TakenIn
+    home: Home, files: list[Path], seen: Seen, settings: Coalescing, now_ns: int, taken: TakenIn, strict: bool
 ) -> list[Path]:
     """Take in the groups of small files that are due; returns the files that are large or alone."""
     large, small = [], []
     for file in files:
+        state = seen[file.name]
         try:
-            batch = load_batch(file)
-            known = _batch_with(home, file)
-            if known is not None and (ended := end_of_batch(home, known)):
-                reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
-                _reject(home, file, reason, taken)
-            elif known is not None:
-                taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
-                file.unlink()
-            elif len(batch) < settings.below and not is_urgent(file):
-                waited = (now_ns - seen[file.name][2]) / 60e9
-                small.append(SmallFile(file, len(batch), shape_of(file, batch), waited))
-            else:
-                large.append(file)
+            if len(state) == _UNREAD:
+                state += _measured(file)
         except InvalidInput:
             large.append(file)  # rejected where it is received
+            continue
+        size, sha256, joinable, *shape = state[_UNREAD:]
+        known = _batch_with(home, file, sha256)
+        if known is not None and (ended := end_of_batch(home, known)):
+            reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
+            _reject(home, file, reason, taken)
+        elif known is not None:
+            taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
+            file.unlink()
+        elif joinable and size < settings.below and not is_urgent(file):
+            small.append(SmallFile(file, size, tuple(shape), (now_ns - state[2]) / 60e9))
+        else:
+            large.append(file)
     for group in due(small, settings):
         paths = [file.path for file in group]
         if len(paths) == 1:
             large += paths
         else:
-            _finish(home, _claim(home, _joined_id(paths), paths), taken)
+            _finish(home, _claim(home, _joined_id(paths), paths), taken, strict)
     return large
+
+
+def _measured(file: Path) -> list[Any]:
+    """Instructions, hash, whether all of it can be routed, and shape: a file that is set aside in part joins none."""
+    batch = load_batch(file)
+    return [len(batch), file_sha256(file), not batch.set_aside, *shape_of(file, batch)]
 
 
 def _joined_id(files: list[Path]) -> str:
@@ -213,9 +234,9 @@ def _joined_id(files: list[Path]) -> str:
     return f"joined-{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
 
-def _batch_with(home: Home, file: Path) -> str | None:
-    """The batch that has this very file already."""
-    parameters = {"file_name": printable(file.name), "file_sha256": file_sha256(file)}
+def _batch_with(home: Home, file: Path, sha256: str) -> str | None:
+    """The batch that has this very file, of this hash, already."""
+    parameters = {"file_name": printable(file.name), "file_sha256": sha256}
     known = Warehouse(home.warehouse).fetch("batch_with_file", parameters)
     return known[0]["batch_id"] if known else None
 

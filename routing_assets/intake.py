@@ -17,6 +17,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from routing_assets.datasets import load_batch
+from routing_assets.datasets.reading import require_size
 from routing_assets.datasets.outcomes import load_outcomes, named, require_usable, strays
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
@@ -54,7 +55,13 @@ class ReceivedBatch:
 
 
 def receive(
-    home: Home, path: Path, *, batch_id: str | None = None, request: Mapping[str, Any] | None = None, move: bool = False
+    home: Home,
+    path: Path,
+    *,
+    batch_id: str | None = None,
+    request: Mapping[str, Any] | None = None,
+    move: bool = False,
+    strict: bool = False,
 ) -> ReceivedBatch:
     """Keep the bytes of a batch file under ``received/``, check them, and enter them in the ledger.
 
@@ -66,6 +73,7 @@ def receive(
         batch_id: the partition key; from the file name when absent.
         request: the batch's own routing settings; None follows the standing policy.
         move: remove the file once it is in the ledger.
+        strict: refuse the file where a single record of it cannot be routed.
 
     Raises:
         InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
@@ -83,7 +91,7 @@ def receive(
         refuse_ended(home, batch_id, remedy="Give the new batch another name.")
         with private_copy(home, path) as copy:
             try:
-                instructions = len(load_batch(copy))
+                instructions = len(load_batch(copy, strict=strict))
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
@@ -139,6 +147,7 @@ def private_copy(home: Home, path: Path) -> Iterator[Path]:
     read.
     """
     require_regular(path)
+    require_size(path)
     home.claimed.mkdir(parents=True, exist_ok=True)
     copy = home.claimed / f".copy{path.suffix.lower()[:16]}"
     try:

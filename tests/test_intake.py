@@ -85,7 +85,7 @@ def test_a_claimed_file_leaves_the_inbox_and_its_bytes_are_kept(home: Home) -> N
 def test_a_bad_file_is_recorded_nowhere_and_kept_with_its_reason(home: Home) -> None:
     file = batch(home.inbox / "bad.jsonl", "one", "  ")
     with pytest.raises(InvalidInput) as error:
-        receive(home, file, move=True)
+        receive(home, file, move=True, strict=True)
     kept = reject(home, file, str(error.value))
     reason = kept.with_name(f"{kept.name}.reason.txt").read_text()
     assert "row 2" in reason
