@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from routing_assets.datasets.reading import (
     read_raw_table,
     records_to_table,
 )
+from routing_assets.datasets.request_content import CAPABILITY
 from routing_assets.datasets.set_aside import Faults, SetAside, count_set_aside
 from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.datasets.validation import (
@@ -90,6 +92,24 @@ class BatchInstructions:
         by_length = proxy_tokens(self.instruction)
         given = self.input_tokens
         return by_length if given is None else np.where(np.isnan(given), by_length, given)
+
+    @property
+    def tokens_beside_text(self) -> np.ndarray:
+        """(N,) float64 input tokens beyond those of the text that is routed by."""
+        return np.maximum(self.tokens - proxy_tokens(self.instruction), 0.0)
+
+    @cached_property
+    def beyond_text(self) -> dict[str, float]:
+        """What is sent and asked for beyond one answer to each text, in all; nothing where that is all there is."""
+        totals = {"input_tokens": float(self.tokens_beside_text.sum())}
+        if self.answers is not None:
+            totals["answers"] = float(np.nansum(self.answers - 1.0))
+        if self.output_bound is not None:
+            totals["output_bounds"] = float(np.isfinite(self.output_bound).sum())
+        for kind in CAPABILITY:
+            if (attached := getattr(self, kind)) is not None:
+                totals[kind] = float(np.nansum(attached))
+        return {name: total for name, total in totals.items() if total}
 
     def take(self, rows: np.ndarray | Sequence[int] | slice) -> BatchInstructions:
         """The given rows (indices, boolean mask or slice) in the given order."""
