@@ -146,13 +146,17 @@ def rollback(version: str | None) -> None:
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
 @click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
 @click.option("--target", type=float, help="Success that the threshold policy asks for.")
+@click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
 @says_what_is_wrong
 def route(batch: Path, batch_id: str | None, output: Path | None, **request: Any) -> None:
-    """Route the instructions of the file BATCH: exactly one model each, within the budget."""
+    """Route the instructions of the file BATCH: exactly one model each, within the budget.
+
+    Records that cannot be routed are set aside: they and the reasons are in set_aside.jsonl beside the routed batch.
+    """
     from routing_assets import commands
 
     given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:  # torch loads with the router, not with the definitions
 
 ASSUMED_OF_CALL = "cost_assumed_error"
 """Column of the cost matrix; where it is absent, all calls of a model have the error that its ``about`` says."""
+BEYOND_TEXT = "beyond_text"
+"""What the requests send and ask for beyond one answer to each text, all of it priced: in what a cost matrix says of
+itself, and in the summary of a decision. Decisions from before it was have priced the texts alone.
+"""
 
 
 def score_batch(batch: BatchInstructions, router: Router, version: str) -> pa.Table:
@@ -53,6 +57,7 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: 
             "price_version": cost_model["price_version"][0].as_py(),
             "shared_error": json.dumps(model.shared_error.tolist()),
             "assumed_error": json.dumps(model.assumed_error.tolist()),
+            **({} if texts_alone or not batch.beyond_text else {BEYOND_TEXT: json.dumps(batch.beyond_text)}),
             "doubt": model.doubt(proxy_tokens(batch.instruction), batch.beyond_text) or "",
         },
     )

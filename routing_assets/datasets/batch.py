@@ -117,6 +117,11 @@ class BatchInstructions:
         arrays: dict[str, Any] = {name: values[index] for name, values in self._arrays().items()}
         return replace(self, **arrays)
 
+    def texts_alone(self) -> BatchInstructions:
+        """The batch as it was read before requests were read whole: nothing but texts and input tokens."""
+        others: dict[str, Any] = dict.fromkeys(_OF_REQUESTS)
+        return replace(self, **others, set_aside={})
+
     def set_apart(self, reasons: Mapping[str, np.ndarray]) -> BatchInstructions:
         """The batch without some of its rows, which join those that are set aside.
 
@@ -149,11 +154,17 @@ class BatchInstructions:
         return cls(
             **arrays,
             ignored_columns=tuple(json.loads(about.get(_IGNORED_KEY, b"[]"))),
-            set_aside={reason: tuple(p) for reason, p in json.loads(about.get(_SET_ASIDE_KEY, b"{}")).items()},
+            set_aside=set_aside_of(table),
         )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
+
+
+def set_aside_of(table: pa.Table) -> SetAside:
+    """What :meth:`BatchInstructions.to_arrow` says is set aside."""
+    stored = (table.schema.metadata or {}).get(_SET_ASIDE_KEY, b"{}")
+    return {reason: tuple(places) for reason, places in json.loads(stored).items()}
 
 
 def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:

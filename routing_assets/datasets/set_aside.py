@@ -15,7 +15,8 @@ from routing_assets.errors import InvalidInput
 SetAside = Mapping[str, tuple[int, ...]]
 """By reason: the places of the records in their file, from 0."""
 
-_MOST_REASONS = 5
+MOST_REASONS = 5
+"""That a message names."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Faults:
             fault, places = next(iter(self._found.values()))
             if len(self._found) == 1:
                 raise fault.at(self.source, self.first_row + min(places))
-            reasons = [f"row {self.first_row + p[0]}: {e}" for e, p in list(self._found.values())[:_MOST_REASONS]]
+            reasons = [f"row {self.first_row + p[0]}: {e}" for e, p in list(self._found.values())[:MOST_REASONS]]
             raise InvalidInput(
                 f"none of its {records} records can be routed, for {len(self._found)} reasons. {' '.join(reasons)}",
                 source=self.source,

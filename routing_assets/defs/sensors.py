@@ -29,7 +29,7 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     paths = home.paths()
     policy = policy_file(paths.policy_file)
     small = coalescing(policy.get("coalesce"), source=str(paths.policy_file))
-    taken = take_in(paths, json.loads(context.cursor or "{}"), small)
+    taken = take_in(paths, json.loads(context.cursor or "{}"), small, strict=policy.get("strict") is True)
     for reason in taken.rejected:
         context.log.error(reason)
     for remark in taken.remarks:
