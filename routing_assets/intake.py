@@ -17,8 +17,8 @@ import pyarrow as pa
 from filelock import FileLock
 
 from routing_assets.datasets import load_batch
-from routing_assets.datasets.reading import require_size
 from routing_assets.datasets.outcomes import load_outcomes, named, require_usable, strays
+from routing_assets.datasets.reading import require_size
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
 from routing_assets.ledger import decision_in_force, refuse_ended, refuse_retired, routed_by

@@ -28,7 +28,6 @@ from routing_assets.routing import RoutingSettings, allocation_problem, incapabl
 from routing_assets.scoring import BEYOND_TEXT, cost_estimate
 from routing_assets.sources import catalog_table
 
-
 SET_ASIDE = "set_aside"
 """In a summary, how many records of the file are not routed; absent where all are."""
 

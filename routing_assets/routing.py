@@ -288,7 +288,7 @@ def forbidden_pairs(
 def bars(
     batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
 ) -> dict[str, np.ndarray]:
-    """By rule, (N, K) or (1, K) True where it keeps an instruction from a model; only rules that keep some from some."""
+    """By rule, (N, K) or (1, K) True where it keeps an instruction from a model; rules that keep none are left out."""
     entries = {entry.name: entry for entry in catalog.models} if catalog else {}
     tags = frozenset(settings.constraints.get("required_tags", ()))
     latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])

@@ -47,7 +47,8 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: 
     """
     model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
     estimate = model.estimate(batch.instruction, batch.task) if texts_alone else model.estimate_requests(batch)
-    of_calls = {ASSUMED_OF_CALL: estimate.assumed_error} if np.ndim(estimate.assumed_error) == 2 else {}
+    assumed = np.asarray(estimate.assumed_error)
+    of_calls = {ASSUMED_OF_CALL: assumed} if assumed.ndim == 2 else {}
     return long_table(
         batch.instruction_id,
         model.models,

@@ -13,7 +13,14 @@ from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labe
 from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
-from routing_assets.pricing.catalog import ATTACHMENT_PRICES, ModelCatalog, ModelEntry, as_row, load_catalog, twin_catalog
+from routing_assets.pricing.catalog import (
+    ATTACHMENT_PRICES,
+    ModelCatalog,
+    ModelEntry,
+    as_row,
+    load_catalog,
+    twin_catalog,
+)
 
 SIMULATED = "simulated:"
 DEFAULT_LABELS = f"{SIMULATED}llm_uncertainty_bench"

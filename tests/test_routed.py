@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,6 @@ from routing_assets.pricing.cost_model import fit_cost_model
 from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
 from routing_assets.routing import (
     RoutingSettings,
-    allocation_problem,
     refuse_limits_on_unknowns,
     settings_from,
     standing_policy,

@@ -56,7 +56,7 @@ class RequestLines(Mapping[str, str]):
 
 
 def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:
-    """A row of a batch for each request; one without values for each that cannot be read, with its reason in ``faults``."""
+    """A row of a batch for each request; one without values where it cannot be read, which ``faults`` tell."""
     for place, record in enumerate(records):
         try:
             row = _row(record)

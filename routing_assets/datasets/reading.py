@@ -154,14 +154,16 @@ def records_to_table(
         records: read one at a time, so that only columns are held.
         wanted: keys whose values are kept; those of others become null. All by default.
     """
-    records, names, count = iter(records), {}, 0
+    if wanted is not None:
+        records = ({name: value if name in wanted else None for name, value in record.items()} for record in records)
+    records, count = iter(records), 0
+    names: dict[str, None] = {}
     chunks: list[tuple[int, dict[str, pa.Array]]] = []
     while chunk := list(islice(records, _ROWS_AT_ONCE)):
         names |= dict.fromkeys(name for record in chunk for name in record)
         if len(names) > MOST_COLUMNS:
             raise _too_large(source, f"its objects have {len(names)} different keys")
-        kept = list(names) if wanted is None else [name for name in names if name in wanted]
-        chunks.append((len(chunk), _arrays(chunk, kept, source, count)))
+        chunks.append((len(chunk), _arrays(chunk, names, source, count)))
         count += len(chunk)
     columns = {name: _joined([arrays.get(name, pa.nulls(rows)) for rows, arrays in chunks]) for name in names}
     return RawTable(source, pa.table(columns))
@@ -170,7 +172,7 @@ def records_to_table(
 def _arrays(records: list[dict[str, Any]], names: Iterable[str], source: str, before: int) -> dict[str, pa.Array]:
     """The columns of a few records, which follow so many others."""
     try:
-        "".join(name for record in records for name in record).encode()
+        "".join(names).encode()
         return {name: _to_array([record.get(name) for record in records]) for name in names}
     except RecursionError as error:
         raise InvalidInput("the values are nested too deeply", source=source, remedy="Write them flatter") from error
@@ -305,7 +307,9 @@ def _read_csv(path: Path) -> pa.Table:
         if len(names) > MOST_COLUMNS:
             raise _too_large(str(path), f"it has {len(names):,} columns")
         as_text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-        table = pacsv.read_csv(pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text)
+        table = pacsv.read_csv(
+            pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text
+        )
     except pa.ArrowInvalid as error:
         raise _malformed_csv(path, str(error)) from error
     if table.num_rows > MOST_ROWS:

@@ -117,8 +117,9 @@ def _refuse_what_has_no_price(body: Mapping[str, Any], settings: Mapping[str, An
             column=f"body.{name}",
             remedy="Write that input into the request",
         )
-    tools = body.get("tools") if isinstance(body.get("tools"), list) else []
-    names = [name for tool in tools for name in (str(_mapping(tool).get("type", "")), *_mapping(tool))]
+    names = [
+        name for tool in _list(body.get("tools")) for name in (str(_mapping(tool).get("type", "")), *_mapping(tool))
+    ]
     hosted = [name for name in names if name.startswith(HOSTED_TOOLS)]
     hosted += [name for name in ("web_search_options", "mcp_servers") if body.get(name) is not None]
     if hosted:

@@ -81,7 +81,7 @@ def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: M
     """The parts as the catalog prices them, and as labelled calls had them."""
     mean_cost, tokens = np.nanmean(recorded.cost, axis=0), proxy_tokens(labels.instruction)
     parts = implied_parts(mean_cost, float(tokens.mean()))
-    for k, model in enumerate(labels.models):
+    for k in range(len(labels.models)):
         if labels.output_tokens is not None and np.isfinite(known := labels.output_tokens[:, k]).any():
             parts.output_tokens[k] = np.nanmean(known)
         if labels.input_tokens is not None and np.isfinite(beside := labels.input_tokens[:, k] - tokens).any():
@@ -91,7 +91,9 @@ def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: M
     entries = {entry.name: entry for entry in catalog.models}
     priced = np.array([model in entries for model in labels.models])
     input_price, output_price = (
-        np.array([getattr(entries[model], name) * _PER_MILLION if model in entries else np.nan for model in labels.models])
+        np.array(
+            [getattr(entries[model], name) * _PER_MILLION if model in entries else np.nan for model in labels.models]
+        )
         for name in ("input_price", "output_price")
     )
     output = parts.output_tokens * output_price
@@ -109,7 +111,9 @@ def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: M
     )
 
 
-def price_parts(estimate: CostEstimate, batch: BatchInstructions, mean_cost: np.ndarray, parts: CallParts) -> CostEstimate:
+def price_parts(
+    estimate: CostEstimate, batch: BatchInstructions, mean_cost: np.ndarray, parts: CallParts
+) -> CostEstimate:
     """The estimate for whole requests, from that for their texts, answered once each.
 
     Where nothing is sent or asked for beyond the texts it is the same to the last bit.
@@ -149,7 +153,7 @@ def price_parts(estimate: CostEstimate, batch: BatchInstructions, mean_cost: np.
 
 
 def _attachment_price(entry: ModelEntry | None, kind: str) -> float:
-    price = entry and entry.attachment_price(kind)
+    price = None if entry is None else entry.attachment_price(kind)
     return np.nan if price is None else price
 
 

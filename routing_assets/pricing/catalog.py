@@ -22,7 +22,6 @@ from routing_assets.datasets.simulated import PUBLISHED
 from routing_assets.errors import InvalidInput
 from routing_assets.yaml_files import read_yaml
 
-
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
 
 
@@ -39,8 +38,8 @@ class ModelEntry:
         max_share: Greatest share of a batch the model may get, in [0, 1].
         capacity: Most instructions of one batch the model can take.
         context_tokens: Most tokens of input; leave room for the output.
-        tags: Free labels, such as a region or a capability; ``vision``, ``audio`` and ``files`` let a model get requests
-            that hold images, sound or other files, where it has a price for them.
+        tags: Free labels, such as a region or a capability; ``vision``, ``audio`` and ``files`` let a model get
+            requests that hold images, sound or other files, where it has a price for them.
         image_price: USD per image; ``audio_price`` and ``file_price`` likewise per sound and per other file.
     """
 
@@ -177,7 +176,9 @@ def _entry(source: str, name: Any, value: Any) -> ModelEntry:
         capacity=_whole_number(place, value, "capacity"),
         context_tokens=_whole_number(place, value, "context_tokens"),
         tags=_tags(place, value),
-        **{name: _number(place, value, name) for name in ATTACHMENT_PRICES},
+        image_price=_number(place, value, "image_price"),
+        audio_price=_number(place, value, "audio_price"),
+        file_price=_number(place, value, "file_price"),
     )
 
 

@@ -67,8 +67,8 @@ class CostModel:
         priced: the models whose estimates follow the catalog's prices; those of the others are costs that the labels
             record. None in cost models that were stored before this was.
         mean_tokens: mean proxy tokens of the labelled texts; None in cost models that were stored before it was.
-        parts: what is sent and asked for beyond a text; implied by the mean costs in cost models that were stored before
-            it was.
+        parts: prices of what is sent and asked for beyond a text; in cost models that were stored before it was, the
+            mean costs imply them.
     """
 
     models: tuple[str, ...]

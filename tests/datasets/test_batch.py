@@ -214,7 +214,9 @@ def test_a_file_of_which_nothing_can_be_routed_is_refused_with_the_reasons(tmp_p
 def test_what_is_set_apart_later_keeps_its_place_in_the_file(tmp_path: Path) -> None:
     lines = [request(str(i), input="a") if i != 1 else request("1") for i in range(5)]
     batch = load_batch(write_lines(tmp_path / "o.jsonl", *lines))
-    batch = batch.set_apart({"long": np.array([False, True, False, True]), "slow": np.array([True, False, False, False])})
+    batch = batch.set_apart(
+        {"long": np.array([False, True, False, True]), "slow": np.array([True, False, False, False])}
+    )
     assert batch.instruction_id.tolist() == ["3"]
     assert list(batch.set_aside.values()) == [(1,), (2, 4), (0,)]
 

@@ -28,7 +28,10 @@ def write(path: Path, *records: object) -> Path:
 
 
 TOOLS = [{"type": "function", "function": {"name": "look_up", "description": "Looks something up. " * 500}}]
-IMAGE = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]
+IMAGE = [
+    {"type": "text", "text": "What is this?"},
+    {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+]
 ODD = [
     {**request("vector"), "url": "/v1/embeddings"},
     request("picture", messages=[{"role": "user", "content": IMAGE}]),
@@ -63,7 +66,9 @@ def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed
     folder = trained.outbox / "mixed"
     aside = [json.loads(line) for line in (folder / "set_aside.jsonl").read_text().splitlines()]
     assert [(row["row"], row["record"]) for row in aside] == list(zip([2, 3, 4], ODD, strict=True))
-    assert [word in row["reason"] for word, row in zip(("embeddings", "vision", "no text"), aside, strict=True)] == [True] * 3
+    assert [word in row["reason"] for word, row in zip(("embeddings", "vision", "no text"), aside, strict=True)] == [
+        True
+    ] * 3
     manifest = read_manifest(folder)
     assert "set_aside.jsonl" in {file.name for file in manifest.files}
     assert manifest.rows == 2

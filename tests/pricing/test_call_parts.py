@@ -108,7 +108,11 @@ def test_an_answer_is_never_dearer_than_its_bound_and_never_spreads_wider_than_o
     bound: float, answers: int, tokens: float
 ) -> None:
     model = fit_cost_model(counted(), CATALOG)
-    said = {"output_bound": np.array([bound]), "answers": np.array([float(answers)]), "input_tokens": np.array([tokens])}
+    said = {
+        "output_bound": np.array([bound]),
+        "answers": np.array([float(answers)]),
+        "input_tokens": np.array([tokens]),
+    }
     estimate = model.estimate_requests(batch(**said))
     sent = max(tokens, 100) * PRICE[0]
     assert np.all(estimate.mean[0] <= (sent + answers * bound * PRICE[1]) * (1 + 1e-9))
