@@ -19,8 +19,9 @@ from routing_assets.errors import InvalidInput
 
 
 def is_openai_batch(record: dict[str, Any]) -> bool:
-    """Whether the first record of a file looks like a request of an OpenAI Batch file."""
-    return "instruction" not in record and ("custom_id" in record or "body" in record)
+    """Whether the first record of a file looks like a request, of an OpenAI Batch file or of another's."""
+    known = {"custom_id", "body", *_OTHER_FORMATS}
+    return "instruction" not in record and not known.isdisjoint(record)
 
 
 def is_openai_batch_file(path: Path) -> bool:
@@ -67,15 +68,15 @@ def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterat
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
-    name = record.get("custom_id")
-    if isinstance(name, bool) or not isinstance(name, str | int):
-        raise InvalidInput("the request has no id that is a text", column="custom_id", remedy="Give it one of its own")
     if "body" not in record and (other := next((field for field in _OTHER_FORMATS if field in record), None)):
         raise InvalidInput(
             f"this is a request of {_OTHER_FORMATS[other]}, not of an OpenAI Batch file",
             column=other,
             remedy="Convert it to lines of custom_id, method, url and body",
         )
+    name = record.get("custom_id")
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise InvalidInput("the request has no id that is a text", column="custom_id", remedy="Give it one of its own")
     request = read_request(record.get("body"), record.get("url"))
     row: dict[str, Any] = {
         "instruction_id": str(name),

@@ -205,6 +205,19 @@ def test_optional_columns_that_are_empty_count_as_absent_and_a_missing_group_sto
     assert batch.group is batch.input_tokens is None
 
 
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"custom_id": "a", "params": {"messages": []}}, "Anthropic's Message Batches"),
+        ({"key": "g", "request": {"contents": []}}, "a Gemini batch"),
+        ({"recordId": "r", "modelInput": {"messages": []}}, "a Bedrock batch"),
+    ],
+)
+def test_a_batch_in_another_providers_format_is_refused_by_its_name(tmp_path: Path, record: dict, name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"row 1.*this is a request of {name}.*Convert it"):
+        load_batch(write_lines(tmp_path / "b.jsonl", record, record | {"x": 1}))
+
+
 def test_a_file_of_which_nothing_can_be_routed_is_refused_with_the_reasons(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "o.jsonl", request("x"), with_url("/v1/embeddings"), request("y"))
     with pytest.raises(InvalidInput, match=r"none of its 3 records.*row 1: .*neither messages.*row 2: .*embeddings"):
