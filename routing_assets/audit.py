@@ -10,15 +10,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from routing_assets.barred import set_barred_aside
 from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
 from routing_assets.intake import kept_file
 from routing_assets.ledger import GENESIS, is_as_recorded
 from routing_assets.prediction.router import Router
-from routing_assets.routed import of_file, route_batch, summary_of
+from routing_assets.routed import SET_ASIDE, of_file, route_batch, summary_of
 from routing_assets.routing import settings_from
-from routing_assets.scoring import price_batch, score_batch
+from routing_assets.scoring import BEYOND_TEXT, price_batch, score_batch
 from routing_assets.settings import Home
 from routing_assets.sources import catalog_from_rows
 from routing_assets.store import Store
@@ -104,19 +105,21 @@ def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
 
 
 def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, before: dict[str, Any] | None) -> pa.Table:
-    batch = load_batch(_received(home, decision))
+    batch, summary = load_batch(_received(home, decision)), summary_of(recorded)
+    catalog = catalog_from_rows(summary["catalog"])
     router = Router.load(home.routers / decision["router_version"], embeddings_cache=home.embeddings)
     cost_model = _cost_model(home, decision["price_version"])
     if cost_model is None:
         raise InvalidInput(f"price list {decision['price_version']} is gone")
-    summary = summary_of(recorded)
     settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
+    texts_alone = bool(batch.beyond_text) and not summary.keys() & {BEYOND_TEXT, SET_ASIDE}
+    batch = batch.texts_alone() if texts_alone else set_barred_aside(batch, router.models, catalog, settings)
     churn = settings.limits_churn and before is not None
     routed = route_batch(
         batch,
         score_batch(batch, router, decision["router_version"]),
-        price_batch(batch, cost_model),
-        catalog_from_rows(summary["catalog"]),
+        price_batch(batch, cost_model, texts_alone=texts_alone),
+        catalog,
         summary["budget_usd"],
         settings,
         decision["policy"],
@@ -144,6 +147,8 @@ def _sha256(table: pa.Table) -> str:
 
 def _differences(recorded: pa.Table, again: pa.Table) -> list[str]:
     found = []
+    if recorded.num_rows != again.num_rows:
+        return [f"{again.num_rows} instructions are routed, not {recorded.num_rows}"]
     for name in recorded.column_names:
         pairs = zip(recorded[name].to_pylist(), again[name].to_pylist(), strict=True)
         moved = sum(old != new for old, new in pairs)

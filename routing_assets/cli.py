@@ -167,6 +167,7 @@ def rollback(version: str | None) -> None:
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
 @click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
 @click.option("--target", type=float, help="Success that the threshold policy asks for.")
+@click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
 @click.option("--duplicate", is_flag=True, help="Route and pay it again, although a batch has the same bytes.")
 @click.option(
@@ -174,7 +175,10 @@ def rollback(version: str | None) -> None:
 )
 @says_what_is_wrong
 def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, **request: Any) -> None:
-    """Route the instructions of the file BATCH: exactly one model each, within the budget."""
+    """Route the instructions of the file BATCH: exactly one model each, within the budget.
+
+    Records that cannot be routed are set aside: they and the reasons are in set_aside.jsonl beside the routed batch.
+    """
     from routing_assets import commands
 
     given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}

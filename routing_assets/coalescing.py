@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,8 @@ def due(small: Iterable[SmallFile], settings: Coalescing) -> list[list[SmallFile
 
 
 def shape_of(path: Path, batch: BatchInstructions) -> tuple[str, ...]:
-    """What files must have in common to be one batch: kind of requests, and optional columns."""
-    return ("requests" if is_openai_batch_file(path) else "table", *batch.to_arrow().column_names)
+    """What files must have in common to be one batch: all of requests, which stay whole, or of the same columns."""
+    return ("requests",) if is_openai_batch_file(path) else ("table", *batch.to_arrow().column_names)
 
 
 def join_files(sources: Mapping[str, Path], stem: Path) -> Path:
@@ -94,8 +94,9 @@ def join_files(sources: Mapping[str, Path], stem: Path) -> Path:
     """
     if all(is_openai_batch_file(path) for path in sources.values()):
         target = stem.with_name(f"{stem.name}.jsonl")
-        records = [record for source in sources.items() for record in _requests(*source)]
-        target.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        with target.open("w", encoding="utf-8") as file:
+            for source in sources.items():
+                file.writelines(json.dumps(record) + "\n" for record in _requests(*source))
     else:
         target = stem.with_name(f"{stem.name}.parquet")
         tables = [_table(name, path) for name, path in sources.items()]
@@ -111,8 +112,6 @@ def _table(name: str, path: Path) -> pa.Table:
     return joined.to_arrow()
 
 
-def _requests(name: str, path: Path) -> list[dict[str, Any]]:
-    return [
-        {**record, "custom_id": f"{name}{SEPARATOR}{record['custom_id']}", "source_file": printable(path.name)}
-        for record in read_json_lines(path)
-    ]
+def _requests(name: str, path: Path) -> Iterator[dict[str, Any]]:
+    for record in read_json_lines(path):
+        yield {**record, "custom_id": f"{name}{SEPARATOR}{record['custom_id']}", "source_file": printable(path.name)}

@@ -15,10 +15,12 @@ import pyarrow as pa
 from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
 from routing_assets.commitments import SET_FOR_BATCH
+from routing_assets.datasets.batch import set_aside_of
+from routing_assets.datasets.set_aside import MOST_REASONS, count_set_aside
 from routing_assets.errors import InvalidInput
-from routing_assets.export import refuse_unknown_ending, write_routed
+from routing_assets.export import SET_ASIDE, refuse_unknown_ending, write_routed
 from routing_assets.handoff import read_manifest
-from routing_assets.intake import intake_lock, latest_revision, receive, receive_outcomes, repeats_allowed
+from routing_assets.intake import Admission, intake_lock, latest_revision, receive, receive_outcomes, repeats_allowed
 from routing_assets.ledger import (
     decision_in_force,
     end_of_batch,
@@ -31,7 +33,7 @@ from routing_assets.names import printable
 from routing_assets.price_commands import costs_in_force, warn_of_doubtful_costs
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
-from routing_assets.routing import refuse_doubtful_budget, settings_from
+from routing_assets.routing import refuse_doubtful_budget, settings_from, settings_of_request, standing_policy
 from routing_assets.runs import RunFailed, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.sources import SIMULATED, absolute, read_catalog
@@ -196,10 +198,11 @@ def route(
     if output is not None:
         refuse_unknown_ending(output)
     router_in_force(home)
+    strict = settings_of_request(request, standing_policy(home.policy_file), source="the command line").strict
     with instance_of(home) as instance:
         held = batch.resolve().parent == home.held.resolve()
-        may_repeat = duplicate or repeats_allowed(home.policy_file)
-        received = receive(home, batch, batch_id=batch_id, request=request, move=held, may_repeat=may_repeat)
+        admission = Admission(strict=strict, may_repeat=duplicate or repeats_allowed(home.policy_file))
+        received = receive(home, batch, batch_id=batch_id, request=request, move=held, admission=admission)
         if received.remark:
             click.echo(f"{printable(batch.name)} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
@@ -216,11 +219,21 @@ def route(
     if why != SET_FOR_BATCH:
         click.echo(f"budget: {why}")
     warn_of_doubtful_costs(result, summary)
+    say_what_is_set_aside(made("batch_instructions"), home.outbox / received.batch_id / SET_ASIDE)
     click.echo(f"written to {home.outbox / received.batch_id}")
     if output is not None:
         write_routed(routed, made("batch_instructions"), output)
         click.echo(f"written to {output}")
     return received.batch_id
+
+
+def say_what_is_set_aside(instructions: pa.Table, path: Path) -> None:
+    """Print how many records of the batch's file are not routed, the reasons, and where they are."""
+    aside = set_aside_of(instructions)
+    if aside:
+        click.echo(f"warning: {count_set_aside(aside)} records are set aside and not routed; see {path}", err=True)
+    for reason, places in list(aside.items())[:MOST_REASONS]:
+        click.echo(f"  {len(places)}: {reason}", err=True)
 
 
 def reroute(home: Home) -> bool:

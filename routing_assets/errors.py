@@ -36,3 +36,7 @@ class InvalidInput(ValueError):
     def of(self, source: str | None) -> InvalidInput:
         """The same fault, said of another name for the same thing; of none where the name is said beside it."""
         return InvalidInput(self.problem, source=source, row=self.row, column=self.column, remedy=self.remedy)
+
+    def at(self, source: str, row: int) -> InvalidInput:
+        """The same fault, said of this row of this file."""
+        return InvalidInput(self.problem, source=source, row=row, column=self.column, remedy=self.remedy)

@@ -10,12 +10,16 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from routing_assets.coalescing import SEPARATOR
+from routing_assets.datasets.batch import set_aside_of
+from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 from routing_assets.handoff import Manifest, hand_off, json_text, original_requests
 from routing_assets.outbox import SOURCES, next_decision
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
+SET_ASIDE = "set_aside.jsonl"
+"""Records of the batch's file that are not routed, each as it came with its row and the reason."""
 
 
 def export_batch(
@@ -43,6 +47,7 @@ def export_batch(
         tables = [new / "routed.parquet", new / "routed.jsonl"]
         for path in tables:
             write_routed(routed, instructions, path)
+        tables += write_set_aside(instructions, received, new / SET_ASIDE)
         if "source_file" in instructions.column_names:
             _write_by_source(routed, instructions, new / SOURCES)
         return hand_off(
@@ -59,6 +64,17 @@ def export_batch(
 def write_routed(routed: pa.Table, instructions: pa.Table, path: Path) -> None:
     """Write instruction_id, instruction, model, expected_success and cost (estimated USD) as Parquet, CSV or JSONL."""
     _write(routed.append_column("instruction", instructions["instruction"]).select(HANDED_OVER), path)
+
+
+def write_set_aside(instructions: pa.Table, received: Path, path: Path) -> list[Path]:
+    """Write what of a batch's file is not among its instructions; nothing, and no path, where all of it is."""
+    path.unlink(missing_ok=True)
+    aside = set_aside_of(instructions)
+    if not aside:
+        return []
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(records_set_aside(received, aside))
+    return [path]
 
 
 def refuse_unknown_ending(path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.datasets.openai_batch import is_openai_batch_file
+from routing_assets.datasets.openai_batch import RequestLines, is_openai_batch_file
 from routing_assets.datasets.reading import require_file
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256
@@ -145,15 +145,11 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def original_requests(path: Path) -> dict[str, str] | None:
+def original_requests(path: Path) -> Mapping[str, str] | None:
     """The requests of an OpenAI Batch file, each as its line, by ``custom_id``; None where the batch is of another
     kind.
     """
-    if not is_openai_batch_file(path):
-        return None
-    with path.open(encoding="utf-8-sig") as file:
-        lines = (line for line in file if line.strip())
-        return {str(json.loads(line)["custom_id"]): line for line in lines}
+    return RequestLines(path) if is_openai_batch_file(path) else None
 
 
 def safe_name(text: str) -> str:

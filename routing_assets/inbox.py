@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -26,6 +27,8 @@ from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
 from routing_assets.intake import (
+    ORDINARY,
+    Admission,
     Duplicate,
     ReceivedBatch,
     duplicate_of,
@@ -48,14 +51,22 @@ LONGEST_TICK_S = 30.0
 URGENT_MARK = ".urgent"
 """Before the ending of its name, it marks a file that may use the month's reserve and waits for no other."""
 
+_UNREAD = 3
+"""Length of the entry in ``Seen`` of a file that was not read."""
+
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 """Endings under which programs write what they rename once it is whole."""
+
+_LOOKED_AT = Admission(may_repeat=True)
+"""For a file that was made here of others, each of which was looked at."""
 
 ENVIRONMENT = (OSError, duckdb.Error)
 """What may be otherwise at the next look: a full disk, a permission, a database that another process holds."""
 
-Seen = dict[str, list[int]]
-"""By file name: bytes, time of change, and since when it is so (both in ns)."""
+Seen = dict[str, list[Any]]
+"""By file name: bytes, time of change, since when it is so (both in ns); of a small file that waits, also its number
+of instructions, its hash and its shape, so that it is read once.
+"""
 
 
 @dataclass
@@ -106,10 +117,10 @@ def usable(home: Home, file: Path, taken: TakenIn) -> Iterator[None]:
 
 def take_in(
     home: Home,
-    before: Mapping[str, list[int]],
+    before: Mapping[str, list[Any]],
     coalescing: Coalescing | None = None,
     *,
-    may_repeat: bool = False,
+    admission: Admission = ORDINARY,
     now_ns: int | None = None,
 ) -> TakenIn:
     """Take in every file of the inbox that did not change since the look before.
@@ -117,11 +128,11 @@ def take_in(
     Args:
         before: what that look saw.
         coalescing: small files wait for each other; None: each file is a batch.
-        may_repeat: a file that another batch holds byte for byte is a batch, too; by default it is held.
+        admission: which files may become batches; a file that another batch holds byte for byte is held by default.
     """
     with intake_lock(home):
         taken, until = TakenIn(), time.monotonic() + LONGEST_TICK_S
-        if may_repeat:
+        if admission.may_repeat:
             with standing_alone(taken, home.held.name):
                 _release_held(home)
         files, taken.seen = whole_files(home.inbox, before, now_ns)
@@ -130,9 +141,9 @@ def take_in(
                 _reject(home, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
         for claim in sorted(path for path in home.claimed.glob("*") if path.is_dir()):
             with standing_alone(taken, claim.name):
-                _finish(home, claim, taken, may_repeat)
+                _finish(home, claim, taken, admission)
         if coalescing is not None:
-            joining = _Joining(home, coalescing, taken, may_repeat)
+            joining = _Joining(home, coalescing, taken, admission)
             files = joining.join(files, now_ns or time.time_ns())
         of_batch: dict[str, list[Path]] = {}
         for file in files:
@@ -141,11 +152,11 @@ def take_in(
             if time.monotonic() > until:
                 break
             with standing_alone(taken, name):
-                _take_in_newest(home, name, same, taken, may_repeat)
+                _take_in_newest(home, name, same, taken, admission)
         return taken
 
 
-def whole_files(inbox: Path, before: Mapping[str, list[int]], now_ns: int | None = None) -> tuple[list[Path], Seen]:
+def whole_files(inbox: Path, before: Mapping[str, list[Any]], now_ns: int | None = None) -> tuple[list[Path], Seen]:
     """Files that did not change since the look before, oldest first, and what this look saw.
 
     Hidden and unfinished files, folders, links and pipes are no batches.
@@ -189,7 +200,7 @@ def _release_held(home: Home) -> None:
             held_reason(file).unlink(missing_ok=True)
 
 
-def _take_in_newest(home: Home, name: str, same: list[Path], taken: TakenIn, may_repeat: bool) -> None:
+def _take_in_newest(home: Home, name: str, same: list[Path], taken: TakenIn, admission: Admission) -> None:
     """Of files of one batch, oldest first, take in the newest that can be used; reject those before it.
 
     While an earlier claim of the batch waits, so do they.
@@ -200,7 +211,7 @@ def _take_in_newest(home: Home, name: str, same: list[Path], taken: TakenIn, may
             _reject(home, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken)
         elif (home.claimed / name).exists():
             return
-        elif _finish(home, _claim(home, name, [file]), taken, may_repeat):
+        elif _finish(home, _claim(home, name, [file]), taken, admission):
             newest = printable(file.name)
 
 
@@ -212,7 +223,7 @@ def _claim(home: Home, batch_id: str, files: list[Path]) -> Path:
     return folder
 
 
-def _finish(home: Home, claim: Path, taken: TakenIn, may_repeat: bool) -> bool:
+def _finish(home: Home, claim: Path, taken: TakenIn, admission: Admission) -> bool:
     """Take in the files of a claim, together or else one by one, or reject or hold them; returns whether a batch came
     of it.
     """
@@ -233,7 +244,7 @@ def _finish(home: Home, claim: Path, taken: TakenIn, may_repeat: bool) -> bool:
     for file in files:
         with standing_alone(taken, file.name), usable(home, file, taken):
             request = {"urgent": True} if is_urgent(file) else None
-            received = receive(home, file, request=request, move=True, may_repeat=may_repeat)
+            received = receive(home, file, request=request, move=True, admission=admission)
             taken.received.append(received)
             if received.remark:
                 taken.remarks.append(f"{printable(file.name)} {received.remark}")
@@ -249,7 +260,7 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
         own = batch_id_of(file.name)
         sources[told_apart(own, file.name) if own in sources else own] = file
     joined = join_files(sources, claim / f".{claim.name}")
-    received = receive(home, joined, batch_id=claim.name, move=True, may_repeat=True)  # each file was looked at
+    received = receive(home, joined, batch_id=claim.name, move=True, admission=_LOOKED_AT)
     rows = [
         {
             "batch_id": received.batch_id,
@@ -259,7 +270,7 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
         }
         for own, file in sources.items()
     ]
-    if _batch_with(home, files[0]) != received.batch_id:
+    if _batch_with(home, files[0], file_sha256(files[0])) != received.batch_id:
         Warehouse(home.warehouse).append("joined_files", pa.Table.from_pylist(rows))
     os.replace(claim, received.path.parent / "sources")
     return received
@@ -272,7 +283,7 @@ class _Joining:
     home: Home
     settings: Coalescing
     taken: TakenIn
-    may_repeat: bool
+    admission: Admission
 
     def join(self, files: list[Path], now_ns: int) -> list[Path]:
         """Take in the groups that are due; returns the files that are large or alone."""
@@ -287,44 +298,52 @@ class _Joining:
                 if len(paths) == 1:
                     large += paths
                 else:
-                    _finish(self.home, _claim(self.home, _joined_id(paths), paths), self.taken, self.may_repeat)
+                    _finish(self.home, _claim(self.home, _joined_id(paths), paths), self.taken, self.admission)
         return large
 
     def _sort(self, file: Path, waited_minutes: float, small: list[SmallFile], large: list[Path]) -> None:
         """Put a file among the small or the large ones, unless a batch holds it already."""
+        state = self.taken.seen[file.name]
         try:
-            batch = load_batch(file)
-            shape = shape_of(file, batch)
+            if len(state) == _UNREAD:
+                state += _measured(file)
         except ENVIRONMENT:
             raise
         except Exception:
             large.append(file)  # rejected where it is received
             return
-        known = _batch_with(self.home, file)
+        size, sha256, joinable, *shape = state[_UNREAD:]
+        known = _batch_with(self.home, file, sha256)
         if known is not None and (ended := end_of_batch(self.home, known)):
             reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
             _reject(self.home, file, reason, self.taken)
         elif known is not None:
             self.taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
             file.unlink()
-        elif len(batch) >= self.settings.below or is_urgent(file) or self._is_repeated(file):
+        elif not joinable or size >= self.settings.below or is_urgent(file) or self._is_repeated(file, sha256):
             large.append(file)
         else:
-            small.append(SmallFile(file, len(batch), shape, waited_minutes))
+            small.append(SmallFile(file, size, tuple(shape), waited_minutes))
 
-    def _is_repeated(self, file: Path) -> bool:
+    def _is_repeated(self, file: Path, sha256: str) -> bool:
         """Whether it is to be held where it is received."""
-        return not self.may_repeat and bool(repeated_batches(self.home, batch_id_of(file.name), file_sha256(file)))
+        return not self.admission.may_repeat and bool(repeated_batches(self.home, batch_id_of(file.name), sha256))
 
     def _distinct(self, files: list[Path]) -> list[Path]:
         """The files but those that another of them equals, byte for byte: these are held."""
         kept: dict[str, Path] = {}
         for file in files:
-            same = kept.setdefault(file.name if self.may_repeat else file_sha256(file), file)
+            same = kept.setdefault(file.name if self.admission.may_repeat else file_sha256(file), file)
             if same is not file:
                 with usable(self.home, file, self.taken):
                     raise duplicate_of(f"'{printable(same.name)}', which came with it", file)
         return list(kept.values())
+
+
+def _measured(file: Path) -> list[Any]:
+    """Instructions, hash, whether all of it can be routed, and shape: a file that is set aside in part joins none."""
+    batch = load_batch(file)
+    return [len(batch), file_sha256(file), not batch.set_aside, *shape_of(file, batch)]
 
 
 def _joined_id(files: list[Path]) -> str:
@@ -332,9 +351,9 @@ def _joined_id(files: list[Path]) -> str:
     return f"joined-{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
 
-def _batch_with(home: Home, file: Path) -> str | None:
-    """The batch that has this very file already."""
-    parameters = {"file_name": printable(file.name), "file_sha256": file_sha256(file)}
+def _batch_with(home: Home, file: Path, sha256: str) -> str | None:
+    """The batch that has this very file, of this hash, already."""
+    parameters = {"file_name": printable(file.name), "file_sha256": sha256}
     known = Warehouse(home.warehouse).fetch("batch_with_file", parameters)
     return known[0]["batch_id"] if known else None
 

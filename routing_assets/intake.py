@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from routing_assets.datasets import load_batch
 from routing_assets.datasets.outcomes import load_outcomes, named, require_usable, strays
+from routing_assets.datasets.reading import require_size
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256, sync
 from routing_assets.ledger import decision_in_force, refuse_ended, refuse_retired, routed_by
@@ -66,6 +67,19 @@ class ReceivedBatch:
         return "; ".join(words for words, holds in said.items() if holds)
 
 
+@dataclass(frozen=True)
+class Admission:
+    """Which files may become batches."""
+
+    strict: bool = False
+    """Refuse a file of which a single record cannot be routed."""
+    may_repeat: bool = False
+    """Take a file although another batch holds the same bytes."""
+
+
+ORDINARY = Admission()
+
+
 def receive(
     home: Home,
     path: Path,
@@ -73,7 +87,7 @@ def receive(
     batch_id: str | None = None,
     request: Mapping[str, Any] | None = None,
     move: bool = False,
-    may_repeat: bool = False,
+    admission: Admission = ORDINARY,
 ) -> ReceivedBatch:
     """Keep the bytes of a batch file under ``received/``, check them, and enter them in the ledger.
 
@@ -85,7 +99,7 @@ def receive(
         batch_id: the partition key; from the file name when absent.
         request: the batch's own routing settings; None follows the standing policy.
         move: remove the file once it is in the ledger, and the reason beside it where it was held.
-        may_repeat: take it although another batch holds the same bytes.
+        admission: which files may become batches.
 
     Raises:
         Duplicate: another batch holds the same bytes; nothing was recorded.
@@ -104,12 +118,12 @@ def receive(
         refuse_ended(home, batch_id, remedy="Give the new batch another name.")
         with private_copy(home, path) as copy:
             try:
-                instructions = len(load_batch(copy))
+                instructions = len(load_batch(copy, strict=admission.strict))
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
             repeats = repeated_batches(home, batch_id, sha256)
-            if repeats and not may_repeat:
+            if repeats and not admission.may_repeat:
                 raise duplicate_of(_listed(repeats), path)
             kept = kept_file(home, batch_id, sha256, path.suffix)
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -194,6 +208,7 @@ def private_copy(home: Home, path: Path) -> Iterator[Path]:
     read.
     """
     require_regular(path)
+    require_size(path)
     home.claimed.mkdir(parents=True, exist_ok=True)
     copy = home.claimed / f".copy{path.suffix.lower()[:16]}"
     try:

@@ -20,12 +20,16 @@ from routing_assets.allocation import (
     unsupported_constraints,
 )
 from routing_assets.datasets import BatchInstructions
+from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.routing import RoutingSettings, allocation_problem, refuse_limits_on_unknowns
-from routing_assets.scoring import cost_estimate
+from routing_assets.routing import RoutingSettings, allocation_problem, incapable_pairs, refuse_limits_on_unknowns
+from routing_assets.scoring import BEYOND_TEXT, cost_estimate
 from routing_assets.sources import catalog_table
+
+SET_ASIDE = "set_aside"
+"""In a summary, how many records of the file are not routed; absent where all are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +105,8 @@ def route_batch(
         "catalog": catalog_table(catalog).to_pylist(),
         "router_version": about(probabilities)["router_version"],
         "price_version": about(costs)["price_version"],
+        **({BEYOND_TEXT: json.loads(about(costs)[BEYOND_TEXT])} if BEYOND_TEXT in about(costs) else {}),
+        **({SET_ASIDE: count_set_aside(batch.set_aside)} if batch.set_aside else {}),
     }
     return RoutedBatch(allocation, _table(batch, allocation, summary))
 
@@ -160,6 +166,7 @@ def batch_problem(
             f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
             remedy="Materialise cost_model with a catalog that names the router's models.",
         )
+    lacking = incapable_pairs(batch, models, catalog)
     return allocation_problem(
         matrix(probabilities, "decision", models),
         matrix_of(costs, "cost", models),
@@ -168,6 +175,7 @@ def batch_problem(
         budget=budget,
         catalog=catalog,
         tokens=batch.tokens,
+        incapable=np.logical_or.reduce(list(lacking.values())) if lacking else None,
         group=_groups(batch),
         previous=None if previous is None else _previous_choice(batch, previous, models),
     )

@@ -16,6 +16,8 @@ import numpy as np
 from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.solver.rows import decimal
+from routing_assets.datasets.batch import BatchInstructions
+from routing_assets.datasets.request_content import CAPABILITY
 from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.yaml_files import read_yaml
@@ -56,6 +58,7 @@ class RoutingSettings:
         target: success that the threshold policy asks for.
         seed: of every random choice.
         exact: prove the MIP optimal instead of stopping at a relative gap of 1e-6.
+        strict: refuse the batch where a single record cannot be routed, instead of setting that record aside.
         constraints: values by name, see ``CONSTRAINTS``; those per model are mappings from model name.
     """
 
@@ -68,6 +71,7 @@ class RoutingSettings:
     target: float = 0.75
     seed: int = 0
     exact: bool = False
+    strict: bool = False
     constraints: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +91,7 @@ class RoutingSettings:
             raise InvalidInput(f"the success target is {_said(self.target)}", remedy="Give a probability from 0 to 1.")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise InvalidInput(f"the seed is {self.seed!r}", remedy="Give a whole number, zero or more.")
-        for name in ("urgent", "exact"):
+        for name in ("urgent", "exact", "strict"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}", remedy="Write true or false.")
         if self.period is not None and not isinstance(self.period, Mapping):
@@ -135,8 +139,9 @@ class RoutingSettings:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
-        """Canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Canonical JSON; ``strict`` only where it is set, so that settings from before it keep their version."""
+        values = asdict(self)
+        return json.dumps(values if self.strict else {k: v for k, v in values.items() if k != "strict"}, sort_keys=True)
 
 
 def settings_from(
@@ -199,6 +204,7 @@ def allocation_problem(
     budget: float,
     catalog: ModelCatalog | None,
     tokens: np.ndarray,
+    incapable: np.ndarray | None = None,
     group: np.ndarray | None = None,
     previous: np.ndarray | None = None,
 ) -> AllocationProblem:
@@ -210,6 +216,7 @@ def allocation_problem(
         budget: USD for the batch.
         catalog: its shares, capacities, latencies, context lengths and tags become constraints.
         tokens: (N,) tokens of each instruction, for context lengths and token capacities.
+        incapable: (N, K) True where a model cannot take what a request holds, see :func:`bars`.
         group: (N,) tenant or task, for fairness between groups.
         previous: (N,) model index in the allocation that is to be changed little; -1 where an instruction is new.
     """
@@ -222,6 +229,8 @@ def allocation_problem(
     latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
     wants_latency = wanted.keys() & {"mean_latency", "max_latency"}
     forbidden = forbidden_pairs(entries, models, tokens, frozenset(wanted.pop("required_tags", ())))
+    if incapable is not None:
+        forbidden = forbidden | incapable
     return AllocationProblem(
         success,
         cost,
@@ -274,6 +283,45 @@ def forbidden_pairs(
     context = np.array([_field(entries, model, "context_tokens", np.inf) for model in models])
     lacks_tag = np.array([not required_tags <= set(_field(entries, model, "tags", ())) for model in models])
     return (tokens[:, None] > context[None, :]) | lacks_tag[None, :]
+
+
+def bars(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
+) -> dict[str, np.ndarray]:
+    """By rule, (N, K) or (1, K) True where it keeps an instruction from a model; rules that keep none are left out."""
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    tags = frozenset(settings.constraints.get("required_tags", ()))
+    latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
+    of_rules = {
+        "context_tokens": forbidden_pairs(entries, models, batch.tokens, frozenset()),
+        "required_tags": forbidden_pairs(entries, models, np.zeros(1), tags),
+        "max_latency": latency[None, :] > settings.constraints.get("max_latency", np.inf),
+        **incapable_pairs(batch, models, catalog),
+    }
+    return {rule: bar for rule, bar in of_rules.items() if bar.any()}
+
+
+def incapable_pairs(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None
+) -> dict[str, np.ndarray]:
+    """By capability, (N, K) True where a request needs it and a model lacks it.
+
+    Images, sound and files go only to models that have a tag and a price for them. Any other capability counts where
+    some model of the catalog has its tag.
+    """
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    needs = batch.needs if batch.needs is not None else np.full(len(batch), None)
+    attachment = {capability: kind for kind, capability in CAPABILITY.items()}
+    lacking = {}
+    for need in sorted({need for said in set(needs) - {None} for need in said.split()}):
+        able = np.array([need in _field(entries, model, "tags", ()) for model in models])
+        if kind := attachment.get(need):
+            able &= [model in entries and entries[model].attachment_price(kind) is not None for model in models]
+        elif not able.any():
+            continue
+        wanted = np.array([said is not None and need in said.split() for said in needs])
+        lacking[need] = wanted[:, None] & ~able[None, :]
+    return lacking
 
 
 def _said(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +13,14 @@ from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labe
 from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
-from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, load_catalog, twin_catalog
+from routing_assets.pricing.catalog import (
+    ATTACHMENT_PRICES,
+    ModelCatalog,
+    ModelEntry,
+    as_row,
+    load_catalog,
+    twin_catalog,
+)
 
 SIMULATED = "simulated:"
 DEFAULT_LABELS = f"{SIMULATED}llm_uncertainty_bench"
@@ -95,8 +101,9 @@ def read_catalog(source: str | None) -> ModelCatalog | None:
 
 def catalog_table(catalog: ModelCatalog | None) -> pa.Table:
     """One row per model of the catalog; no rows for None."""
-    rows = [asdict(entry) for entry in catalog.models] if catalog else []
-    return pa.Table.from_pylist(rows, schema=_CATALOG_SCHEMA)
+    rows = [as_row(entry) for entry in catalog.models] if catalog else []
+    also = [name for name in ATTACHMENT_PRICES if any(name in row for row in rows)]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*_CATALOG_SCHEMA, *((name, pa.float64()) for name in also)]))
 
 
 def catalog_from_table(table: pa.Table) -> ModelCatalog | None:

@@ -61,15 +61,17 @@ class Store:
         *run_ids: str,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """The table that the first of the runs which made one wrote, or else the current one; all of it or the named
-        columns.
+        """The table that the first of the runs which made one wrote, or else the current one; all of it or those of
+        the named columns that it has.
 
         Raises:
             InvalidInput: there is none.
         """
         for path in (*(self.path(asset, partition, run_id) for run_id in run_ids), self.path(asset, partition)):
             if path.exists():
-                return pq.read_table(path, columns=columns, partitioning=None)
+                known = pq.read_schema(path).names
+                wanted = columns if columns is None else [name for name in columns if name in known]
+                return pq.read_table(path, columns=wanted, partitioning=None)
         of_batch = f" of batch '{partition}'" if partition else ""
         raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")
 

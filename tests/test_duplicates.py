@@ -11,7 +11,7 @@ import pytest
 from routing_assets.coalescing import Coalescing
 from routing_assets.errors import InvalidInput
 from routing_assets.inbox import TakenIn, take_in
-from routing_assets.intake import Duplicate, receive, repeats_allowed
+from routing_assets.intake import Admission, Duplicate, receive, repeats_allowed
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 from routing_assets.withdrawal import withdraw_batch
@@ -34,8 +34,10 @@ def drop(path: Path, *texts: str) -> Path:
 
 def look(home: Home, small: Coalescing | None = None, *, may_repeat: bool = False, minutes: float = 0) -> TakenIn:
     """Two looks, so that what rests is whole."""
-    first = take_in(home, {}, small, may_repeat=may_repeat, now_ns=10**18)
-    return take_in(home, first.seen, small, may_repeat=may_repeat, now_ns=10**18 + int(minutes * 60e9))
+    first = take_in(home, {}, small, admission=Admission(may_repeat=may_repeat), now_ns=10**18)
+    return take_in(
+        home, first.seen, small, admission=Admission(may_repeat=may_repeat), now_ns=10**18 + int(minutes * 60e9)
+    )
 
 
 def ids(taken: TakenIn) -> list[str]:
@@ -73,7 +75,7 @@ def test_the_same_bytes_under_another_batch_id_are_refused(home: Home, tmp_path:
     receive(home, file)
     with pytest.raises(Duplicate, match=r"weekly\.jsonl: this is batch 'weekly'.*route --duplicate"):
         receive(home, file, batch_id="other")
-    received = receive(home, file, batch_id="other", may_repeat=True)
+    received = receive(home, file, batch_id="other", admission=Admission(may_repeat=True))
     assert received.remark == "is batch 'weekly', byte for byte, and is paid for again"
     assert not receive(home, file, batch_id="other").is_new  # confirmed once, it is a batch like any other
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from routing_assets.coalescing import Coalescing, coalescing
-from routing_assets.datasets import load_batch
+from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.errors import InvalidInput
 from routing_assets.inbox import TakenIn, take_in
 from routing_assets.settings import Home
@@ -294,6 +294,61 @@ def test_a_bad_small_file_is_rejected_and_the_others_join(home: Home) -> None:
     taken = look(home, SMALL, after_minutes=10)
     assert len(taken.rejected) == 1
     assert [instructions for _, instructions in ledger(home)] == [2]
+
+
+def test_small_files_that_wait_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    def read(path: Path, **options: bool) -> BatchInstructions:
+        reads.append(path.name)
+        return load_batch(path, **options)
+
+    monkeypatch.setattr("routing_assets.inbox.load_batch", read)
+    drop(home, "a.jsonl", "one")
+    drop(home, "b.jsonl", "two")
+    seen = take_in(home, {}, SMALL, now_ns=10**18).seen
+    for minute in range(1, 6):
+        before = json.loads(json.dumps(seen))  # as the sensor's cursor keeps it
+        seen = take_in(home, before, SMALL, now_ns=10**18 + minute * 60 * 10**9).seen
+    assert sorted(reads) == ["a.jsonl", "b.jsonl"]
+    drop(home, "b.jsonl", "another")
+    seen = take_in(home, seen, SMALL, now_ns=10**18 + 6 * 60 * 10**9).seen
+    take_in(home, seen, SMALL, now_ns=10**18 + 7 * 60 * 10**9)
+    assert sorted(reads) == ["a.jsonl", "b.jsonl", "b.jsonl"]
+
+
+def test_a_small_file_of_which_a_record_is_set_aside_joins_none(home: Home) -> None:
+    drop(home, "a.jsonl", "one", " ")
+    drop(home, "b.jsonl", "two")
+    drop(home, "c.jsonl", "three")
+    assert [batch.batch_id[:7] for batch in look(home, SMALL, after_minutes=10).received] == ["joined-", "a"]
+
+
+def test_requests_of_several_endpoints_join_and_keep_theirs(home: Home) -> None:
+    for name, url in (("a", "/v1/chat/completions"), ("b", "/v1/responses")):
+        (home.inbox / f"{name}.jsonl").write_text(
+            json.dumps({"custom_id": "1", "url": url, "body": {"input": name}}) + "\n"
+        )
+    (joined,) = look(home, SMALL, after_minutes=10).received
+    assert [json.loads(line)["url"] for line in joined.path.read_text().splitlines()] == [
+        "/v1/chat/completions",
+        "/v1/responses",
+    ]
+
+
+@pytest.mark.parametrize("settings", [None, Coalescing(below=100)])
+def test_a_file_over_the_cap_leaves_the_inbox_uncopied(
+    home: Home, settings: Coalescing | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routing_assets.datasets.reading.MOST_BYTES", 10)
+    monkeypatch.setattr("routing_assets.intake.shutil.copyfile", None)
+    drop(home, "big.jsonl", "one", "two")
+    drop(home, "big.csv").write_text("instruction_id,instruction\n1,a\n")
+    rejected = look(home, settings).rejected
+    assert len(rejected) == 2
+    assert all("too large" in reason for reason in rejected)
+    assert {path.suffix for path in home.rejected.iterdir()} == {".jsonl", ".csv", ".txt"}
+    assert not list(home.inbox.glob("big*"))
 
 
 JOIN_CRASHES = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routing_assets.errors import InvalidInput
 from routing_assets.inbox import whole_files
-from routing_assets.intake import latest_revision, receive, reject
+from routing_assets.intake import Admission, latest_revision, receive, reject
 from routing_assets.names import batch_id_of
 from routing_assets.settings import Home
 
@@ -85,7 +85,7 @@ def test_a_claimed_file_leaves_the_inbox_and_its_bytes_are_kept(home: Home) -> N
 def test_a_bad_file_is_recorded_nowhere_and_kept_with_its_reason(home: Home) -> None:
     file = batch(home.inbox / "bad.jsonl", "one", "  ")
     with pytest.raises(InvalidInput) as error:
-        receive(home, file, move=True)
+        receive(home, file, move=True, admission=Admission(strict=True))
     kept = reject(home, file, str(error.value))
     reason = kept.with_name(f"{kept.name}.reason.txt").read_text()
     assert "row 2" in reason

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from routing_assets.allocation import (
     allocate,
     frontier,
 )
-from routing_assets.barred import refuse_barred_instructions
+from routing_assets.barred import set_barred_aside
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
@@ -33,7 +32,6 @@ from routing_assets.pricing.cost_model import fit_cost_model
 from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
 from routing_assets.routing import (
     RoutingSettings,
-    allocation_problem,
     refuse_limits_on_unknowns,
     settings_from,
     standing_policy,
@@ -173,12 +171,60 @@ def test_instructions_barred_from_every_model_are_named(
     texts = np.array(["Hello", text(4000)], dtype=object)
     batch = BatchInstructions(np.array(["short", "long"], dtype=object), texts)
     catalog = ModelCatalog(tuple(ModelEntry(m, 1.0, 1.0, **entry) for m in MODELS))  # type: ignore[arg-type]
-    matrix, settings = np.full((2, 3), 0.5), RoutingSettings(constraints=constraints)
-    problem = partial(allocation_problem, matrix, matrix, MODELS, budget=1.0, catalog=catalog, tokens=batch.tokens)
+    settings = RoutingSettings(constraints=constraints, strict=True)
     with pytest.raises(InvalidInput, match=said):
-        refuse_barred_instructions(batch, problem(settings), catalog, settings)
-    free = RoutingSettings()
-    refuse_barred_instructions(batch.take(slice(0, 1)), problem(free, catalog=None), None, free)
+        set_barred_aside(batch, MODELS, catalog, settings)
+    assert set_barred_aside(batch.take(slice(0, 1)), MODELS, None, RoutingSettings(strict=True)).set_aside == {}
+
+
+def needy(**columns: object) -> BatchInstructions:
+    ids = np.array(["text", "picture", "song", "call"], dtype=object)
+    needs = np.array([None, "vision", "audio tools", "tools"], dtype=object)
+    one_of = np.eye(4)
+    return BatchInstructions(ids, ids, images=one_of[1], audio=one_of[2], needs=needs, **columns)  # type: ignore[arg-type]
+
+
+def test_what_no_model_may_get_is_set_aside_with_the_reason_and_the_rest_is_kept() -> None:
+    catalog = ModelCatalog(
+        (
+            ModelEntry("small", 1.0, 1.0, context_tokens=10),
+            ModelEntry("medium", 1.0, 1.0, context_tokens=100, tags=("audio",)),
+            ModelEntry("large", 1.0, 1.0, context_tokens=100, tags=("vision",), image_price=0.001),
+        )
+    )
+    batch = set_barred_aside(needy(), MODELS, catalog, RoutingSettings())
+    assert batch.instruction_id.tolist() == ["text", "picture", "call"]
+    ((reason, places),) = batch.set_aside.items()
+    assert (places, reason[:26]) == ((2,), "no model is left by audio.")
+    long = set_barred_aside(needy(input_tokens=np.array([1e3, 1, 1, 1])), MODELS, catalog, RoutingSettings())
+    assert [(r.split(".")[0], p) for r, p in long.set_aside.items()] == [
+        ("no model is left by context_tokens", (0,)),
+        ("no model is left by audio", (2,)),
+    ]
+    assert {bars_of(batch, catalog, "picture"), bars_of(batch, catalog, "call")} == {(True, True, False), (False,) * 3}
+    with pytest.raises(InvalidInput, match=r"by vision to 1 of 2.*image_price"):
+        set_barred_aside(needy().take([1, 2]), MODELS, None, RoutingSettings())
+
+
+def bars_of(batch: BatchInstructions, catalog: ModelCatalog, name: str) -> tuple[bool, ...]:
+    """Which models an instruction is kept from."""
+    matrix = np.full((len(batch), 3), 0.5)
+    about = {"models": json.dumps(MODELS), "router_version": "r", "price_version": "p"}
+    tables = [long_table(batch.instruction_id, MODELS, {c: matrix}, about=about) for c in ("decision", "cost")]
+    problem = batch_problem(batch, tables[0], tables[1], catalog, 1.0, RoutingSettings())
+    row = batch.instruction_id.tolist().index(name)
+    return (False,) * 3 if problem.forbidden is None else tuple(np.asarray(problem.forbidden)[row].tolist())
+
+
+def test_a_capability_counts_where_some_model_is_tagged_with_it() -> None:
+    catalog = ModelCatalog(tuple(ModelEntry(m, 1.0, 1.0, tags=("tools",) if m == "large" else ()) for m in MODELS))
+    assert bars_of(needy().take([0, 3]), catalog, "call") == (True, True, False)
+
+
+def test_settings_from_before_strict_keep_their_version() -> None:
+    assert "strict" not in RoutingSettings().to_json()
+    assert RoutingSettings(strict=True).version != RoutingSettings().version
+    assert settings_from(json.loads(RoutingSettings(strict=True).to_json()), source="x").strict
 
 
 def test_mean_latency_is_kept() -> None:

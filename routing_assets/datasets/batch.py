@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from routing_assets.datasets.openai_batch import is_openai_batch, openai_requests
-from routing_assets.datasets.reading import RawTable, read_json_lines, read_raw_table, records_to_table
+from routing_assets.datasets.reading import (
+    RawTable,
+    is_json_lines,
+    read_json_lines,
+    read_raw_table,
+    records_to_table,
+)
+from routing_assets.datasets.request_content import CAPABILITY
+from routing_assets.datasets.set_aside import Faults, SetAside, count_set_aside
 from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.datasets.validation import (
-    amount_column,
     check_unique,
-    optional_text_column,
+    is_no_amount,
+    no_amount,
+    number_column,
     require_columns,
-    text_column,
+    texts_with_faults,
 )
 from routing_assets.errors import InvalidInput
 
-_COLUMNS = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
+_OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
+_OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")
+_COLUMNS = (*_OF_TABLES, *_OF_REQUESTS)
+_TEXTS = ("instruction_id", "instruction", "task", "group", "source_file", "needs")
+_REQUIRED = ("instruction_id", "instruction")
+_NO_NUMBER = -np.inf
 _IGNORED_KEY = b"routing_assets.ignored_columns"
+_SET_ASIDE_KEY = b"routing_assets.set_aside"
+NOT_SAID = "(none)"
+"""Task or group of an instruction that has none, where others have one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +58,14 @@ class BatchInstructions:
         instruction: (N,) object array of str.
         task: (N,) object array of str.
         group: (N,) object array of str, for example the tenant.
-        input_tokens: (N,) float64; NaN where unknown.
+        input_tokens: (N,) float64, of everything that is sent; NaN where unknown.
         source_file: (N,) object array of str: of a batch that small files became together, the file of each.
+        output_bound: (N,) float64, most output tokens of an answer; NaN where there is no bound.
+        answers: (N,) float64, how many answers are asked for; NaN stands for one.
+        images: (N,) float64, how many images are sent; NaN stands for none. ``audio`` and ``files`` likewise.
+        needs: (N,) object array of str, what a model must be able to do, such as "json vision"; None for nothing.
         ignored_columns: Columns of the file that play no part in routing.
+        set_aside: Records of the file that are not among the N, by the reason.
     """
 
     instruction_id: np.ndarray
@@ -49,7 +74,14 @@ class BatchInstructions:
     group: np.ndarray | None = None
     input_tokens: np.ndarray | None = None
     source_file: np.ndarray | None = None
+    output_bound: np.ndarray | None = None
+    answers: np.ndarray | None = None
+    images: np.ndarray | None = None
+    audio: np.ndarray | None = None
+    files: np.ndarray | None = None
+    needs: np.ndarray | None = None
     ignored_columns: tuple[str, ...] = ()
+    set_aside: SetAside = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.instruction_id)
@@ -61,57 +93,118 @@ class BatchInstructions:
         given = self.input_tokens
         return by_length if given is None else np.where(np.isnan(given), by_length, given)
 
+    @property
+    def tokens_beside_text(self) -> np.ndarray:
+        """(N,) float64 input tokens beyond those of the text that is routed by."""
+        return np.maximum(self.tokens - proxy_tokens(self.instruction), 0.0)
+
+    @cached_property
+    def beyond_text(self) -> dict[str, float]:
+        """What is sent and asked for beyond one answer to each text, in all; nothing where that is all there is."""
+        totals = {"input_tokens": float(self.tokens_beside_text.sum())}
+        if self.answers is not None:
+            totals["answers"] = float(np.nansum(self.answers - 1.0))
+        if self.output_bound is not None:
+            totals["output_bounds"] = float(np.isfinite(self.output_bound).sum())
+        for kind in CAPABILITY:
+            if (attached := getattr(self, kind)) is not None:
+                totals[kind] = float(np.nansum(attached))
+        return {name: total for name, total in totals.items() if total}
+
     def take(self, rows: np.ndarray | Sequence[int] | slice) -> BatchInstructions:
         """The given rows (indices, boolean mask or slice) in the given order."""
         index = rows if isinstance(rows, slice) else np.asarray(rows)
         arrays: dict[str, Any] = {name: values[index] for name, values in self._arrays().items()}
         return replace(self, **arrays)
 
+    def texts_alone(self) -> BatchInstructions:
+        """The batch as it was read before requests were read whole: nothing but texts and input tokens."""
+        others: dict[str, Any] = dict.fromkeys(_OF_REQUESTS)
+        return replace(self, **others, set_aside={})
+
+    def set_apart(self, reasons: Mapping[str, np.ndarray]) -> BatchInstructions:
+        """The batch without some of its rows, which join those that are set aside.
+
+        Args:
+            reasons: by reason, the (N,) rows that it applies to; no row has two.
+        """
+        records = len(self) + count_set_aside(self.set_aside)
+        aside = [place for places in self.set_aside.values() for place in places]
+        place = np.delete(np.arange(records), aside)
+        more = {reason: tuple(place[rows].tolist()) for reason, rows in reasons.items()}
+        left = ~np.any(list(reasons.values()), axis=0)
+        return replace(self.take(left), set_aside={**self.set_aside, **more})
+
     def to_arrow(self) -> pa.Table:
-        """The batch as a table, lossless; unknown token counts are null."""
+        """The batch as a table, lossless; unknown numbers are null."""
         columns = {
-            name: pa.array(values, from_pandas=True) if name == "input_tokens" else pa.array(values, pa.string())
+            name: pa.array(values, pa.string()) if name in _TEXTS else pa.array(values, from_pandas=True)
             for name, values in self._arrays().items()
         }
-        return pa.table(columns).replace_schema_metadata({_IGNORED_KEY: json.dumps(self.ignored_columns).encode()})
+        about = {_IGNORED_KEY: json.dumps(self.ignored_columns).encode()}
+        if self.set_aside:
+            about[_SET_ASIDE_KEY] = json.dumps(self.set_aside).encode()
+        return pa.table(columns).replace_schema_metadata(about)
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> BatchInstructions:
         """Restores what :meth:`to_arrow` wrote."""
         arrays = {name: table[name].to_numpy(zero_copy_only=False) for name in _COLUMNS if name in table.column_names}
-        ignored = json.loads((table.schema.metadata or {}).get(_IGNORED_KEY, b"[]"))
-        return cls(**arrays, ignored_columns=tuple(ignored))
+        about = table.schema.metadata or {}
+        return cls(
+            **arrays,
+            ignored_columns=tuple(json.loads(about.get(_IGNORED_KEY, b"[]"))),
+            set_aside=set_aside_of(table),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
 
 
-def load_batch(path: str | Path) -> BatchInstructions:
-    """Reads a batch file by its extension; a JSONL file whose first line has ``custom_id`` and ``body`` is OpenAI's.
+def set_aside_of(table: pa.Table) -> SetAside:
+    """What :meth:`BatchInstructions.to_arrow` says is set aside."""
+    stored = (table.schema.metadata or {}).get(_SET_ASIDE_KEY, b"{}")
+    return {reason: tuple(places) for reason, places in json.loads(stored).items()}
+
+
+def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
+    """Reads a batch file by its extension; a JSONL file of requests (``custom_id`` and ``body``) is OpenAI's.
 
     Columns beyond ``instruction_id, instruction, [task], [group], [input_tokens]`` are not used; their names are
-    kept in ``ignored_columns``.
+    kept in ``ignored_columns``. A single record that cannot be routed does not stop the others: it is set aside.
+
+    Args:
+        path: the file.
+        strict: refuse the file for its first such record instead.
 
     Raises:
-        InvalidInput: naming file, row and column of the first fault found.
+        InvalidInput: naming file, row and column of the first fault found, where the file as a whole cannot be used,
+            two ids are equal, or no record can be routed.
     """
-    if Path(path).suffix.lower() in (".jsonl", ".ndjson"):
-        records = read_json_lines(path)
-        if is_openai_batch(records):
-            records = openai_requests(records, source=str(path))
-        raw = records_to_table(records, source=str(path))
-    else:
+    path = Path(path)
+    faults = Faults(str(path), strict=strict)
+    if not is_json_lines(path):
         raw = read_raw_table(path)
-    return _from_raw(raw)
+        faults.first_row = raw.first_row
+        return _from_raw(raw, faults, _OF_TABLES)
+    records = read_json_lines(path)
+    first = next(records)
+    records = chain([first], records)
+    known = _COLUMNS if is_openai_batch(first) else _OF_TABLES
+    if is_openai_batch(first):
+        records = openai_requests(records, faults)
+    return _from_raw(records_to_table(records, source=str(path), wanted=known), faults, known)
 
 
 def write_batch(batch: BatchInstructions, path: str | Path) -> None:
     """Writes a batch as Parquet, CSV or JSONL, by the path's extension; :func:`load_batch` reads it back.
 
+    What only requests have is left out: their number of answers, bounds and attachments.
+
     Raises:
         InvalidInput: when the extension is another.
     """
-    path, table = Path(path), batch.to_arrow()
+    path, table = Path(path), batch.to_arrow().drop_columns([n for n in _OF_REQUESTS if getattr(batch, n) is not None])
     match path.suffix.lower():
         case ".parquet" | ".pq":
             pq.write_table(table, path)
@@ -126,17 +219,58 @@ def write_batch(batch: BatchInstructions, path: str | Path) -> None:
             )
 
 
-def _from_raw(raw: RawTable) -> BatchInstructions:
-    require_columns(raw, ("instruction_id", "instruction"))
-    names = raw.columns.column_names
-    ids = text_column(raw, "instruction_id")
-    check_unique(raw, "instruction_id", ids)
+def _from_raw(raw: RawTable, faults: Faults, known: Sequence[str]) -> BatchInstructions:
+    require_columns(raw, _REQUIRED)
+    columns: dict[str, Any] = {}
+    for name in known:
+        if name in _REQUIRED or _has_values(raw, name):
+            columns[name] = (_texts if name in _TEXTS else _amounts)(raw, name, faults)
+        if name == "instruction_id":
+            check_unique(raw, name, columns[name])
+    kept = faults.kept(len(raw))
     return BatchInstructions(
-        instruction_id=ids,
-        instruction=text_column(raw, "instruction"),
-        task=optional_text_column(raw, "task"),
-        group=optional_text_column(raw, "group"),
-        input_tokens=amount_column(raw, "input_tokens", "number of tokens") if "input_tokens" in names else None,
-        source_file=optional_text_column(raw, "source_file"),
-        ignored_columns=tuple(name for name in names if name not in _COLUMNS),
+        **{name: values[kept] for name, values in columns.items()},
+        ignored_columns=tuple(name for name in raw.columns.column_names if name not in known),
+        set_aside=faults.set_aside,
     )
+
+
+def _has_values(raw: RawTable, name: str) -> bool:
+    """Whether any cell of the column is filled; a column that is empty throughout counts as absent."""
+    if name not in raw.columns.column_names:
+        return False
+    column = raw.columns[name]
+    if pa.types.is_string(column.type):
+        column = column.filter(pc.not_equal(pc.utf8_trim_whitespace(column), ""))
+    return column.null_count < len(column)
+
+
+def _texts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
+    values, (blank, *others) = texts_with_faults(raw, name)
+    if name == "needs":
+        return values
+    for wrong, fault in [blank, *others] if name in _REQUIRED or faults.strict else others:
+        faults.add_where(wrong, fault)
+    return values if name in _REQUIRED else np.where(blank[0], NOT_SAID, values)
+
+
+def _amounts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
+    try:
+        values = number_column(raw, name)
+    except InvalidInput:
+        if faults.strict or not pa.types.is_string(raw.columns[name].type):
+            raise
+        values = np.array([_number(text) for text in raw.columns[name].to_pylist()])
+        for place in np.flatnonzero(values == _NO_NUMBER).tolist():
+            fault = f"{raw.columns[name][place].as_py()!r} is not a number"
+            faults.add(place, InvalidInput(fault, column=name, remedy="Write a number, such as 12"))
+    for place in np.flatnonzero(is_no_amount(values)).tolist():
+        faults.add(place, no_amount(name, "number of tokens", values[place]))
+    return values
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text) if text and text.strip() else np.nan
+    except ValueError:
+        return _NO_NUMBER

@@ -2,24 +2,26 @@
 
 The instruction of a request is the text its user wrote. System and developer messages, which a batch usually repeats
 on every line, and earlier assistant turns are left out of it; they stay in the batch file that is sent, and count as
-input tokens.
+input tokens, as everything else does that the request sends.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from routing_assets.datasets.reading import first_json_line
-from routing_assets.datasets.tokens import proxy_tokens_of
+from routing_assets.datasets.reading import first_json_line, is_json_lines
+from routing_assets.datasets.request_body import read_request
+from routing_assets.datasets.set_aside import Faults
 from routing_assets.errors import InvalidInput
 
-_TEXT_PARTS = ("text", "input_text")
 
-
-def is_openai_batch(records: list[dict[str, Any]]) -> bool:
-    """Whether the first record looks like a request of an OpenAI Batch file."""
-    return "custom_id" in records[0] and "body" in records[0]
+def is_openai_batch(record: dict[str, Any]) -> bool:
+    """Whether the first record of a file looks like a request, of an OpenAI Batch file or of another's."""
+    known = {"custom_id", "body", *_OTHER_FORMATS}
+    return "instruction" not in record and not known.isdisjoint(record)
 
 
 def is_openai_batch_file(path: Path) -> bool:
@@ -28,83 +30,73 @@ def is_openai_batch_file(path: Path) -> bool:
     Raises:
         InvalidInput: when the file is absent, not UTF-8, or its first line is no JSON object.
     """
-    return path.suffix.lower() in (".jsonl", ".ndjson") and is_openai_batch([first_json_line(path)])
+    return is_json_lines(path) and is_openai_batch(first_json_line(path))
 
 
-def openai_requests(records: list[dict[str, Any]], *, source: str) -> list[dict[str, Any]]:
-    """Id, instruction and input tokens of each request (chat completions, responses, completions, embeddings).
+class RequestLines(Mapping[str, str]):
+    """The requests of an OpenAI Batch file, each as its line, by ``custom_id``; read from the file when asked for."""
 
-    Raises:
-        InvalidInput: naming the line whose request has no id, no text of a user, or content that is not text.
-    """
-    return [_request(record, source, row) for row, record in enumerate(records, start=1)]
+    def __init__(self, path: Path) -> None:
+        self._file, self._start = path.open("rb"), {}
+        start = 0
+        for line in self._file:
+            name = json.loads(line.decode("utf-8-sig")).get("custom_id") if line.strip() else None
+            if isinstance(name, str | int):
+                self._start[str(name)] = start
+            start += len(line)
 
+    def __getitem__(self, name: str) -> str:
+        self._file.seek(self._start[name])
+        return self._file.readline().decode("utf-8-sig")
 
-def _request(record: dict[str, Any], source: str, row: int) -> dict[str, Any]:
-    body = record.get("body")
-    if not isinstance(body, dict):
-        raise InvalidInput("the request has no body", source=source, row=row, column="body")
-    for field in ("messages", "input", "prompt"):
-        if field in body:
-            try:
-                text = "\n\n".join(_user_texts(body[field]))
-            except ValueError as error:
-                raise InvalidInput(
-                    str(error), source=source, row=row, column=f"body.{field}", remedy="Only text can be routed"
-                ) from error
-            if not text.strip():
-                raise InvalidInput(
-                    "the request holds no text of a user",
-                    source=source,
-                    row=row,
-                    column=f"body.{field}",
-                    remedy="Add a message with role 'user', or remove the line",
-                )
-            request = {
-                "instruction_id": record.get("custom_id"),
-                "instruction": text,
-                "input_tokens": proxy_tokens_of("\n\n".join(_all_texts([body.get("instructions"), body[field]]))),
-            }
-            return request | ({"source_file": record["source_file"]} if "source_file" in record else {})
-    raise InvalidInput(
-        "the request has neither messages nor input nor prompt",
-        source=source,
-        row=row,
-        column="body",
-        remedy="Each body needs the text to answer, such as messages: [{role: user, content: …}]",
-    )
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._start)
+
+    def __len__(self) -> int:
+        return len(self._start)
 
 
-def _user_texts(content: Any) -> list[str]:
-    """The user's texts in a text, a list of texts, a list of messages or a list of content parts."""
-    if isinstance(content, str):
-        return [content]
-    if not isinstance(content, list):
-        raise ValueError(f"the content is of type {type(content).__name__}, not text")
-    texts: list[str] = []
-    for item in content:
-        if isinstance(item, str):
-            texts.append(item)
-        elif isinstance(item, dict) and "role" in item:
-            if item["role"] == "user":
-                texts += _user_texts(item.get("content"))
-        elif isinstance(item, dict) and item.get("type") in _TEXT_PARTS:
-            texts += _user_texts(item.get("text"))
-        else:
-            kind = item.get("type") if isinstance(item, dict) else type(item).__name__
-            raise ValueError(f"the content has a part of type {kind!r}, not text")
-    return texts
+def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:
+    """A row of a batch for each request; one without values where it cannot be read, which ``faults`` tell."""
+    for place, record in enumerate(records):
+        try:
+            row = _row(record)
+        except InvalidInput as fault:
+            faults.add(place, fault)
+            row = {"instruction_id": None, "instruction": None}
+        yield row
 
 
-def _all_texts(content: Any) -> list[str]:
-    """Every text in it, whoever wrote it, in no order; what is no text is passed over."""
-    texts, waiting = [], [content]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, list):
-            waiting += part
-        elif isinstance(part, dict):
-            waiting.append(part.get("content") or part.get("text"))
-    return texts
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    if "body" not in record and (other := next((field for field in _OTHER_FORMATS if field in record), None)):
+        raise InvalidInput(
+            f"this is a request of {_OTHER_FORMATS[other]}, not of an OpenAI Batch file",
+            column=other,
+            remedy="Convert it to lines of custom_id, method, url and body",
+        )
+    name = record.get("custom_id")
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise InvalidInput("the request has no id that is a text", column="custom_id", remedy="Give it one of its own")
+    request = read_request(record.get("body"), record.get("url"))
+    row: dict[str, Any] = {
+        "instruction_id": str(name),
+        "instruction": request.text,
+        "input_tokens": request.input_tokens,
+        "output_bound": request.output_bound,
+        "answers": request.answers if request.answers > 1 else None,
+        "needs": " ".join(sorted(request.needs)) or None,
+        "source_file": record.get("source_file"),
+    }
+    row |= {kind: getattr(request, kind) or None for kind in ("images", "audio", "files")}
+    try:
+        f"{name}{request.text}".encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
+            column="body",
+            remedy="Write the text again as UTF-8",
+        ) from error
+    return row
+
+
+_OTHER_FORMATS = {"params": "Anthropic's Message Batches", "request": "a Gemini batch", "modelInput": "a Bedrock batch"}

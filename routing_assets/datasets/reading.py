@@ -7,10 +7,13 @@ new row, and blank lines are not counted).
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,10 @@ from routing_assets.errors import InvalidInput
 SUPPORTED = ".parquet, .csv or .jsonl"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """Columns in which pandas keeps the row numbers of a filtered or sampled frame."""
-MOST_BYTES = 4 << 30
-"""Of a file, and of what it holds once it is unpacked; a text CSV may have half of it."""
+MOST_BYTES = (2 << 30) - 2
+"""Of a file of any kind, and of what it holds once it is unpacked."""
+LONGEST_LINE = 64 << 20
+"""Bytes of a line of JSON."""
 MOST_ROWS = 20_000_000
 MOST_COLUMNS = 10_000
 
@@ -53,8 +58,12 @@ class RawTable:
         return self.columns.num_rows
 
 
-def read_raw_table(path: str | Path) -> RawTable:
+def read_raw_table(path: str | Path, *, wanted: Container[str] | None = None) -> RawTable:
     """Reads a Parquet, CSV (UTF-8, comma-separated, with a header) or JSONL file by its extension.
+
+    Args:
+        path: the file.
+        wanted: of a JSONL file, keys whose values are kept; see :func:`records_to_table`.
 
     Raises:
         InvalidInput: when the file is absent, of another kind, corrupt, not UTF-8, has no rows, or repeats a column.
@@ -62,8 +71,8 @@ def read_raw_table(path: str | Path) -> RawTable:
     path = Path(path)
     readers = {".parquet": _read_parquet, ".pq": _read_parquet, ".csv": _read_csv}
     suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        return records_to_table(read_json_lines(path), source=str(path))
+    if is_json_lines(path):
+        return records_to_table(read_json_lines(path), source=str(path), wanted=wanted)
     if suffix not in readers:
         raise InvalidInput(
             f"the file type '{path.suffix}' is not supported", source=str(path), remedy=f"Save it as {SUPPORTED}"
@@ -80,56 +89,110 @@ def read_raw_table(path: str | Path) -> RawTable:
     return raw
 
 
-def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
-    """The objects of a JSONL file, one per line, in order; the object at index i stands on line i + 1.
+def read_json_lines(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file, one per line, in order, one at a time.
 
     Raises:
-        InvalidInput: when the file is absent, not UTF-8 or has no rows, or when a line is not one JSON object with
-            distinct keys.
+        InvalidInput: when the file is absent, too large, not UTF-8 or has no rows, or when a line is not one JSON
+            object with distinct keys.
     """
     path = Path(path)
-    require_file(path)
-    records: list[dict[str, Any]] = []
-    blank = None
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip() or line.strip() == _BYTE_ORDER_MARK:
-                blank = blank or number
-            elif blank is not None and records:
-                raise _not_json("the line is empty", path, blank)
-            else:
-                records.append(_json_object(line, path, number))
-    if not records:
+    count, blank = 0, None
+    for number, line in _lines(path):
+        if _is_blank(line):
+            blank = blank or number
+        elif blank is not None and count:
+            raise _not_json("the line is empty", path, blank)
+        else:
+            count += 1
+            if count > MOST_ROWS:
+                raise _too_large(str(path), f"it has more than {MOST_ROWS:,} rows")
+            yield _json_object(line, path, number)
+    if not count:
         raise no_rows(str(path))
-    return records
+
+
+def json_lines(path: Path) -> Iterator[bytes]:
+    """The lines of the objects of :func:`read_json_lines`, as they stand in the file."""
+    return (line for _, line in _lines(path) if not _is_blank(line))
+
+
+def is_json_lines(path: Path) -> bool:
+    """Whether the file's ending says that it is JSONL."""
+    return path.suffix.lower() in (".jsonl", ".ndjson")
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line.strip() or line.strip() == _BYTE_ORDER_MARK
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    require_file(path)
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+            if len(line) > LONGEST_LINE:
+                raise InvalidInput(
+                    f"the line has more than {LONGEST_LINE >> 20} MiB",
+                    source=str(path),
+                    row=number,
+                    remedy="Give large images and files by a link, or remove the line",
+                )
+            yield number, line
 
 
 def first_json_line(path: Path) -> dict[str, Any]:
     """The first object of a JSONL file; see :func:`read_json_lines`."""
-    require_file(path)
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                return _json_object(line, path, number)
-    raise no_rows(str(path))
+    return next(read_json_lines(path))
 
 
-def records_to_table(records: list[dict[str, Any]], *, source: str) -> RawTable:
-    """JSON objects as a table; a key that a record lacks is null there, and mixed types become text."""
-    names = dict.fromkeys(name for record in records for name in record)
-    if len(names) > MOST_COLUMNS:
-        raise _too_large(source, f"its objects have {len(names)} different keys")
+def records_to_table(
+    records: Iterable[dict[str, Any]], *, source: str, wanted: Container[str] | None = None
+) -> RawTable:
+    """JSON objects as a table; a key that an object lacks is null there, and mixed types become text.
+
+    Args:
+        records: read one at a time, so that only columns are held.
+        wanted: keys whose values are kept; those of others become null. All by default.
+    """
+    if wanted is not None:
+        records = ({name: value if name in wanted else None for name, value in record.items()} for record in records)
+    records, count = iter(records), 0
+    names: dict[str, None] = {}
+    chunks: list[tuple[int, dict[str, pa.Array]]] = []
+    while chunk := list(islice(records, _ROWS_AT_ONCE)):
+        names |= dict.fromkeys(name for record in chunk for name in record)
+        if len(names) > MOST_COLUMNS:
+            raise _too_large(source, f"its objects have {len(names)} different keys")
+        chunks.append((len(chunk), _arrays(chunk, names, source, count)))
+        count += len(chunk)
+    columns = {name: _joined([arrays.get(name, pa.nulls(rows)) for rows, arrays in chunks]) for name in names}
+    return RawTable(source, pa.table(columns))
+
+
+def _arrays(records: list[dict[str, Any]], names: Iterable[str], source: str, before: int) -> dict[str, pa.Array]:
+    """The columns of a few records, which follow so many others."""
     try:
-        return RawTable(source, pa.table({name: _to_array([r.get(name) for r in records]) for name in names}))
+        "".join(names).encode()
+        return {name: _to_array([record.get(name) for record in records]) for name in names}
     except RecursionError as error:
         raise InvalidInput("the values are nested too deeply", source=source, remedy="Write them flatter") from error
     except UnicodeEncodeError as error:
         raise InvalidInput(
             "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
             source=source,
-            row=_first_unencodable(records) + 1,
+            row=before + _first_unencodable(records) + 1,
             remedy="Write the text again as UTF-8",
         ) from error
+
+
+def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
+    """The parts of a column as one; whole and other numbers become floats, other mixed types text."""
+    types = {part.type for part in parts} - {pa.null()}
+    if len(types) > 1:
+        parts = [part.cast(pa.float64()) if types <= _NUMBERS else _as_text(part.to_pylist()) for part in parts]
+        types = {part.type for part in parts}
+    kind = next(iter(types), pa.null())
+    return pa.chunked_array([part if part.type == kind else pa.nulls(len(part), kind) for part in parts], kind)
 
 
 def read_text(path: Path) -> str:
@@ -138,12 +201,23 @@ def read_text(path: Path) -> str:
     Raises:
         InvalidInput: when the file is absent or not UTF-8, naming the first line that is not.
     """
+    return _utf8_bytes(path).decode()
+
+
+def _utf8_bytes(path: Path) -> bytearray:
     require_file(path)
-    content = path.read_bytes()
+    content = bytearray(path.read_bytes())
+    if content.startswith(_BYTE_ORDER_MARK):
+        del content[: len(_BYTE_ORDER_MARK)]
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        return content.decode("utf-8-sig")
+        for start in range(0, len(content), _BYTES_AT_ONCE):
+            end = start + _BYTES_AT_ONCE
+            decoder.decode(content[start:end], final=end >= len(content))
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error, content.count(b"\n", 0, error.start) + 1) from error
+        before = content.count(b"\n", 0, start) + error.object.count(b"\n", 0, error.start)
+        raise _not_utf8(path, error, before + 1) from error
+    return content
 
 
 def require_file(path: Path) -> None:
@@ -151,6 +225,11 @@ def require_file(path: Path) -> None:
     if not path.is_file():
         what = "this is a directory, not a file" if path.is_dir() else "there is no such file"
         raise InvalidInput(what, source=str(path), remedy=f"Give the path of a {SUPPORTED} file")
+    require_size(path)
+
+
+def require_size(path: Path) -> None:
+    """Raises InvalidInput for a file of more than :data:`MOST_BYTES`."""
     if (size := path.stat().st_size) > MOST_BYTES:
         raise _too_large(str(path), f"it has {size / 2**30:.1f} GiB")
 
@@ -214,26 +293,28 @@ def _check_utf8(path: Path, name: str, column: pa.ChunkedArray) -> None:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    text = read_text(path)
-    if not text.strip():
+    content = _utf8_bytes(path)
+    if not content.strip():
         raise no_rows(str(path))
-    if text.count('"') % 2:
+    if content.count(b'"') % 2:
         raise _malformed_csv(path, "a double quote is never closed")
-    content = pa.py_buffer(text.encode() + b"\n")
-    del text
-    if content.size > MOST_BYTES // 2 - 1:
-        raise _too_large(str(path), f"it has {content.size / 2**30:.1f} GiB")
+    content += b"\n"
     parse = pacsv.ParseOptions(newlines_in_values=True)
     # One thread and one block: only then does Arrow number the rows it complains about.
-    read = pacsv.ReadOptions(use_threads=False, block_size=content.size)
+    read = pacsv.ReadOptions(use_threads=False, block_size=len(content))
     try:
         names = pacsv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
         if len(names) > MOST_COLUMNS:
             raise _too_large(str(path), f"it has {len(names):,} columns")
         as_text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-        return pacsv.read_csv(pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text)
+        table = pacsv.read_csv(
+            pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text
+        )
     except pa.ArrowInvalid as error:
         raise _malformed_csv(path, str(error)) from error
+    if table.num_rows > MOST_ROWS:
+        raise _too_large(str(path), f"it has {table.num_rows:,} rows")
+    return table
 
 
 def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -300,11 +381,18 @@ def _first_unencodable(records: list[dict[str, Any]]) -> int:
 
 _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NUMBERS = {pa.int64(), pa.float64()}
+_BYTES_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 1_000  # of JSON, as objects of Python
 
 
 def _to_array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError):
-        texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
-        return pa.array(texts, pa.string())
+        return _as_text(values)
+
+
+def _as_text(values: list[Any]) -> pa.Array:
+    texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
+    return pa.array(texts, pa.string())

@@ -90,7 +90,7 @@ def unwrap_prompt(prompt: str) -> str:
     for parse in (json.loads, ast.literal_eval):
         try:
             turns = parse(prompt)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two where it is nested too deeply
             continue
         if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):
             return "\n\n".join(turns)

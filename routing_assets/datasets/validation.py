@@ -35,6 +35,19 @@ def text_column(raw: RawTable, name: str) -> np.ndarray:
     Raises:
         InvalidInput: when a value is missing, empty or only whitespace, or the column holds neither text nor integers.
     """
+    values, faults = texts_with_faults(raw, name)
+    for wrong, fault in faults:
+        if wrong.any():
+            raise fault.at(raw.source, raw.row(wrong.argmax()))
+    return values
+
+
+def texts_with_faults(raw: RawTable, name: str) -> tuple[np.ndarray, list[tuple[np.ndarray, InvalidInput]]]:
+    """The column's values, (N,) object array of str or None; and for each kind of fault, the (N,) rows that have it.
+
+    Raises:
+        InvalidInput: when the column holds neither text nor integers.
+    """
     column = _plain(raw.columns[name])
     if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
         raise InvalidInput(
@@ -46,24 +59,16 @@ def text_column(raw: RawTable, name: str) -> np.ndarray:
         )
     column = column.cast(pa.string())
     blank = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(column), ""), True)
-    _refuse_where(blank, raw, name, "the text is empty, missing or only whitespace", "Fill the cell or remove the row")
-    _refuse_where(
-        pc.match_substring(column, "\0"), raw, name, "the text holds a NUL character", "Save the file as UTF-8 text"
-    )
-    _refuse_where(
-        pc.greater(pc.binary_length(column), MOST_TEXT_BYTES),
-        raw,
-        name,
-        f"the text has more than {MOST_TEXT_BYTES // 1_000_000} MB, more than any model reads",
-        "Shorten it or remove the row",
-    )
-    return column.to_numpy(zero_copy_only=False)
-
-
-def _refuse_where(wrong: pa.ChunkedArray, raw: RawTable, name: str, problem: str, remedy: str) -> None:
-    if pc.any(wrong).as_py():
-        row = raw.row(pc.index(wrong, True).as_py())
-        raise InvalidInput(problem, source=raw.source, row=row, column=name, remedy=remedy)
+    longer = f"the text has more than {MOST_TEXT_BYTES // 1_000_000} MB, more than any model reads"
+    faults = [
+        (blank, "the text is empty, missing or only whitespace", "Fill the cell or remove the row"),
+        (pc.match_substring(column, "\0"), "the text holds a NUL character", "Save the file as UTF-8 text"),
+        (pc.greater(pc.binary_length(column), MOST_TEXT_BYTES), longer, "Shorten it or remove the row"),
+    ]
+    return column.to_numpy(zero_copy_only=False), [
+        (pc.fill_null(wrong, False).to_numpy(), InvalidInput(problem, column=name, remedy=remedy))
+        for wrong, problem, remedy in faults
+    ]
 
 
 def optional_text_column(raw: RawTable, name: str) -> np.ndarray | None:
@@ -127,26 +132,32 @@ def amount_column(raw: RawTable, name: str, what: str = "cost in USD") -> np.nda
         InvalidInput: naming the first cell that is not a number, negative or infinite.
     """
     values = number_column(raw, name)
-    wrong = (values < 0) | np.isinf(values)
-    if wrong.any():
-        index = wrong.argmax()
-        raise InvalidInput(
-            f"the {what} is {values[index]:g}",
-            source=raw.source,
-            row=raw.row(index),
-            column=name,
-            remedy="Write zero or a positive number, or leave the cell empty when it is unknown",
-        )
+    if (wrong := is_no_amount(values)).any():
+        raise no_amount(name, what, values[wrong.argmax()]).at(raw.source, raw.row(wrong.argmax()))
     return values
 
 
+def is_no_amount(values: np.ndarray) -> np.ndarray:
+    """(N,) whether a number is negative or infinite."""
+    return (values < 0) | np.isinf(values)
+
+
+def no_amount(name: str, what: str, value: float) -> InvalidInput:
+    """The error for a number that :func:`is_no_amount`."""
+    return InvalidInput(
+        f"the {what} is {value:g}",
+        column=name,
+        remedy="Write zero or a positive number, or leave the cell empty when it is unknown",
+    )
+
+
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
-    """Raises InvalidInput naming the first value that occurs twice, and where it stood before."""
+    """Raises InvalidInput naming the first value that occurs twice, and where it stood before; None is no value."""
     if len(set(values.tolist())) == len(values):
         return
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
-        if (before := seen.setdefault(value, index)) != index:
+        if value is not None and (before := seen.setdefault(value, index)) != index:
             raise InvalidInput(
                 f"{value!r} stands already in row {raw.row(before)}",
                 source=raw.source,

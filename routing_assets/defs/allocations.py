@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.solver.exact import exact_sum, within
-from routing_assets.barred import refuse_barred_instructions
+from routing_assets.barred import set_barred_aside
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.commitments import commit_budget, release_commitments, undecided_runs
 from routing_assets.datasets import BatchInstructions
@@ -37,6 +37,7 @@ from routing_assets.routed import (
     route_batch,
     summary_of,
 )
+from routing_assets.scoring import ASSUMED_OF_CALL
 from routing_assets.sources import catalog_from_table
 
 GROUP = "allocations"
@@ -51,7 +52,7 @@ METHODS = {
 # Of the long tables only what the allocation reads: for a million instructions the ids alone take seconds.
 PRICED_PROBABILITIES = {
     "probability_matrix": dg.AssetIn(metadata={"columns": ["decision"]}),
-    "cost_matrix": dg.AssetIn(metadata={"columns": ["cost", "cost_std"]}),
+    "cost_matrix": dg.AssetIn(metadata={"columns": ["cost", "cost_std", ASSUMED_OF_CALL]}),
 }
 
 
@@ -82,7 +83,8 @@ def batch_budget(
     try:
         refuse_unknown_limits(batch, probability_matrix, catalog, settings)
         problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
-        refuse_barred_instructions(batch, problem, catalog, settings)
+        # Those that were barred when the batch was read are set aside; catalog or router may have changed since.
+        set_barred_aside(batch, tuple(problem.models or ()), catalog, replace(settings, strict=True))
         budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
     except (InvalidInput, InfeasibleAllocation) as error:
         raise failure(error) from error

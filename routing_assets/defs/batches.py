@@ -6,32 +6,52 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from routing_assets.barred import set_barred_aside
+from routing_assets.champion import candidate
 from routing_assets.datasets import BatchInstructions, load_batch
+from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
-from routing_assets.ledger import refuse_ended
+from routing_assets.ledger import refuse_ended, router_in_force
 from routing_assets.matrices import about, matrix
 from routing_assets.scoring import STEPS, price_batch, score_batch
+from routing_assets.sources import catalog_from_table
 
 GROUP = "batches"
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="2")
-def batch_instructions(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
-    """The instructions of one batch, as received and validated."""
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="3")
+def batch_instructions(
+    context: dg.AssetExecutionContext, home: RoutingHome, routing_request: RoutingRequest, model_catalog: pa.Table
+) -> dg.MaterializeResult:
+    """The instructions of one batch that can be routed; the other records of its file are set aside with the reason."""
+    settings, catalog = routing_request.settings(), catalog_from_table(model_catalog)
     try:
         refuse_ended(home.paths(), context.partition_key)
         received = latest_revision(home.paths(), context.partition_key)
-        batch = load_batch(received.path)
+        models = tuple(candidate(home.paths(), router_in_force(home.paths())["router_version"])["models"])
+        batch = load_batch(received.path, strict=settings.strict)
+        batch = set_barred_aside(batch, models, catalog, settings)
     except InvalidInput as error:
         raise failure(error) from error
     table = batch.to_arrow()
+    for reason, places in batch.set_aside.items():
+        context.log.warning(f"{len(places)} records are set aside: {reason}")
+    aside = [{"records": len(places), "reason": reason} for reason, places in batch.set_aside.items()]
     return dg.MaterializeResult(
         value=table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256}),
-        data_version=dg.DataVersion(received.file_sha256),
-        metadata={"file_sha256": received.file_sha256, "revision": received.revision, "instructions": len(batch)},
+        data_version=data_version(table) if aside else dg.DataVersion(received.file_sha256),
+        metadata={
+            "file_sha256": received.file_sha256,
+            "revision": received.revision,
+            "instructions": len(batch),
+            "set_aside": count_set_aside(batch.set_aside),
+            **({"reasons": markdown_table(aside)} if aside else {}),
+            **batch.beyond_text,
+        },
     )
 
 

@@ -31,7 +31,7 @@ class CostConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="4")
+@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="5")
 def cost_model(
     context: dg.AssetExecutionContext,
     config: CostConfig,

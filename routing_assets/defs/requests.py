@@ -27,6 +27,9 @@ class RoutingRequest(dg.ConfigurableResource):
     target: float | None = Field(default=None, description="Success that the threshold policy asks for.")
     seed: int | None = Field(default=None, description="Seed of every random choice.")
     exact: bool | None = Field(default=None, description="Prove the MIP optimal, not only to a gap of 1e-6.")
+    strict: bool | None = Field(
+        default=None, description="Refuse the batch where a record cannot be routed, instead of setting it aside."
+    )
     constraints: dict[str, Any] | None = Field(default=None, description="Further constraints of the allocation.")
 
     def settings(self) -> RoutingSettings:

@@ -11,7 +11,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import record_outcomes, route_batch, routing_request
 from routing_assets.defs.setbacks import setbacks
 from routing_assets.inbox import Seen, TakenIn, standing_alone, take_in, whole_files
-from routing_assets.intake import outcome_files, repeats_allowed
+from routing_assets.intake import Admission, outcome_files, repeats_allowed
 from routing_assets.outcome_inbox import take_in_outcomes
 from routing_assets.routing import policy_file
 
@@ -28,8 +28,8 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     paths = home.paths()
     policy = policy_file(paths.policy_file)
     small = coalescing(policy.get("coalesce"), source=str(paths.policy_file))
-    may_repeat = repeats_allowed(paths.policy_file)
-    taken = take_in(paths, json.loads(context.cursor or "{}"), small, may_repeat=may_repeat)
+    admission = Admission(strict=policy.get("strict") is True, may_repeat=repeats_allowed(paths.policy_file))
+    taken = take_in(paths, json.loads(context.cursor or "{}"), small, admission=admission)
     tell(context, taken)
     # A batch received before has its old run key, of which Dagster makes no second run.
     requests = {

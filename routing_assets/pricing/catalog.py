@@ -22,6 +22,8 @@ from routing_assets.datasets.simulated import PUBLISHED
 from routing_assets.errors import InvalidInput
 from routing_assets.yaml_files import read_yaml
 
+ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -36,7 +38,9 @@ class ModelEntry:
         max_share: Greatest share of a batch the model may get, in [0, 1].
         capacity: Most instructions of one batch the model can take.
         context_tokens: Most tokens of input; leave room for the output.
-        tags: Free labels, such as a region or a capability.
+        tags: Free labels, such as a region or a capability; ``vision``, ``audio`` and ``files`` let a model get
+            requests that hold images, sound or other files, where it has a price for them.
+        image_price: USD per image; ``audio_price`` and ``file_price`` likewise per sound and per other file.
     """
 
     name: str
@@ -48,6 +52,13 @@ class ModelEntry:
     capacity: int | None = None
     context_tokens: int | None = None
     tags: tuple[str, ...] = ()
+    image_price: float | None = None
+    audio_price: float | None = None
+    file_price: float | None = None
+
+    def attachment_price(self, kind: str) -> float | None:
+        """USD of an attachment: one of ``images``, ``audio`` or ``files``."""
+        return {"images": self.image_price, "audio": self.audio_price, "files": self.file_price}[kind]
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class ModelCatalog:
     @cached_property
     def version(self) -> str:
         """SHA-256 (hex) of the entries in order of name: it changes when, and only when, an entry does."""
-        entries = sorted((asdict(model) for model in self.models), key=lambda entry: entry["name"])
+        entries = sorted((as_row(model) for model in self.models), key=lambda entry: entry["name"])
         return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
     def __getitem__(self, name: str) -> ModelEntry:
@@ -97,6 +108,11 @@ class ModelCatalog:
     def check_covers(self, models: Iterable[str]) -> None:
         """Raises InvalidInput naming the first of a label table's models that the catalog lacks."""
         self.select(models)
+
+
+def as_row(entry: ModelEntry) -> dict[str, Any]:
+    """The entry's fields; prices of attachments only where it has them."""
+    return {name: value for name, value in asdict(entry).items() if name not in ATTACHMENT_PRICES or value is not None}
 
 
 def load_catalog(path: str | Path) -> ModelCatalog:
@@ -160,6 +176,9 @@ def _entry(source: str, name: Any, value: Any) -> ModelEntry:
         capacity=_whole_number(place, value, "capacity"),
         context_tokens=_whole_number(place, value, "context_tokens"),
         tags=_tags(place, value),
+        image_price=_number(place, value, "image_price"),
+        audio_price=_number(place, value, "audio_price"),
+        file_price=_number(place, value, "file_price"),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.tokens import proxy_tokens
+from routing_assets.pricing.call_parts import CallParts, call_parts, implied_parts, price_parts
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.length_regression import LengthRegression, fit_length_regression
-from routing_assets.pricing.recorded_costs import MIN_CALLS, RecordedCosts, recorded_costs
+from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS, MIN_CALLS, RecordedCosts, recorded_costs
 from routing_assets.pricing.spend import CostEstimate
 
 CostMode = Literal["auto", "mean", "per_instruction"]
@@ -64,6 +67,8 @@ class CostModel:
         priced: the models whose estimates follow the catalog's prices; those of the others are costs that the labels
             record. None in cost models that were stored before this was.
         mean_tokens: mean proxy tokens of the labelled texts; None in cost models that were stored before it was.
+        parts: prices of what is sent and asked for beyond a text; in cost models that were stored before it was, the
+            mean costs imply them.
     """
 
     models: tuple[str, ...]
@@ -79,14 +84,23 @@ class CostModel:
     why: str
     priced: tuple[str, ...] | None = None
     mean_tokens: float | None = None
+    parts: CallParts | None = None
 
     @property
     def unmoved_by_prices(self) -> tuple[str, ...]:
         """The models whose estimates no catalog changes; empty where that is unknown."""
         return () if self.priced is None else tuple(model for model in self.models if model not in self.priced)
 
-    def doubt(self, tokens: np.ndarray) -> str | None:
-        """Why estimates for a batch of these input tokens (N,) may be far off, in words; None without a reason."""
+    def doubt(self, tokens: np.ndarray, beyond_text: Mapping[str, float] | None = None) -> str | None:
+        """Why estimates for a batch may be far off, in words; None without a reason.
+
+        Args:
+            tokens: (N,) of the texts.
+            beyond_text: what else is sent and asked for, see ``BatchInstructions``.
+        """
+        return " ".join(filter(None, (self._doubt_of_texts(tokens), self._doubt_of_rates(beyond_text or {})))) or None
+
+    def _doubt_of_texts(self, tokens: np.ndarray) -> str | None:
         if self.mode != "mean" or self.mean_tokens is None:
             return None
         times = max(float(tokens.mean()), 1.0) / self.mean_tokens
@@ -97,6 +111,24 @@ class CostModel:
             f"the texts of this batch are {length} as the labelled ones, but every call is priced like the labelled "
             f"calls of its model ({self.source}). Train on labels of such texts that record costs or tokens."
         )
+
+    def _doubt_of_rates(self, beyond_text: Mapping[str, float]) -> str | None:
+        implied = [model for model, by_mean in zip(self.models, self._parts.implied, strict=True) if by_mean]
+        if not implied or not beyond_text.keys() & {"input_tokens", "answers"}:
+            return None
+        return (
+            f"what the requests send beside their texts, and further answers, are priced by the mean cost of labelled "
+            f"calls of {', '.join(implied)}, for no price of theirs is known. Give a catalog with prices."
+        )
+
+    @property
+    def _parts(self) -> CallParts:
+        return self.parts or implied_parts(self.mean_cost, self.mean_tokens or ASSUMED_OUTPUT_TOKENS)
+
+    def estimate_requests(self, batch: BatchInstructions) -> CostEstimate:
+        """Costs of sending each of N whole requests to each of K models: all that they send and ask for."""
+        of_texts = self.estimate(batch.instruction, batch.task)
+        return price_parts(of_texts, batch, self.mean_cost, self._parts)
 
     def estimate(self, instruction: np.ndarray, task: np.ndarray | None = None) -> CostEstimate:
         """Costs of sending each of N texts to each of K models; ``task`` (N,) sharpens them where tasks are known."""
@@ -128,6 +160,7 @@ class CostModel:
             "why": self.why,
             "priced": self.priced,
             "mean_tokens": self.mean_tokens,
+            "parts": self.parts and self.parts.to_dict(),
         }
 
     @classmethod
@@ -147,6 +180,7 @@ class CostModel:
             why=stored["why"],
             priced=None if stored.get("priced") is None else tuple(stored["priced"]),
             mean_tokens=stored.get("mean_tokens"),
+            parts=None if stored.get("parts") is None else CallParts.from_dict(stored["parts"]),
         )
 
 
@@ -160,15 +194,15 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
     the training rows only. Raises InvalidInput if some model's costs are unknown.
     """
     recorded = recorded_costs(labels, catalog)
+    by_mean = _mean_model(labels, recorded, call_parts(labels, recorded, catalog))
     if mode == "mean":
-        return _mean_model(labels, recorded, "asked for")
+        return by_mean
     if mode == "auto" and not recorded.measured:
-        return _mean_model(labels, recorded, "costs were not measured call by call")
+        return replace(by_mean, why="costs were not measured call by call")
     texts = _fewest_texts(labels, recorded.cost)
     if texts < MIN_CALLS:
-        return _mean_model(labels, recorded, f"too few labelled texts to tell instructions apart: {texts}")
+        return replace(by_mean, why=f"too few labelled texts to tell instructions apart: {texts}")
     strength, predicted = _cross_validated(labels, recorded)
-    by_mean = _mean_model(labels, recorded, "asked for")
     if recorded.measured:
         held_out = {
             "mean": _error(recorded, np.broadcast_to(by_mean.mean_cost, predicted.shape)),
@@ -190,7 +224,7 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
     )
 
 
-def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, why: str) -> CostModel:
+def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, parts: CallParts) -> CostModel:
     mean_cost = np.nanmean(recorded.cost, axis=0)
     relative_std, shared_error = _uncertainty(recorded, np.broadcast_to(mean_cost, recorded.cost.shape))
     return CostModel(
@@ -204,9 +238,10 @@ def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, why: str)
         by_task=None,
         held_out={},
         source=recorded.source,
-        why=why,
+        why="asked for",
         priced=recorded.priced,
         mean_tokens=float(proxy_tokens(labels.instruction).mean()),
+        parts=parts,
     )
 
 

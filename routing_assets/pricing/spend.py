@@ -33,8 +33,8 @@ class CostEstimate:
         std: (N, K) USD, how far one call falls from it; independent between calls.
         shared_error: (K,) relative standard error that all calls of a model share (its level is known from finitely
             many labelled calls only), so that it does not average out over a batch.
-        assumed_error: (K,) USD per call, standard error of what was assumed for want of records. All models share it:
-            where answers are longer than assumed, those of every model are.
+        assumed_error: (K,) USD per call, or (N, K) where calls differ: standard error of what was assumed for want of
+            records. All models share it: where answers are longer than assumed, those of every model are.
     """
 
     mean: np.ndarray
@@ -47,7 +47,7 @@ class CostEstimate:
         row = np.arange(len(choice))
         mean = self.mean[row, choice]
         per_model = np.bincount(choice, weights=mean, minlength=len(self.shared_error))
-        assumed = (np.bincount(choice, minlength=len(self.shared_error)) * self.assumed_error).sum()
+        assumed = self._assumed(choice)
         variance = (self.std[row, choice] ** 2).sum() + ((per_model * self.shared_error) ** 2).sum() + assumed**2
         return SpendForecast(float(mean.sum()), float(np.sqrt(variance)))
 
@@ -68,3 +68,9 @@ class CostEstimate:
         if forecast.mean == 0:
             return 1.0
         return 1.0 / (1.0 + NormalDist().inv_cdf(probability) * forecast.std / forecast.mean)
+
+    def _assumed(self, choice: np.ndarray) -> float:
+        """USD, standard error of what was assumed of the chosen calls."""
+        if np.ndim(self.assumed_error) == 2:
+            return float(np.asarray(self.assumed_error)[np.arange(len(choice)), choice].sum())
+        return float((np.bincount(choice, minlength=len(self.shared_error)) * self.assumed_error).sum())

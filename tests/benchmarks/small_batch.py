@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.intake import receive
+from routing_assets.intake import Admission, receive
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 
@@ -53,7 +53,7 @@ def measure(home: Home, size: int, runs: int, *, profile: bool) -> None:
         taken, transactions = [], []
         sa.event.listen(sa.Engine, "commit", transactions.append)
         for number in range(runs + 1):
-            received = receive(home, path, batch_id=f"small-{number}", may_repeat=True)
+            received = receive(home, path, batch_id=f"small-{number}", admission=Admission(may_repeat=True))
             profiler = cProfile.Profile()
             transactions.clear()
             if profile and number == runs:

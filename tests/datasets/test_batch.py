@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.datasets import BatchInstructions, load_batch, write_batch
+from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.errors import InvalidInput
 
 
@@ -74,7 +79,7 @@ def test_openai_batch_takes_the_users_text(tmp_path: Path) -> None:
         ),
         request("response", input="Just text"),
         request("items", input=[{"role": "user", "content": [{"type": "input_text", "text": "As an item"}]}]),
-        request("embeddings", input=["one", "two"]),
+        request("list", input=["one", "two"]),
         request("completion", prompt="Once upon"),
     )
     batch = load_batch(path)
@@ -83,7 +88,7 @@ def test_openai_batch_takes_the_users_text(tmp_path: Path) -> None:
         "turns": "part one\n\npart two\n\nAnd then?",
         "response": "Just text",
         "items": "As an item",
-        "embeddings": "one\n\ntwo",
+        "list": "one\n\ntwo",
         "completion": "Once upon",
     }
 
@@ -102,55 +107,149 @@ def test_the_whole_request_counts_as_input_not_only_the_users_text(tmp_path: Pat
     )
     batch = load_batch(path)
     assert batch.instruction.tolist() == ["u" * 40] * 5
-    np.testing.assert_allclose(batch.tokens, [10, 110, 210, 110, 11.25])
+    call = len('\n\n{"tool_calls":[{"id":"1"}]}') / 4
+    np.testing.assert_allclose(batch.tokens, [10, 110, 210 + call, 110, 11.25])
 
 
 def test_tokens_that_are_not_given_follow_from_the_length_of_the_text() -> None:
     assert make_batch().tokens.tolist() == [12, 3]
 
 
-OPENAI_FAULTS = {
-    "no user": (request("x", messages=[{"role": "system", "content": "s"}]), "no text of a user"),
+def with_url(url: str) -> dict:
+    return {**request("x", input="a"), "url": url}
+
+
+UNREADABLE = {
+    "no text": (request("x", messages=[{"role": "assistant", "content": "s"}]), "no text of a user or of the system"),
     "blank": (request("x", messages=[{"role": "user", "content": " \n"}]), "no text of a user"),
-    "image": (
+    "only an image": (
         request("x", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": "u"}]}]),
-        "a part of type 'image_url', not text",
+        "no text of a user",
     ),
-    "tokens": (request("x", input=[1, 2]), "a part of type 'int', not text"),
+    "tokens": (request("x", input=[1, 2]), "no text of a user"),
     "number": (request("x", input=3), "of type int, not text"),
     "nothing": (request("x"), "neither messages nor input nor prompt"),
     "no body": ({"custom_id": "x", "body": None}, "the request has no body"),
+    "no id": ({"custom_id": None, "body": {"input": "a"}}, "no id that is a text"),
+    "half a surrogate pair": (request("x", input="a\ud83d"), "half a surrogate pair"),
+    "embeddings": (with_url("/v1/embeddings"), "column 'url': the request asks for embeddings"),
+    "embeddings, by the model": (
+        {"custom_id": "x", "body": {"model": "text-embedding-3-small", "input": "a"}},
+        "asks for embeddings",
+    ),
+    "moderations": (with_url("/v1/moderations"), "asks for moderations"),
+    "pictures": (with_url("/v1/images/generations"), "asks for images"),
+    "another format": ({"custom_id": "x", "params": {"messages": []}}, "Anthropic's Message Batches"),
+    "no number of answers": (request("x", input="a", n=0), "n is 0"),
+    "a bound in words": (request("x", input="a", max_tokens="many"), "max_tokens is 'many'"),
 }
 
 
-@pytest.mark.parametrize("fault", OPENAI_FAULTS)
-def test_faults_of_an_openai_batch_name_the_line(tmp_path: Path, fault: str) -> None:
-    record, message = OPENAI_FAULTS[fault]
-    path = write_lines(tmp_path / "openai.jsonl", request("ok", input="fine"), record)
-    with pytest.raises(InvalidInput, match=f"openai.jsonl, row 2, column 'body.*: .*{message}"):
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_request_that_cannot_be_routed_is_set_aside_and_the_others_are_read(tmp_path: Path, fault: str) -> None:
+    record, reason = UNREADABLE[fault]
+    path = write_lines(tmp_path / "openai.jsonl", request("ok", input="fine"), record, request("too", input="fine"))
+    batch = load_batch(path)
+    assert batch.instruction_id.tolist() == ["ok", "too"]
+    ((said, places),) = batch.set_aside.items()
+    assert places == (1,)
+    assert reason in said
+    (line,) = records_set_aside(path, batch.set_aside)
+    assert json.loads(line) == {"row": 2, "reason": said, "record": record}
+    with pytest.raises(InvalidInput, match=r"openai.jsonl, row 2, .*" + re.escape(reason.split("': ")[-1])):
+        load_batch(path, strict=True)
+    assert_same(BatchInstructions.from_arrow(batch.to_arrow()), batch)
+    assert BatchInstructions.from_arrow(batch.to_arrow()).set_aside == batch.set_aside
+
+
+CELLS = {
+    "empty text": ({"instruction": " "}, "the text is empty"),
+    "null text": ({"instruction": None}, "the text is empty"),
+    "no id": ({"instruction_id": None}, "the text is empty"),
+    "NUL": ({"instruction": "a\0"}, "NUL"),
+    "negative tokens": ({"input_tokens": -5}, "number of tokens is -5"),
+    "tokens in words": ({"input_tokens": "many"}, "'many' is not a number"),
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_row_with_a_wrong_cell_is_set_aside_and_the_others_are_read(tmp_path: Path, kind: str, suffix: str) -> None:
+    cell, reason = CELLS[kind]
+    rows = [{"instruction_id": str(i), "instruction": f"text {i}", "input_tokens": "7"} for i in range(3)]
+    rows[1] |= {name: value if value is None else str(value) for name, value in cell.items()}
+    path, table = tmp_path / f"b{suffix}", pa.Table.from_pylist(rows)
+    if suffix == ".jsonl":
+        write_lines(path, *rows)
+    else:
+        (pacsv.write_csv if suffix == ".csv" else pq.write_table)(table, path)
+    batch = load_batch(path)
+    assert batch.instruction_id.tolist() == ["0", "2"]
+    ((said, places),) = batch.set_aside.items()
+    assert places == (1,)
+    assert reason in said
+    (line,) = records_set_aside(path, batch.set_aside)
+    assert json.loads(line)["row"] == (3 if suffix == ".csv" else 2)
+    assert json.loads(line)["record"]["input_tokens"] == rows[1]["input_tokens"]
+    with pytest.raises(InvalidInput, match=reason):
+        load_batch(path, strict=True)
+
+
+def test_optional_columns_that_are_empty_count_as_absent_and_a_missing_group_stops_no_row(tmp_path: Path) -> None:
+    rows = [{"instruction_id": i, "instruction": "a", "task": None, "group": g} for i, g in enumerate([None, "x"])]
+    batch = load_batch(write_lines(tmp_path / "b.jsonl", *rows))
+    assert batch.task is None
+    assert batch.group.tolist() == ["(none)", "x"]
+    (tmp_path / "b.csv").write_text("instruction_id,instruction,group,input_tokens\n1,a,,\n2,b,,\n")
+    batch = load_batch(tmp_path / "b.csv")
+    assert batch.group is batch.input_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"custom_id": "a", "params": {"messages": []}}, "Anthropic's Message Batches"),
+        ({"key": "g", "request": {"contents": []}}, "a Gemini batch"),
+        ({"recordId": "r", "modelInput": {"messages": []}}, "a Bedrock batch"),
+    ],
+)
+def test_a_batch_in_another_providers_format_is_refused_by_its_name(tmp_path: Path, record: dict, name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"row 1.*this is a request of {name}.*Convert it"):
+        load_batch(write_lines(tmp_path / "b.jsonl", record, record | {"x": 1}))
+
+
+def test_a_file_of_which_nothing_can_be_routed_is_refused_with_the_reasons(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "o.jsonl", request("x"), with_url("/v1/embeddings"), request("y"))
+    with pytest.raises(InvalidInput, match=r"none of its 3 records.*row 1: .*neither messages.*row 2: .*embeddings"):
         load_batch(path)
 
 
-def test_openai_ids_must_differ_and_be_present(tmp_path: Path) -> None:
+def test_what_is_set_apart_later_keeps_its_place_in_the_file(tmp_path: Path) -> None:
+    lines = [request(str(i), input="a") if i != 1 else request("1") for i in range(5)]
+    batch = load_batch(write_lines(tmp_path / "o.jsonl", *lines))
+    batch = batch.set_apart(
+        {"long": np.array([False, True, False, True]), "slow": np.array([True, False, False, False])}
+    )
+    assert batch.instruction_id.tolist() == ["3"]
+    assert list(batch.set_aside.values()) == [(1,), (2, 4), (0,)]
+
+
+def test_openai_ids_must_differ(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "o.jsonl", request("x", input="a"), request("x", input="b"))
     with pytest.raises(InvalidInput, match=r"row 2.*'x' stands already in row 1"):
-        load_batch(path)
-    path = write_lines(tmp_path / "o.jsonl", request("x", input="a"), {"body": {"input": "b"}})
-    with pytest.raises(InvalidInput, match="row 2"):
         load_batch(path)
 
 
 FAULTS = {
     "b.csv": [
         ("instruction_id,instruction\n1,a\n1,b\n", "row 3, column 'instruction_id': '1' stands already in row 2"),
-        ("instruction_id,instruction\n1,a\n2,  \n", "row 3, column 'instruction': the text is empty"),
+        ("instruction_id,instruction\n1, \n2,  \n", "row 2, column 'instruction': the text is empty"),
         ("instruction_id,instruction\n", "no rows"),
         ("id,text\n1,a\n", "column 'instruction_id': the required column is missing"),
         (
             "instruction_id,instruction,input_tokens\n1,a,-5\n",
             "row 2, column 'input_tokens': .* tokens is -5",
         ),
-        ("instruction_id,instruction,group\n1,a,\n", "row 2, column 'group'"),
     ],
     "b.jsonl": [('{"instruction_id": "1"}\nnope\n', "row 2: the line is not valid JSON"), ("", "no rows")],
     "b.txt": [("hello", "file type '.txt' is not supported")],

@@ -16,7 +16,7 @@ from routing_assets.defs.failures import report_failures
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.schedules import reroute_stale_batches
 from routing_assets.defs.sensors import inbox_sensor
-from routing_assets.intake import receive
+from routing_assets.intake import Admission, receive
 from routing_assets.ledger import decision_in_force, stale_batches
 from routing_assets.runs import RunFailed, instance_of
 from routing_assets.settings import Home
@@ -161,7 +161,13 @@ def test_many_stale_batches_are_asked_for_in_turn_urgent_ones_first(
 ) -> None:
     monkeypatch.setattr("routing_assets.defs.schedules.LONGEST_QUEUE", 2)
     for name in "abcde":
-        receive(trained, batch_file, batch_id=name, request={"urgent": True} if name == "d" else {}, may_repeat=True)
+        receive(
+            trained,
+            batch_file,
+            batch_id=name,
+            request={"urgent": True} if name == "d" else {},
+            admission=Admission(may_repeat=True),
+        )
     with instance_of(trained) as instance:
         first = scheduled(instance)
         assert [request.partition_key for request in first] == ["d", "a"]
@@ -186,7 +192,7 @@ def test_all_stale_batches_are_routed_in_one_process_and_a_failing_one_stops_non
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, request in (("a", {"budget_usd": 1e-9}), ("b", {}), ("c", {"policy": "ndch"})):
-        receive(trained, batch_file, batch_id=name, request=request, may_repeat=True)
+        receive(trained, batch_file, batch_id=name, request=request, admission=Admission(may_repeat=True))
     assert not commands.reroute(trained)
     said = capsys.readouterr()
     assert "cheapest feasible budget" in said.err

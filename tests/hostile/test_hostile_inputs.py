@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
-from hostile_batches import BATCHES
+from hostile_batches import BATCHES, RECORDS
 from hostile_tables import BENCHES, CATALOGS, LABELS, OUTCOMES, POLICIES
 from payload import Payload, mark
 
 from routing_assets import intake
 from routing_assets.coalescing import coalescing
 from routing_assets.datasets import load_batch, load_labels
+from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.errors import InvalidInput
 from routing_assets.inbox import take_in
+from routing_assets.intake import Admission
 from routing_assets.pricing.catalog import load_catalog
 from routing_assets.routing import policy_file, standing_policy
 from routing_assets.settings import Home
@@ -65,6 +68,23 @@ def test_a_hostile_batch(home: Home, fault: str) -> None:
     assert not list(home.claimed.iterdir())
     with Warehouse(home.warehouse).reader() as connection:
         assert connection.execute("select count(*) from batches").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("fault", RECORDS)
+@pytest.mark.usefixtures("refused")
+def test_a_hostile_record(home: Home, fault: str) -> None:
+    name, content, pattern = RECORDS[fault]
+    (home.inbox / name).write_bytes(content)
+    assert take_in(home, take_in(home, {}).seen, admission=Admission(strict=True)).received == []
+    assert_kept_with_reason(home, name, content, pattern)
+    (home.inbox / name).write_bytes(content)
+    (received,) = take_in(home, take_in(home, {}).seen).received
+    batch = load_batch(received.path)
+    (line,) = records_set_aside(received.path, batch.set_aside)
+    aside = json.loads(line)
+    assert re.search(pattern, f"row {aside['row']}, {aside['reason']}", re.DOTALL), line
+    assert len(batch) == len(content.splitlines()) - (2 if name.endswith(".csv") else 1)
+    assert received.path.read_bytes() == content
 
 
 @pytest.mark.parametrize("fault", OUTCOMES)
@@ -151,5 +171,5 @@ def test_formulas_in_cells_are_texts_like_any_other(tmp_path: Path) -> None:
 
 
 def test_there_are_at_least_sixty_hostile_inputs() -> None:
-    kinds = (BATCHES, OUTCOMES, LABELS, BENCHES, CATALOGS, POLICIES)
+    kinds = (BATCHES, RECORDS, OUTCOMES, LABELS, BENCHES, CATALOGS, POLICIES)
     assert sum(len(kind) for kind in kinds) >= 60

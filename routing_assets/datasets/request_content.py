@@ -1,0 +1,114 @@
+"""Everything that the body of a request sends: its texts, and what is attached to it as data or by a link."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CAPABILITY = {"images": "vision", "audio": "audio", "files": "files"}
+"""What a model must be able to do for each kind of attachment."""
+
+_PART_TYPES = {
+    **dict.fromkeys(("image", "image_url", "input_image", "computer_screenshot"), "images"),
+    **dict.fromkeys(("audio", "audio_url", "input_audio"), "audio"),
+    **dict.fromkeys(("file", "input_file", "document", "video", "video_url", "input_video"), "files"),
+}
+_MEDIA = {"image": "images", "audio": "audio"}
+"""By the first word of a media type; every other is a file."""
+_INLINE = ("inlineData", "inline_data", "fileData", "file_data")
+_PAYLOADS = {
+    *("type", "source", "data", "bytes", "url", "detail", "image_url", "input_audio", "audio_url", "video_url"),
+    *("image", "audio", "video", "document", "file", "file_id", "file_url", "filename", *_INLINE),
+}
+"""Fields of an attachment that are the attachment itself, or tell where it is."""
+_TEXTS = ("content", "text", "parts")
+_KINDS = ("role", "type")
+_LONGEST_WORD = 64  # of a setting or a kind; longer texts are sent
+_DATA_URI = re.compile(r"\s*data:(?P<media>[\w.+-]*)[^,]{0,200};base64,")
+
+
+@dataclass
+class Content:
+    """What is sent.
+
+    Attributes:
+        texts: every text; of what is neither text nor attachment, its JSON.
+        attached: the number of attachments of each kind.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    attached: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAPABILITY, 0))
+
+    @classmethod
+    def of_body(cls, body: Mapping[str, Any], conversations: Iterable[str]) -> Content:
+        """What a request's body sends; numbers and single words at its top are settings.
+
+        Args:
+            conversations: fields of the body that hold messages and texts.
+        """
+        content, spoken = cls(), set(conversations)
+        for name, value in body.items():
+            if name in spoken:
+                content._add(value)
+            elif isinstance(value, str):
+                if len(value) > _LONGEST_WORD:
+                    content._add(value)
+            elif isinstance(value, Mapping | list):
+                content._add_json({name: value})
+        return content
+
+    def _add(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._add_text(value)
+        elif isinstance(value, list):
+            for item in value:
+                self._add(item)
+        elif not isinstance(value, Mapping) or _attachment(value):
+            self._add_json(value)
+        else:
+            for name, part in value.items():
+                if name in _TEXTS:
+                    self._add(part)
+                elif not (name in _KINDS and isinstance(part, str) and len(part) <= _LONGEST_WORD):
+                    self._add_json({name: part})
+
+    def _add_json(self, value: Any) -> None:
+        if text := self._without_attachments(value):
+            self.texts.append(json.dumps(text, ensure_ascii=False, separators=(",", ":")))
+
+    def _add_text(self, text: str) -> None:
+        if self._without_attachments(text):
+            self.texts.append(text)
+
+    def _without_attachments(self, value: Any) -> Any:
+        """The value without its attachments, which are counted."""
+        if isinstance(value, list):
+            return [self._without_attachments(item) for item in value]
+        if isinstance(value, str | Mapping) and (kind := _attachment(value)):
+            self.attached[kind] += 1
+            return {} if isinstance(value, str) else {k: v for k, v in value.items() if k not in _PAYLOADS}
+        if isinstance(value, Mapping):
+            return {name: self._without_attachments(part) for name, part in value.items()}
+        return value
+
+
+def _attachment(value: str | Mapping[str, Any]) -> str | None:
+    """The kind of attachment that this text or part is; None for any other."""
+    if isinstance(value, str):
+        data = _DATA_URI.match(value)
+        return _MEDIA.get(data["media"], "files") if data else None
+    source = value.get("source")
+    if value.get("type") in _PART_TYPES and isinstance(value["type"], str):
+        of_text = isinstance(source, Mapping) and source.get("type") in ("text", "content")
+        return None if of_text else _PART_TYPES[value["type"]]
+    for name in _INLINE:
+        if isinstance(data := value.get(name), Mapping):
+            media = next((data[key] for key in ("mimeType", "mime_type") if key in data), "")
+            return _MEDIA.get(str(media).split("/")[0], "files")
+    for name in ("image", "audio", "video", "document"):  # as in Bedrock's Converse
+        if isinstance(part := value.get(name), Mapping) and {"format", "source"} <= part.keys():
+            return _PART_TYPES[name]
+    return None

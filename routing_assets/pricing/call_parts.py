@@ -1,0 +1,165 @@
+"""The parts of a call's cost, for requests that send or ask for more than the text they are routed by.
+
+A cost model estimates a call that sends a text and is answered once. What else is sent is paid by the token, each
+answer is paid for, and an output bound caps each of them: a number of tokens in [0, b] of mean m has a variance of at
+most m (b - m) (Bhatia and Davis, 2000).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from routing_assets.datasets.batch import BatchInstructions
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.request_content import CAPABILITY
+from routing_assets.datasets.tokens import proxy_tokens
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS, RecordedCosts
+from routing_assets.pricing.spend import CostEstimate
+
+PROXY_ERROR = 0.25
+"""Relative standard error of tokens that are counted by the length of JSON: three to five bytes are one, by model."""
+_PER_MILLION = 1e-6
+_BESIDE_QUANTILE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class CallParts:
+    """What the parts of a call cost, for each of K models.
+
+    Attributes:
+        input_rate: (K,) USD per input token that is sent beside the text.
+        implied: (K,) whether that rate is only implied by the mean cost of calls, for no price is known.
+        sent_beside: (K,) input tokens that nearly all labelled calls sent beside their text, paid in their costs.
+        output_tokens: (K,) expected output tokens of an answer.
+        output_share: (K,) share of the mean cost that pays for output; NaN where unknown.
+        attachment_price: by kind (``images``, ``audio``, ``files``), (K,) USD of each; NaN where there is no price.
+    """
+
+    input_rate: np.ndarray
+    implied: np.ndarray
+    sent_beside: np.ndarray
+    output_tokens: np.ndarray
+    output_share: np.ndarray
+    attachment_price: dict[str, np.ndarray]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        arrays = {name: _plain(value) for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return {**arrays, "attachment_price": {kind: _plain(price) for kind, price in self.attachment_price.items()}}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> CallParts:
+        """Inverse of :meth:`to_dict`."""
+        prices = {kind: np.array(price, np.float64) for kind, price in stored["attachment_price"].items()}
+        arrays = {name: np.array(value, np.float64) for name, value in stored.items() if name != "attachment_price"}
+        return cls(**arrays | {"implied": arrays["implied"].astype(bool)}, attachment_price=prices)
+
+
+def implied_parts(mean_cost: np.ndarray, mean_tokens: float) -> CallParts:
+    """The parts where no price is known: each token beside the text costs what a token of a mean call does in all.
+
+    Args:
+        mean_cost: (K,) USD of a labelled call.
+        mean_tokens: of the labelled texts.
+    """
+    unknown = np.full(len(mean_cost), np.nan)
+    return CallParts(
+        input_rate=mean_cost / mean_tokens,
+        implied=np.ones(len(mean_cost), bool),
+        sent_beside=np.zeros(len(mean_cost)),
+        output_tokens=np.full(len(mean_cost), ASSUMED_OUTPUT_TOKENS),
+        output_share=unknown,
+        attachment_price=dict.fromkeys(CAPABILITY, unknown),
+    )
+
+
+def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: ModelCatalog | None) -> CallParts:
+    """The parts as the catalog prices them, and as labelled calls had them."""
+    mean_cost, tokens = np.nanmean(recorded.cost, axis=0), proxy_tokens(labels.instruction)
+    parts = implied_parts(mean_cost, float(tokens.mean()))
+    for k in range(len(labels.models)):
+        if labels.output_tokens is not None and np.isfinite(known := labels.output_tokens[:, k]).any():
+            parts.output_tokens[k] = np.nanmean(known)
+        if labels.input_tokens is not None and np.isfinite(beside := labels.input_tokens[:, k] - tokens).any():
+            parts.sent_beside[k] = max(np.nanquantile(beside, _BESIDE_QUANTILE), 0.0)
+    if catalog is None:
+        return parts
+    entries = {entry.name: entry for entry in catalog.models}
+    priced = np.array([model in entries for model in labels.models])
+    input_price, output_price = (
+        np.array(
+            [getattr(entries[model], name) * _PER_MILLION if model in entries else np.nan for model in labels.models]
+        )
+        for name in ("input_price", "output_price")
+    )
+    output = parts.output_tokens * output_price
+    share = np.clip(np.divide(output, mean_cost, out=np.zeros_like(output), where=mean_cost > 0), 0.0, 1.0)
+    by_catalog = np.array([model in recorded.priced for model in labels.models])
+    return replace(
+        parts,
+        input_rate=np.where(priced, input_price, parts.input_rate),
+        implied=~priced,
+        output_share=np.where(by_catalog, share, np.nan),
+        attachment_price={
+            kind: np.array([_attachment_price(entries.get(model), kind) for model in labels.models])
+            for kind in CAPABILITY
+        },
+    )
+
+
+def price_parts(
+    estimate: CostEstimate, batch: BatchInstructions, mean_cost: np.ndarray, parts: CallParts
+) -> CostEstimate:
+    """The estimate for whole requests, from that for their texts, answered once each.
+
+    Where nothing is sent or asked for beyond the texts it is the same to the last bit.
+
+    Args:
+        estimate: for the batch's texts.
+        mean_cost: (K,) USD of a labelled call.
+    """
+    if not batch.beyond_text:
+        return estimate
+    n = len(batch)
+    answers = np.nan_to_num(_or(batch.answers, n), nan=1.0)[:, None]
+    bound = np.nan_to_num(_or(batch.output_bound, n), nan=np.inf)[:, None]
+    known = np.isfinite(parts.output_share)
+    output = np.where(known, parts.output_share, 1.0) * estimate.mean
+    level = np.divide(estimate.mean, mean_cost, out=np.ones_like(estimate.mean), where=mean_cost > 0)
+    tokens = np.maximum(parts.output_tokens * level, 1e-9)
+    capped = np.where(known, np.minimum(tokens, bound), tokens)
+    times = answers * capped / tokens
+    beside = np.maximum(batch.tokens_beside_text[:, None] - parts.sent_beside, 0.0) * parts.input_rate
+    attached = sum(
+        np.nan_to_num(_or(getattr(batch, kind), n))[:, None] * np.nan_to_num(price)
+        for kind, price in parts.attachment_price.items()
+    )
+    room = np.where(np.isfinite(bound), bound, 0.0) - np.minimum(capped, bound)
+    most = answers * output / tokens * np.sqrt(capped * np.maximum(room, 0.0))
+    most = np.where(known & np.isfinite(bound), most, np.inf)
+    input_std = estimate.std * (1.0 - np.where(known, parts.output_share, 1.0))
+    std = estimate.std * (1.0 + np.where(known, parts.output_share, 1.0) * (times - 1.0))
+    assumed = np.minimum(np.broadcast_to(estimate.assumed_error, estimate.mean.shape) * times, most)
+    return replace(
+        estimate,
+        mean=estimate.mean + output * (times - 1.0) + beside + attached,
+        std=np.minimum(std, np.hypot(input_std, most)),
+        assumed_error=np.hypot(assumed, PROXY_ERROR * beside),
+    )
+
+
+def _attachment_price(entry: ModelEntry | None, kind: str) -> float:
+    price = None if entry is None else entry.attachment_price(kind)
+    return np.nan if price is None else price
+
+
+def _or(values: np.ndarray | None, n: int) -> np.ndarray:
+    return np.full(n, np.nan) if values is None else values
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]

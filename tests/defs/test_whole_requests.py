@@ -1,0 +1,91 @@
+"""Batches of requests as people have them: all that is sent is paid for, and one odd record stops no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from routing_assets import commands
+from routing_assets.audit import replay
+from routing_assets.handoff import read_manifest
+from routing_assets.intake import latest_revision
+from routing_assets.routed import summary_of
+from routing_assets.runs import RunFailed
+from routing_assets.settings import Home
+from routing_assets.store import Store
+
+
+def request(name: str, **body: object) -> dict[str, object]:
+    said = {"messages": [{"role": "user", "content": f"What is 2 + 2, asks {name}?"}]}
+    return {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": {**said, **body}}
+
+
+def write(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+TOOLS = [{"type": "function", "function": {"name": "look_up", "description": "Looks something up. " * 500}}]
+IMAGE = [
+    {"type": "text", "text": "What is this?"},
+    {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+]
+ODD = [
+    {**request("vector"), "url": "/v1/embeddings"},
+    request("picture", messages=[{"role": "user", "content": IMAGE}]),
+    {"custom_id": "nothing", "body": {"messages": []}},
+]
+
+
+def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_path: Path) -> None:
+    cost = {}
+    asked = {"plain": {}, "tools": {"tools": TOOLS}, "answers": {"n": 4}, "short": {"max_completion_tokens": 1}}
+    for name, body in asked.items():
+        commands.route(trained, write(tmp_path / f"{name}.jsonl", *(request(f"r{i}", **body) for i in range(3))), {})
+        costs = Store(trained.store).read("cost_matrix", name)["cost"].to_pylist()
+        cost[name] = sum(costs)
+        assert replay(trained, name).identical
+    tokens = 3 * len(json.dumps(TOOLS, separators=(",", ":"))) / 4
+    price = sum((2.19, 1.18, 0.9, 0.69, 0.18)) * 1e-6
+    assert cost["tools"] - cost["plain"] == pytest.approx(tokens * price, rel=0.01)
+    assert 1.5 * cost["plain"] < cost["answers"] < 4 * cost["plain"]
+    assert cost["short"] < cost["plain"]
+
+
+def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed(
+    trained: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [request("one"), *ODD, request("two")]
+    file = write(tmp_path / "mixed.jsonl", *records)
+    commands.route(trained, file, {"budget_fraction": 0.5})
+    said = capsys.readouterr().err
+    assert "3 records are set aside" in said
+    assert "asks for embeddings" in said
+    folder = trained.outbox / "mixed"
+    aside = [json.loads(line) for line in (folder / "set_aside.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["record"]) for row in aside] == list(zip([2, 3, 4], ODD, strict=True))
+    assert [word in row["reason"] for word, row in zip(("embeddings", "vision", "no text"), aside, strict=True)] == [
+        True
+    ] * 3
+    manifest = read_manifest(folder)
+    assert "set_aside.jsonl" in {file.name for file in manifest.files}
+    assert manifest.rows == 2
+    routed = Store(trained.store).read("routed_batch", "mixed")
+    assert routed["instruction_id"].to_pylist() == ["one", "two"]
+    assert summary_of(routed)["set_aside"] == 3
+    assert replay(trained, "mixed").identical
+    with pytest.raises((RunFailed, ValueError), match="embeddings"):
+        commands.route(trained, file, {"strict": True})
+    commands.route(trained, write(file, request("one"), request("two")), {})
+    assert not (folder / "set_aside.jsonl").exists()
+    assert latest_revision(trained, "mixed").revision == 2
+
+
+def test_where_the_policy_is_strict_a_batch_that_no_model_may_get_in_part_is_refused(
+    trained: Home, tmp_path: Path
+) -> None:
+    trained.policy_file.write_text("strict: true\n")
+    with pytest.raises(RunFailed, match=r"no model is left by vision to 1 of 2.*image_price"):
+        commands.route(trained, write(tmp_path / "b.jsonl", request("one"), ODD[1]), {})
