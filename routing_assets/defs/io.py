@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from routing_assets.locks import run_alive
 from routing_assets.prices_in_force import PRICES
+from routing_assets.releases import finish_release
 from routing_assets.runs import runs_of
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -49,6 +50,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ParquetStoreIOManager"]:
+        finish_release(Home.from_env())
         with run_alive(Home.from_env(), context.run_id) if context.run_id else nullcontext():
             yield self
 
