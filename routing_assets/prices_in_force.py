@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from routing_assets.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.units import refuse_doubtful_prices
 from routing_assets.settings import Home
@@ -47,14 +46,9 @@ def new_catalog(home: Home, source: str | None, *, confirmed: bool) -> ModelCata
     """The catalog at ``source``; None where costs come from the label table.
 
     Raises:
-        InvalidInput: it cannot be read, or its prices look like another unit and are not confirmed, or those in force
-            are asked for and there are none.
+        InvalidInput: it cannot be read, or its prices look like another unit and are not confirmed.
     """
     if source == IN_FORCE:
-        if prices_in_force(home)[0] is None:
-            raise InvalidInput(
-                "there are no prices in force yet", remedy="Name a catalog, or null where the labels carry their costs."
-            )
         return catalog_in_force(home)
     catalog = read_catalog(source)
     if catalog is not None and not confirmed:
