@@ -129,7 +129,11 @@ def labels_config(home: Home, given: Mapping[str, Any]) -> dict[str, Any]:
     trained = json.loads(candidate(home, in_force[0]["router_version"])["training_config"]) if in_force else {}
     known = trained.get("labelled_instructions", {}).get("config", {})
     if in_force and known.get("labels") is None:  # trained when labels had a default
-        known = {"labels": Warehouse(home.warehouse).fetch("labels_of", {"label_hash": in_force[0]["label_hash"]})[0]["source"]}
+        known = {
+            "labels": Warehouse(home.warehouse).fetch("labels_of", {"label_hash": in_force[0]["label_hash"]})[0][
+                "source"
+            ]
+        }
     if not known:
         raise InvalidInput(
             "no labels are named, and no router is in force whose labels could be taken",

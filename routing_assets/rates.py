@@ -40,9 +40,7 @@ def rate_router(home: Home, router: Mapping[str, Any], why: str) -> RateRouter:
     by_rates = replace(load_router(home, parent), decision="rate", why=why)
     version = content_version(pa.table({"router_version": [parent], "decision": ["rate"]}))
     judges = LabelledInstructions.from_arrow(pq.read_table(directory / JUDGED_BY))
-    keep_router(
-        home.routers / version, by_rates, learnt_from=pq.read_table(directory / LEARNT_FROM), judged_by=judges
-    )
+    keep_router(home.routers / version, by_rates, learnt_from=pq.read_table(directory / LEARNT_FROM), judged_by=judges)
     logits = by_rates.classifier.logits(judges.instruction, judges.task)
     quality = step_quality(by_rates, logits, judges).drop(["model_index"])
     tags = {"router_version": version, "by_rates_of": parent}

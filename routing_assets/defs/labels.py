@@ -47,9 +47,7 @@ class CatalogConfig(dg.Config):
         description="A model catalog (YAML), simulated:<twin>, null where the labels carry their costs, or in_force: "
         "the prices in force, if there are any.",
     )
-    confirm_prices: bool = Field(
-        default=False, description="Prices are in USD per 1M tokens, unlikely as it looks."
-    )
+    confirm_prices: bool = Field(default=False, description="Prices are in USD per 1M tokens, unlikely as it looks.")
 
 
 class SplitConfig(dg.Config):

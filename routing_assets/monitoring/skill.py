@@ -49,9 +49,7 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
     gain = np.nanmean((rates - success) ** 2 - (probability - success) ** 2, axis=1)
     by_rates = float(np.nanmean((rates - success) ** 2, axis=1).mean())
     labelled = np.where(np.isnan(success), np.nan, probability)
-    together = np.nanmean(
-        (labelled - np.nanmean(labelled, axis=0)) * (success - np.nanmean(success, axis=0)), axis=1
-    )
+    together = np.nanmean((labelled - np.nanmean(labelled, axis=0)) * (success - np.nanmean(success, axis=0)), axis=1)
     code = np.unique(group, return_inverse=True)[1]
     size = np.bincount(code).astype(np.float64)
     draws = bootstrap_means(np.bincount(code, gain), size, 0) / max(by_rates, 1e-12)

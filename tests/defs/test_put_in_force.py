@@ -21,6 +21,7 @@ from routing_assets.store import Store
 from routing_assets.warehouse import Warehouse
 
 LENIENT = {"router": {"ece_limit": 1.0, "ece_tolerance": 1.0}, "success_classifier": {"method": "frozen"}}
+SIMULATED = "simulated:llm_uncertainty_bench"
 FRACTION = {"budget_fraction": 0.4}
 
 
@@ -41,7 +42,7 @@ def train(home: Home, labels: str, *, force: bool = False) -> None:
     with instance_of(home) as instance:
         prices = labels if labels.startswith("simulated:") else str(Path(labels).with_suffix(".yaml"))
         ops = {
-            "labelled_instructions": {"labels": labels},
+            "labelled_instructions": {"labels": labels, "size": 300 if labels == SIMULATED else None},
             "model_catalog": {"catalog": prices},
             "router_comparison": {"force": force},
         }
@@ -67,7 +68,9 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     commands.show_comparison(home)
     commands.route(home, batch_file, FRACTION)
     assert capsys.readouterr().out.count("batches are routed by each model's success rate alone, for of 40") == 2
-    used = Store(home.store).read("probability_matrix", "weekly").to_pandas().groupby("model", observed=True)["decision"]
+    used = (
+        Store(home.store).read("probability_matrix", "weekly").to_pandas().groupby("model", observed=True)["decision"]
+    )
     assert (used.nunique() == 1).all()
     assert replay(home, "weekly").identical
     audit_commands.explain(
@@ -105,7 +108,7 @@ def test_the_jobs_defaults_never_replace_what_learnt_from_real_labels(home: Home
     real, prices = router_in_force(home), prices_in_force(home)
     assert real["reason"] == "first"
 
-    train(home, "simulated:llm_uncertainty_bench")
+    train(home, SIMULATED)
     assert why(home) == "it is simulated, and what is in force is not"
     assert router_in_force(home) == real
     assert prices_in_force(home) == prices
@@ -119,7 +122,7 @@ def test_the_jobs_defaults_never_replace_what_learnt_from_real_labels(home: Home
     newest = Warehouse(home.warehouse).fetch("newest_candidate", {"runs": []})[0]
     assert json.loads(newest["training_config"])["labelled_instructions"]["config"]["labels"].endswith("own.parquet")
 
-    train(home, "simulated:llm_uncertainty_bench", force=True)
+    train(home, SIMULATED, force=True)
     assert router_in_force(home)["reason"] == "forced"
     champion.rollback(home)
     assert router_in_force(home)["label_hash"] == real["label_hash"]
