@@ -195,7 +195,7 @@ def _against_champion(
 
 
 def what_it_has_more(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str | None:
-    """What the challenger has over the champion that need not show on held-out rows of both; None if there is nothing."""
+    """What the challenger has over the champion that need not show on rows held out of both; None if nothing."""
     if new := sorted(set(challenger["models"]) - set(champion["models"])):
         return f"it adds {', '.join(new)}"
     if challenger["origin"] == "extended" and challenger["parent"] == champion["router_version"]:

@@ -74,14 +74,14 @@ def next_price_release(home: Home, made_by: Sequence[str], *, run_id: str) -> di
     did, or it is in force already.
     """
     store = Store(home.store)
-    runs = {asset: [run for run in made_by if store.path(asset, None, run).exists()] for asset in PRICES}
-    if not runs["cost_model"]:
+    made = {asset: [run for run in made_by if store.path(asset, None, run).exists()] for asset in PRICES}
+    if not made["cost_model"]:
         return None
     newest = Warehouse(home.warehouse).fetch("latest_price_release")
     before = newest[0] if newest else {"cost_model_run": None, "model_catalog_run": None}
     now = {
-        "cost_model_run": runs["cost_model"][0],
-        "model_catalog_run": (runs["model_catalog"] or [before["model_catalog_run"]])[0],
+        "cost_model_run": made["cost_model"][0],
+        "model_catalog_run": made["model_catalog"][0] if made["model_catalog"] else before["model_catalog_run"],
     }
     if all(before[name] == run for name, run in now.items()):
         return None

@@ -68,15 +68,18 @@ def crash_at(moment: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Crash just before or after write number ``moment`` of a release; returns the moments as they pass."""
     passed: list[str] = []
 
+    def pass_by(name: str) -> None:
+        passed.append(name)
+        if len(passed) - 1 == moment:
+            raise Crash
+
     def watch(owner: object, name: str) -> None:
         function = getattr(owner, name)
 
         def watched(*args: object, **kwargs: object) -> object:
-            for when in ("before", "after"):
-                passed.append(f"{when} {name}")
-                if len(passed) - 1 == moment:
-                    raise Crash
-                result = function(*args, **kwargs) if when == "before" else result
+            pass_by(f"before {name}")
+            result = function(*args, **kwargs)
+            pass_by(f"after {name}")
             return result
 
         monkeypatch.setattr(owner, name, watched)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets import champion
+from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome

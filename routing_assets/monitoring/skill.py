@@ -1,9 +1,9 @@
 """Whether probabilities say more of an instruction than each model's success rate does: their forecast skill.
 
-The Brier skill score (Murphy 1973) is the share of the rates' Brier score that predictions save. Predictions whose score
-is above 0 are better than the rates on these rows; that this is no luck is tested by the covariance of what is predicted
-and what comes, within models. The covariance alone is 0 for predictions that know nothing, however sharp or dull they
-are, and needs a quarter of the rows that a test of the Brier score itself does.
+The Brier skill score (Murphy 1973) is the share of the rates' Brier score that predictions save. Above 0, predictions
+are better than the rates on these rows. That this is no luck is tested by the covariance of what is predicted and what
+comes, within models. The covariance is 0 of predictions that know nothing, however sharp or dull they are, and it needs
+a quarter of the rows that a test of the Brier score needs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
     low, high = (float(end) for end in np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
     score = float(gain.mean()) / max(by_rates, 1e-12)
     shown = score > 0 and _lower_bound(np.bincount(code, together), size) > 0
-    figures = f"skill {score:+.3f} [{low:+.3f}, {high:+.3f}] on {groups} unrelated held-out instructions"
+    saved = f"{score:.1%} [{low:.1%}, {high:.1%}] of its squared error"
+    figures = f"they save {saved} on {groups} unrelated held-out instructions"
     verdict = "beat" if shown else "do not beat"
     why = f"the predictions{of} {verdict} each model's success rate{'' if shown else ' beyond noise'}: {figures}"
     return Skill(shown, why, groups, score, (low, high), high < 0)

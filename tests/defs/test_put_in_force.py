@@ -97,7 +97,7 @@ def test_a_router_that_learnt_nothing_is_not_put_in_force(home: Home, tmp_path: 
     labels[models] = np.random.default_rng(5).permutation(labels[models].to_numpy())
     labels.to_parquet(path)
     train(home, str(path))
-    assert "do not beat each model's success rate beyond noise: skill" in why(home)
+    assert "do not beat each model's success rate beyond noise: they save" in why(home)
     assert router_in_force(home)["decision_estimate"] == "rate"
 
 
