@@ -46,6 +46,15 @@ def load_champion(home: Home) -> Champion:
     return Champion(version, load_router(home, version))
 
 
+def why_by_rates(home: Home) -> str | None:
+    """That the router in force decides by each model's success rate alone, and why; None where it does not."""
+    router = router_in_force(home)
+    if router["decision_estimate"] != "rate":
+        return None
+    about = json.loads((home.routers / router["router_version"] / "router.json").read_text())
+    return f"batches are routed by each model's success rate alone, for {about['why']}"
+
+
 def candidate(home: Home, version: str) -> dict[str, Any]:
     """A router that passed its checks, by version. Raises InvalidInput when there is none of that name."""
     rows = Warehouse(home.warehouse).fetch("candidate", {"router_version": version})

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
+from routing_assets.champion import why_by_rates
 from routing_assets.commitments import SET_FOR_BATCH
 from routing_assets.errors import InvalidInput
 from routing_assets.export import refuse_unknown_ending, write_routed
@@ -159,15 +160,6 @@ def show_comparison(home: Home) -> str:
     if why := why_by_rates(home):
         click.echo(why)
     return str(compared["challenger"])
-
-
-def why_by_rates(home: Home) -> str | None:
-    """That the router in force decides by each model's success rate alone, and why; None where it does not."""
-    router = router_in_force(home)
-    if router["decision_estimate"] != "rate":
-        return None
-    about = json.loads((home.routers / router["router_version"] / "router.json").read_text())
-    return f"batches are routed by each model's success rate alone, for {about['why']}"
 
 
 def routers(home: Home) -> None:

@@ -131,11 +131,13 @@ def router_comparison(
 def simulates(
     home: Home, present: Mapping[str, Any] | None, challenger: Mapping[str, Any], runs: Sequence[str]
 ) -> bool:
-    """Whether simulated labels or prices would replace those that a router that learnt from real labels came with."""
-    if present is None or champion.learnt_from_simulated(home, present):
+    """Whether simulated labels or prices would replace real ones in force."""
+    if present is None:
         return False
-    simulated_prices = would_simulate(home, runs, labels_are_simulated=False)
-    return simulated_prices or champion.learnt_from_simulated(home, challenger)
+    labels_are_simulated = champion.learnt_from_simulated(home, present)
+    if champion.learnt_from_simulated(home, challenger) and not labels_are_simulated:
+        return True
+    return would_simulate(home, runs, labels_are_simulated=labels_are_simulated)
 
 
 def by_rates(context: dg.AssetExecutionContext, home: Home, router: Mapping[str, Any], why: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from routing_assets.monitoring.challenge import LEAST_GROUPS, bootstrap_means
 
@@ -67,4 +67,4 @@ def _lower_bound(total: np.ndarray, size: np.ndarray) -> float:
     """One-sided lower confidence bound of the mean of rows, from the sums and sizes of G unrelated groups."""
     mean, groups = total.sum() / size.sum(), len(size)
     error = np.sqrt(((total - mean * size) ** 2).sum() * groups / (groups - 1)) / size.sum()
-    return float(mean - t.ppf(CONFIDENCE, groups - 1) * error)
+    return float(mean - stdtrit(groups - 1, CONFIDENCE) * error)
