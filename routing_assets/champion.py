@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import pyarrow as pa
 from routing_assets.comparison import load_router
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import router_in_force
-from routing_assets.prices_in_force import prices_in_force, put_prices_in_force
+from routing_assets.prices_in_force import next_price_release, prices_in_force
+from routing_assets.releases import record_release, releasing
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
@@ -44,6 +46,15 @@ def load_champion(home: Home) -> Champion:
     return Champion(version, load_router(home, version))
 
 
+def why_by_rates(home: Home) -> str | None:
+    """That the router in force decides by each model's success rate alone, and why; None where it does not."""
+    router = router_in_force(home)
+    if router["decision_estimate"] != "rate":
+        return None
+    about = json.loads((home.routers / router["router_version"] / "router.json").read_text())
+    return f"batches are routed by each model's success rate alone, for {about['why']}"
+
+
 def candidate(home: Home, version: str) -> dict[str, Any]:
     """A router that passed its checks, by version. Raises InvalidInput when there is none of that name."""
     rows = Warehouse(home.warehouse).fetch("candidate", {"router_version": version})
@@ -73,7 +84,7 @@ def record_candidate(
 
     Args:
         router: its record: version, classifier, labels, temperatures, buckets, estimate and MLflow's ids.
-        origin: ``trained``, or ``recalibrated`` or ``extended``, then from ``parent``.
+        origin: ``trained``, or ``recalibrated``, ``extended`` or ``rates``, then from ``parent``.
         training_config: JSON of the assets' configuration, by asset, that trains such a router again.
     """
     row = {name: router[name] for name in _RECORDED} | {
@@ -86,19 +97,58 @@ def record_candidate(
     Warehouse(home.warehouse).append("candidates", pa.Table.from_pylist([row]))
 
 
-def put_in_force(home: Home, router: Mapping[str, Any], *, reason: str, run_id: str) -> None:
-    """A line in the ledger and MLflow's aliases: what serves from now on, and what did before.
+def put_in_force(home: Home, router: Mapping[str, Any], *, reason: str, run_id: str, prices_of: Sequence[str]) -> None:
+    """What serves from now on: a line in the ledger, and with it the prices that came along; see ``releases``.
+
+    To be called within ``releasing``.
 
     Args:
         router: its record in the ledger of candidates.
-        reason: ``first``, ``comparison``, ``forced`` or ``rollback``.
+        reason: ``first``, ``rates``, ``comparison``, ``forced`` or ``rollback``.
         run_id: of the Dagster run that decided it.
+        prices_of: runs whose prices, of the first that made some, come into force as well.
     """
-    from routing_assets import tracking
-
-    tracking.put_in_force(home, router["mlflow_model_version"])
     row = {name: router[name] for name in _RECORDED} | {"reason": reason, "dagster_run_id": run_id}
-    Warehouse(home.warehouse).append("routers", pa.Table.from_pylist([row]))
+    record_release(home, router=row, prices=next_price_release(home, prices_of, run_id=run_id))
+
+
+def put_prices_in_force(home: Home, made_by: Sequence[str], *, run_id: str) -> None:
+    """Put the price list of the first of these runs that made one in force; where none did, nothing changes.
+
+    To be called within ``releasing``.
+    """
+    if prices := next_price_release(home, made_by, run_id=run_id):
+        record_release(home, router=None, prices=prices)
+
+
+def learnt_from_simulated(home: Home, router: Mapping[str, Any]) -> bool:
+    """Whether the labels of a router are simulated."""
+    rows = Warehouse(home.warehouse).fetch("labels_of", {"label_hash": router["label_hash"]})
+    return bool(rows and rows[0]["simulated"])
+
+
+def labels_config(home: Home, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How labels are read: as given, or as for the router in force where no labels are named.
+
+    Raises InvalidInput where none are named and no router is in force that says it.
+    """
+    if given.get("labels") is not None:
+        return dict(given)
+    in_force = Warehouse(home.warehouse).fetch("latest_router")
+    trained = json.loads(candidate(home, in_force[0]["router_version"])["training_config"]) if in_force else {}
+    known = trained.get("labelled_instructions", {}).get("config", {})
+    if in_force and known.get("labels") is None:  # trained when labels had a default
+        known = {
+            "labels": Warehouse(home.warehouse).fetch("labels_of", {"label_hash": in_force[0]["label_hash"]})[0][
+                "source"
+            ]
+        }
+    if not known:
+        raise InvalidInput(
+            "no labels are named, and no router is in force whose labels could be taken",
+            remedy="Name a label table in the configuration of the asset labelled_instructions: {labels: PATH}.",
+        )
+    return dict(known)
 
 
 def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
@@ -110,6 +160,11 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
         InvalidInput: there is no such router, it is in force already, its files are gone, or neither the prices in
             force nor its own are of all its models.
     """
+    with releasing(home):
+        return _put_back(home, version)
+
+
+def _put_back(home: Home, version: str | None) -> dict[str, Any]:
     now = router_in_force(home)["router_version"]
     if version is None:
         before = Warehouse(home.warehouse).fetch("router_before", {"router_version": now})
@@ -121,8 +176,9 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
     target = candidate(home, version)
     if not (home.routers / version).is_dir():
         raise InvalidInput(f"the files of router {version} are gone", source=str(home.routers / version))
-    runs = _runs_behind(home, target)
+    runs: list[str] = []
     if not set(target["models"]) <= set(prices_in_force(home)[1]):
+        runs = _runs_behind(home, target)
         _, priced = prices_in_force(home, made_by=runs)
         if not set(target["models"]) <= set(priced):
             raise InvalidInput(
@@ -130,8 +186,7 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
                 f"{', '.join(sorted(priced))}",
                 remedy="Train again on its labels and catalog.",
             )
-        put_prices_in_force(home, runs)
-    put_in_force(home, target, reason="rollback", run_id="command line")
+    put_in_force(home, target, reason="rollback", run_id="command line", prices_of=runs)
     return target
 
 

@@ -39,6 +39,11 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
     return ignore(missing(command))
 
 
+CONFIRM_PRICES = click.option(
+    "--confirm-prices", is_flag=True, help="Take prices and costs as they are that look like another unit."
+)
+
+
 def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors that speak for themselves into one line and exit code 2."""
 
@@ -99,14 +104,16 @@ def demo(size: int, seed: int) -> None:
 @click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
+@CONFIRM_PRICES
 @says_what_is_wrong
 def train(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Train and calibrate a router.
 
-    The first one is put in force once it passed its checks, and so is one for other models than before. Any other has
-    to beat the router in force on held-out rows that neither learnt from (one that knows more models must not be worse
-    on the others); if it does not, it is kept but routes nothing, unless --force is given. Judged outcomes of routed
-    batches are learnt from as well.
+    It is put in force if its predictions beat each model's success rate on at least 30 unrelated held-out instructions,
+    and, for the models of the router in force, that router as well (one that knows more models must not be worse on the
+    others). What learnt from simulated labels never replaces what did not. If it is not put in force, it is kept but
+    routes nothing, unless --force is given; where no router was in force, batches are routed by each model's success
+    rate alone. Judged outcomes of routed batches are learnt from as well.
     """
     from routing_assets import commands
 
@@ -118,17 +125,19 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 @click.option("--labels", required=True, help="Label table with the success of MODELS on 20 or more instructions.")
 @click.option("--catalog", help="Model catalog (YAML) that names MODELS too. Without it, costs come from the labels.")
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
+@CONFIRM_PRICES
 @says_what_is_wrong
-def add_model(models: tuple[str, ...], labels: str, catalog: str | None, force: bool) -> None:
+def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: bool) -> None:
     """Add MODELS to the router in force by 20 to 500 labels of each, without training.
 
     Only their columns of the label table are read. Instructions may be among those labelled before or new; those that
     the router in force is tested on are held back and test its successor. The labels are kept: train learns from them
-    as well, as long as the catalog names the model. With more labels, run it again.
+    as well, as long as the catalog names the model. With more labels, run it again. It is put in force if its
+    predictions of labels that they did not learn from, at least 30, beat the model's success rate.
     """
     from routing_assets import commands
 
-    commands.add_models(Home.from_env(), models, labels, catalog, force=force)
+    commands.add_models(Home.from_env(), models, labels, catalog, **options)
 
 
 @main.command()
@@ -244,12 +253,14 @@ def report(day: datetime) -> None:
 
 @main.command()
 @click.argument("catalog")
+@CONFIRM_PRICES
+@click.option("--force", is_flag=True, help="Put simulated prices in force in place of real ones.")
 @says_what_is_wrong
-def prices(catalog: str) -> None:
+def prices(catalog: str, **options: bool) -> None:
     """Put a new model CATALOG in force, without training anything again."""
     from routing_assets import price_commands
 
-    price_commands.update_prices(Home.from_env(), catalog)
+    price_commands.update_prices(Home.from_env(), catalog, **options)
 
 
 @main.command()
@@ -295,6 +306,7 @@ def retire(before: datetime | None) -> None:
 @click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
+@CONFIRM_PRICES
 @says_what_is_wrong
 def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
@@ -307,10 +319,12 @@ def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> 
 @click.option("--port", default=3000, show_default=True)
 def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
+    from routing_assets.releases import finish_release
     from routing_assets.warehouse import Warehouse
 
     home = Home.from_env().create()
     Warehouse(home.warehouse).create()
+    finish_release(home)
     os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
     workspace = ["--workspace", str(beside_package("workspace.yaml"))]
     address = ["--host", "127.0.0.1", "--port", str(port)]

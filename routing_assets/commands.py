@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from routing_assets.added import checked_addition, kept_labels, priced_models
 from routing_assets.allocation import POLICIES
+from routing_assets.champion import why_by_rates
 from routing_assets.commitments import SET_FOR_BATCH
 from routing_assets.datasets.batch import set_aside_of
 from routing_assets.datasets.set_aside import MOST_REASONS, count_set_aside
@@ -54,6 +55,7 @@ def train(
     allow_missing: bool = False,
     size: int | None = None,
     force: bool = False,
+    confirm_prices: bool = False,
 ) -> None:
     """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
     with instance_of(home) as instance:
@@ -69,8 +71,9 @@ def train(
                     "allow_missing": allow_missing,
                     "size": size,
                     "seed": seed,
+                    "confirm_prices": confirm_prices,
                 },
-                "model_catalog": {"catalog": _catalog(labels, catalog)},
+                "model_catalog": {"catalog": _catalog(labels, catalog), "confirm_prices": confirm_prices},
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
                 "router_comparison": {"force": force},
@@ -80,9 +83,18 @@ def train(
     click.echo(f"router {trained} on the test split of its labels, after each step:")
     click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
     click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
+    click.echo(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
 
 
-def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | None, *, force: bool = False) -> None:
+def add_models(
+    home: Home,
+    models: Sequence[str],
+    labels: str,
+    catalog: str | None,
+    *,
+    force: bool = False,
+    confirm_prices: bool = False,
+) -> None:
     """Add models to the router in force by a few labels, and say whether the extended router took over."""
     labels, catalog = absolute(labels), None if catalog is None else absolute(catalog)
     with instance_of(home) as instance:
@@ -96,8 +108,8 @@ def add_models(home: Home, models: Sequence[str], labels: str, catalog: str | No
             instance,
             "add_model",
             ops={
-                "added_labels": {"labels": labels, "models": list(models)},
-                "model_catalog": {"catalog": catalog},
+                "added_labels": {"labels": labels, "models": list(models), "confirm_prices": confirm_prices},
+                "model_catalog": {"catalog": catalog, "confirm_prices": confirm_prices},
                 "extended_router": {"models": list(models)},
                 "router_comparison": {"force": force},
             },
@@ -135,7 +147,7 @@ def show_comparison(home: Home) -> str:
     router = router_in_force(home)
     if router["router_version"] != compared["challenger"]:
         click.echo(
-            f"router {compared['challenger']} did not take over: {compared['why']}\n"
+            f"router {compared['challenger']} is not put in force: {compared['why']}\n"
             f"it is kept; put it in force all the same with: routing-assets rollback {compared['challenger']}"
         )
     elif compared["champion"] is not None:
@@ -149,6 +161,8 @@ def show_comparison(home: Home) -> str:
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
         f"decides by {router['decision_estimate']})"
     )
+    if why := why_by_rates(home):
+        click.echo(why)
     return str(compared["challenger"])
 
 
@@ -218,6 +232,8 @@ def route(
     )
     if why != SET_FOR_BATCH:
         click.echo(f"budget: {why}")
+    if by_rates := why_by_rates(home):
+        click.echo(by_rates)
     warn_of_doubtful_costs(result, summary)
     say_what_is_set_aside(made("batch_instructions"), home.outbox / received.batch_id / SET_ASIDE)
     click.echo(f"written to {home.outbox / received.batch_id}")
@@ -351,6 +367,7 @@ def evaluate(
     seeds: int,
     size: int | None,
     output: Path,
+    confirm_prices: bool = False,
 ) -> None:
     """Run ``budget_curves`` on a label table and print its summary."""
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out before the splits, not after
@@ -360,6 +377,7 @@ def evaluate(
         "ignore_columns": list(ignore_columns),
         "allow_missing": allow_missing,
         "catalog": _catalog(labels, catalog),
+        "confirm_prices": confirm_prices,
         "method": method,
         "seeds": seeds,
         "size": size,

@@ -8,10 +8,11 @@ outcomes alone judge, if there are enough of them, and the champion has to be ma
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
@@ -19,7 +20,9 @@ from routing_assets.datasets.related import related_rows
 from routing_assets.feedback import is_outcome
 from routing_assets.learnt import learnt_rows
 from routing_assets.monitoring import LEAST_GROUPS, MARGIN, beats
-from routing_assets.router_files import JUDGED_BY, LEARNT_FROM
+from routing_assets.monitoring.skill import Skill, skill
+from routing_assets.prediction.decision import model_rates
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, UNSEEN
 from routing_assets.settings import Home
 
 if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
@@ -51,10 +54,14 @@ class Comparison:
     required: float | None = None
     champion_quality: Quality | None = None
     challenger_quality: Quality | None = None
+    worth: str | None = None
+    """What the challenger's predictions are worth against each model's success rate, in words."""
+    has_skill: bool = True
+    """Whether they are worth more, beyond noise."""
 
     def row(self) -> dict[str, Any]:
         """One flat row for the warehouse."""
-        names = ("champion_quality", "challenger_quality")
+        names = ("champion_quality", "challenger_quality", "has_skill")
         flat = {name: value for name, value in asdict(self).items() if name not in names}
         for side in ("champion", "challenger"):
             quality = getattr(self, f"{side}_quality")
@@ -74,22 +81,78 @@ def compare(
     *,
     champion_is_stale: bool,
     priced: Collection[str],
+    simulates: bool = False,
 ) -> Comparison:
     """Whether the challenger takes over.
 
-    The first router does, by its checks alone. One for the same models has to beat the champion. One for other models
-    has to be able to serve: the prices in force are of all its models, and it knows every model that the champion does
-    and that is priced. What adds models to the champion, or labels to models added before, must only not be
-    shown to be worse, by more than a hundredth, on the models that both know.
+    Every router has to beat the success rate of each of its models, the first one, too. One for the same models as the
+    champion has to beat the champion as well. One for other models has to be able to serve: the prices in force are of
+    all its models, and it knows every model that the champion does and that is priced. What adds models to the
+    champion, or labels to models added before, must only not be shown to be worse, by more than a hundredth, on the
+    models that both know. What is simulated never replaces what is real.
 
     Args:
         champion, challenger: their records in the ledger of candidates.
         champion_is_stale: drift was found in what the champion decided.
         priced: the models of the price list in force.
+        simulates: simulated labels or prices of the challenger would replace real ones.
     """
+    judged = judge(home, challenger)
+    compared = _against_champion(home, champion, challenger, champion_is_stale=champion_is_stale, priced=priced)
+    compared = replace(compared, worth=judged.why, has_skill=judged.shown)
+    if simulates:
+        return replace(compared, takes_over=False, why="it is simulated, and what is in force is not")
+    if compared.takes_over and not judged.shown:
+        return replace(compared, takes_over=False, why=judged.why)
+    return replace(compared, why=judged.why) if champion is None else compared
+
+
+def judge(home: Home, challenger: Mapping[str, Any]) -> Skill:
+    """Whether a router's predictions say more than the success rates of its models, on rows it did not learn from.
+
+    These are its held-out rows, and of models added by few labels what fits without a label say of it. The classifier
+    of a recalibrated router was judged before; the rates must only not be shown to be better on its held-out outcomes,
+    which are those of chosen models alone. A router that decides by rates alone promises nothing else.
+
+    Args:
+        challenger: its record in the ledger of candidates.
+    """
+    folder = home.routers / challenger["router_version"]
+    if challenger["decision_estimate"] == "rate":
+        return Skill(True, "it decides by each model's success rate alone", 0)
+    if (folder / UNSEEN).exists():
+        of_model = [_skill_of_added(rows) for _, rows in pq.read_table(folder / UNSEEN).to_pandas().groupby("model")]
+        return next((found for found in of_model if not found.shown), of_model[0])
+    rows = held_out_rows(home, challenger["router_version"], challenger["models"])
+    group = related_rows(rows.instruction, rows.group)
+    if (found := len(np.unique(group))) < LEAST_GROUPS:
+        labelled = pq.read_metadata(folder / LEARNT_FROM).num_rows
+        few = f"of {labelled} labelled instructions, {found} unrelated ones were held out: {LEAST_GROUPS} are needed"
+        return Skill(challenger["origin"] == "recalibrated", f"{few} to judge the predictions", found)
+    router = load_router(home, challenger["router_version"])
+    order = [router.models.index(model) for model in rows.models]
+    p = router.predict(rows.instruction, rows.task).decision
+    judged = skill(p[:, order], rows.success, model_rates(p, router.buckets)[order], group)
+    return replace(judged, shown=True) if challenger["origin"] == "recalibrated" and not judged.is_worse else judged
+
+
+def _skill_of_added(unseen: pd.DataFrame) -> Skill:
+    p, success = (unseen[name].to_numpy()[:, None] for name in ("probability", "success"))
+    name = unseen["model"].iloc[0]
+    return skill(p, success, success.mean(axis=0), unseen["component"].to_numpy(), of=f" of model '{name}'")
+
+
+def _against_champion(
+    home: Home,
+    champion: Mapping[str, Any] | None,
+    challenger: Mapping[str, Any],
+    *,
+    champion_is_stale: bool,
+    priced: Collection[str],
+) -> Comparison:
     version = challenger["router_version"]
     if champion is None:
-        return Comparison(version, None, True, "the first router is put in force by its checks alone")
+        return Comparison(version, None, True, "nothing was in force")
     known, models, present = set(champion["models"]), set(challenger["models"]), champion["router_version"]
     if known != models and (unfit := why_unfit(known, models, set(priced))):
         return Comparison(version, present, False, unfit, champion_is_stale)
@@ -132,11 +195,13 @@ def compare(
 
 
 def what_it_has_more(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str | None:
-    """What the challenger has over the champion that held-out rows of both cannot show; None if there is nothing."""
+    """What the challenger has over the champion that need not show on rows held out of both; None if nothing."""
     if new := sorted(set(challenger["models"]) - set(champion["models"])):
         return f"it adds {', '.join(new)}"
-    extends = challenger["origin"] == "extended" and challenger["parent"] == champion["router_version"]
-    return "it knows added models by newer labels" if extends else None
+    if challenger["origin"] == "extended" and challenger["parent"] == champion["router_version"]:
+        return "it knows added models by newer labels"
+    reads = champion["decision_estimate"] == "rate" != challenger["decision_estimate"]
+    return "it tells instructions apart, and the router in force decides by success rates alone" if reads else None
 
 
 def why_unfit(known: set[str], models: set[str], priced: set[str]) -> str | None:
@@ -157,13 +222,18 @@ def judging_rows(
         models: those to be judged; both routers know them.
         only_outcomes: leave out label rows, if the outcomes alone are enough to judge by.
     """
-    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / challenger / JUDGED_BY)).of_models(models)
-    for version in (champion, challenger):
-        rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / version / LEARNT_FROM)))
-    rows = rows.take(~np.isnan(rows.success).all(axis=1))
+    rows = held_out_rows(home, challenger, models)
+    rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / champion / LEARNT_FROM)))
     outcomes = rows.take(is_outcome(rows))
     enough = len(np.unique(related_rows(outcomes.instruction))) >= LEAST_GROUPS
     return outcomes if only_outcomes and enough else rows
+
+
+def held_out_rows(home: Home, version: str, models: Sequence[str]) -> LabelledInstructions:
+    """The rows to judge a router by that label one of the models, and that it did not learn from."""
+    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / version / JUDGED_BY)).of_models(models)
+    rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / version / LEARNT_FROM)))
+    return rows.take(~np.isnan(rows.success).all(axis=1))
 
 
 def predictions(home: Home, version: str, rows: LabelledInstructions) -> np.ndarray:

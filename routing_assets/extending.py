@@ -14,6 +14,7 @@ from routing_assets import tracking
 from routing_assets.added import labels_of, learnable
 from routing_assets.comparison import load_router
 from routing_assets.datasets import LabelledInstructions, append_labels
+from routing_assets.datasets.related import related_rows
 from routing_assets.learnt import learnt_table
 from routing_assets.prediction.new_model import left_out_logits
 from routing_assets.prediction.router import Router
@@ -76,6 +77,7 @@ def extend(
         router,
         learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"extension": np.arange(len(fit))})]),
         judged_by=append_labels(judges.take(~np.isin(judges.instruction_id, held_back.instruction_id)), held_back),
+        unseen=unseen_table(router, logits, success, fit),
     )
     known = judges.of_models([model for model in before.models if model not in names])
     of_known = step_quality(before, before.classifier.logits(known.instruction, known.task), known)
@@ -118,6 +120,19 @@ def unseen_pairs(router: Router, panel: np.ndarray, labels: LabelledInstructions
         column = router.models.index(name)
         logits[:, column], success[:, column] = left_out_logits(name, panel, known), known
     return logits, success
+
+
+def unseen_table(router: Router, logits: np.ndarray, success: np.ndarray, labels: LabelledInstructions) -> pa.Table:
+    """``model, component, probability, success`` of each label in ``labels``; see :func:`unseen_pairs`."""
+    row, column = np.nonzero(~np.isnan(success))
+    return pa.table(
+        {
+            "model": pa.array([router.models[k] for k in column], pa.string()),
+            "component": related_rows(labels.instruction, labels.group)[row],
+            "probability": router.probabilities(logits).decision[row, column],
+            "success": success[row, column],
+        }
+    )
 
 
 def _shifts(router: Router) -> np.ndarray:

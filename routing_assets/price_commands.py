@@ -18,14 +18,25 @@ from routing_assets.sources import absolute, read_catalog
 from routing_assets.store import Store
 
 
-def update_prices(home: Home, catalog: str) -> None:
+def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, force: bool = False) -> None:
     """Put a catalog in force, and say which of its prices count.
+
+    Args:
+        confirm_prices: they are in USD per 1M tokens, unlikely as it looks.
+        force: simulated prices may replace real ones.
 
     Raises InvalidInput where it lacks a model of the router in force, or there is none.
     """
     with instance_of(home) as instance:
         refuse_to_unprice(home, absolute(catalog))
-        run_job(instance, "update_prices", ops={"model_catalog": {"catalog": absolute(catalog)}})
+        run_job(
+            instance,
+            "update_prices",
+            ops={
+                "model_catalog": {"catalog": absolute(catalog), "confirm_prices": confirm_prices},
+                "price_release": {"force": force},
+            },
+        )
     click.echo("the catalog is in force; batches that are not dispatched yet will be routed again")
     costs = costs_in_force(home)
     click.echo(f"estimated costs come from: {costs.source}")

@@ -35,7 +35,7 @@ from routing_assets.prediction.classifier_training import train_classifier
 from routing_assets.prediction.config import ClassifierConfig
 from routing_assets.prediction.encoder import EncoderConfig
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
-from routing_assets.router_files import JUDGED_BY, LEARNT_FROM
+from routing_assets.router_files import JUDGED_BY, LEARNT_FROM, UNSEEN
 from routing_assets.settings import Home
 from routing_assets.versions import content_version
 
@@ -186,10 +186,19 @@ def assemble(
     )
 
 
-def keep_router(directory: Path, router: Router, *, learnt_from: pa.Table, judged_by: LabelledInstructions) -> None:
+def keep_router(
+    directory: Path,
+    router: Router,
+    *,
+    learnt_from: pa.Table,
+    judged_by: LabelledInstructions,
+    unseen: pa.Table | None = None,
+) -> None:
     """Write a router with what drift, comparisons and extensions ask of it; whole, or not at all."""
     with atomic_folder(directory) as work:
         router.save(work)
+        if unseen is not None:
+            pq.write_table(unseen, work / UNSEEN)
         pq.write_table(learnt_from, work / LEARNT_FROM)
         pq.write_table(judged_by.to_arrow(), work / JUDGED_BY)
 

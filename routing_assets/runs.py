@@ -12,6 +12,7 @@ import dagster as dg
 
 from routing_assets.errors import InvalidInput
 from routing_assets.locks import forget_lost_run, lost_runs, run_alive
+from routing_assets.releases import finish_release
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
 
@@ -31,6 +32,7 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
     with dg.DagsterInstance.get() as instance:
         fail_lost_runs(instance, home)
+        finish_release(home)
         yield instance
 
 

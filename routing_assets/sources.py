@@ -10,7 +10,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labels
-from routing_assets.datasets.simulated import Twin, simulate
+from routing_assets.datasets.simulated import PUBLISHED, Twin, simulate
 from routing_assets.errors import InvalidInput
 from routing_assets.files import file_sha256
 from routing_assets.pricing.catalog import (
@@ -23,7 +23,6 @@ from routing_assets.pricing.catalog import (
 )
 
 SIMULATED = "simulated:"
-DEFAULT_LABELS = f"{SIMULATED}llm_uncertainty_bench"
 
 _CATALOG_SCHEMA = pa.schema(
     [
@@ -97,6 +96,13 @@ def read_catalog(source: str | None) -> ModelCatalog | None:
     if source.startswith(SIMULATED):
         return twin_catalog(source.removeprefix(SIMULATED))
     return load_catalog(Path(source))
+
+
+def is_simulated(catalog: ModelCatalog) -> bool:
+    """Whether its prices are those of a simulated twin, by name and price."""
+    prices = {(entry.name, entry.input_price, entry.output_price) for entry in catalog.models}
+    twins = ({(e.name, e.input_price, e.output_price) for e in twin_catalog(twin).models} for twin in PUBLISHED)
+    return any(prices <= of_twin for of_twin in twins)
 
 
 def catalog_table(catalog: ModelCatalog | None) -> pa.Table:

@@ -99,12 +99,12 @@ def register_recalibrated(home: Home, model_version: int, *, tags: Mapping[str, 
     return LoggedClassifier(run_id, int(version.version))
 
 
-def put_in_force(home: Home, model_version: int) -> None:
+def put_in_force(home: Home, model_version: int, previous: int | None = None) -> None:
     """Point ``champion`` at a version and ``previous`` at the one that served before; it challenges nobody any more."""
     client, version = connect(home), str(model_version)
     aliases = {name: str(at) for name, at in client.get_registered_model(REGISTERED_MODEL).aliases.items()}
-    if aliases.get(IN_FORCE) not in (None, version):
-        client.set_registered_model_alias(REGISTERED_MODEL, PREVIOUS, aliases[IN_FORCE])
-    client.set_registered_model_alias(REGISTERED_MODEL, IN_FORCE, version)
+    for name, at in ((PREVIOUS, previous), (IN_FORCE, model_version)):
+        if at is not None and aliases.get(name) != str(at):
+            client.set_registered_model_alias(REGISTERED_MODEL, name, str(at))
     if aliases.get(CHALLENGER) == version:
         client.delete_registered_model_alias(REGISTERED_MODEL, CHALLENGER)

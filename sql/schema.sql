@@ -114,6 +114,8 @@ create table if not exists router_comparisons (
     recorded_at           timestamptz not null default current_timestamp
 );
 
+alter table router_comparisons add column if not exists worth varchar;  -- of its predictions, against success rates
+
 -- What was in force, one line for every change; the newest is.
 create table if not exists routers (
     router_version        varchar not null,
@@ -128,7 +130,18 @@ create table if not exists routers (
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp
 );
-alter table routers add column if not exists reason varchar;  -- first, comparison, forced or rollback
+-- first, comparison, rates, forced or rollback
+alter table routers add column if not exists reason varchar;
+
+-- Which price list was put in force, one line for every change; the newest is. None yet: the store's current one.
+create table if not exists price_releases (
+    price_version         varchar not null,
+    cost_model_run        varchar not null,    -- the runs that made the tables
+    model_catalog_run     varchar,             -- null: the catalog was not made by a run of its own
+    dagster_run_id        varchar not null,    -- the run that put it in force
+    entry                 bigint  not null default nextval('entries'),
+    recorded_at           timestamptz not null default current_timestamp
+);
 
 create table if not exists drift_reports (
     router_version        varchar not null,

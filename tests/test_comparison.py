@@ -27,13 +27,17 @@ def test_a_router_for_other_models_has_to_serve_at_the_prices_in_force(
 
 
 def test_more_models_or_more_labels_of_added_ones_are_a_right_of_their_own() -> None:
-    champion = {"router_version": "v1", "models": ["a", "b"]}
-    trained = {"models": ["a", "b"], "origin": "trained", "parent": None}
-    extended = {"models": ["a", "b"], "origin": "extended", "parent": "v1"}
+    champion = {"router_version": "v1", "models": ["a", "b"], "decision_estimate": "scaled"}
+    trained = {"models": ["a", "b"], "origin": "trained", "parent": None, "decision_estimate": "bucket"}
+    extended = {"models": ["a", "b"], "origin": "extended", "parent": "v1", "decision_estimate": "scaled"}
     assert what_it_has_more(champion, trained) is None
     assert what_it_has_more(champion, extended | {"parent": "v0"}) is None
     assert what_it_has_more(champion, extended) == "it knows added models by newer labels"
     assert what_it_has_more(champion, extended | {"models": ["a", "b", "c"]}) == "it adds c"
+    by_rates = {"decision_estimate": "rate"}
+    assert "tells instructions apart" in str(what_it_has_more(champion | by_rates, trained))
+    assert what_it_has_more(champion | by_rates, trained | by_rates) is None
+    assert what_it_has_more(champion, trained | by_rates) is None
 
 
 def test_errors_of_two_models_do_not_cancel_in_a_calibration_error() -> None:

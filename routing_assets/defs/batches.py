@@ -83,6 +83,7 @@ def probability_matrix(
         raise failure(error) from error
     table = score_batch(batch, champion.router, champion.version)
     columns = {step: matrix(table, step, champion.router.models) for step in STEPS}
+    by_rates = champion.router.decision == "rate"
     valid = all(np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all() for p in columns.values())
     means = [
         {"model": model, **{step: float(p[:, k].mean()) for step, p in columns.items()}}
@@ -96,6 +97,7 @@ def probability_matrix(
         ],
         metadata={
             "router_version": champion.version,
+            **({"routed_by": f"each model's success rate alone, for {champion.router.why}"} if by_rates else {}),
             "mean_best_probability": float(columns["decision"].max(axis=1).mean()),
             "mean_probability": markdown_table(means),
         },

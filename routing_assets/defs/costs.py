@@ -8,15 +8,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from routing_assets import champion
 from routing_assets.added import kept_labels, priced_models, with_added
-from routing_assets.champion import candidate
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.errors import InvalidInput
-from routing_assets.prices_in_force import prices_in_force, put_prices_in_force
+from routing_assets.prices_in_force import prices_in_force, would_simulate
 from routing_assets.pricing.cost_model import CostMode, fit_cost_model
+from routing_assets.releases import releasing
 from routing_assets.runs import runs_of
 from routing_assets.sources import catalog_from_table
 from routing_assets.versions import content_version
@@ -84,20 +85,38 @@ def cost_model(
     )
 
 
-@dg.asset(group_name="release", owners=OWNERS, kinds={"parquet"}, deps=["model_catalog", cost_model], code_version="1")
-def price_release(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
+class PriceReleaseSettings(dg.Config):
+    """Who decides."""
+
+    force: bool = Field(default=False, description="Put simulated prices in force in place of real ones.")
+
+
+@dg.asset(group_name="release", owners=OWNERS, kinds={"parquet"}, deps=["model_catalog", cost_model], code_version="2")
+def price_release(
+    context: dg.AssetExecutionContext, config: PriceReleaseSettings, home: RoutingHome
+) -> dg.MaterializeResult:
     """Puts the prices that this run made in force, if the router in force can serve at them. With a new router,
     ``router_release`` does.
     """
-    runs, in_force = runs_of(context.instance, context.run), home.warehouse().fetch("latest_router")
-    version, priced = prices_in_force(home.paths(), made_by=runs)
-    known = candidate(home.paths(), in_force[0]["router_version"])["models"] if in_force else []
-    if unpriced := [model for model in known if model not in priced]:
-        raise failure(
-            InvalidInput(
-                f"there is no price of {', '.join(unpriced)}, which the router in force knows; the prices stay",
-                remedy="Name every model of the router in the catalog.",
+    paths, runs = home.paths(), runs_of(context.instance, context.run)
+    with releasing(paths):
+        in_force = home.warehouse().fetch("latest_router")
+        version, priced = prices_in_force(paths, made_by=runs)
+        known = champion.candidate(paths, in_force[0]["router_version"])["models"] if in_force else []
+        if unpriced := [model for model in known if model not in priced]:
+            raise failure(
+                InvalidInput(
+                    f"there is no price of {', '.join(unpriced)}, which the router in force knows; the prices stay",
+                    remedy="Name every model of the router in the catalog.",
+                )
             )
-        )
-    put_prices_in_force(home.paths(), runs)
+        simulated = bool(in_force) and champion.learnt_from_simulated(paths, in_force[0])
+        if not config.force and would_simulate(paths, runs, labels_are_simulated=simulated):
+            raise failure(
+                InvalidInput(
+                    "simulated prices would replace real ones; the prices stay",
+                    remedy="Name a catalog of your own; or confirm it: --force, or force of the asset price_release.",
+                )
+            )
+        champion.put_prices_in_force(paths, runs, run_id=context.run_id)
     return dg.MaterializeResult(metadata={"price_version": version or "none", "models": ", ".join(priced)})

@@ -13,8 +13,11 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.label_table import LabelTable
 from routing_assets.errors import InvalidInput
 from routing_assets.feedback import without_outcomes
+from routing_assets.prices_in_force import new_catalog
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.sources import catalog_from_table, read_catalog
+from routing_assets.pricing.units import refuse_doubtful_costs
+from routing_assets.settings import Home
+from routing_assets.sources import catalog_from_table
 from routing_assets.store import Store
 
 AT_ONCE = 2
@@ -28,6 +31,7 @@ class EvaluationSettings(LabelTable):
         default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
     )
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
+    confirm_prices: bool = Field(default=False, description="Prices and costs are in USD, unlikely as it looks.")
     method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
@@ -52,7 +56,7 @@ def budget_curves(
 
     paths = home.paths()
     try:
-        labels, catalog = labels_and_catalog(config, Store(paths.store))
+        labels, catalog = labels_and_catalog(config, paths)
         classifier = ClassifierConfig(method=cast(Method, config.method))
         evaluation = evaluate(
             labels,
@@ -79,10 +83,15 @@ def budget_curves(
     )
 
 
-def labels_and_catalog(config: EvaluationSettings, store: Store) -> tuple[LabelledInstructions, ModelCatalog | None]:
+def labels_and_catalog(config: EvaluationSettings, home: Home) -> tuple[LabelledInstructions, ModelCatalog | None]:
     """The labels and prices named by the settings, or the project's own."""
+    store = Store(home.store)
     if config.labels is not None:
-        return config.read(config.labels), read_catalog(config.catalog)
+        labels = config.read(config.labels)
+        catalog = new_catalog(home, config.catalog, confirmed=config.confirm_prices)
+        if not config.confirm_prices:
+            refuse_doubtful_costs(labels, catalog)
+        return labels, catalog
     return (
         without_added(without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions")))),
         catalog_from_table(store.read("model_catalog")),

@@ -12,6 +12,7 @@ from routing_assets.defs.common import ARROW_TABLE, OWNERS, failure, markdown_ta
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import router_in_force
+from routing_assets.pricing.units import refuse_doubtful_costs
 from routing_assets.sources import catalog_from_table
 
 GROUP = "extension"
@@ -22,6 +23,7 @@ class AddedLabels(dg.Config):
 
     labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is no label.")
     models: list[str] = Field(description="Its models that are to be added; other columns are not read.")
+    confirm_prices: bool = Field(default=False, description="Recorded costs are in USD per call, unlikely as it looks.")
 
 
 class ExtensionSettings(dg.Config):
@@ -38,7 +40,10 @@ class ExtensionSettings(dg.Config):
 def added_labels(config: AddedLabels, home: RoutingHome, model_catalog: pa.Table) -> dg.MaterializeResult:
     """All labels of models that were added by a few; training learns from them too."""
     try:
-        labels = checked_addition(home.paths(), config.labels, config.models, catalog_from_table(model_catalog))
+        catalog = catalog_from_table(model_catalog)
+        labels = checked_addition(home.paths(), config.labels, config.models, catalog)
+        if not config.confirm_prices:
+            refuse_doubtful_costs(labels, catalog)
     except InvalidInput as error:
         raise failure(error) from error
     counts = (~np.isnan(labels.success)).sum(axis=0)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from routing_assets.defs.home import RoutingHome
 from routing_assets.locks import run_alive
 from routing_assets.prices_in_force import PRICES
+from routing_assets.releases import finish_release
 from routing_assets.runs import runs_of
 from routing_assets.store import Store
 
@@ -51,7 +52,9 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ParquetStoreIOManager"]:
-        with run_alive(self.home.paths(), context.run_id) if context.run_id else nullcontext():
+        home = self.home.paths()
+        finish_release(home)
+        with run_alive(home, context.run_id) if context.run_id else nullcontext():
             yield self
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:

@@ -6,6 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.added import kept_labels, priced_models, with_added
+from routing_assets.champion import labels_config
 from routing_assets.datasets import LabelledInstructions, refuse_scarce_models
 from routing_assets.defs.common import OWNERS, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
@@ -14,14 +15,10 @@ from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
 from routing_assets.feedback import judged_batches, outcome_labels, with_outcomes
 from routing_assets.learnt import learnt_by_router_in_force, steadied
+from routing_assets.prices_in_force import IN_FORCE, new_catalog
 from routing_assets.pricing.recorded_costs import recorded_costs
-from routing_assets.sources import (
-    DEFAULT_LABELS,
-    catalog_from_table,
-    catalog_table,
-    read_catalog,
-    source_sha256,
-)
+from routing_assets.pricing.units import refuse_doubtful_costs
+from routing_assets.sources import catalog_from_table, catalog_table, source_sha256
 
 GROUP = "labels"
 
@@ -29,25 +26,28 @@ GROUP = "labels"
 class LabelsConfig(LabelTable):
     """Where the recorded successes come from."""
 
-    labels: str = Field(
-        default=DEFAULT_LABELS,
-        description="A label table (Parquet, CSV, JSONL), a dataset folder, "
-        "simulated:llm_uncertainty_bench or simulated:r1_math.",
+    labels: str | None = Field(
+        default=None,
+        description="A label table (Parquet, CSV, JSONL), a dataset folder, simulated:llm_uncertainty_bench or "
+        "simulated:r1_math; null: what the router in force learnt from, read as it was.",
     )
     seed: int = Field(default=0, description="Seed of the simulation.")
     outcomes: int = Field(
         default=1000,
         description="Judged outcomes of so many most recent batches are added as partial labels; 0: of none.",
     )
+    confirm_prices: bool = Field(default=False, description="Recorded costs are in USD per call, unlikely as it looks.")
 
 
 class CatalogConfig(dg.Config):
     """Where the prices come from."""
 
     catalog: str | None = Field(
-        default=DEFAULT_LABELS,
-        description="A model catalog (YAML), simulated:<twin>, or null where the labels carry their costs.",
+        default=IN_FORCE,
+        description="A model catalog (YAML), simulated:<twin>, null where the labels carry their costs, or in_force: "
+        "the prices in force, if there are any.",
     )
+    confirm_prices: bool = Field(default=False, description="Prices are in USD per 1M tokens, unlikely as it looks.")
 
 
 class SplitConfig(dg.Config):
@@ -69,10 +69,14 @@ def labelled_instructions(
     Added models that the catalog does not name are left out.
     """
     try:
-        source_hash = source_sha256(config.labels)  # before reading: what is written meanwhile is seen as new
-        source = config.read(config.labels, seed=config.seed)
+        config = LabelsConfig(**labels_config(home.paths(), config.model_dump()))
+        place = str(config.labels)
+        source_hash = source_sha256(place)  # before reading: what is written meanwhile is seen as new
+        source = config.read(place, seed=config.seed)
         kept = kept_labels(home.paths())
         catalog = catalog_from_table(model_catalog)
+        if not config.confirm_prices:
+            refuse_doubtful_costs(source, catalog)
         source = with_added(source, kept, priced_models(kept, catalog))
         refuse_scarce_models(source)
         recorded_costs(source, catalog)  # raises where a cost is unknown, before anything is trained
@@ -88,7 +92,7 @@ def labelled_instructions(
                 {
                     "label_hash": labels.content_hash,
                     "name": labels.name,
-                    "source": config.labels,
+                    "source": place,
                     "source_sha256": source_hash,
                     "outcome_rows": len(outcomes),
                     "simulated": labels.simulated,
@@ -117,10 +121,10 @@ def labelled_instructions(
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"yaml"}, code_version="1")
-def model_catalog(config: CatalogConfig) -> dg.MaterializeResult:
+def model_catalog(config: CatalogConfig, home: RoutingHome) -> dg.MaterializeResult:
     """The models' prices (USD per 1M tokens) and limits; no rows where costs come from the label table."""
     try:
-        catalog = read_catalog(config.catalog)
+        catalog = new_catalog(home.paths(), config.catalog, confirmed=config.confirm_prices)
     except InvalidInput as error:
         raise failure(error) from error
     table = catalog_table(catalog)

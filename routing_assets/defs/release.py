@@ -1,6 +1,7 @@
 """Stage 3b: which router is in force. A new one takes over when it beats the present one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -12,8 +13,11 @@ from routing_assets.defs.common import IO_RETRY, OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import router_in_force
-from routing_assets.prices_in_force import prices_in_force, put_prices_in_force
+from routing_assets.prices_in_force import prices_in_force, would_simulate
+from routing_assets.releases import releasing
 from routing_assets.runs import runs_of
+from routing_assets.settings import Home
+from routing_assets.warehouse import Warehouse
 
 GROUP = "release"
 
@@ -72,7 +76,7 @@ class ComparisonSettings(dg.Config):
     owners=OWNERS,
     kinds={"numpy"},
     deps=["router", "cost_model", "extended_router", recalibrated_router],
-    code_version="1",
+    code_version="2",
 )
 def router_comparison(
     context: dg.AssetExecutionContext, config: ComparisonSettings, home: RoutingHome
@@ -87,18 +91,23 @@ def router_comparison(
     if not newest:
         raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
     advice = warehouse.fetch("latest_advice")
+    present = champion.candidate(paths, in_force[0]["router_version"]) if in_force else None
     verdict = compare(
         paths,
-        champion.candidate(paths, in_force[0]["router_version"]) if in_force else None,
+        present,
         newest[0],
         champion_is_stale=bool(advice and advice[0]["advice"] != "none"),
         priced=prices_in_force(paths, made_by=runs)[1],
+        simulates=simulates(paths, present, newest[0], runs),
     )
     warehouse.append("router_comparisons", pa.Table.from_pylist([verdict.row() | {"dagster_run_id": context.run_id}]))
     takes_over = (verdict.takes_over or config.force) and verdict.challenger != verdict.champion
-    reason = "first" if verdict.champion is None else "comparison" if verdict.takes_over else "forced"
+    reason = "forced" if not verdict.takes_over else "first" if verdict.champion is None else "comparison"
+    version = verdict.challenger
+    if verdict.champion is None and not takes_over:
+        version, takes_over, reason = by_rates(context, paths, newest[0], verdict.why), True, "rates"
     decided = {
-        "router_version": verdict.challenger,
+        "router_version": version,
         "ledger_entry": in_force[0]["entry"] if in_force else 0,
         "takes_over": takes_over,
         "reason": reason,
@@ -107,6 +116,8 @@ def router_comparison(
         value=pa.Table.from_pylist([decided]),
         metadata={
             "challenger": verdict.challenger,
+            "in_force_from_now_on": version if takes_over else verdict.champion or "none yet",
+            "worth": verdict.worth or "-",
             "champion": verdict.champion or "none yet",
             "takes_over": takes_over,
             "why": verdict.why if verdict.takes_over or not config.force else f"forced, although {verdict.why}",
@@ -117,13 +128,43 @@ def router_comparison(
     )
 
 
+def simulates(
+    home: Home, present: Mapping[str, Any] | None, challenger: Mapping[str, Any], runs: Sequence[str]
+) -> bool:
+    """Whether simulated labels or prices would replace real ones in force."""
+    if present is None:
+        return False
+    labels_are_simulated = champion.learnt_from_simulated(home, present)
+    if champion.learnt_from_simulated(home, challenger) and not labels_are_simulated:
+        return True
+    return would_simulate(home, runs, labels_are_simulated=labels_are_simulated)
+
+
+def by_rates(context: dg.AssetExecutionContext, home: Home, router: Mapping[str, Any], why: str) -> str:
+    """Keep a router that stands in for one without skill and decides by each model's success rate; its version."""
+    from routing_assets.rates import rate_router
+
+    kept = rate_router(home, router, why)
+    Warehouse(home.warehouse).run("insert_router_quality", kept.quality)
+    champion.record_candidate(
+        home,
+        kept.record,
+        origin="rates",
+        parent=router["router_version"],
+        models=tuple(router["models"]),
+        training_config=router["training_config"],
+        run_id=context.run_id,
+    )
+    return str(kept.record["router_version"])
+
+
 @dg.asset(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"mlflow", "duckdb"},
     retry_policy=IO_RETRY,
     output_required=False,
-    code_version="2",
+    code_version="3",
 )
 def router_release(
     context: dg.AssetExecutionContext, home: RoutingHome, router_comparison: pa.Table
@@ -133,21 +174,29 @@ def router_release(
 
     So is the winner of an old comparison, after which another router was put in force, by release or rollback.
     """
-    verdict = router_comparison.to_pylist()[0]
-    router = champion.candidate(home.paths(), verdict["router_version"])
-    in_force = home.warehouse().fetch("latest_router")
-    if in_force and champion.is_trained_again(router, in_force[0]):
-        put_prices_in_force(home.paths(), runs_of(context.instance, context.run))
-    if not verdict["takes_over"]:
-        context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
-        return
-    if verdict["ledger_entry"] != (in_force[0]["entry"] if in_force else 0):
-        context.log.warning(
-            f"routers changed since {verdict['router_version']} won its comparison; nothing changes. "
-            "Materialise router_comparison, or use routing-assets rollback."
-        )
-        return
-    put_prices_in_force(home.paths(), runs_of(context.instance, context.run))
-    champion.put_in_force(home.paths(), router, reason=verdict["reason"], run_id=context.run_id)
+    verdict, paths, runs = router_comparison.to_pylist()[0], home.paths(), runs_of(context.instance, context.run)
+    router = champion.candidate(paths, verdict["router_version"])
+    with releasing(paths):
+        in_force = home.warehouse().fetch("latest_router")
+        is_done = bool(in_force) and in_force[0]["dagster_run_id"] in runs  # by an attempt that was interrupted
+        if not is_done and not verdict["takes_over"]:
+            if (
+                in_force
+                and champion.is_trained_again(router, in_force[0])
+                and not simulates(paths, in_force[0], router, runs)
+            ):
+                champion.put_prices_in_force(paths, runs, run_id=context.run_id)
+            context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
+            return
+        if not is_done and verdict["ledger_entry"] != (in_force[0]["entry"] if in_force else 0):
+            context.log.warning(
+                f"routers changed since {verdict['router_version']} won its comparison; nothing changes. "
+                "Materialise router_comparison, or use routing-assets rollback."
+            )
+            return
+        if unpriced := set(router["models"]) - set(prices_in_force(paths, made_by=runs)[1]):
+            raise failure(InvalidInput(f"there are no prices in force any more of {', '.join(sorted(unpriced))}"))
+        if not is_done:
+            champion.put_in_force(paths, router, reason=verdict["reason"], run_id=context.run_id, prices_of=runs)
     shown = ("router_version", "origin", "classifier_id", "label_hash", "buckets_id", "mlflow_model_version")
     yield dg.MaterializeResult(metadata={"reason": verdict["reason"], **{name: router[name] for name in shown}})

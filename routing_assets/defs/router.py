@@ -7,12 +7,13 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from routing_assets.champion import record_candidate
+from routing_assets.champion import labels_config, record_candidate
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import ARROW_TABLE, OWNERS, TRAINING_POOL, data_version, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.errors import InvalidInput
+from routing_assets.settings import Home
 from routing_assets.versions import content_version
 
 GROUP = "router"
@@ -39,7 +40,7 @@ class DecisionSettings(dg.Config):
     """Which estimate feeds the allocation."""
 
     estimate: str = Field(
-        default="auto", description="auto (chosen on held-out labels), scaled, bucket, shrunken or lower_bound."
+        default="auto", description="auto (chosen on held-out labels), scaled, bucket, shrunken, lower_bound or rate."
     )
     ece_limit: float = Field(
         default=0.15,
@@ -179,7 +180,7 @@ def router(
             assembled.record,
             origin="trained",
             models=labels.models,
-            training_config=training_config(context),
+            training_config=training_config(context, home.paths()),
             run_id=context.run_id,
         )
     return dg.MaterializeResult(
@@ -211,10 +212,12 @@ TRAINED_BY = (
 )
 
 
-def training_config(context: dg.AssetExecutionContext) -> str:
-    """JSON of this run's configuration of the assets that make a router, by asset."""
+def training_config(context: dg.AssetExecutionContext, home: Home) -> str:
+    """JSON of this run's configuration of the assets that make a router, by asset; the labels are always named."""
     ops: Any = context.run.run_config.get("ops", {})
-    return json.dumps({name: ops[name] for name in TRAINED_BY if name in ops}, sort_keys=True)
+    labels = labels_config(home, ops.get("labelled_instructions", {}).get("config", {}))
+    named = {name: ops[name] for name in TRAINED_BY if name in ops} | {"labelled_instructions": {"config": labels}}
+    return json.dumps(named, sort_keys=True)
 
 
 def calibration_holds(quality: list[dict[str, Any]], config: DecisionSettings) -> dg.AssetCheckResult:

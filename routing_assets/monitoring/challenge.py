@@ -70,7 +70,7 @@ def beats(
             f"{len(size)} independent held-out groups are too few to compare routers",
             remedy=f"Hold out at least {LEAST_GROUPS}",
         )
-    lower = float(np.quantile(_bootstrap_means(total, size, seed), 1 - confidence))
+    lower = float(np.quantile(bootstrap_means(total, size, seed), 1 - confidence))
     required = -margin * float(champion_loss.mean()) if champion_is_stale else 0.0
     takes_over, improvement = lower > required, float(gain.mean())
     bar = f"may lose {-required:.3g} at most to a stale champion" if champion_is_stale else "must be above 0"
@@ -81,7 +81,7 @@ def beats(
     return Challenge(takes_over, improvement, lower, required, why)
 
 
-def _bootstrap_means(total: np.ndarray, size: np.ndarray, seed: int) -> np.ndarray:
+def bootstrap_means(total: np.ndarray, size: np.ndarray, seed: int) -> np.ndarray:
     """(R,) weighted means under Poisson weights of the groups, drawn a few at a time to bound memory."""
     rng, means = np.random.default_rng(seed), []
     step = max(1, 4_000_000 // len(size))

@@ -22,7 +22,7 @@ from routing_assets.prediction.calibration import (
     scale,
 )
 
-Estimate = Literal["auto", "scaled", "bucket", "shrunken", "lower_bound"]
+Estimate = Literal["auto", "scaled", "bucket", "shrunken", "lower_bound", "rate"]
 Matrix = NDArray[np.float32]
 
 OTHERS: tuple[Estimate, ...] = ("bucket", "shrunken", "lower_bound")
@@ -41,14 +41,17 @@ def estimate(name: Estimate, scaled: Matrix, buckets: pa.Table) -> Matrix:
     """The named estimate (N, K) from the temperature-scaled probabilities and the bucket table.
 
     "scaled": as they are; "bucket": the bucket's smoothed rate (the article's choice); "shrunken": pulled toward the
-    model's mean rate; "lower_bound": the lower end of the bucket's Wilson interval.
+    model's mean rate; "lower_bound": the lower end of the bucket's Wilson interval; "rate": the model's mean rate,
+    whatever the instruction.
     """
+    if name == "rate":
+        return np.tile(model_rates(scaled, buckets).astype(np.float32), (len(scaled), 1))
     if name == "bucket":
         return apply_buckets(scaled, buckets)
     if name == "lower_bound":
         return apply_buckets(scaled, buckets, "wilson_lower")
     if name == "shrunken":
-        return ((1 - SHRINKAGE) * scaled + SHRINKAGE * _model_rates(scaled, buckets)).astype(np.float32)
+        return ((1 - SHRINKAGE) * scaled + SHRINKAGE * model_rates(scaled, buckets)).astype(np.float32)
     return scaled
 
 
@@ -158,7 +161,7 @@ def _allocate(probability: Matrix, price: NDArray[np.float64], budget: float) ->
     return choice(high)
 
 
-def _model_rates(scaled: Matrix, buckets: pa.Table) -> NDArray[np.float64]:
+def model_rates(scaled: Matrix, buckets: pa.Table) -> NDArray[np.float64]:
     """Observed success rate of each model over its buckets (K,); the mean probability of a model without buckets."""
     rates = scaled.mean(axis=0, dtype=np.float64)
     model = buckets["model_index"].to_numpy()

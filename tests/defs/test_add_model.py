@@ -61,7 +61,7 @@ def extended_once(routed_once: Path, tmp_path_factory: pytest.TempPathFactory) -
         environment.setenv("DAGSTER_HOME", str(home.dagster))
         shutil.copytree(routed_once, home.root)
         few = few_labels(folder / "few.parquet", slice(370, 430), **{NEW: BRIGHT})
-        commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}))
+        commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}), force=True)
         yield home.root
 
 
@@ -84,7 +84,7 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
     old, new = (of.router.predict(fresh.instruction, fresh.task) for of in (before, after))
     for step in ("raw", "scaled", "calibrated", "decision"):
         np.testing.assert_array_equal(getattr(new, step)[:, :-1], getattr(old, step))
-    assert (known["reason"], candidate(routed, after.version)["parent"]) == ("comparison", before.version)
+    assert (known["reason"], candidate(routed, after.version)["parent"]) == ("forced", before.version)
     assert priced(routed) == {*PRICES, NEW}
 
     first = Warehouse(routed.warehouse).fetch("batch_decisions", {"batch_id": "weekly"})[0]
@@ -106,7 +106,8 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
 def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> None:
     first = load_champion(extended)
     more = few_labels(tmp_path / "more.parquet", slice(420, 500), **{NEW: BRIGHT, "weak": "R1-1.5B"})
-    commands.add_models(extended, [NEW, "weak"], more, catalog(tmp_path / "m.yaml", **{NEW: 0.5, "weak": 0.1}))
+    prices = catalog(tmp_path / "m.yaml", **{NEW: 0.5, "weak": 0.1})
+    commands.add_models(extended, [NEW, "weak"], more, prices, force=True)
     second = load_champion(extended)
     assert second.router.models == (*first.router.models, "weak")
     labels = {model.name: model.labels for model in second.router.classifier.added}
@@ -137,6 +138,18 @@ def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.Ca
     assert (alone.models, len(alone)) == (tuple(PRICES), 400)
     commands.say_what_becomes_of_added_models(extended, "simulated:r1_math")
     assert f"left out, for simulated:r1_math does not name them: {NEW}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rows", "learns"), [(slice(370, 400), False), (slice(200, 600), True)])
+def test_it_is_put_in_force_if_it_is_predicted_better_than_by_its_rate(
+    trained: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: slice, learns: bool
+) -> None:
+    before = router_in_force(trained)
+    few = few_labels(tmp_path / "few.parquet", rows, **{NEW: BRIGHT})
+    commands.add_models(trained, [NEW], few, catalog(tmp_path / "models.yaml", **{NEW: 0.5}))
+    assert (router_in_force(trained) != before) == learns
+    said = "replaces" if learns else "unrelated held-out instructions; 30 are needed to judge the predictions of model"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

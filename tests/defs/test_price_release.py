@@ -50,7 +50,7 @@ def test_a_router_that_does_not_take_over_leaves_the_prices_as_they_are(
 ) -> None:
     before, router = prices_in_force(trained), router_in_force(trained)
     limits = Store(trained.store).read("model_catalog")
-    train(trained, table(tmp_path / "spoilt.parquet", spoilt=True), catalog(tmp_path / "dear.yaml", factor=1000))
+    train(trained, table(tmp_path / "spoilt.parquet", spoilt=True), catalog(tmp_path / "dear.yaml", factor=20))
     assert router_in_force(trained) == router
     assert prices_in_force(trained) == before
     assert Store(trained.store).read("model_catalog").equals(limits)
@@ -79,7 +79,7 @@ def test_a_roll_back_brings_the_prices_that_a_router_came_with(trained: Home, tm
 def test_prices_that_the_router_in_force_cannot_serve_at_change_nothing(trained: Home) -> None:
     before, limits = prices_in_force(trained), Store(trained.store).read("model_catalog")
     with instance_of(trained) as instance, pytest.raises(RunFailed):
-        run_job(instance, "update_prices")
+        run_job(instance, "update_prices", ops={"model_catalog": {"catalog": "simulated:llm_uncertainty_bench"}})
     assert prices_in_force(trained) == before
     assert Store(trained.store).read("model_catalog").equals(limits)
 
@@ -95,3 +95,29 @@ def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(trained: Ho
     train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
     with pytest.raises(InvalidInput, match=r"which learnt from own, would be replaced.*ROUTING_HOME="):
         run_demo(trained, size=300, seed=0)
+
+
+def test_simulated_prices_never_replace_real_ones_unless_forced(trained: Home, tmp_path: Path) -> None:
+    price_commands.update_prices(trained, catalog(tmp_path / "own.yaml"))
+    real = prices_in_force(trained)
+    with pytest.raises(RunFailed, match="simulated prices would replace real ones"):
+        price_commands.update_prices(trained, "simulated:r1_math")
+    assert prices_in_force(trained) == real
+    price_commands.update_prices(trained, "simulated:r1_math", force=True)
+    assert prices_in_force(trained) != real
+
+
+def test_prices_per_token_are_refused_by_every_way_in_unless_confirmed(trained: Home, tmp_path: Path) -> None:
+    before, per_token = prices_in_force(trained), catalog(tmp_path / "per_token.yaml", factor=1e-6)
+    said = "move by a factor of 200 or more: 'R1' from .* to 5e-06, as if per token"
+    with pytest.raises(RunFailed, match=said):
+        price_commands.update_prices(trained, per_token)
+    with pytest.raises(RunFailed, match=said):
+        commands.train(trained, "simulated:r1_math", per_token, "auto", method="frozen", seed=0, size=300)
+    with pytest.raises(RunFailed, match=said):
+        commands.evaluate(
+            trained, "simulated:r1_math", per_token, "auto", seeds=1, size=300, output=tmp_path / "evaluation"
+        )
+    assert prices_in_force(trained) == before
+    price_commands.update_prices(trained, per_token, confirm_prices=True)
+    assert prices_in_force(trained) != before

@@ -19,6 +19,7 @@ from routing_assets.errors import InvalidInput
 from routing_assets.inbox import take_in
 from routing_assets.intake import Admission
 from routing_assets.pricing.catalog import load_catalog
+from routing_assets.pricing.units import refuse_doubtful_prices
 from routing_assets.routing import policy_file, standing_policy
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -131,7 +132,7 @@ def test_a_hostile_catalog(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "catalog.yaml"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        load_catalog(path)
+        refuse_doubtful_prices(load_catalog(path), None)
     assert_says(caught, path, pattern)
 
 
