@@ -8,7 +8,6 @@ Format: https://docs.python.org/3/library/pickletools.html and ``numpy.ndarray._
 
 from __future__ import annotations
 
-import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -193,9 +192,9 @@ def _describe(state: Any, target: Any) -> None:
         case _Dtype(), (3, "<" | ">" | "|" as order, None, None, None, -1, -1, 0):
             target.order = order
         case Vector(), (1, (int(length),), _Dtype() as dtype, bool(), bytes(content)):
-            width = np.dtype(dtype.code).itemsize
-            if not (0 <= length <= LONGEST_VECTOR and len(content) == math.prod((length, width))):
+            kind = np.dtype(dtype.order + dtype.code)
+            if not (0 <= length <= LONGEST_VECTOR and len(content) == length * kind.itemsize):
                 raise UnreadablePickle(f"an array of {length} {dtype.code} holds {len(content)} bytes")
-            target.values = np.frombuffer(content, np.dtype(dtype.code).newbyteorder(dtype.order))
+            target.values = np.frombuffer(content, kind)
         case _:
             raise UnreadablePickle("it describes something else than a vector of numbers")
