@@ -26,6 +26,7 @@ from routing_assets.ledger import (
     stale_batches,
 )
 from routing_assets.locks import batch_lock
+from routing_assets.names import printable
 from routing_assets.price_commands import costs_in_force, warn_of_doubtful_costs
 from routing_assets.retention import retire_batches, retirement_day
 from routing_assets.routed import summary_of
@@ -360,7 +361,7 @@ def text_table(rows: list[dict[str, Any]]) -> str:
     """Rows as aligned columns; floats with four significant digits. Nothing for no rows."""
     if not rows:
         return ""
-    cells = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    cells = [[f"{v:.4g}" if isinstance(v, float) else printable(str(v)) for v in row.values()] for row in rows]
     lines = [list(rows[0]), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.markdown import table
 from routing_assets.versions import content_version
 
 OWNERS = ["team:routing"]
@@ -31,16 +32,7 @@ def data_version(table: pa.Table) -> dg.DataVersion:
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     """Rows as a Markdown table for the asset's page; floats with four significant digits."""
-    if not rows:
-        return dg.MetadataValue.md("*nothing*")
-
-    def cell(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
+    return dg.MetadataValue.md(table(rows) if rows else "*nothing*")
 
 
 def shown(number: float) -> float:

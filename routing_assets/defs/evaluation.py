@@ -13,6 +13,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.label_table import LabelTable
 from routing_assets.errors import InvalidInput
 from routing_assets.feedback import without_outcomes
+from routing_assets.markdown import code_block
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.sources import catalog_from_table, read_catalog
 from routing_assets.store import Store
@@ -74,7 +75,7 @@ def budget_curves(
             "verdict": evaluation.verdict.text,
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
             "figure": inline_png((folder / "curves.png").read_bytes()),
-            "success_by_budget": dg.MetadataValue.md(f"```\n{evaluation.table()}\n```"),
+            "success_by_budget": dg.MetadataValue.md(code_block(evaluation.table())),
         }
     )
 
