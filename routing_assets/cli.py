@@ -13,11 +13,14 @@ from typing import Any
 import click
 
 from routing_assets.errors import InvalidInput
+from routing_assets.interrupts import exits_when_stopped
 from routing_assets.settings import PROJECT_ROOT, Home
 
 POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
 COUNT = click.IntRange(min=1)
-SEED = click.IntRange(min=0)
+SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
+METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
+FORMAT = click.Choice(["auto", "table", "routerbench", "llm_uncertainty_bench"])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -39,7 +42,7 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors that speak for themselves into one line and exit code 2."""
+    """Turn errors that speak for themselves into one line and exit code 2, and a stop from outside into 130 or 143."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -48,7 +51,8 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
         from routing_assets.runs import RunFailed
 
         try:
-            command(*args, **kwargs)
+            with exits_when_stopped():
+                command(*args, **kwargs)
         except (InvalidInput, RunFailed, OSError) as error:
             click.secho(f"error: {error}", fg="red", err=True)
             sys.exit(2)
@@ -73,9 +77,9 @@ def demo(size: int, seed: int) -> None:
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
-@click.option("--format", "format_", default="auto", show_default=True, help="auto, table, routerbench, ...")
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
 @label_options
-@click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @says_what_is_wrong
@@ -263,9 +267,9 @@ def retire(before: datetime | None) -> None:
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
-@click.option("--format", "format_", default="auto", show_default=True)
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
 @label_options
-@click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
 @click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
@@ -278,7 +282,7 @@ def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> 
 
 
 @main.command()
-@click.option("--port", default=3000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
     from routing_assets.warehouse import Warehouse

@@ -194,7 +194,7 @@ def route(
     store = Store(home.store)
     made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
     routed = made("routed_batch")
-    click.echo(text_table([allocation_row(store, policy, received.batch_id, result.run_id) for policy in POLICIES]))
+    click.echo(allocations_table([summary_of(made(f"{policy}_allocation")) for policy in POLICIES]))
     summary, why = summary_of(routed), made("batch_budget")["why"][0].as_py()
     click.echo(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
@@ -343,17 +343,24 @@ def evaluate(
     click.echo(f"written to {output}")
 
 
-def allocation_row(store: Store, policy: str, batch_id: str, run_id: str) -> dict[str, Any]:
-    """The line of the allocation that a run made, in the table that ``route`` prints."""
-    summary = summary_of(store.read_version(f"{policy}_allocation", batch_id, run_id))
-    breaks = "".join(f", ignores {name}" for name in summary["notes"].get("not_kept", ()))
+def allocations_table(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The allocations of a batch side by side, those that keep every constraint first."""
+    ignoring = [summary for summary in summaries if summary["notes"].get("not_kept")]
+    rows = [allocation_row(summary) for summary in (*(s for s in summaries if s not in ignoring), *ignoring)]
+    footnote = "\nWhat ignores a constraint cannot be set against what keeps it: its success is not shown."
+    return text_table(rows) + (footnote if ignoring else "")
+
+
+def allocation_row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of an allocation in the table that ``route`` prints."""
+    breaks, infeasible = summary["notes"].get("not_kept", ()), summary["status"] == "infeasible"
     return {
-        "policy": policy,
+        "policy": summary["policy"],
         "budget USD": summary["budget_usd"],
-        "cost USD": summary["cost_usd"],
-        "expected success": summary["expected_success"],
-        "gap": summary["gap"],
-        "status": f"{summary['status']}{breaks}",
+        "cost USD": "-" if infeasible else summary["cost_usd"],
+        "expected success": "-" if infeasible or breaks else summary["expected_success"],
+        "gap": "-" if infeasible or breaks else summary["gap"],
+        "status": f"ignores {', '.join(breaks)}" if breaks else summary["status"],
     }
 
 

@@ -19,7 +19,11 @@ def plain(text: str) -> str:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of the same keys as a table; floats with four significant digits, a dash for None."""
-    lines = [list(map(plain, rows[0])), ["---"] * len(rows[0]), *([_cell(row[name]) for name in rows[0]] for row in rows)]
+    lines = [
+        list(map(plain, rows[0])),
+        ["---"] * len(rows[0]),
+        *([_cell(row[name]) for name in rows[0]] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,9 @@ from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.routing import RoutingSettings, allocation_problem, refuse_limits_on_unknowns
 from routing_assets.scoring import cost_estimate
 from routing_assets.sources import catalog_table
+
+FORMAT = 2
+"""Of a routed table. In format 1, whose summaries name none, a switching price could be negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +58,7 @@ def route_batch(
     policy: str,
     *,
     previous: pa.Table | None = None,
+    format: int = FORMAT,
 ) -> RoutedBatch:
     """Allocate a batch.
 
@@ -66,6 +70,7 @@ def route_batch(
         policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it
             cannot keep is left out, and ``notes`` say so under ``not_kept``.
         previous: the routed table that is to be changed little, where a churn limit is set.
+        format: of the table; an earlier one only to make a past decision again.
 
     Raises:
         InvalidInput: the costs lack a model of the probabilities.
@@ -101,8 +106,9 @@ def route_batch(
         "catalog": catalog_table(catalog).to_pylist(),
         "router_version": about(probabilities)["router_version"],
         "price_version": about(costs)["price_version"],
+        **({"format": format} if format > 1 else {}),
     }
-    return RoutedBatch(allocation, _table(batch, allocation, summary))
+    return RoutedBatch(allocation, _table(batch, allocation, summary, format))
 
 
 def _at_share(
@@ -190,12 +196,17 @@ def of_file(table: pa.Table, file_sha256: str) -> pa.Table:
     return table.replace_schema_metadata({**table.schema.metadata, b"file_sha256": file_sha256.encode()})
 
 
+def format_of(summary: Mapping[str, Any]) -> int:
+    """The format of the routed table that carries this summary."""
+    return int(summary.get("format", 1))
+
+
 def summary_of(table: pa.Table) -> dict[str, Any]:
     """The summary that a routed table carries."""
     return json.loads(about(table)["summary"])
 
 
-def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any]) -> pa.Table:
+def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any], format: int) -> pa.Table:
     problem, choice = allocation.problem, allocation.choice
     names = pa.array(allocation.models, pa.string())
     runner_up = pa.array(allocation.runner_up, pa.int32(), mask=allocation.runner_up < 0)
@@ -205,7 +216,7 @@ def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, 
         "expected_success": pa.array(problem.chosen(problem.success, choice)),
         "cost": pa.array(problem.chosen(problem.cost_matrix, choice)),
         "runner_up": pa.DictionaryArray.from_arrays(runner_up, names),
-        "switching_price": pa.array(allocation.switching_price),
+        "switching_price": pa.array(allocation.reduced_cost if format == 1 else allocation.switching_price),
     }
     return pa.table(columns).replace_schema_metadata({b"summary": json.dumps(summary).encode()})
 

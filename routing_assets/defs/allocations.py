@@ -24,6 +24,7 @@ from routing_assets.defs.common import (
     inline_png,
     markdown_table,
     shown,
+    shown_figures,
 )
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.requests import RoutingRequest
@@ -87,7 +88,7 @@ def batch_budget(
     except (InvalidInput, InfeasibleAllocation) as error:
         raise failure(error) from error
     table = pa.Table.from_pylist([asdict(budget)])
-    return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=asdict(budget))
+    return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=shown_figures(asdict(budget)))
 
 
 def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
@@ -197,7 +198,7 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
         check_name=spec.name,
         passed=within(cost, budget),
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
-        metadata={"cost_usd": float(cost), "budget_usd": budget},
+        metadata={"cost_usd": shown(cost), "budget_usd": shown(budget)},
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions, load_batch
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
@@ -76,7 +76,7 @@ def probability_matrix(
         ],
         metadata={
             "router_version": champion.version,
-            "mean_best_probability": float(columns["decision"].max(axis=1).mean()),
+            "mean_best_probability": shown(columns["decision"].max(axis=1).mean()),
             "mean_probability": markdown_table(means),
         },
     )
@@ -97,8 +97,8 @@ def cost_matrix(
         data_version=data_version(table),
         metadata={
             "price_version": about(table)["price_version"],
-            "cost_of_everything_on_the_dearest_usd": float(totals.max()),
-            "cost_of_everything_on_the_cheapest_usd": float(totals.min()),
+            "cost_of_everything_on_the_dearest_usd": shown(totals.max()),
+            "cost_of_everything_on_the_cheapest_usd": shown(totals.min()),
             **({"doubt": doubt} if doubt else {}),
         },
     )

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import dagster as dg
 import pyarrow as pa
@@ -35,9 +35,14 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValu
     return dg.MetadataValue.md(table(rows) if rows else "*nothing*")
 
 
-def shown(number: float) -> float:
+def shown(number: SupportsFloat) -> float:
     """Six significant digits, as people read it; the tables keep all of them."""
-    return float(f"{number:.6g}")
+    return float(f"{float(number):.6g}")
+
+
+def shown_figures(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with every float as people read it."""
+    return {name: shown(value) if isinstance(value, float) else value for name, value in metadata.items()}
 
 
 def inline_png(image: bytes) -> dg.MarkdownMetadataValue:

@@ -77,7 +77,7 @@ def cost_model(
             "mode": model.mode,
             "why_this_mode": model.why,
             "source": model.source,
-            "dearest_mean_cost_usd": float(np.max(model.mean_cost)),
+            "dearest_mean_cost_usd": shown(np.max(model.mean_cost)),
             "held_out_error": markdown_table(errors),
             "mean_cost": markdown_table(shown),
         },

@@ -1,7 +1,7 @@
 """Evaluation: what routing buys at each budget, on held-out instructions, over several random splits."""
 
 from pathlib import Path
-from typing import cast
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -29,7 +29,9 @@ class EvaluationSettings(LabelTable):
         default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
     )
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
-    method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
+    method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
+        default="auto", description="What of the encoder is trained; auto says why."
+    )
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
 
@@ -48,13 +50,13 @@ def budget_curves(
     """Realised success and spend of every policy and control at every budget, with bands over seeds."""
     from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
     from routing_assets.evaluation.writing import write_evaluation
-    from routing_assets.prediction.config import ClassifierConfig, Method
+    from routing_assets.prediction.config import ClassifierConfig
     from routing_assets.prediction.router import RouterConfig
 
     paths = home.paths()
     try:
         labels, catalog = labels_and_catalog(config, Store(paths.store))
-        classifier = ClassifierConfig(method=cast(Method, config.method))
+        classifier = ClassifierConfig(method=config.method)
         evaluation = evaluate(
             labels,
             catalog,
