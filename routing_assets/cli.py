@@ -26,7 +26,7 @@ FORMAT = click.Choice(["auto", "table", "routerbench", "llm_uncertainty_bench"])
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="routing_assets")
 def main() -> None:
-    """Route batches of instructions to LLMs under a hard budget.
+    """Route batches of instructions to LLMs under a hard budget, never exceeded in estimated cost.
 
     Everything is kept under ROUTING_HOME (default: ./.routing).
     """
@@ -145,7 +145,7 @@ def rollback(version: str | None) -> None:
 @main.command()
 @click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--policy", type=POLICY, help="Default: the standing policy (mip).")
-@click.option("--budget", type=float, help="Hard budget for the batch in USD.")
+@click.option("--budget", type=float, help="Hard budget for the batch in USD of estimated cost.")
 @click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
 @click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
@@ -156,7 +156,7 @@ def rollback(version: str | None) -> None:
 )
 @says_what_is_wrong
 def route(batch: Path, batch_id: str | None, output: Path | None, **request: Any) -> None:
-    """Route the instructions of the file BATCH: exactly one model each, within the budget."""
+    """Route the instructions of the file BATCH: exactly one model each, within the budget in estimated cost."""
     from routing_assets import commands
 
     given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}

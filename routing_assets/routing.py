@@ -46,7 +46,7 @@ class RoutingSettings:
 
     Attributes:
         policy: which allocation becomes the routed batch: ``threshold``, ``ndch``, ``ndch_p`` or ``mip``.
-        budget_usd: hard budget for the whole batch.
+        budget_usd: hard budget for the whole batch, in estimated cost.
         budget_fraction: the same as a fraction of sending everything to the dearest model.
         period: fields of ``pacing.PeriodBudget``: the money of a calendar month (UTC), shared by all its batches.
             A batch without a budget of its own is paced by it; no batch ever exceeds what it has left.

@@ -34,7 +34,7 @@ def allocate(
     time_limit_s: float = 60.0,
     relative_gap: float | None = None,
 ) -> Allocation:
-    """Assign every instruction of the batch to one model without ever exceeding the budget.
+    """Assign every instruction of the batch to one model without ever exceeding the budget in estimated cost.
 
     ``policy`` is one of ``threshold`` (with ``target``), ``ndch`` (random mixture, with ``seed``), ``ndch_p`` and
     ``mip``. ``mip`` maximises expected success under all constraints and proves how close it is: to ``relative_gap``

@@ -68,7 +68,7 @@ def cost_model(
         for name, mean in zip(model.models, model.mean_cost, strict=True)
     ]
     home.warehouse().append("price_lists", pa.Table.from_pylist(rows))
-    shown = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
+    by_model = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
     errors = [{"mode": mode, **vars(error)} for mode, error in model.held_out.items()]
     return dg.MaterializeResult(
         value=fitted.append_column("price_version", pa.array([version])),
@@ -79,7 +79,7 @@ def cost_model(
             "source": model.source,
             "dearest_mean_cost_usd": shown(np.max(model.mean_cost)),
             "held_out_error": markdown_table(errors),
-            "mean_cost": markdown_table(shown),
+            "mean_cost": markdown_table(by_model),
         },
     )
 
