@@ -11,7 +11,7 @@ from pydantic import Field
 from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets.champion import candidate
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import OWNERS, failure, markdown_table
+from routing_assets.defs.common import OWNERS, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.errors import InvalidInput
