@@ -256,12 +256,17 @@ def withdraw(batch_id: str) -> None:
 
 @main.command()
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Day (UTC); default: by the policy's retention_days.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @says_what_is_wrong
-def retire(before: datetime | None) -> None:
-    """Delete data and partitions of batches dispatched or withdrawn before a day; ledger and open batches stay."""
+def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
+    """Delete data, texts and partitions of batches dispatched or withdrawn before a day, once that is confirmed.
+
+    Ledger and open batches stay. So do judged texts as labels, where the policy says keep_outcomes_as_labels: true.
+    """
     from routing_assets import commands
 
-    commands.retire(Home.from_env(), before)
+    commands.retire(Home.from_env(), before, dry_run=dry_run, yes=yes)
 
 
 @main.command()

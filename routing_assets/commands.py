@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +29,8 @@ from routing_assets.ledger import (
 from routing_assets.locks import batch_lock
 from routing_assets.names import printable
 from routing_assets.price_commands import costs_in_force, warn_of_doubtful_costs
-from routing_assets.retention import retire_batches, retirement_day
+from routing_assets.retention import Retirable, refuse_future, retirable_batches, retire_batches, retirement_day
+from routing_assets.retired_texts import forget_retired_labels
 from routing_assets.routed import summary_of
 from routing_assets.routing import refuse_doubtful_budget, settings_from
 from routing_assets.runs import RunFailed, instance_of, run_job
@@ -296,19 +298,48 @@ def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
         )
 
 
-def retire(home: Home, before: datetime | None) -> None:
-    """Delete the data of batches that ended before ``before``, or as the policy file says."""
+def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: bool = False) -> None:
+    """Delete the data of batches that ended before ``before``, or as the policy file says, once that is confirmed.
+
+    Args:
+        dry_run: only list what would be deleted.
+        yes: do not ask.
+    """
     with instance_of(home) as instance:
         cutoff = retirement_day(home) if before is None else before.replace(tzinfo=UTC)
         if cutoff is None:
             raise InvalidInput(
                 "the policy has no retention_days", source=str(home.policy_file), remedy="Give --before."
             )
+        refuse_future(cutoff)
+        before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        listed = retirable_batches(home, cutoff)
+        click.echo(f"{len(listed)} batches were dispatched or withdrawn before {before_day}")
+        click.echo(text_table([retirable_row(batch) for batch in listed]), nl=bool(listed))
+        if dry_run:
+            return
+        if listed and not yes:
+            _confirm(f"Delete their files, tables and texts for good? ({len(listed)} batches; the ledger keeps them)")
         retired = retire_batches(home, instance, cutoff)
-    before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    click.echo(
-        f"{len(retired)} batches retired that were dispatched or withdrawn before {before_day}; the ledger keeps them"
-    )
+        labels = forget_retired_labels(home, instance)
+    click.echo(f"{len(retired)} batches retired; the ledger keeps them\n{labels}")
+
+
+def retirable_row(batch: Retirable) -> dict[str, Any]:
+    """The line of a batch in the list of what a retirement deletes."""
+    return {
+        "batch": batch.batch_id,
+        "ended": f"{batch.ended} {batch.ended_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "size": f"{batch.bytes / 2**20:.4g} MiB",
+    }
+
+
+def _confirm(question: str) -> None:
+    """Raise InvalidInput unless the user at the terminal says yes."""
+    if not sys.stdin.isatty():
+        raise InvalidInput("nothing is deleted without a yes", remedy="Give --yes, or --dry-run to only list it.")
+    if not click.confirm(question):
+        raise InvalidInput("nothing was deleted")
 
 
 def evaluate(

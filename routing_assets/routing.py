@@ -23,7 +23,7 @@ from routing_assets.yaml_files import read_yaml
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """No assignment costs much more than the dearest model; what is greater is meant in per cent."""
-OF_OTHERS = ("coalesce", "retention_days")
+OF_OTHERS = ("coalesce", "retention_days", "keep_outcomes_as_labels")
 """Settings in the policy file that say which files make a batch and how long it is kept, not how it is routed."""
 CONSTRAINTS = (
     "min_share",
