@@ -334,9 +334,14 @@ def retirable_row(batch: Retirable) -> dict[str, Any]:
     }
 
 
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
 def _confirm(question: str) -> None:
     """Raise InvalidInput unless the user at the terminal says yes."""
-    if not sys.stdin.isatty():
+    if not at_terminal():
         raise InvalidInput("nothing is deleted without a yes", remedy="Give --yes, or --dry-run to only list it.")
     if not click.confirm(question):
         raise InvalidInput("nothing was deleted")
