@@ -216,11 +216,19 @@ def route(
 def reroute(home: Home) -> bool:
     """Route every stale batch, each in a run of its own, all in this process; returns whether every one came through.
 
-    A batch that fails is named with its reason and stops no other.
+    A batch that fails is named with its reason and stops no other. One that was refused, and of which nothing changed
+    since, is named and not tried.
     """
     failed = 0
     with instance_of(home) as instance:
-        waiting = stale_batches(home)
+        stale = stale_batches(home)
+        waiting = [batch for batch in stale if batch.refused is None]
+        for batch in stale:
+            if batch.refused is not None:
+                click.echo(
+                    f"batch {batch.batch_id} waits, for nothing changed since it was refused: {batch.refused}. "
+                    f"To take it back: routing-assets withdraw {batch.batch_id}"
+                )
         for batch in waiting:
             try:
                 request = {"routing_request": batch.request}
@@ -231,7 +239,7 @@ def reroute(home: Home) -> bool:
             except RunFailed as error:
                 failed += 1
                 click.echo(f"batch {batch.batch_id}: {error}", err=True)
-    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed")
+    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed, {len(stale) - len(waiting)} wait")
     return not failed
 
 
