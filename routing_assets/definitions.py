@@ -7,10 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 warnings.filterwarnings("ignore", message=".*map_resolved_asset_specs", category=dg.PreviewWarning)
-warnings.filterwarnings("ignore", message=".*partitions_def. on an AssetCheckSpec", category=dg.PreviewWarning)
-warnings.filterwarnings(
-    "ignore", message="Specifying a partitions_def on an AssetCheckSpec", category=dg.PreviewWarning
-)
+warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec", category=dg.PreviewWarning)
 ROUTER_MAY_AGE = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=14), fail_window=timedelta(days=30))
 
 defs = dg.load_from_defs_folder(path_within_project=Path(__file__).parent).map_resolved_asset_specs(

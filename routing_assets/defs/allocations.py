@@ -107,6 +107,9 @@ def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
     )
 
 
+CHECKS = {policy: checks_of(policy) for policy in METHODS}
+
+
 @dg.multi_asset(
     outs={
         name_of(policy): dg.AssetOut(
@@ -121,7 +124,7 @@ def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
         for policy, method in METHODS.items()
     },
     ins=PRICED_PROBABILITIES,
-    check_specs=[check for policy in METHODS for check in checks_of(policy)],
+    check_specs=[check for checks in CHECKS.values() for check in checks],
     partitions_def=batches,
     can_subset=True,
 )
@@ -158,7 +161,7 @@ def allocations(
             table, pictures = no_allocation(policy, budget, str(error)), {}
         except InvalidInput as error:
             raise refused(context, home, error) from error
-        assigned_once, within_budget = checks_of(policy)
+        assigned_once, within_budget = CHECKS[policy]
         yield dg.MaterializeResult(
             asset_key=name_of(policy),
             value=table,
