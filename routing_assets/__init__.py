@@ -1,4 +1,4 @@
-"""Route batches of instructions to LLMs under a hard budget, as audited Dagster assets."""
+"""Route batches of instructions to LLMs under a hard budget in estimated cost, as audited Dagster assets."""
 
 import os
 

@@ -17,7 +17,7 @@ from routing_assets.files import file_sha256
 from routing_assets.intake import kept_file
 from routing_assets.ledger import GENESIS, is_as_recorded
 from routing_assets.prediction.router import Router
-from routing_assets.routed import SET_ASIDE, of_file, route_batch, summary_of
+from routing_assets.routed import SET_ASIDE, format_of, of_file, route_batch, summary_of
 from routing_assets.routing import settings_from
 from routing_assets.scoring import BEYOND_TEXT, price_batch, score_batch
 from routing_assets.settings import Home
@@ -124,6 +124,7 @@ def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, befor
         settings,
         decision["policy"],
         previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,
+        format=format_of(summary),
     )
     return of_file(routed.table, decision["file_sha256"])
 

@@ -13,6 +13,14 @@ from routing_assets.runs import instance_of, runs_of
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
 
+UNITS = {
+    "switching_price": " expected successes",
+    "shadow_price": " expected successes per USD",
+    **dict.fromkeys(("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd"), " USD"),
+    **dict.fromkeys(("input_price", "output_price"), " USD per 1M tokens"),
+}
+"""Of the figures that ``explain`` prints; the others are probabilities, counts or names."""
+
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
     """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
@@ -26,7 +34,8 @@ def explain(home: Home, batch_id: str, instruction_id: str) -> None:
     if not rows:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
     for name, value in rows[0].items():
-        click.echo(f"{name:<22} {value}")
+        said = f"{value:.6g}" if isinstance(value, float) else value
+        click.echo(f"{name:<22} {said}{UNITS.get(name, '') if value is not None else ''}")
     show_reroutings(home, batch_id)
 
 

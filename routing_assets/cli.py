@@ -13,18 +13,21 @@ from typing import Any
 import click
 
 from routing_assets.errors import InvalidInput
+from routing_assets.interrupts import exits_when_stopped
 from routing_assets.packaged import beside_package
 from routing_assets.settings import Home
 
 POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
 COUNT = click.IntRange(min=1)
-SEED = click.IntRange(min=0)
+SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
+METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
+FORMAT = click.Choice(["auto", "table", "routerbench", "llm_uncertainty_bench"])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="routing_assets")
 def main() -> None:
-    """Route batches of instructions to LLMs under a hard budget.
+    """Route batches of instructions to LLMs under a hard budget, never exceeded in estimated cost.
 
     Everything is kept under ROUTING_HOME (default: ./.routing).
     """
@@ -45,7 +48,7 @@ CONFIRM_PRICES = click.option(
 
 
 def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors that speak for themselves into one line and exit code 2."""
+    """Turn errors that speak for themselves into one line and exit code 2, and a stop from outside into 130 or 143."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -54,7 +57,8 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
         from routing_assets.runs import RunFailed
 
         try:
-            command(*args, **kwargs)
+            with exits_when_stopped():
+                command(*args, **kwargs)
         except (InvalidInput, RunFailed, OSError) as error:
             click.secho(f"error: {error}", fg="red", err=True)
             sys.exit(2)
@@ -99,9 +103,9 @@ def demo(size: int, seed: int) -> None:
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
-@click.option("--format", "format_", default="auto", show_default=True, help="auto, table, routerbench, ...")
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
 @label_options
-@click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
@@ -171,7 +175,7 @@ def rollback(version: str | None) -> None:
 @main.command()
 @click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--policy", type=POLICY, help="Default: the standing policy (mip).")
-@click.option("--budget", type=float, help="Hard budget for the batch in USD.")
+@click.option("--budget", type=float, help="Hard budget for the batch in USD of estimated cost.")
 @click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
 @click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
@@ -184,7 +188,7 @@ def rollback(version: str | None) -> None:
 )
 @says_what_is_wrong
 def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, **request: Any) -> None:
-    """Route the instructions of the file BATCH: exactly one model each, within the budget.
+    """Route the instructions of the file BATCH: exactly one model each, within the budget in estimated cost.
 
     Records that cannot be routed are set aside: they and the reasons are in set_aside.jsonl beside the routed batch.
     """
@@ -289,20 +293,25 @@ def withdraw(batch_id: str) -> None:
 
 @main.command()
 @click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Day (UTC); default: by the policy's retention_days.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @says_what_is_wrong
-def retire(before: datetime | None) -> None:
-    """Delete data and partitions of batches dispatched or withdrawn before a day; ledger and open batches stay."""
+def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
+    """Delete data, texts and partitions of batches dispatched or withdrawn before a day, once that is confirmed.
+
+    Ledger and open batches stay. So do judged texts as labels, where the policy says keep_outcomes_as_labels: true.
+    """
     from routing_assets import commands
 
-    commands.retire(Home.from_env(), before)
+    commands.retire(Home.from_env(), before, dry_run=dry_run, yes=yes)
 
 
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
-@click.option("--format", "format_", default="auto", show_default=True)
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
 @label_options
-@click.option("--method", default="auto", show_default=True, help="auto, frozen, upper_layers or finetune.")
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
 @click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
@@ -316,7 +325,7 @@ def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> 
 
 
 @main.command()
-@click.option("--port", default=3000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
     from routing_assets.releases import finish_release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -32,7 +33,8 @@ from routing_assets.ledger import (
 from routing_assets.locks import batch_lock
 from routing_assets.names import printable
 from routing_assets.price_commands import costs_in_force, warn_of_doubtful_costs
-from routing_assets.retention import retire_batches, retirement_day
+from routing_assets.retention import Retirable, refuse_future, retirable_batches, retire_batches, retirement_day
+from routing_assets.retired_texts import forget_retired_labels
 from routing_assets.routed import summary_of
 from routing_assets.routing import refuse_doubtful_budget, settings_from, settings_of_request, standing_policy
 from routing_assets.runs import RunFailed, instance_of, run_job
@@ -223,7 +225,7 @@ def route(
     store = Store(home.store)
     made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
     routed = made("routed_batch")
-    click.echo(text_table([allocation_row(store, policy, received.batch_id, result.run_id) for policy in POLICIES]))
+    click.echo(allocations_table([summary_of(made(f"{policy}_allocation")) for policy in POLICIES]))
     summary, why = summary_of(routed), made("batch_budget")["why"][0].as_py()
     click.echo(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
@@ -255,11 +257,19 @@ def say_what_is_set_aside(instructions: pa.Table, path: Path) -> None:
 def reroute(home: Home) -> bool:
     """Route every stale batch, each in a run of its own, all in this process; returns whether every one came through.
 
-    A batch that fails is named with its reason and stops no other.
+    A batch that fails is named with its reason and stops no other. One that was refused, and of which nothing changed
+    since, is named and not tried.
     """
     failed = 0
     with instance_of(home) as instance:
-        waiting = stale_batches(home)
+        stale = stale_batches(home)
+        waiting = [batch for batch in stale if batch.refused is None]
+        for batch in stale:
+            if batch.refused is not None:
+                click.echo(
+                    f"batch {batch.batch_id} waits, for nothing changed since it was refused: {batch.refused}. "
+                    f"To take it back: routing-assets withdraw {batch.batch_id}"
+                )
         for batch in waiting:
             try:
                 request = {"routing_request": batch.request}
@@ -270,7 +280,7 @@ def reroute(home: Home) -> bool:
             except RunFailed as error:
                 failed += 1
                 click.echo(f"batch {batch.batch_id}: {error}", err=True)
-    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed")
+    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed, {len(stale) - len(waiting)} wait")
     return not failed
 
 
@@ -340,19 +350,53 @@ def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
         )
 
 
-def retire(home: Home, before: datetime | None) -> None:
-    """Delete the data of batches that ended before ``before``, or as the policy file says."""
+def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: bool = False) -> None:
+    """Delete the data of batches that ended before ``before``, or as the policy file says, once that is confirmed.
+
+    Args:
+        dry_run: only list what would be deleted.
+        yes: do not ask.
+    """
     with instance_of(home) as instance:
         cutoff = retirement_day(home) if before is None else before.replace(tzinfo=UTC)
         if cutoff is None:
             raise InvalidInput(
                 "the policy has no retention_days", source=str(home.policy_file), remedy="Give --before."
             )
+        refuse_future(cutoff)
+        before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        listed = retirable_batches(home, cutoff)
+        click.echo(f"{len(listed)} batches were dispatched or withdrawn before {before_day}")
+        click.echo(text_table([retirable_row(batch) for batch in listed]), nl=bool(listed))
+        if dry_run:
+            return
+        if listed and not yes:
+            _confirm(f"Delete their files, tables and texts for good? ({len(listed)} batches; the ledger keeps them)")
         retired = retire_batches(home, instance, cutoff)
-    before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    click.echo(
-        f"{len(retired)} batches retired that were dispatched or withdrawn before {before_day}; the ledger keeps them"
-    )
+        labels = forget_retired_labels(home, instance)
+    click.echo(f"{len(retired)} batches retired; the ledger keeps them\n{labels}")
+
+
+def retirable_row(batch: Retirable) -> dict[str, Any]:
+    """The line of a batch in the list of what a retirement deletes."""
+    return {
+        "batch": batch.batch_id,
+        "ended": f"{batch.ended} {batch.ended_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "size": f"{batch.bytes / 2**20:.4g} MiB",
+    }
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+def _confirm(question: str) -> None:
+    """Raise InvalidInput unless the user at the terminal says yes."""
+    if not at_terminal():
+        raise InvalidInput("nothing is deleted without a yes", remedy="Give --yes, or --dry-run to only list it.")
+    if not click.confirm(question):
+        raise InvalidInput("nothing was deleted")
 
 
 def evaluate(
@@ -389,17 +433,24 @@ def evaluate(
     click.echo(f"written to {output}")
 
 
-def allocation_row(store: Store, policy: str, batch_id: str, run_id: str) -> dict[str, Any]:
-    """The line of the allocation that a run made, in the table that ``route`` prints."""
-    summary = summary_of(store.read_version(f"{policy}_allocation", batch_id, run_id))
-    breaks = "".join(f", ignores {name}" for name in summary["notes"].get("not_kept", ()))
+def allocations_table(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The allocations of a batch side by side, those that keep every constraint first."""
+    ignoring = [summary for summary in summaries if summary["notes"].get("not_kept")]
+    rows = [allocation_row(summary) for summary in (*(s for s in summaries if s not in ignoring), *ignoring)]
+    footnote = "\nWhat ignores a constraint cannot be set against what keeps it: its success is not shown."
+    return text_table(rows) + (footnote if ignoring else "")
+
+
+def allocation_row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of an allocation in the table that ``route`` prints."""
+    breaks, infeasible = summary["notes"].get("not_kept", ()), summary["status"] == "infeasible"
     return {
-        "policy": policy,
+        "policy": summary["policy"],
         "budget USD": summary["budget_usd"],
-        "cost USD": summary["cost_usd"],
-        "expected success": summary["expected_success"],
-        "gap": summary["gap"],
-        "status": f"{summary['status']}{breaks}",
+        "cost USD": "-" if infeasible else summary["cost_usd"],
+        "expected success": "-" if infeasible or breaks else summary["expected_success"],
+        "gap": "-" if infeasible or breaks else summary["gap"],
+        "status": f"ignores {', '.join(breaks)}" if breaks else summary["status"],
     }
 
 
@@ -407,7 +458,7 @@ def text_table(rows: list[dict[str, Any]]) -> str:
     """Rows as aligned columns; floats with four significant digits. Nothing for no rows."""
     if not rows:
         return ""
-    cells = [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    cells = [[f"{v:.4g}" if isinstance(v, float) else printable(str(v)) for v in row.values()] for row in rows]
     lines = [list(rows[0]), *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

@@ -116,6 +116,18 @@ def commit_cost(
         _append(connection, batch_id, runs[0], cost_usd, settings.urgent, curve, at)
 
 
+def room_of_month(
+    warehouse: Warehouse, batch_id: str, settings: RoutingSettings, now: datetime | None = None
+) -> tuple[Fraction, float]:
+    """USD that the month of ``now`` has left for a batch, and USD that it keeps for urgent ones."""
+    plan, now = period_budget(settings.period), now or datetime.now(UTC)
+    with warehouse.reader() as connection:
+        others = [past for name, past in standing(connection) if name != batch_id]
+    state = month_state(plan, others, now)
+    held = float(state.taken(plan, now, urgent=settings.urgent) - state.committed())
+    return state.room(plan, now, urgent=settings.urgent), held
+
+
 def undecided_runs(warehouse: Warehouse) -> list[str]:
     """Runs that hold money and have not decided their batch: they are under way, or ended without success."""
     return [row["dagster_run_id"] for row in warehouse.fetch("undecided_commitments")]

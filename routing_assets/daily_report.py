@@ -9,6 +9,7 @@ from typing import Any
 
 from routing_assets.commitments import month_state, period_budget, standing
 from routing_assets.files import atomic_path
+from routing_assets.markdown import table
 from routing_assets.routing import standing_policy
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -61,21 +62,13 @@ def as_markdown(day: date, report: dict[str, Rows]) -> str:
     lines = [f"# Routing on {day} (UTC)"]
     for name, title in SECTIONS.items():
         lines += ["", f"## {title}", ""]
-        rows = report[name]
-        if not rows:
-            lines.append("none")
-            continue
-        lines += ["| " + " | ".join(rows[0]) + " |", "|" + " --- |" * len(rows[0])]
-        lines += ["| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows]
+        rows = [{name: _time_of_day(value) for name, value in row.items()} for row in report[name]]
+        lines.append(table(rows) if rows else "none")
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%H:%M}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|").replace("\n", " ")
+def _time_of_day(value: Any) -> Any:
+    return f"{value.astimezone(UTC):%H:%M}" if isinstance(value, datetime) else value
 
 
 def _budget(home: Home, now: datetime) -> Rows:

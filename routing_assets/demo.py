@@ -11,6 +11,7 @@ from routing_assets.datasets import BatchInstructions, LabelledInstructions, wri
 from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import receive
+from routing_assets.routed import summary_of
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.store import Store
@@ -51,7 +52,7 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     rows = []
     for policy in commands.POLICIES:
         routed = store.read_version(f"{policy}_allocation", batch.batch_id, run.run_id)
-        row = commands.allocation_row(store, policy, batch.batch_id, run.run_id)
+        row = commands.allocation_row(summary_of(routed))
         rows.append({**row, "realised success (simulated)": realised_success(routed, truth)})
     click.echo(commands.text_table(rows))
     best = truth.models[int(truth.success.mean(axis=0).argmax())]

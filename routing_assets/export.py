@@ -77,6 +77,12 @@ def write_set_aside(instructions: pa.Table, received: Path, path: Path) -> list[
     return [path]
 
 
+def _rounded(table: pa.Table) -> pa.Table:
+    """Probabilities to six decimals, for text; costs stay as they are, for their sum is within the budget exactly."""
+    i = table.column_names.index("expected_success")
+    return table.set_column(i, "expected_success", pc.round(table["expected_success"], 6))
+
+
 def refuse_unknown_ending(path: Path) -> None:
     """Raise InvalidInput for a file of a kind that is not written."""
     if path.suffix not in _WRITERS:
@@ -100,14 +106,14 @@ def _write_by_source(routed: pa.Table, instructions: pa.Table, folder: Path) -> 
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    pyarrow.csv.write_csv(table.set_column(2, "model", table["model"].cast(pa.string())), path)
+    pyarrow.csv.write_csv(_rounded(table).set_column(2, "model", table["model"].cast(pa.string())), path)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     """Only the texts need encoding, the numbers are finite: a million rows are written in seconds."""
     model = {name: json_text(name) for name in table["model"].unique().to_pylist()}
     with path.open("w", encoding="utf-8") as file:
-        for part in table.to_batches(max_chunksize=10_000):
+        for part in _rounded(table).to_batches(max_chunksize=10_000):
             rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
             file.writelines(
                 f'{{"instruction_id": {json_text(own_id)}, "instruction": {json_text(text)}, "model": {model[name]}, '

@@ -38,6 +38,8 @@ class StaleBatch:
     reasons: tuple[str, ...]
     fingerprint: str
     """What a new decision would be based on; the same fingerprint is asked for only once."""
+    refused: str | None = None
+    """Why the very same could not be routed; None where that was not tried."""
 
 
 def router_in_force(home: Home) -> dict[str, Any]:
@@ -233,5 +235,6 @@ def stale_batches(home: Home) -> list[StaleBatch]:
             fingerprint = "/".join(str(current)[:16] for _, current in now.values()) + f"#{row['decided_entry'] or 0}"
             if settings.period is not None:
                 fingerprint += f"/{datetime.now(UTC):%Y-%m}/{row['last_withdrawal'] or 0}"
-            stale.append(StaleBatch(row["batch_id"], request, reasons, fingerprint))
+            refused = row["refused_why"] if row["refused_fingerprint"] == fingerprint else None
+            stale.append(StaleBatch(row["batch_id"], request, reasons, fingerprint, refused))
     return stale

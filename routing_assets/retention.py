@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 from routing_assets.errors import InvalidInput
 from routing_assets.files import PARTIAL
 from routing_assets.locks import batch_lock
+from routing_assets.retired_texts import remove_set_aside
 from routing_assets.routing import policy_file
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -32,12 +34,36 @@ def retirement_day(home: Home, now: datetime | None = None) -> datetime | None:
     return (now or datetime.now(UTC)) - timedelta(days=days)
 
 
+@dataclass(frozen=True)
+class Retirable:
+    """A batch that ended: what would be deleted of it."""
+
+    batch_id: str
+    ended: str
+    """``dispatched`` or ``withdrawn``."""
+    ended_at: datetime
+    bytes: int
+
+
+def retirable_batches(home: Home, before: datetime) -> list[Retirable]:
+    """Every batch that a retirement of what ended before ``before`` would delete, in the order in which they ended."""
+    return [
+        Retirable(row["batch_id"], row["ended"], row["ended_at"], _bytes_of(home, row["batch_id"]))
+        for row in Warehouse(home.warehouse).fetch("retirable_batches", {"before": before})
+    ]
+
+
 def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -> list[str]:
     """Retire every batch that was dispatched or withdrawn before ``before``; returns their ids.
 
     The retirement is entered first: one that was interrupted is finished by the next call. Outcomes that come later
-    are refused, and a replay says that the inputs were retired, when and why.
+    are refused, and a replay says that the inputs were retired, when and why. Labels made of its outcomes are another
+    step: ``retired_texts.forget_retired_labels``.
+
+    Raises:
+        InvalidInput: ``before`` lies in the future: what would end until then is not known yet.
     """
+    refuse_future(before)
     warehouse = Warehouse(home.warehouse)
     retired = []
     for row in warehouse.fetch("retirable_batches", {"before": before}):
@@ -52,8 +78,23 @@ def retire_batches(home: Home, instance: dg.DagsterInstance, before: datetime) -
                 shutil.rmtree(folder)
         if batch_id in partitions:
             instance.delete_dynamic_partition(PARTITIONS, batch_id)
+    remove_set_aside(home)
     remove_leftovers(home)
     return retired
+
+
+def refuse_future(before: datetime) -> None:
+    """Raise InvalidInput for a moment that is still to come."""
+    if before > datetime.now(UTC):
+        raise InvalidInput(
+            f"{_moment(before)} is in the future, and batches that ended today would be deleted",
+            remedy="Give today's date (UTC) or an earlier one.",
+        )
+
+
+def _bytes_of(home: Home, batch_id: str) -> int:
+    files = (path for folder in folders_of(home, batch_id) for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files)
 
 
 def _moment(at: datetime) -> str:

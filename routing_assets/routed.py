@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,12 +24,14 @@ from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.routing import RoutingSettings, allocation_problem, incapable_pairs, refuse_limits_on_unknowns
+from routing_assets.routing import RoutingSettings, allocation_problem, incapable, refuse_limits_on_unknowns
 from routing_assets.scoring import BEYOND_TEXT, cost_estimate
 from routing_assets.sources import catalog_table
 
 SET_ASIDE = "set_aside"
 """In a summary, how many records of the file are not routed; absent where all are."""
+FORMAT = 2
+"""Of a routed table. In format 1, whose summaries name none, a switching price could be negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,7 @@ def route_batch(
     policy: str,
     *,
     previous: pa.Table | None = None,
+    format: int = FORMAT,
 ) -> RoutedBatch:
     """Allocate a batch.
 
@@ -70,6 +73,7 @@ def route_batch(
         policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it
             cannot keep is left out, and ``notes`` say so under ``not_kept``.
         previous: the routed table that is to be changed little, where a churn limit is set.
+        format: of the table; an earlier one only to make a past decision again.
 
     Raises:
         InvalidInput: the costs lack a model of the probabilities.
@@ -107,8 +111,9 @@ def route_batch(
         "price_version": about(costs)["price_version"],
         **({BEYOND_TEXT: json.loads(about(costs)[BEYOND_TEXT])} if BEYOND_TEXT in about(costs) else {}),
         **({SET_ASIDE: count_set_aside(batch.set_aside)} if batch.set_aside else {}),
+        **({"format": format} if format > 1 else {}),
     }
-    return RoutedBatch(allocation, _table(batch, allocation, summary))
+    return RoutedBatch(allocation, _table(batch, allocation, summary, format))
 
 
 def _at_share(
@@ -166,7 +171,6 @@ def batch_problem(
             f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
             remedy="Materialise cost_model with a catalog that names the router's models.",
         )
-    lacking = incapable_pairs(batch, models, catalog)
     return allocation_problem(
         matrix(probabilities, "decision", models),
         matrix_of(costs, "cost", models),
@@ -175,7 +179,7 @@ def batch_problem(
         budget=budget,
         catalog=catalog,
         tokens=batch.tokens,
-        incapable=np.logical_or.reduce(list(lacking.values())) if lacking else None,
+        incapable=incapable(batch, models, catalog),
         group=_groups(batch),
         previous=None if previous is None else _previous_choice(batch, previous, models),
     )
@@ -198,12 +202,17 @@ def of_file(table: pa.Table, file_sha256: str) -> pa.Table:
     return table.replace_schema_metadata({**table.schema.metadata, b"file_sha256": file_sha256.encode()})
 
 
+def format_of(summary: Mapping[str, Any]) -> int:
+    """The format of the routed table that carries this summary."""
+    return int(summary.get("format", 1))
+
+
 def summary_of(table: pa.Table) -> dict[str, Any]:
     """The summary that a routed table carries."""
     return json.loads(about(table)["summary"])
 
 
-def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any]) -> pa.Table:
+def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any], format: int) -> pa.Table:
     problem, choice = allocation.problem, allocation.choice
     names = pa.array(allocation.models, pa.string())
     runner_up = pa.array(allocation.runner_up, pa.int32(), mask=allocation.runner_up < 0)
@@ -213,7 +222,7 @@ def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, 
         "expected_success": pa.array(problem.chosen(problem.success, choice)),
         "cost": pa.array(problem.chosen(problem.cost_matrix, choice)),
         "runner_up": pa.DictionaryArray.from_arrays(runner_up, names),
-        "switching_price": pa.array(allocation.switching_price),
+        "switching_price": pa.array(allocation.reduced_cost if format == 1 else allocation.switching_price),
     }
     return pa.table(columns).replace_schema_metadata({b"summary": json.dumps(summary).encode()})
 

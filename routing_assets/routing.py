@@ -25,7 +25,7 @@ from routing_assets.yaml_files import read_yaml
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """No assignment costs much more than the dearest model; what is greater is meant in per cent."""
-OF_OTHERS = ("coalesce", "duplicates", "retention_days")
+OF_OTHERS = ("coalesce", "duplicates", "retention_days", "keep_outcomes_as_labels")
 """Settings in the policy file that say which files make a batch and how long it is kept, not how it is routed."""
 CONSTRAINTS = (
     "min_share",
@@ -48,7 +48,7 @@ class RoutingSettings:
 
     Attributes:
         policy: which allocation becomes the routed batch: ``threshold``, ``ndch``, ``ndch_p`` or ``mip``.
-        budget_usd: hard budget for the whole batch.
+        budget_usd: hard budget for the whole batch, in estimated cost.
         budget_fraction: the same as a fraction of sending everything to the dearest model.
         period: fields of ``pacing.PeriodBudget``: the money of a calendar month (UTC), shared by all its batches.
             A batch without a budget of its own is paced by it; no batch ever exceeds what it has left.
@@ -322,6 +322,12 @@ def incapable_pairs(
         wanted = np.array([said is not None and need in said.split() for said in needs])
         lacking[need] = wanted[:, None] & ~able[None, :]
     return lacking
+
+
+def incapable(batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None) -> np.ndarray | None:
+    """(N, K) True where a request needs what a model lacks; None where none does."""
+    lacking = incapable_pairs(batch, models, catalog)
+    return np.logical_or.reduce(list(lacking.values())) if lacking else None
 
 
 def _said(value: Any) -> str:

@@ -68,6 +68,7 @@ def run_job(
 
     Raises:
         RunFailed: with the reason of the first failed step or blocking check.
+        KeyboardInterrupt: the run was stopped from outside.
     """
     from routing_assets.definitions import defs
     from routing_assets.defs.common import BATCHES
@@ -87,10 +88,20 @@ def run_job(
             raise_on_error=False,
             run_id=run_id,
         )
+    if was_interrupted(result):
+        raise KeyboardInterrupt
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
         raise RunFailed(failed_check(result) or step_reason(failures) or f"run {run_id} failed; see its log in the UI")
     return result
+
+
+def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a signal ended the run, within a step or between two."""
+    ends = [event for event in result.all_events if event.event_type == dg.DagsterEventType.PIPELINE_FAILURE]
+    errors = [event.job_failure_data.error for event in ends]
+    interruptions = ("KeyboardInterrupt", dg.DagsterExecutionInterruptedError.__name__)
+    return any(error.cls_name in interruptions for error in errors if error)
 
 
 def failed_check(result: dg.ExecuteInProcessResult) -> str | None:

@@ -1,17 +1,18 @@
 """The Parquet store: every table that an asset makes, one immutable file per run, and which one is current.
 
-``store/<asset>/[<partition>/]<run id>.parquet`` is never rewritten; ``current.parquet`` beside it is a hard link
-to the newest (of prices: to those in force), replaced in one step. A killed run therefore leaves either the old table
-or the new one.
+``store/<asset>/[<partition>/]<run id>.parquet`` is rewritten only where texts of retired batches have to leave it;
+``current.parquet`` beside it is a hard link to the newest (of prices: to those in force), replaced in one step. A
+killed run therefore leaves either the old table or the new one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -85,3 +86,25 @@ class Store:
         if not path.exists():
             raise InvalidInput(f"run {run_id} made no {asset}", source=str(path.parent), remedy="Run it again.")
         return pq.read_table(path, partitioning=None)
+
+    def keep_rows(self, asset: str, kept: Callable[[list[str]], np.ndarray]) -> int:
+        """Rewrite all versions of an unpartitioned table without the other rows; returns how many the current one lost.
+
+        Args:
+            kept: from instruction ids (N) to the rows that stay, (N,) True.
+        """
+        current, removed = self.path(asset), 0
+        versions = sorted((self.root / asset).glob("*.parquet"), key=lambda path: path == current)
+        for path in versions:  # the current one last: what is linked to it is rewritten with its version
+            rows = kept(
+                pq.read_table(path, columns=["instruction_id"], partitioning=None)["instruction_id"].to_pylist()
+            )
+            if rows.all():
+                continue
+            is_current = path == current or (current.exists() and path.samefile(current))
+            removed += int((~rows).sum()) if is_current else 0
+            with atomic_path(path) as temporary:
+                pq.write_table(pq.read_table(path, partitioning=None).filter(rows), temporary, compression="zstd")
+            if is_current and path != current:
+                self.make_current(asset, None, path.stem)
+        return removed

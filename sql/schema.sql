@@ -236,6 +236,16 @@ create table if not exists withdrawals (
     withdrawn_at     timestamptz not null default current_timestamp
 );
 
+-- Batches that could not be routed as things were. The same fingerprint is not tried a second time.
+create table if not exists refusals (
+    batch_id         varchar not null,
+    dagster_run_id   varchar not null,
+    fingerprint      varchar not null,     -- of file, router, prices and policy, as the list of stale batches makes it
+    why              varchar not null,
+    entry            bigint  not null default nextval('entries'),
+    refused_at       timestamptz not null default current_timestamp
+);
+
 create table if not exists retirements (
     batch_id         varchar not null,     -- its tables, its files and its partition were deleted; the ledger stays
     why              varchar not null,

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from routing_assets.cli import main
+from routing_assets.cli import FORMAT, METHOD, main, says_what_is_wrong
 from routing_assets.commands import text_table
+from routing_assets.datasets.load import LabelFormat
+from routing_assets.defs.router import ClassifierSettings
 from routing_assets.errors import InvalidInput
 from routing_assets.locks import batch_lock
+from routing_assets.prediction.config import Method
 from routing_assets.settings import Home
 from routing_assets.sources import read_labels
 
@@ -166,3 +174,34 @@ def test_a_table_of_no_rows_is_empty() -> None:
     """As for a router that was recalibrated and so has no figures on the test split."""
     assert text_table([]) == ""
     assert text_table([{"model": "a", "share": 0.25}]).split() == ["model", "share", "a", "0.25"]
+
+
+def test_a_method_or_format_that_does_not_exist_is_refused_before_anything_runs(run, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("routing_assets.commands.run_job", lambda *_, **__: pytest.fail("a run was started"))
+    for command in (("train",), ("evaluate", "--output", str(tmp_path / "out"))):
+        for option in ("--method", "--format"):
+            result = run(*command, "--labels", "simulated:r1_math", option, "frozem")
+            assert result.exit_code == 2
+            assert f"Invalid value for '{option}'" in result.output
+            assert not (tmp_path / "home").exists()
+
+
+def test_the_command_line_knows_every_method_and_format() -> None:
+    assert tuple(METHOD.choices) == get_args(Method) == get_args(ClassifierSettings.model_fields["method"].annotation)
+    assert tuple(FORMAT.choices) == get_args(LabelFormat)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_stopped_says_so_in_one_line(number: int) -> None:
+    @click.command()
+    @says_what_is_wrong
+    def waits() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(30)
+
+    before = signal.getsignal(signal.SIGTERM)
+    result = CliRunner().invoke(waits)
+    assert result.exit_code == 128 + number
+    assert result.output.startswith("stopped by ")
+    assert result.output.count("\n") == 1
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -23,13 +24,15 @@ from routing_assets.allocation import (
 )
 from routing_assets.barred import set_barred_aside
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
+from routing_assets.commands import allocations_table
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.errors import InvalidInput
+from routing_assets.export import write_routed
 from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.pricing.cost_model import fit_cost_model
-from routing_assets.routed import RoutedBatch, batch_problem, route_batch, summary_of
+from routing_assets.routed import FORMAT, RoutedBatch, batch_problem, format_of, route_batch, summary_of
 from routing_assets.routing import (
     RoutingSettings,
     refuse_limits_on_unknowns,
@@ -46,7 +49,9 @@ def text(length: int) -> str:
     return "x" * length
 
 
-def routed(settings: RoutingSettings, previous: object = None, **limits: dict[str, object]) -> RoutedBatch:
+def routed(
+    settings: RoutingSettings, previous: object = None, format: int = FORMAT, **limits: dict[str, object]
+) -> RoutedBatch:
     """A batch of N instructions, the last ten of them long, by three models of rising price and quality."""
     random = np.random.default_rng(0)
     instruction = np.array([text(40 if i < N - 10 else 4000) for i in range(N)], dtype=object)
@@ -72,6 +77,7 @@ def routed(settings: RoutingSettings, previous: object = None, **limits: dict[st
         settings,
         "mip",
         previous=previous,  # type: ignore[arg-type]
+        format=format,
     )
 
 
@@ -344,3 +350,55 @@ def test_more_money_buys_no_less_and_the_batch_lies_on_its_frontier() -> None:
     picture = draw_frontier(allocation, frontier(allocation.problem))
     assert picture is not None
     assert picture.startswith(b"\x89PNG")
+
+
+def test_a_decision_of_an_earlier_format_comes_out_as_it_was_then() -> None:
+    settings = RoutingSettings(budget_fraction=0.5)
+    now, then = routed(settings), routed(settings, format=1)
+    assert format_of(now.summary) == 2
+    assert "format" not in then.summary
+    assert now.table["switching_price"].to_numpy().min() >= 0
+    np.testing.assert_array_equal(then.table["switching_price"].to_numpy(), then.allocation.reduced_cost)
+
+
+def test_what_ignores_a_constraint_is_not_set_against_what_keeps_it() -> None:
+    kept = {"policy": "mip", "status": "within_gap", "notes": {}, "expected_success": 0.7}
+    ignoring = {
+        "policy": "ndch_p",
+        "status": "heuristic",
+        "notes": {"not_kept": ["max_share"]},
+        "expected_success": 0.8,
+    }
+    none = {"policy": "threshold", "status": "infeasible", "notes": {}, "expected_success": 0.0}
+    money = {"budget_usd": 1.0, "cost_usd": 0.9, "gap": 0.0}
+    lines = allocations_table([summary | money for summary in (ignoring, none, kept)]).splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["threshold", "mip", "ndch_p"]
+    assert lines[1].split() == ["threshold", "1", "-", "-", "-", "infeasible"]
+    assert lines[3].split() == ["ndch_p", "1", "0.9", "-", "-", "ignores", "max_share"]
+    assert "ignores a constraint" in lines[-1]
+    assert "ignores a constraint" not in allocations_table([kept | money])
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_text_files_hold_rounded_probabilities_and_costs_whose_sum_is_exact(tmp_path: Path, ending: str) -> None:
+    costs = [0.1, 0.2, 1e-7 / 3]
+    table = pa.table(
+        {
+            "instruction_id": ["a", "b", "c"],
+            "model": pa.array(["m"] * 3).dictionary_encode(),
+            "expected_success": [1 / 3, 0.1 + 0.2, 1.0],
+            "cost": costs,
+        }
+    )
+    path = tmp_path / f"routed.{ending}"
+    write_routed(table, pa.table({"instruction": ["x"] * 3}), path)
+    read = (
+        pd.read_csv(path, float_precision="round_trip")
+        if ending == "csv"
+        else pd.read_json(path, lines=True, precise_float=True)
+    )
+    text = path.read_text()
+    assert "0.333333" in text
+    assert "0.33333333" not in text
+    assert "0.30000000" not in text
+    assert sum(map(Fraction, read["cost"].tolist())) == sum(map(Fraction, costs))

@@ -1,4 +1,4 @@
-"""Allocate a batch of instructions to models under one hard budget: exact, certified, constrained.
+"""Allocate a batch of instructions to models under one hard budget in estimated cost: exact, certified, constrained.
 
 Stands on its own: numpy and OR-Tools, no other room of the project.
 """

@@ -24,7 +24,7 @@ def allocate(
     time_limit_s: float = 60.0,
     relative_gap: float | None = None,
 ) -> Allocation:
-    """Assign every instruction of the batch to one model without ever exceeding the budget.
+    """Assign every instruction of the batch to one model without ever exceeding the budget in estimated cost.
 
     ``policy`` is a name in ``POLICIES``: ``threshold`` (with ``target``), ``ndch`` (random mixture, with ``seed``),
     ``ndch_p`` or ``mip``. ``mip`` maximises expected success under all constraints and proves how close it is: to

@@ -12,6 +12,9 @@ import numpy as np
 from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 
+TIE = 1e-12
+"""Expected successes; a smaller difference between two models is a rounding error."""
+
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
@@ -87,12 +90,21 @@ class Allocation:
         return self._runner_up[0]
 
     @property
-    def switching_price(self) -> np.ndarray:
-        """(N,) expected successes lost, money accounted for, by moving to the runner-up (its reduced cost).
+    def reduced_cost(self) -> np.ndarray:
+        """(N,) worth of the choice less that of the runner-up, at the shadow prices; inf without a runner-up.
 
-        About zero for the few instructions at the margin, where it may be slightly negative; inf without a runner-up.
+        Negative where the runner-up is worth more: at the margin of the budget, which cannot be split and so bars some
+        better model, and under a policy that does not maximise. A tie may come out as a rounding error.
         """
         return self._runner_up[1]
+
+    @property
+    def switching_price(self) -> np.ndarray:
+        """(N,) expected successes lost, money accounted for, by moving to the runner-up: the reduced cost.
+
+        Zero where nothing is lost: for a tie, and where the reduced cost is negative. inf without a runner-up.
+        """
+        return np.where(self.reduced_cost > TIE, self.reduced_cost, 0.0)
 
 
 def measure(problem: AllocationProblem, choice: np.ndarray) -> tuple[float, float]:

@@ -13,19 +13,21 @@ from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.solver.exact import exact_sum, within
 from routing_assets.barred import set_barred_aside
 from routing_assets.budget_frontier import around_budget, draw_frontier, whole_frontier
-from routing_assets.commitments import commit_budget, release_commitments, undecided_runs
+from routing_assets.commitments import commit_budget
 from routing_assets.datasets import BatchInstructions
+from routing_assets.defs.batches import release_ended
 from routing_assets.defs.common import (
     ARROW_TABLE,
     OWNERS,
     batches,
     data_version,
-    failure,
     inline_png,
     markdown_table,
     shown,
+    shown_figures,
 )
 from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.refusals import refused
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import routed_before
@@ -79,7 +81,7 @@ def batch_budget(
     """
     batch, catalog = BatchInstructions.from_arrow(batch_instructions), catalog_from_table(model_catalog)
     settings = routing_request.settings()
-    release_commitments(home.warehouse(), ended_in_vain(context.instance, undecided_runs(home.warehouse())))
+    release_ended(context.instance, home)
     try:
         refuse_unknown_limits(batch, probability_matrix, catalog, settings)
         problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
@@ -87,16 +89,9 @@ def batch_budget(
         set_barred_aside(batch, tuple(problem.models or ()), catalog, replace(settings, strict=True))
         budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
     except (InvalidInput, InfeasibleAllocation) as error:
-        raise failure(error) from error
+        raise refused(context, home, error) from error
     table = pa.Table.from_pylist([asdict(budget)])
-    return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=asdict(budget))
-
-
-def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
-    """Those of the undecided runs that ended, and those that Dagster does not know any more, for they were deleted."""
-    known = instance.get_runs(dg.RunsFilter(run_ids=runs)) if runs else []
-    under_way = {run.run_id for run in known if not run.is_finished}
-    return [run for run in runs if run not in under_way]
+    return dg.MaterializeResult(value=table, data_version=data_version(table), metadata=shown_figures(asdict(budget)))
 
 
 def name_of(policy: str) -> str:
@@ -109,9 +104,12 @@ def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
     # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
     asset, blocking = name_of(policy), policy == "mip"
     return (
-        dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=asset, blocking=blocking),
-        dg.AssetCheckSpec("spend_is_within_budget", asset=asset, blocking=blocking),
+        dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=asset, blocking=blocking, partitions_def=batches),
+        dg.AssetCheckSpec("spend_is_within_budget", asset=asset, blocking=blocking, partitions_def=batches),
     )
+
+
+CHECKS = {policy: checks_of(policy) for policy in METHODS}
 
 
 @dg.multi_asset(
@@ -128,7 +126,7 @@ def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
         for policy, method in METHODS.items()
     },
     ins=PRICED_PROBABILITIES,
-    check_specs=[check for policy in METHODS for check in checks_of(policy)],
+    check_specs=[check for checks in CHECKS.values() for check in checks],
     partitions_def=batches,
     can_subset=True,
 )
@@ -161,11 +159,11 @@ def allocations(
             table, pictures = with_frontier(route(policy))
         except InfeasibleAllocation as error:
             if policy == settings.policy:
-                raise failure(error) from error
+                raise refused(context, home, error) from error
             table, pictures = no_allocation(policy, budget, str(error)), {}
         except InvalidInput as error:
-            raise failure(error) from error
-        assigned_once, within_budget = checks_of(policy)
+            raise refused(context, home, error) from error
+        assigned_once, within_budget = CHECKS[policy]
         yield dg.MaterializeResult(
             asset_key=name_of(policy),
             value=table,
@@ -199,7 +197,7 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
         check_name=spec.name,
         passed=within(cost, budget),
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
-        metadata={"cost_usd": float(cost), "budget_usd": budget},
+        metadata={"cost_usd": shown(cost), "budget_usd": shown(budget)},
     )
 
 

@@ -6,12 +6,16 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from routing_assets.affordability import refuse_unaffordable
+from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.barred import set_barred_aside
 from routing_assets.champion import candidate
+from routing_assets.commitments import release_commitments, undecided_runs
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.set_aside import count_set_aside
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table
+from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.refusals import refused
 from routing_assets.defs.requests import RoutingRequest
 from routing_assets.errors import InvalidInput
 from routing_assets.intake import latest_revision
@@ -56,7 +60,11 @@ def batch_instructions(
 
 
 PROBABILITIES_ARE_VALID = dg.AssetCheckSpec(
-    "probabilities_are_valid", asset="probability_matrix", blocking=True, description="Finite and within [0, 1]."
+    "probabilities_are_valid",
+    asset="probability_matrix",
+    blocking=True,
+    description="Finite and within [0, 1].",
+    partitions_def=batches,
 )
 
 
@@ -65,7 +73,7 @@ PROBABILITIES_ARE_VALID = dg.AssetCheckSpec(
     owners=OWNERS,
     kinds={"torch", "parquet"},
     partitions_def=batches,
-    deps=["router_release"],
+    deps=["router_release", "cost_matrix"],  # what cannot be paid for is not scored
     check_specs=[PROBABILITIES_ARE_VALID],
     dagster_type=ARROW_TABLE,
     code_version="1",
@@ -98,19 +106,34 @@ def probability_matrix(
         metadata={
             "router_version": champion.version,
             **({"routed_by": f"each model's success rate alone, for {champion.router.why}"} if by_rates else {}),
-            "mean_best_probability": float(columns["decision"].max(axis=1).mean()),
+            "mean_best_probability": shown(columns["decision"].max(axis=1).mean()),
             "mean_probability": markdown_table(means),
         },
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="2")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="3")
 def cost_matrix(
-    context: dg.AssetExecutionContext, batch_instructions: pa.Table, cost_model: pa.Table
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
+    routing_request: RoutingRequest,
+    batch_instructions: pa.Table,
+    cost_model: pa.Table,
+    model_catalog: pa.Table,
 ) -> dg.MaterializeResult:
-    """The estimated USD of every call, by the prices in force."""
+    """The estimated USD of every call, by the prices in force. A batch that the money cannot pay for is refused here,
+    before anything is scored.
+    """
     batch = BatchInstructions.from_arrow(batch_instructions)
     table = price_batch(batch, cost_model)
+    release_ended(context.instance, home)
+    catalog, settings = catalog_from_table(model_catalog), routing_request.settings()
+    try:
+        refuse_unaffordable(home.paths(), context.partition_key, batch, table, catalog, settings)
+    except InfeasibleAllocation as error:
+        raise refused(context, home, error) from error
+    except InvalidInput as error:
+        raise failure(error) from error
     totals = matrix(table, "cost", json.loads(about(table)["models"])).sum(axis=0)
     if doubt := about(table)["doubt"]:
         context.log.warning(doubt)
@@ -119,8 +142,20 @@ def cost_matrix(
         data_version=data_version(table),
         metadata={
             "price_version": about(table)["price_version"],
-            "cost_of_everything_on_the_dearest_usd": float(totals.max()),
-            "cost_of_everything_on_the_cheapest_usd": float(totals.min()),
+            "cost_of_everything_on_the_dearest_usd": shown(totals.max()),
+            "cost_of_everything_on_the_cheapest_usd": shown(totals.min()),
             **({"doubt": doubt} if doubt else {}),
         },
     )
+
+
+def release_ended(instance: dg.DagsterInstance, home: RoutingHome) -> None:
+    """Free the money that runs had committed which ended since without a decision."""
+    release_commitments(home.warehouse(), ended_in_vain(instance, undecided_runs(home.warehouse())))
+
+
+def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
+    """Those of the undecided runs that ended, and those that Dagster does not know any more, for they were deleted."""
+    known = instance.get_runs(dg.RunsFilter(run_ids=runs)) if runs else []
+    under_way = {run.run_id for run in known if not run.is_finished}
+    return [run for run in runs if run not in under_way]

@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.markdown import table
 from routing_assets.versions import content_version
 
 OWNERS = ["team:routing"]
@@ -31,21 +32,17 @@ def data_version(table: pa.Table) -> dg.DataVersion:
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
     """Rows as a Markdown table for the asset's page; floats with four significant digits."""
-    if not rows:
-        return dg.MetadataValue.md("*nothing*")
-
-    def cell(value: Any) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(cell(row[name]) for name in names) + " |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
+    return dg.MetadataValue.md(table(rows) if rows else "*nothing*")
 
 
-def shown(number: float) -> float:
+def shown(number: SupportsFloat) -> float:
     """Six significant digits, as people read it; the tables keep all of them."""
-    return float(f"{number:.6g}")
+    return float(f"{float(number):.6g}")
+
+
+def shown_figures(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with every float as people read it."""
+    return {name: shown(value) if isinstance(value, float) else value for name, value in metadata.items()}
 
 
 def inline_png(image: bytes) -> dg.MarkdownMetadataValue:

@@ -11,7 +11,7 @@ from pydantic import Field
 from routing_assets import champion
 from routing_assets.added import kept_labels, priced_models, with_added
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import OWNERS, failure, markdown_table
+from routing_assets.defs.common import OWNERS, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.labels import split_from_table
 from routing_assets.errors import InvalidInput
@@ -69,7 +69,7 @@ def cost_model(
         for name, mean in zip(model.models, model.mean_cost, strict=True)
     ]
     home.warehouse().append("price_lists", pa.Table.from_pylist(rows))
-    shown = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
+    by_model = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
     errors = [{"mode": mode, **vars(error)} for mode, error in model.held_out.items()]
     return dg.MaterializeResult(
         value=fitted.append_column("price_version", pa.array([version])),
@@ -78,9 +78,9 @@ def cost_model(
             "mode": model.mode,
             "why_this_mode": model.why,
             "source": model.source,
-            "dearest_mean_cost_usd": float(np.max(model.mean_cost)),
+            "dearest_mean_cost_usd": shown(np.max(model.mean_cost)),
             "held_out_error": markdown_table(errors),
-            "mean_cost": markdown_table(shown),
+            "mean_cost": markdown_table(by_model),
         },
     )
 

@@ -1,7 +1,7 @@
 """Evaluation: what routing buys at each budget, on held-out instructions, over several random splits."""
 
 from pathlib import Path
-from typing import cast
+from typing import Literal
 
 import dagster as dg
 from pydantic import Field
@@ -13,6 +13,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.label_table import LabelTable
 from routing_assets.errors import InvalidInput
 from routing_assets.feedback import without_outcomes
+from routing_assets.markdown import code_block
 from routing_assets.prices_in_force import new_catalog
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.units import refuse_doubtful_costs
@@ -32,7 +33,9 @@ class EvaluationSettings(LabelTable):
     )
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
     confirm_prices: bool = Field(default=False, description="Prices and costs are in USD, unlikely as it looks.")
-    method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
+    method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
+        default="auto", description="What of the encoder is trained; auto says why."
+    )
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
 
@@ -51,13 +54,13 @@ def budget_curves(
     """Realised success and spend of every policy and control at every budget, with bands over seeds."""
     from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
     from routing_assets.evaluation.writing import write_evaluation
-    from routing_assets.prediction.config import ClassifierConfig, Method
+    from routing_assets.prediction.config import ClassifierConfig
     from routing_assets.prediction.router import RouterConfig
 
     paths = home.paths()
     try:
         labels, catalog = labels_and_catalog(config, paths)
-        classifier = ClassifierConfig(method=cast(Method, config.method))
+        classifier = ClassifierConfig(method=config.method)
         evaluation = evaluate(
             labels,
             catalog,
@@ -78,7 +81,7 @@ def budget_curves(
             "verdict": evaluation.verdict.text,
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
             "figure": inline_png((folder / "curves.png").read_bytes()),
-            "success_by_budget": dg.MetadataValue.md(f"```\n{evaluation.table()}\n```"),
+            "success_by_budget": dg.MetadataValue.md(code_block(evaluation.table())),
         }
     )
 

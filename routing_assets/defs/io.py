@@ -21,7 +21,7 @@ COLUMNS = {
     "cost": "Estimated USD of the call.",
     "cost_std": "Standard deviation of the estimated USD.",
     "runner_up": "Next best model at the shadow prices.",
-    "switching_price": "Expected successes lost, money accounted for, by taking the runner-up.",
+    "switching_price": "Expected successes lost, money accounted for, by taking the runner-up; zero for a tie.",
     "raw": "Probability of success before calibration.",
     "scaled": "After the model's temperature.",
     "calibrated": "Observed success rate of the bucket.",

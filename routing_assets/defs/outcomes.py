@@ -6,7 +6,16 @@ import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table, shown
+from routing_assets.defs.common import (
+    ARROW_TABLE,
+    OWNERS,
+    batches,
+    data_version,
+    failure,
+    markdown_table,
+    shown,
+    shown_figures,
+)
 from routing_assets.defs.home import RoutingHome
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import router_in_force
@@ -37,18 +46,20 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
     return dg.MaterializeResult(
         value=recorded.matched,
         data_version=data_version(recorded.matched),
-        metadata={
-            "files": recorded.files,
-            "judged": result.judged,
-            "missing": result.instructions - result.judged,
-            "strays": result.strays,
-            "conflicts": recorded.conflicts,
-            "predicted_success": result.predicted_success,
-            "realised_success": result.realised_success,
-            "estimated_usd": result.estimated_usd,
-            "realised_usd": result.realised_usd,
-            "expected_total_usd": result.expected_total_usd,
-        },
+        metadata=shown_figures(
+            {
+                "files": recorded.files,
+                "judged": result.judged,
+                "missing": result.instructions - result.judged,
+                "strays": result.strays,
+                "conflicts": recorded.conflicts,
+                "predicted_success": result.predicted_success,
+                "realised_success": result.realised_success,
+                "estimated_usd": result.estimated_usd,
+                "realised_usd": result.realised_usd,
+                "expected_total_usd": result.expected_total_usd,
+            }
+        ),
     )
 
 

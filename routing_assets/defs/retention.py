@@ -5,16 +5,18 @@ import dagster as dg
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.jobs import tags
 from routing_assets.retention import retire_batches, retirement_day
+from routing_assets.retired_texts import forget_retired_labels
 
 
 @dg.op
 def retire_old_batches(context: dg.OpExecutionContext, home: RoutingHome) -> None:
-    """Deletes what batches left that ended more than ``retention_days`` ago; the ledger stays."""
+    """Deletes what batches left that ended more than ``retention_days`` ago, texts and labels; the ledger stays."""
     before = retirement_day(home.paths())
     if before is None:
         context.log.info("the policy has no retention_days: everything is kept")
     else:
         context.log.info(f"retired: {retire_batches(home.paths(), context.instance, before) or 'nothing'}")
+        context.log.info(forget_retired_labels(home.paths(), context.instance))
 
 
 @dg.job(tags=tags(priority=-1, minutes=60), executor_def=dg.in_process_executor)

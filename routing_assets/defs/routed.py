@@ -35,8 +35,10 @@ from routing_assets.runs import runs_of
 from routing_assets.store import Store
 
 GROUP = "routed"
-ASSIGNED_ONCE = dg.AssetCheckSpec("every_instruction_is_assigned_once", asset="routed_batch", blocking=True)
-WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch", blocking=True)
+ASSIGNED_ONCE = dg.AssetCheckSpec(
+    "every_instruction_is_assigned_once", asset="routed_batch", blocking=True, partitions_def=batches
+)
+WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch", blocking=True, partitions_def=batches)
 
 
 @dg.asset(

@@ -1,7 +1,7 @@
 """Stages 2 and 3: a router, that is a classifier, its temperatures and buckets, and the estimate for decisions."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import pyarrow as pa
@@ -22,7 +22,9 @@ GROUP = "router"
 class ClassifierSettings(dg.Config):
     """How the success classifier is trained."""
 
-    method: str = Field(default="auto", description="auto, frozen, upper_layers or finetune; auto says why.")
+    method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
+        default="auto", description="What of the encoder is trained; auto says why."
+    )
     encoder: str = Field(default="packaged", description="packaged MiniLM, a local directory, or a hub name.")
     seed: int = Field(default=0, description="Seed of weights and batches.")
 

@@ -26,8 +26,9 @@ def reroute_stale_batches(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Routes every batch that is not dispatched and whose file, router, prices or policy changed since its decision.
 
-    What was asked for once is not asked for again, unless the environment stopped it: then after a pause. Of thousands
-    no more than a hundred are queued at a time, urgent ones first; the others' turn comes at a later tick.
+    What was asked for once is not asked for again, unless the environment stopped it: then after a pause. Nor is what
+    was refused. Of thousands no more than a hundred are queued at a time, urgent ones first; the others' turn comes at
+    a later tick.
     """
     instance = context.instance
     under_way = {run.tags.get("dagster/partition") for run in instance.get_runs(UNDER_WAY)}
@@ -37,6 +38,7 @@ def reroute_stale_batches(
         + (f"!{setback[batch.batch_id].run_id}" if batch.batch_id in setback else ""): batch
         for batch in stale_batches(home.paths())
         if batch.batch_id not in under_way
+        and batch.refused is None
         and (batch.batch_id not in setback or setback[batch.batch_id].may_be_tried_again(now))
     }
     # A run that was created but not started is asked for again: Dagster then starts it, after a crash in between.

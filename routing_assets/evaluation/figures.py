@@ -37,6 +37,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
+    "text.parse_math": False,  # a dollar sign in a name is no formula
 }
 
 

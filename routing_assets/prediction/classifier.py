@@ -153,7 +153,7 @@ class SuccessClassifier:
         about = json.loads((directory / "classifier.json").read_text())
         config = ClassifierConfig.from_dict(about["config"])
         use_threads(config.threads)
-        features = InstructionFeatures(**{name: tuple(values) for name, values in about["features"].items()})
+        features = InstructionFeatures.from_dict(about["features"])
         embeddings = embedding_cache(config, embeddings_cache)
         tensors = load_file(directory / "classifier.safetensors")
         ensembles: dict[str, tuple[nn.Module, ...]] = {}

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_assets.prediction.text import TextPreparation
+from routing_assets.prediction.text import SharedBlock, TextPreparation
 
 LEAST_TASK_ROWS = 10
 
@@ -26,8 +27,14 @@ class InstructionFeatures:
 
     center: tuple[float, ...]
     spread: tuple[float, ...]
-    templates: tuple[str, ...]
+    templates: tuple[SharedBlock, ...]
     tasks: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> InstructionFeatures:
+        """Inverse of ``dataclasses.asdict``."""
+        columns = {name: tuple(column) for name, column in values.items()}
+        return cls(**columns | {"templates": tuple(map(SharedBlock.from_json, columns["templates"]))})
 
     @property
     def width(self) -> int:
@@ -39,7 +46,7 @@ class InstructionFeatures:
     ) -> NDArray[np.float32]:
         """(N, width) float32 for the raw and the prepared texts."""
         lengths = (_lengths(prepared) - np.array(self.center)) / np.array(self.spread)
-        templates = np.array([[text.startswith(block) for block in self.templates] for text in instruction])
+        templates = np.array([[block.begins(text) for block in self.templates] for text in instruction])
         tasks = np.array(
             [
                 [name == known for known in self.tasks]

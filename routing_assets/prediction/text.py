@@ -3,15 +3,17 @@
 Benchmarks and production prompts often open with a long block shared by every instruction of a task (a system prompt,
 few-shot examples) and end with a shared one (output rules). A sentence encoder that reads a few hundred tokens would
 mostly embed these blocks, which say nothing about the difficulty of the one instruction at hand. They are recognised
-once, on the training instructions, kept with the classifier, and cut off before embedding.
+once, on the training instructions, kept with the classifier by their hashes, and cut off before embedding.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,32 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
+class SharedBlock:
+    """A block by its length and hash, so that no text is kept with a router."""
+
+    characters: int
+    sha256: str
+
+    @classmethod
+    def of(cls, text: str) -> SharedBlock:
+        """The block that reads ``text``."""
+        return cls(len(text), _sha256(text))
+
+    @classmethod
+    def from_json(cls, value: str | dict[str, Any]) -> SharedBlock:
+        """A block of a saved router; older ones were saved as their text."""
+        return cls.of(value) if isinstance(value, str) else cls(**value)
+
+    def begins(self, text: str) -> bool:
+        """Whether ``text`` begins with the block."""
+        return len(text) >= self.characters and _sha256(text[: self.characters]) == self.sha256
+
+    def ends(self, text: str) -> bool:
+        """Whether ``text`` ends with the block."""
+        return len(text) >= self.characters and _sha256(text[len(text) - self.characters :]) == self.sha256
+
+
+@dataclass(frozen=True)
 class TextPreparation:
     """Shared blocks to cut off, longest first, and how much of a long text is kept.
 
@@ -34,8 +62,8 @@ class TextPreparation:
     ``ignores_last_space`` is False in older routers: a shared end with white space after it stayed when they learnt.
     """
 
-    preambles: tuple[str, ...] = ()
-    postambles: tuple[str, ...] = ()
+    preambles: tuple[SharedBlock, ...] = ()
+    postambles: tuple[SharedBlock, ...] = ()
     max_characters: int = 8_000
     head_share: float = 0.25
     ignores_last_space: bool = True
@@ -45,18 +73,17 @@ class TextPreparation:
         return [self._prepare_one(text) for text in instruction]
 
     def _prepare_one(self, text: str) -> str:
-        preamble = next((block for block in self.preambles if text.startswith(block)), "")
-        body = text[len(preamble) :]
+        body = text[next((block.characters for block in self.preambles if block.begins(text)), 0) :]
         body = body.rstrip() if self.ignores_last_space else body
-        postamble = next((block for block in self.postambles if body.endswith(block)), "")
-        body = body[: len(body) - len(postamble)].strip()
+        postamble = next((block.characters for block in self.postambles if block.ends(body)), 0)
+        body = body[: len(body) - postamble].strip()
         return keep_ends(body or text.strip(), self.max_characters, self.head_share)
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able form, see :meth:`from_dict`."""
         return {
-            "preambles": list(self.preambles),
-            "postambles": list(self.postambles),
+            "preambles": [asdict(block) for block in self.preambles],
+            "postambles": [asdict(block) for block in self.postambles],
             "max_characters": self.max_characters,
             "head_share": self.head_share,
             "ignores_last_space": self.ignores_last_space,
@@ -66,8 +93,8 @@ class TextPreparation:
     def from_dict(cls, values: dict[str, object]) -> TextPreparation:
         """Inverse of :meth:`to_dict`."""
         return cls(
-            tuple(values["preambles"]),  # type: ignore[arg-type]
-            tuple(values["postambles"]),  # type: ignore[arg-type]
+            tuple(map(SharedBlock.from_json, values["preambles"])),  # type: ignore[call-overload]
+            tuple(map(SharedBlock.from_json, values["postambles"])),  # type: ignore[call-overload]
             int(values["max_characters"]),  # type: ignore[call-overload]
             float(values["head_share"]),  # type: ignore[arg-type]
             bool(values.get("ignores_last_space", False)),
@@ -84,7 +111,8 @@ def fit_text_preparation(instruction: Sequence[str] | NDArray[np.object_], **set
     preambles = _shared_beginnings(texts)
     without = [text[len(next((p for p in preambles if text.startswith(p)), "")) :].rstrip() for text in texts]
     postambles = [block[::-1] for block in _shared_beginnings([text[::-1] for text in without], cut_at=("\n",))]
-    return TextPreparation(tuple(preambles), tuple(postambles), **settings)  # type: ignore[arg-type]
+    blocks = (tuple(map(SharedBlock.of, texts)) for texts in (preambles, postambles))
+    return TextPreparation(*blocks, **settings)  # type: ignore[arg-type]
 
 
 def keep_ends(text: str, limit: int, head_share: float) -> str:
@@ -93,6 +121,10 @@ def keep_ends(text: str, limit: int, head_share: float) -> str:
         return text
     head = int(limit * head_share)
     return f"{text[:head]} … {text[len(text) - (limit - head - 3) :]}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _shared_beginnings(texts: Sequence[str], cut_at: tuple[str, ...] = ("\n", " ")) -> list[str]:

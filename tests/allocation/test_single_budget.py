@@ -249,3 +249,19 @@ def test_chunks_name_chunk_and_row_and_refuse_generators() -> None:
     with pytest.raises(InfeasibleBudget) as short:
         allocate_chunks(Chunks(np.full((10, 2), 0.5), np.array([1.0, 2.0]), 3), 9.5)
     assert short.value.cheapest_budget == 10.0
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32), policy=st.sampled_from(POLICIES))
+def test_no_switch_costs_less_than_nothing(seed: int, policy: str) -> None:
+    """Reduced costs are negative at the margin, under heuristics, and by rounding where two models are equal."""
+    problem = small_problem(seed)
+    try:
+        answer = allocate(problem, policy, seed=seed)
+    except InfeasibleBudget:
+        return
+    assert (answer.switching_price >= 0).all()
+    assert not ((answer.switching_price > 0) & (answer.switching_price < 1e-12)).any()
+    lost = answer.reduced_cost > 1e-12
+    assert (answer.switching_price[lost] == answer.reduced_cost[lost]).all()
+    assert (answer.switching_price[~lost] == 0).all()

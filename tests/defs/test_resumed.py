@@ -12,7 +12,7 @@ import pytest
 from routing_assets import audit_commands, commands
 from routing_assets.commitments import release_commitments, standing, undecided_runs
 from routing_assets.definitions import defs
-from routing_assets.defs.allocations import ended_in_vain
+from routing_assets.defs.batches import ended_in_vain
 from routing_assets.ledger import decision_in_force
 from routing_assets.runs import RunFailed, instance_of, runs_of
 from routing_assets.settings import Home

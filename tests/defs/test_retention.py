@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from routing_assets import audit_commands, commands
 from routing_assets.audit import broken_entries, replay
+from routing_assets.cli import main
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 from routing_assets.intake import receive_outcomes
@@ -28,7 +31,7 @@ def power_cut(*_: object) -> None:
 
 def test_an_open_batch_is_never_retired(routed: Home) -> None:
     with instance_of(routed) as instance:
-        assert retire_batches(routed, instance, TOMORROW) == []
+        assert retire_batches(routed, instance, datetime.now(UTC)) == []
         assert instance.has_dynamic_partition("batches", "weekly")
     assert len(folders_of(routed, "weekly")) > 8
 
@@ -37,8 +40,8 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
     commands.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         assert retire_batches(routed, instance, datetime.now(UTC) - timedelta(days=1)) == []
-        assert retire_batches(routed, instance, TOMORROW) == ["weekly"]
-        assert retire_batches(routed, instance, TOMORROW) == []
+        assert retire_batches(routed, instance, datetime.now(UTC)) == ["weekly"]
+        assert retire_batches(routed, instance, datetime.now(UTC)) == []
         assert not instance.has_dynamic_partition("batches", "weekly")
     assert folders_of(routed, "weekly") == []
     assert broken_entries(routed) == []
@@ -59,10 +62,12 @@ def test_times_are_said_in_utc_wherever_it_runs(
         elsewhere.setenv("TZ", "Pacific/Auckland")
         time.tzset()
         (row,) = Warehouse(routed.warehouse).fetch("retirable_batches", {"before": TOMORROW})
-        commands.retire(routed, TOMORROW.replace(tzinfo=None))
+        routed.policy_file.write_text("retention_days: 0\n")
+        before = datetime.now(UTC)
+        commands.retire(routed, None, yes=True)
     time.tzset()
     assert row["ended_at"].utcoffset() == timedelta(0)
-    assert f"before {TOMORROW:%Y-%m-%d %H:%M} UTC" in capsys.readouterr().out
+    assert f"before {before:%Y-%m-%d %H:}" in capsys.readouterr().out
     (retired,) = Warehouse(routed.warehouse).fetch("retirements")
     assert retired["why"].startswith(f"dispatched on {row['ended_at']:%Y-%m-%d %H:%M} UTC, before")
 
@@ -73,9 +78,9 @@ def test_an_interrupted_retirement_is_finished_by_the_next(routed: Home, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr("routing_assets.retention.folders_of", power_cut)
             with pytest.raises(OSError, match="power cut"):
-                retire_batches(routed, instance, TOMORROW)
+                retire_batches(routed, instance, datetime.now(UTC))
         assert len(folders_of(routed, "weekly")) > 8
-        retire_batches(routed, instance, TOMORROW)
+        retire_batches(routed, instance, datetime.now(UTC))
     assert folders_of(routed, "weekly") == []
 
 
@@ -104,3 +109,35 @@ def test_leftovers_of_killed_processes_are_removed_once_they_are_old(home: Home)
     assert remove_leftovers(home, now=time.time() + 25 * 3600) == 1
     assert (home.store / "asset" / "table.parquet").exists()
     assert len(list(home.root.rglob("weekly.partial"))) == 3
+
+
+def test_a_date_in_the_future_is_refused_and_nothing_is_deleted(routed: Home) -> None:
+    commands.dispatch(routed, "weekly")
+    day = f"{TOMORROW:%Y-%m-%d}"
+    result = CliRunner().invoke(main, ["retire", "--before", day, "--yes"])
+    assert result.exit_code == 2
+    assert f"{day} 00:00 UTC is in the future" in result.output
+    with instance_of(routed) as instance, pytest.raises(InvalidInput, match="in the future"):
+        retire_batches(routed, instance, TOMORROW)
+    assert len(folders_of(routed, "weekly")) > 8
+
+
+def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
+    routed: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.dispatch(routed, "weekly")
+    routed.policy_file.write_text("retention_days: 0\n")
+    listed = CliRunner().invoke(main, ["retire", "--dry-run"])
+    assert listed.exit_code == 0
+    assert re.search(r"weekly +dispatched \S+ \S+ UTC +[\d.]+ MiB", listed.output)
+    unasked = CliRunner().invoke(main, ["retire"])
+    assert unasked.exit_code == 2
+    assert "nothing is deleted without a yes. Give --yes, or --dry-run" in unasked.output
+    monkeypatch.setattr("routing_assets.commands.at_terminal", lambda: True)
+    refused = CliRunner().invoke(main, ["retire"], input="n\n")
+    assert "nothing was deleted" in refused.output
+    assert len(folders_of(routed, "weekly")) > 8
+    agreed = CliRunner().invoke(main, ["retire"], input="y\n")
+    assert agreed.exit_code == 0, agreed.output
+    assert "1 batches retired" in agreed.output
+    assert folders_of(routed, "weekly") == []

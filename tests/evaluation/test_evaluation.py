@@ -7,7 +7,7 @@ import pytest
 from planted import FRACTIONS, planted_evaluation
 
 from routing_assets.evaluation import writing
-from routing_assets.evaluation.figures import draw_reliability
+from routing_assets.evaluation.figures import draw_curves, draw_reliability
 from routing_assets.evaluation.writing import write_evaluation
 
 CURVE_COLUMNS = {"dataset", "seed", "policy", "budget_fraction", "success", "relative_success", "cost", "cost_fraction"}
@@ -163,6 +163,12 @@ def test_bins_in_which_all_or_none_succeed_are_drawn(n, solved, tmp_path):
     same = replace(one, seeds=[replace(one.seeds[0], success=pure, probabilities=flat)])
     draw_reliability(same, tmp_path / "reliability.png")
     assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_with_dollar_signs_is_no_formula(tmp_path):
+    named = replace(planted_evaluation(seeds=1, n=12), dataset=r"$\frac$")
+    for draw in (draw_curves, draw_reliability):
+        draw(named, tmp_path / "figure.png")
 
 
 def test_a_table_of_few_rows_and_rare_successes_is_still_plain_json(tmp_path):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from routing_assets.prediction.text import TextPreparation, fit_text_preparation, keep_ends
+from routing_assets.prediction.text import SharedBlock, TextPreparation, fit_text_preparation, keep_ends
 
 FEW_SHOT = "Answer the question with one letter.\n\nWhat is the capital of France?\nA) Paris\nAnswer:\nA\n\n"
 RULES = "\nPrint only a single letter and nothing else at all, please.\nAnswer:"
@@ -16,7 +18,7 @@ def questions(n: int) -> list[str]:
 def test_preamble_and_rules_shared_by_all_are_not_embedded() -> None:
     bodies = questions(100)
     preparation = fit_text_preparation([FEW_SHOT + body + RULES for body in bodies])
-    assert preparation.preambles == (FEW_SHOT,)
+    assert preparation.preambles == (SharedBlock.of(FEW_SHOT),)
     assert preparation.prepare([FEW_SHOT + "Why?" + RULES]) == ["Why?"]
 
 
@@ -39,13 +41,13 @@ def test_each_task_has_its_own_preamble_without_being_named() -> None:
     other = "You are a careful programmer who writes short Python functions.\n"
     texts = [FEW_SHOT + q for q in questions(60)] + [other + q for q in questions(60)] + questions(60)
     preparation = fit_text_preparation(texts)
-    assert set(preparation.preambles) == {FEW_SHOT, other}
+    assert set(preparation.preambles) == {SharedBlock.of(FEW_SHOT), SharedBlock.of(other)}
     assert preparation.prepare(texts) == questions(60) * 3
 
 
 def test_preamble_is_found_when_a_few_rows_lack_it() -> None:
     texts = [FEW_SHOT + q for q in questions(97)] + [FEW_SHOT[:50] + " (cut)" + q for q in questions(3)]
-    assert fit_text_preparation(texts).preambles == (FEW_SHOT,)
+    assert fit_text_preparation(texts).preambles == (SharedBlock.of(FEW_SHOT),)
 
 
 def test_nested_preamble_is_cut_whole() -> None:
@@ -85,3 +87,12 @@ def test_long_text_keeps_both_ends_and_its_limit() -> None:
 def test_preparation_survives_json() -> None:
     preparation = fit_text_preparation([FEW_SHOT + body + RULES for body in questions(50)])
     assert TextPreparation.from_dict(preparation.to_dict()) == preparation
+
+
+def test_a_router_is_saved_without_the_blocks_it_cuts_off_and_an_older_one_is_read() -> None:
+    texts = [FEW_SHOT + body + RULES for body in questions(50)]
+    preparation = fit_text_preparation(texts)
+    saved = preparation.to_dict()
+    assert "capital of France" not in json.dumps(saved)
+    older = saved | {"preambles": [FEW_SHOT], "postambles": [RULES]}
+    assert TextPreparation.from_dict(older).prepare(texts) == preparation.prepare(texts) == questions(50)
