@@ -102,7 +102,7 @@ def probability_matrix(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="2")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="3")
 def cost_matrix(
     context: dg.AssetExecutionContext, batch_instructions: pa.Table, cost_model: pa.Table
 ) -> dg.MaterializeResult:
