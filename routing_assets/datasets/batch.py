@@ -251,7 +251,7 @@ def _texts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
         return values
     for wrong, fault in [blank, *others] if name in _REQUIRED or faults.strict else others:
         faults.add_where(wrong, fault)
-    return values if name in _REQUIRED else np.where(blank[0], NOT_SAID, values)
+    return np.where(blank[0], None if name in _REQUIRED else NOT_SAID, values)
 
 
 def _amounts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:

@@ -21,7 +21,7 @@ from routing_assets.errors import InvalidInput
 def is_openai_batch(record: dict[str, Any]) -> bool:
     """Whether the first record of a file looks like a request, of an OpenAI Batch file or of another's."""
     known = {"custom_id", "body", *_OTHER_FORMATS}
-    return "instruction" not in record and not known.isdisjoint(record)
+    return not record.keys() & {"instruction_id", "instruction"} and not known.isdisjoint(record)
 
 
 def is_openai_batch_file(path: Path) -> bool:

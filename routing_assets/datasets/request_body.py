@@ -71,7 +71,7 @@ def read_request(body: Any, url: str | None = None) -> Request:
         InvalidInput: naming the field: there is no body or no text, its input or its price cannot be known, or its
             endpoint answers no instruction.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise InvalidInput("the request has no body", column="body")
     _refuse_other_work(body, url)
     settings = {**body, **{k: v for name in CONFIGURATIONS for k, v in _mapping(body.get(name)).items()}}
@@ -110,7 +110,7 @@ def _refuse_other_work(body: Mapping[str, Any], url: str | None) -> None:
 
 def _refuse_what_has_no_price(body: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     kept = next((name for name in ELSEWHERE if body.get(name)), None)
-    if kept is not None or isinstance(body.get("prompt"), Mapping):
+    if kept is not None or isinstance(body.get("prompt"), dict):
         name = kept or "prompt"
         raise InvalidInput(
             f"{name} stands for input that the provider keeps, which cannot be counted",
@@ -147,7 +147,7 @@ def _text(body: Mapping[str, Any]) -> str:
             remedy="Each body needs the text to answer, such as messages: [{role: user, content: …}]",
         )
     content = body[where]
-    if not isinstance(content, str | list | Mapping):
+    if not isinstance(content, str | list | dict):
         raise InvalidInput(
             f"the content is of type {type(content).__name__}, not text",
             column=f"body.{where}",
@@ -175,7 +175,7 @@ def _texts(content: Any, roles: tuple[str, ...]) -> Iterator[str]:
     elif isinstance(content, list):
         for item in content:
             yield from _texts(item, roles)
-    elif isinstance(content, Mapping):
+    elif isinstance(content, dict):
         role = content.get("role")
         if role is None and content.get("type", "text") in ("text", "input_text"):
             for name in ("text", "parts"):
@@ -203,7 +203,7 @@ def _number(settings: Mapping[str, Any], name: str, *, least: int) -> float:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:

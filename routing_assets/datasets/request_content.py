@@ -56,7 +56,7 @@ class Content:
             elif isinstance(value, str):
                 if len(value) > _LONGEST_WORD:
                     content._add(value)
-            elif isinstance(value, Mapping | list):
+            elif isinstance(value, dict | list):
                 content._add_json({name: value})
         return content
 
@@ -66,7 +66,7 @@ class Content:
         elif isinstance(value, list):
             for item in value:
                 self._add(item)
-        elif not isinstance(value, Mapping) or _attachment(value):
+        elif not isinstance(value, dict) or _attachment(value):
             self._add_json(value)
         else:
             for name, part in value.items():
@@ -87,10 +87,10 @@ class Content:
         """The value without its attachments, which are counted."""
         if isinstance(value, list):
             return [self._without_attachments(item) for item in value]
-        if isinstance(value, str | Mapping) and (kind := _attachment(value)):
+        if isinstance(value, str | dict) and (kind := _attachment(value)):
             self.attached[kind] += 1
             return {} if isinstance(value, str) else {k: v for k, v in value.items() if k not in _PAYLOADS}
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return {name: self._without_attachments(part) for name, part in value.items()}
         return value
 
@@ -102,13 +102,13 @@ def _attachment(value: str | Mapping[str, Any]) -> str | None:
         return _MEDIA.get(data["media"], "files") if data else None
     source = value.get("source")
     if value.get("type") in _PART_TYPES and isinstance(value["type"], str):
-        of_text = isinstance(source, Mapping) and source.get("type") in ("text", "content")
+        of_text = isinstance(source, dict) and source.get("type") in ("text", "content")
         return None if of_text else _PART_TYPES[value["type"]]
     for name in _INLINE:
-        if isinstance(data := value.get(name), Mapping):
+        if isinstance(data := value.get(name), dict):
             media = next((data[key] for key in ("mimeType", "mime_type") if key in data), "")
             return _MEDIA.get(str(media).split("/")[0], "files")
     for name in ("image", "audio", "video", "document"):  # as in Bedrock's Converse
-        if isinstance(part := value.get(name), Mapping) and {"format", "source"} <= part.keys():
+        if isinstance(part := value.get(name), dict) and {"format", "source"} <= part.keys():
             return _PART_TYPES[name]
     return None

@@ -64,7 +64,7 @@ PRICED_PROBABILITIES = {
     kinds={"duckdb"},
     partitions_def=batches,
     ins=PRICED_PROBABILITIES,
-    code_version="1",
+    code_version="2",
 )
 def batch_budget(
     context: dg.AssetExecutionContext,

@@ -218,6 +218,11 @@ def test_a_batch_in_another_providers_format_is_refused_by_its_name(tmp_path: Pa
         load_batch(write_lines(tmp_path / "b.jsonl", record, record | {"x": 1}))
 
 
+def test_several_rows_without_an_id_are_no_repeated_id(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("instruction_id,instruction\n,a\n1,b\n,c\n")
+    assert list(load_batch(tmp_path / "b.csv").set_aside.values()) == [(0, 2)]
+
+
 def test_a_file_of_which_nothing_can_be_routed_is_refused_with_the_reasons(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "o.jsonl", request("x"), with_url("/v1/embeddings"), request("y"))
     with pytest.raises(InvalidInput, match=r"none of its 3 records.*row 1: .*neither messages.*row 2: .*embeddings"):

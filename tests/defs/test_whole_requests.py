@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from routing_assets.handoff import read_manifest
 from routing_assets.intake import latest_revision
 from routing_assets.routed import summary_of
 from routing_assets.runs import RunFailed
+from routing_assets.scoring import price_batch
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
@@ -89,3 +91,13 @@ def test_where_the_policy_is_strict_a_batch_that_no_model_may_get_in_part_is_ref
     trained.policy_file.write_text("strict: true\n")
     with pytest.raises(RunFailed, match=r"no model is left by vision to 1 of 2.*image_price"):
         commands.route(trained, write(tmp_path / "b.jsonl", request("one"), ODD[1]), {})
+
+
+def test_a_decision_from_before_requests_were_priced_whole_is_replayed_as_it_was(
+    trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routing_assets.defs.batches.price_batch", partial(price_batch, texts_alone=True))
+    briefly = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}]
+    commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
+    assert "beyond_text" not in summary_of(Store(trained.store).read("routed_batch", "old"))
+    assert replay(trained, "old").identical
