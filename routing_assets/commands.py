@@ -280,7 +280,8 @@ def reroute(home: Home) -> bool:
             except RunFailed as error:
                 failed += 1
                 click.echo(f"batch {batch.batch_id}: {error}", err=True)
-    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed, {len(stale) - len(waiting)} wait")
+    wait = f", {len(stale) - len(waiting)} wait" if len(stale) > len(waiting) else ""
+    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed{wait}")
     return not failed
 
 

@@ -114,7 +114,7 @@ def test_a_report_says_of_a_failed_command_its_batch_and_reason(trained: Home, b
     commands.report(trained, f"{datetime.now(UTC):%Y-%m-%d}")
     (page,) = trained.reports.glob("*.md")
     (row,) = [line for line in page.read_text().splitlines() if "cheapest feasible budget" in line]
-    assert "| route_batch | weekly | allocations: " in row
+    assert "| route_batch | weekly | cost_matrix: " in row
 
 
 def test_what_the_environment_stopped_may_be_tried_again_after_a_pause(failing: Home) -> None:
