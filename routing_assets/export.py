@@ -13,13 +13,21 @@ from routing_assets.coalescing import SEPARATOR
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 from routing_assets.handoff import MANIFEST, Manifest, hand_off, json_text, original_requests
+from routing_assets.journal import Head
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
 SOURCES = "by_source_file"
 
 
 def export_batch(
-    routed: pa.Table, instructions: pa.Table, folder: Path, *, batch_id: str, run_id: str, received: Path
+    routed: pa.Table,
+    instructions: pa.Table,
+    folder: Path,
+    *,
+    batch_id: str,
+    run_id: str,
+    received: Path,
+    ledger_head: Head | None = None,
 ) -> Manifest:
     """Write the routed table and one file of requests per model into ``folder``, then the manifest that lists them.
 
@@ -30,6 +38,7 @@ def export_batch(
     Args:
         run_id: the Dagster run that took the decision.
         received: the batch as it came; requests of an OpenAI Batch file keep their parameters.
+        ledger_head: the newest entry of the journal, which the manifest anchors.
     """
     (folder / MANIFEST).unlink(missing_ok=True)
     tables = [folder / "routed.parquet", folder / "routed.jsonl"]
@@ -43,6 +52,7 @@ def export_batch(
         folder,
         batch_id=batch_id,
         run_id=run_id,
+        ledger_head=ledger_head,
         originals=original_requests(received),
         also=tables,
     )

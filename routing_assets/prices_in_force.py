@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import pyarrow as pa
+
 from routing_assets.settings import Home
 from routing_assets.store import Store
+from routing_assets.warehouse import Warehouse
 
 PRICES = ("model_catalog", "cost_model")
 """Assets whose tables are current only once they are put in force."""
@@ -35,4 +38,7 @@ def put_prices_in_force(home: Home, made_by: Sequence[str]) -> None:
         if "cost_model" in made:
             for asset in made:
                 store.make_current(asset, None, run)
+            version = store.read_version("cost_model", None, run)["price_version"][0].as_py()
+            row = {"price_version": version, "dagster_run_id": run}
+            Warehouse(home.warehouse).append("price_releases", pa.Table.from_pylist([row]))
             return

@@ -18,6 +18,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from routing_assets import journal
+from routing_assets.anchors import FILE as ANCHORS_FILE
+from routing_assets.anchors import Anchors
 from routing_assets.sql import query
 
 # Within one process DuckDB refuses a second connection with another access mode.
@@ -39,10 +42,19 @@ class Warehouse:
     path: Path
     timeout_s: float = 60.0
 
+    @property
+    def anchors(self) -> Anchors:
+        """What the head of the journal was after each commit, in a file beside the database."""
+        return Anchors(self.path.with_name(ANCHORS_FILE))
+
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A read-write transaction: committed at the end, rolled back on any error."""
+        """A read-write transaction: committed at the end, rolled back on any error.
+
+        Rows of a ledger are appended by ``journal.append``; the head of the journal is anchored after the commit.
+        """
         with self._connection(read_only=False) as connection:
+            self.anchors.add(journal.head(connection))
             connection.execute("begin")
             try:
                 yield connection
@@ -53,6 +65,7 @@ class Warehouse:
                 connection.execute("commit")
             except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
                 raise WarehouseUnavailable(f"The warehouse {self.path} could not commit: {error}") from error
+            self.anchors.add(journal.head(connection))
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -67,11 +80,17 @@ class Warehouse:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.transaction() as connection:
             connection.execute(query("schema"))
+            journal.take_up(connection)
 
     def append(self, table: str, rows: pa.Table) -> None:
-        """Append ``rows`` by column name to ``table``."""
+        """Append ``rows`` by column name to ``table``, those of a ledger with their entries in the journal."""
         with self.transaction() as connection:
-            connection.append(table, rows.to_pandas(), by_name=True)
+            journal.append(connection, table, rows)
+
+    def journal_head(self) -> journal.Head | None:
+        """The newest entry of the journal; None in a warehouse that was made before there was one."""
+        with self.reader() as connection:
+            return journal.head(connection)
 
     def run(self, name: str, rows: pa.Table) -> None:
         """Run ``sql/<name>.sql``, which reads ``rows``, as one transaction."""
