@@ -21,6 +21,9 @@ def materialised_anchor(head: Head | None) -> dict[str, Any]:
 def materialised_heads(instance: dg.DagsterInstance) -> list[Head]:
     """The heads in the newest hand-offs' materialisations; those of earlier versions have none."""
     records = instance.fetch_materializations(ASSET, limit=NEWEST).records
-    made = [record.asset_materialization.metadata for record in records if record.asset_materialization]
-    anchors = [(about["ledger_entry"].value, about["ledger_hash"].value) for about in made if "ledger_entry" in about]
-    return [Head(entry, entry_hash) for entry, entry_hash in anchors if isinstance(entry, int)]
+    heads = []
+    for record in records:
+        about = record.asset_materialization.metadata if record.asset_materialization else {}
+        if "ledger_entry" in about:
+            heads.append(Head(int(str(about["ledger_entry"].value)), str(about["ledger_hash"].value)))
+    return heads
