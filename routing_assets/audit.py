@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from routing_assets.audit_journal import audit_journal
 from routing_assets.barred import set_barred_aside
 from routing_assets.datasets import load_batch
 from routing_assets.errors import InvalidInput
@@ -27,7 +28,15 @@ from routing_assets.warehouse import Warehouse
 
 
 def broken_entries(home: Home) -> list[str]:
-    """What does not add up in the ledger, one line each; empty when chain and files are as they were recorded."""
+    """What does not add up in the ledgers, one line each; empty when chains, rows, anchors and files are as recorded.
+
+    See ``audit_journal`` for the rows that the journal chains, and what it proves.
+    """
+    return [*broken_decisions(home), *audit_journal(home).found]
+
+
+def broken_decisions(home: Home) -> list[str]:
+    """What does not add up in the chain of decisions and in the routed files that it names."""
     found, previous, expected = [], GENESIS, 1
     retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
     for row in Warehouse(home.warehouse).fetch("ledger_entries"):

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from routing_assets.audit_journal import JournalAudit
 from routing_assets.commands import text_table
 from routing_assets.errors import InvalidInput
 from routing_assets.ledger import decision_in_force, end_of_batch, refuse_retired
@@ -40,15 +41,23 @@ def explain(home: Home, batch_id: str, instruction_id: str) -> None:
 
 
 def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
-    """Check the ledger, replay a decision, print spend by month; returns whether all is as recorded."""
-    from routing_assets.audit import broken_entries, replay
+    """Check the ledgers, replay a decision, print spend by month; returns whether all is as recorded.
+
+    Proved: the order of entries, that none is missing up to the newest anchor, that none was changed since. Not proved:
+    that they were true when written, nor anything against somebody who can rewrite the database and every anchor.
+    """
+    from routing_assets.audit import broken_decisions, replay
+    from routing_assets.audit_journal import audit_journal
+    from routing_assets.materialised_anchors import materialised_heads
 
     if run_id is not None and batch_id is None:
         raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
-    with instance_of(home):
-        broken = broken_entries(home)
+    with instance_of(home) as instance:
+        journal = audit_journal(home, {"materialisations in Dagster's log": materialised_heads(instance)})
+        broken = [*broken_decisions(home), *journal.found]
     entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
     click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
+    show_journal(journal)
     for of in ("spend_by_policy", "spend_by_model", "spend_by_tenant"):
         months = Warehouse(home.warehouse).fetch(of)
         if months:
@@ -64,6 +73,25 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
     click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
     return again.identical and not broken
+
+
+def show_journal(journal: JournalAudit) -> None:
+    """Print what the journal is anchored in, and what that proves."""
+    anchors = ", ".join(f"{count} in {where}" for where, count in journal.anchors.items())
+    click.echo(
+        f"journal: {journal.head.entry} entries, the newest {journal.head.entry_hash[:16]}; anchors compared: {anchors}"
+    )
+    if journal.taken_on_trust:
+        click.echo(
+            f"the first {journal.taken_on_trust} rows were there before the journal was begun on "
+            f"{journal.begun_at:%Y-%m-%d %H:%M} UTC, and were taken on trust"
+        )
+    if not journal.found:
+        click.echo(
+            "proved: the order of entries, that none is missing up to the newest anchor, that none was changed since\n"
+            "not proved: that they were true when written, nor anything against somebody who can rewrite the database "
+            "and every anchor"
+        )
 
 
 def show_reroutings(home: Home, batch_id: str) -> None:

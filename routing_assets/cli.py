@@ -238,7 +238,11 @@ def outcomes(batch_id: str, file: Path) -> None:
 @batch_argument(required=False)
 @click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
 def audit(batch_id: str | None, run_id: str | None) -> None:
-    """Check the ledger's chain and files; with BATCH_ID, also make its decision again and compare byte for byte."""
+    """Check the ledgers' chains, rows, anchors and files; with BATCH_ID, also make its decision again, byte for byte.
+
+    Proved: the order of entries, that none is missing up to the newest anchor, that none was changed since. Not proved:
+    that they were true when written, nor anything against somebody who can rewrite the database and every anchor.
+    """
     from routing_assets import audit_commands
 
     if not audit_commands.audit(Home.from_env(), batch_id, run_id):

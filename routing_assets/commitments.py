@@ -15,6 +15,8 @@ import pyarrow as pa
 from routing_assets.allocation import AllocationProblem
 from routing_assets.allocation.solver.exact import float_not_above, within
 from routing_assets.errors import InvalidInput
+from routing_assets.journal import append
+from routing_assets.month_plans import Plans, month_name, plan_followed, plans_of, record_plan, recorded_plans
 from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
 from routing_assets.pacing import batch_budget as paced_budget
 from routing_assets.routing import RoutingSettings
@@ -48,6 +50,8 @@ def commit_budget(
 ) -> BatchBudget:
     """Decide a batch's budget and, under a period budget, commit it in the same transaction.
 
+    The month's plan is recorded before that, where it is new: it holds although the batch may be refused.
+
     Args:
         problem: of the batch; its budget plays no part.
         now: defaults to this moment.
@@ -58,13 +62,15 @@ def commit_budget(
     own = settings.own_budget(problem.cost_matrix)
     if own is not None and settings.period is None:
         return BatchBudget(own, SET_FOR_BATCH)
-    plan, now = period_budget(settings.period), now or datetime.now(UTC)
+    plan, now = period_budget(settings.period), (now or datetime.now(UTC)).astimezone(UTC)
+    _follow_plan(warehouse, plan, now)
     with warehouse.transaction() as connection:
         others = [past for name, past in standing(connection) if name != batch_id]
-        state, waiting = month_state(plan, others, now), waiting_instructions(connection, batch_id, now)
+        plans = recorded_plans(connection)
+        state, waiting = month_state(plan, others, now, plans), waiting_instructions(connection, batch_id, now)
         paced = paced_budget(problem, now, plan, state, urgent=settings.urgent, waiting_instructions=waiting)
         if own is None:
-            budget = BatchBudget(paced.usd, paced.why, paced.price)
+            budget = BatchBudget(paced.usd, f"{paced.why}{_remark(state, others, plans)}", paced.price)
         elif own <= paced.room_usd:
             budget = BatchBudget(own, f"{SET_FOR_BATCH}; the period has room for it")
         else:
@@ -88,13 +94,13 @@ def commit_cost(
 
     Args:
         runs: the run and those from whose failure it goes on, newest first.
-        settings: with a period.
+        settings: with a period; of an older plan than the month follows by now, the month's own counts.
         now: defaults to this moment.
 
     Raises:
         InvalidInput: no budget was made for the batch, or the month has not so much left.
     """
-    plan, now = period_budget(settings.period), now or datetime.now(UTC)
+    plan, now = period_budget(settings.period), (now or datetime.now(UTC)).astimezone(UTC)
     with warehouse.transaction() as connection:
         of_runs = {"batch_id": batch_id, "runs": list(runs)}
         known = connection.sql(query("newest_commitment"), params=of_runs).to_arrow_table().to_pylist()
@@ -105,7 +111,9 @@ def commit_cost(
             at = held["committed_at"].astimezone(UTC)
         else:
             at, others = now, [past for name, past in standing(connection) if name != batch_id]
-            room = month_state(plan, others, now).room(plan, now, urgent=settings.urgent)
+            plans = recorded_plans(connection)
+            plan = plan_followed(plans, now) or plan
+            room = month_state(plan, others, now, plans).room(plan, now, urgent=settings.urgent)
             if not within(Fraction(cost_usd), room):
                 raise InvalidInput(
                     f"batch '{batch_id}' costs {cost_usd:.6g} USD, which its run holds no more, and the period has "
@@ -136,7 +144,9 @@ def undecided_runs(warehouse: Warehouse) -> list[str]:
 def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
     """Free what these runs, which ended, had committed; what was decided before its run failed stays committed."""
     with warehouse.transaction() as connection:
-        connection.execute(query("release_commitments"), {"runs": list(runs)})
+        held = connection.sql(query("released_commitments"), params={"runs": list(runs)}).to_arrow_table()
+        if held.num_rows:
+            append(connection, "commitments", held)
 
 
 def period_budget(values: Any) -> PeriodBudget:
@@ -157,12 +167,17 @@ def period_budget(values: Any) -> PeriodBudget:
     return PeriodBudget(**values)
 
 
-def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime) -> PacingState:
-    """Where the calendar month of ``now`` stands, with what the months since the first commitment handed on."""
-    start, carried = _month(min([batch.at for batch in past], default=now)), 0.0
+def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime, plans: Plans | None = None) -> PacingState:
+    """Where the calendar month of ``now`` stands, with what the months since the first commitment or plan handed on.
+
+    Args:
+        plan: of the month of ``now``.
+        plans: those recorded, by which past months are valued. A month without one hands on what the plans nearest
+            before and after it would, whichever is less.
+    """
+    start, carried = _first_month(past, plans or {}, now), 0.0
     while (state := PacingState(start, _next_month(start), past, carried)).end <= now:
-        left = plan.money(carried) - state.committed()
-        carried = max(0.0, plan.carry_over * float_not_above(left))
+        carried = min(state.handed_on(of_month) for of_month in plans_of(month_name(start), plans or {}, plan))
         start = state.end
     return state
 
@@ -190,6 +205,30 @@ def waiting_instructions(connection: duckdb.DuckDBPyConnection, batch_id: str, n
     return float(instructions)
 
 
+def _follow_plan(warehouse: Warehouse, plan: PeriodBudget, now: datetime) -> None:
+    """Record the plan of the month of ``now``, unless the month follows it already."""
+    with warehouse.reader() as connection:
+        plans = recorded_plans(connection)
+        past = [batch for _, batch in standing(connection)]
+    if plans.get(month_name(now)) != plan:
+        state = month_state(plan, past, now, plans)
+        with warehouse.transaction() as connection:
+            record_plan(connection, plan, state.carried_usd, now)
+
+
+def _remark(state: PacingState, past: list[PastBatch], plans: Plans) -> str:
+    """Which past months hand on money although no plan of theirs was recorded; nothing where there is none."""
+    start, unrecorded = _first_month(past, plans, state.start), []
+    while start < state.start:
+        unrecorded += [] if month_name(start) in plans else [month_name(start)]
+        start = _next_month(start)
+    if not unrecorded or not state.carried_usd:
+        return ""
+    return (
+        f". No plan was recorded in {', '.join(unrecorded)}: for what is carried over, the plan nearest in time counts"
+    )
+
+
 def _append(
     connection: duckdb.DuckDBPyConnection,
     batch_id: str,
@@ -207,7 +246,12 @@ def _append(
         "curve": json.dumps(curve.to_dict()),
         "committed_at": at,
     }
-    connection.append("commitments", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+    append(connection, "commitments", pa.Table.from_pylist([row]))
+
+
+def _first_month(past: list[PastBatch], plans: Plans, now: datetime) -> datetime:
+    planned = [datetime.strptime(name, "%Y-%m").replace(tzinfo=UTC) for name in plans]
+    return _month(min([now, *planned, *(batch.at for batch in past)]))
 
 
 def _month(at: datetime) -> datetime:

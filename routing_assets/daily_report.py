@@ -10,6 +10,7 @@ from typing import Any
 from routing_assets.commitments import month_state, period_budget, standing
 from routing_assets.files import atomic_path
 from routing_assets.markdown import table
+from routing_assets.month_plans import plan_followed, recorded_plans
 from routing_assets.routing import standing_policy
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -72,23 +73,27 @@ def _time_of_day(value: Any) -> Any:
 
 
 def _budget(home: Home, now: datetime) -> Rows:
+    """The running month as it stood ``now``, by the plan recorded in it; by today's policy where none was."""
     with Warehouse(home.warehouse).reader() as connection:
         past = [batch for _, batch in standing(connection, until=now)]
-    plan = standing_policy(home.policy_file).period
-    if plan is None:
+        plans = recorded_plans(connection, until=now)
+    recorded, today = plan_followed(plans, now), standing_policy(home.policy_file).period
+    if recorded is None and today is None:
         return []
-    period = period_budget(plan)
-    state = month_state(period, past, now)
-    planned, committed = float(period.money(state.carried_usd)), float(state.committed())
+    plan = period_budget(today) if recorded is None else recorded
+    state = month_state(plan, past, now, plans)
+    planned, committed = float(plan.money(state.carried_usd)), float(state.committed())
     elapsed = (now - state.start) / (state.end - state.start)
     return [
         {
             "month": f"{state.start:%Y-%m}",
             "planned USD": planned,
+            "carried over USD": state.carried_usd,
             "committed USD": committed,
             "left USD": planned - committed,
             "share of the money": committed / planned if planned else None,
             "share of the month": elapsed,
+            "planned by": "today's policy" if recorded is None else "the plan recorded",
         }
     ]
 

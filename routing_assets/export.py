@@ -15,6 +15,7 @@ from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 from routing_assets.handoff import Manifest, hand_off, json_text, original_requests
+from routing_assets.journal import Head
 from routing_assets.outbox import SOURCES, next_decision
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
@@ -31,6 +32,7 @@ def export_batch(
     batch_id: str,
     run_id: str,
     received: Path,
+    ledger_head: Head | None = None,
 ) -> Manifest:
     """Write the routed table, the requests of each model and endpoint, and the manifest that lists them, into
     ``folder``, in place of an earlier decision, see :func:`next_decision`.
@@ -42,6 +44,7 @@ def export_batch(
         staged: where the files are written before they are seen in ``folder``.
         run_id: the Dagster run that took the decision.
         received: the batch as it came; requests of an OpenAI Batch file keep their parameters.
+        ledger_head: the newest entry of the journal, which the manifest anchors.
     """
     with next_decision(folder, staged) as new:
         tables = [new / "routed.parquet", new / "routed.jsonl"]
@@ -56,6 +59,7 @@ def export_batch(
             new,
             batch_id=batch_id,
             run_id=run_id,
+            ledger_head=ledger_head,
             originals=original_requests(received),
             also=tables,
         )

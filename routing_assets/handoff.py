@@ -21,6 +21,7 @@ from routing_assets.datasets.openai_batch import RequestLines, is_openai_batch_f
 from routing_assets.datasets.reading import require_file
 from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path, file_sha256
+from routing_assets.journal import Head
 
 MANIFEST = "manifest.json"
 _URL = "/v1/chat/completions"
@@ -59,6 +60,9 @@ class Manifest:
     files: tuple[HandedFile, ...]
     dagster_run_id: str | None = None
     """The run whose decision these files are."""
+    ledger_entry: int | None = None
+    """The newest entry of the journal when the files were written: an anchor outside the database."""
+    ledger_hash: str | None = None
 
     def of(self, model: str) -> tuple[HandedFile, ...]:
         """The request files of one model."""
@@ -72,6 +76,7 @@ def hand_off(
     *,
     batch_id: str,
     run_id: str | None = None,
+    ledger_head: Head | None = None,
     originals: Mapping[str, str] | None = None,
     also: Sequence[Path] = (),
     requests_per_file: int = _REQUESTS_PER_FILE,
@@ -85,6 +90,7 @@ def hand_off(
         instructions: ``instruction_id, instruction``, in any order.
         routed: ``instruction_id, model, expected_success, cost`` (estimated USD).
         run_id: the Dagster run that took the decision.
+        ledger_head: the newest entry of the journal, which the manifest anchors.
         originals: the requests that the batch came as (JSON, by id), see :func:`original_requests`: they keep their
             url, system messages and parameters, and only their model is set.
         also: other files of ``folder`` to list in the manifest, such as the routed table.
@@ -110,7 +116,7 @@ def hand_off(
             files.append(_handed(path, rows=len(chunk), model=model, cost_usd=usd, endpoint=endpoint))
     files += [_handed(path) for path in also]
     successes = float(routed["expected_success"].to_numpy().sum(dtype=np.float64))
-    manifest = Manifest(batch_id, len(ids), float(cost.sum()), successes, tuple(files), run_id)
+    manifest = Manifest(batch_id, len(ids), float(cost.sum()), successes, tuple(files), run_id, *_anchor(ledger_head))
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
@@ -210,6 +216,10 @@ def _parts(lines: Iterator[bytes], requests_per_file: int) -> Iterator[list[byte
         size += len(line)
     if part:
         yield part
+
+
+def _anchor(head: Head | None) -> tuple[int | None, str | None]:
+    return (None, None) if head is None else (head.entry, head.entry_hash)
 
 
 def _handed(path: Path, **about: Any) -> HandedFile:

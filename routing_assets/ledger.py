@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 from routing_assets.datasets.outcomes import Realised
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
+from routing_assets.journal import GENESIS, append
 from routing_assets.prices_in_force import prices_in_force
 from routing_assets.routing import settings_of_request, standing_policy
 from routing_assets.settings import Home
 from routing_assets.sql import query
 from routing_assets.warehouse import Warehouse
 
-GENESIS = "0" * 64
 REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
 """Columns of a decision that the ledger keeps as double; what is hashed has the same type as what is read back."""
 
@@ -91,7 +91,7 @@ def record_decision(connection: duckdb.DuckDBPyConnection, decision: Mapping[str
     reals = {name: float(decision[name]) for name in REALS}
     row = {**decision, **reals, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
     row["entry_hash"] = entry_hash(row)
-    connection.append("decisions", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+    append(connection, "decisions", pa.Table.from_pylist([row]))
 
 
 def entry_hash(row: Mapping[str, Any]) -> str:
@@ -182,7 +182,7 @@ def record_outcomes(
     connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
     if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():
         dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
-        connection.append("dispatches", pa.Table.from_pylist([dispatch]).to_pandas(), by_name=True)
+        append(connection, "dispatches", pa.Table.from_pylist([dispatch]))
 
 
 def routed_before(home: Home, batch_id: str) -> pa.Table | None:

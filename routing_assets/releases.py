@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock
 
+from routing_assets import journal
 from routing_assets.prices_in_force import link_prices
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse
@@ -41,7 +42,7 @@ def record_release(home: Home, *, router: Mapping[str, Any] | None, prices: Mapp
     with Warehouse(home.warehouse).transaction() as ledger:
         for table, line in lines.items():
             if line is not None:
-                ledger.append(table, pa.Table.from_pylist([dict(line)]).to_pandas(), by_name=True)
+                journal.append(ledger, table, pa.Table.from_pylist([dict(line)]))
     _follow_ledger(home)
 
 

@@ -1,6 +1,7 @@
 -- The warehouse: small tables and ledgers. Bulky per-batch data is Parquet in the store; views read it.
--- Ledgers (labels, price_lists, routers, batches, decisions, dispatches, withdrawals, retirements) only grow. Their
--- order is that of entry: clocks jump.
+-- Ledgers (labels, price_lists, price_releases, routers, batches, decisions, commitments, month_plans, dispatches,
+-- withdrawals, retirements) only grow. Their order is that of entry: clocks jump. What moves money or decides what
+-- becomes of a batch, router or price list is chained in the journal as well, and appended by journal.py alone.
 
 create sequence if not exists entries;
 
@@ -224,11 +225,26 @@ create table if not exists commitments (
     committed_at     timestamptz not null
 );
 
+-- What each run holds for its batch; 0 where it ended without a decision and that was freed.
+create or replace view newest_commitments as
+from commitments
+qualify row_number() over (partition by batch_id, dagster_run_id order by entry desc) = 1;
+
+-- How a month's money is planned, one line for every change; the newest line of a month counts, also in later months.
+create table if not exists month_plans (
+    month            varchar not null,     -- YYYY-MM, UTC
+    plan             json    not null,     -- every field of pacing.PeriodBudget
+    carried_usd      double  not null,     -- what the months before had handed on then
+    entry            bigint  not null default nextval('entries'),
+    recorded_at      timestamptz not null
+);
+
 create table if not exists dispatches (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,     -- the decision that went out
     dispatched_at    timestamptz not null default current_timestamp
 );
+alter table dispatches add column if not exists entry bigint default nextval('entries');
 
 create table if not exists withdrawals (
     batch_id         varchar not null,     -- taken back before it was dispatched: not routed, and its money is free
@@ -251,6 +267,17 @@ create table if not exists retirements (
     why              varchar not null,
     entry            bigint  not null default nextval('entries'),
     retired_at       timestamptz not null default current_timestamp
+);
+
+-- One chain over the rows of the ledgers that journal.LEDGERS names, entered together with the row itself.
+create table if not exists journal (
+    entry            bigint  not null primary key,  -- 1, 2, ... without gaps
+    kind             varchar not null,     -- the ledger; of the first entry: taken on trust
+    subject          varchar not null,     -- batch, router, price list or month that the row is about
+    content          varchar not null,     -- the row as canonical JSON; long texts as their SHA-256
+    recorded_at      timestamptz not null,
+    previous_hash    varchar not null,     -- entry_hash of the entry before
+    entry_hash       varchar not null      -- sha256 over every other column
 );
 
 -- What changed when a batch was routed again. A line whose run did not come to a decision stands for nothing.

@@ -1,5 +1,5 @@
 -- Runs that hold money and have not decided (yet).
 select distinct dagster_run_id
-from commitments
+from newest_commitments
 where usd > 0
-and not exists (from decisions where decisions.dagster_run_id = commitments.dagster_run_id);
+and not exists (from decisions where decisions.dagster_run_id = newest_commitments.dagster_run_id);

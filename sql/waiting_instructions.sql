@@ -6,6 +6,6 @@ with newest as (
 select coalesce(sum(instructions), 0)::double as instructions
 from newest
 where batch_id <> $batch_id and received_at >= $since
-and not exists (from commitments where commitments.batch_id = newest.batch_id and usd > 0)
+and not exists (from newest_commitments where newest_commitments.batch_id = newest.batch_id and usd > 0)
 and not exists (from dispatches where dispatches.batch_id = newest.batch_id)
 and not exists (from withdrawals where withdrawals.batch_id = newest.batch_id);

@@ -8,7 +8,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -50,6 +52,49 @@ def test_writers_in_several_processes_all_get_through(warehouse: Warehouse) -> N
     with ProcessPoolExecutor(4) as pool:
         list(pool.map(write, [warehouse.path] * 24, [f"batch-{i}" for i in range(24)]))
     assert count(warehouse) == 24
+
+
+WRITE = """
+import sys, time
+from pathlib import Path
+from routing_assets.warehouse import Warehouse
+with Warehouse(Path(sys.argv[1])).transaction():
+    print("writing", flush=True)
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("access", ["transaction", "reader"])
+def test_nobody_opens_the_file_while_another_process_writes(
+    warehouse: Warehouse, access: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB reads its header before it locks the file: who opens it too early may undo the other's commit."""
+    writer = subprocess.Popen([sys.executable, "-c", WRITE, str(warehouse.path)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    connect, refused = duckdb.connect, []
+
+    def watched(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        try:
+            return connect(*arguments, **options)
+        except duckdb.IOException as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(duckdb, "connect", watched)
+    with getattr(warehouse, access)():
+        pass
+    assert refused == []
+    assert writer.wait() == 0
+
+
+def test_a_writer_that_does_not_end_is_said(warehouse: Warehouse) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITE, str(warehouse.path)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    with pytest.raises(WarehouseBusy, match="Another process of routing_assets"):
+        Warehouse(warehouse.path, timeout_s=0.1).append("dispatches", dispatch_row("never"))
+    writer.wait()
 
 
 def test_a_writer_waits_for_a_reader_elsewhere(warehouse: Warehouse) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets import journal
 from routing_assets.commitments import commit_cost
 from routing_assets.defs.allocations import allocation_metadata, is_assigned_once, is_within_budget
 from routing_assets.defs.common import (
@@ -27,6 +28,7 @@ from routing_assets.files import file_sha256
 from routing_assets.intake import received_file
 from routing_assets.ledger import record_decision, record_traffic, refuse_ended, routed_by
 from routing_assets.locks import batch_lock
+from routing_assets.materialised_anchors import materialised_anchor
 from routing_assets.matrices import about
 from routing_assets.rerouting import compare_decisions
 from routing_assets.routed import of_file, summary_of
@@ -126,12 +128,15 @@ def batch_export(
             batch_id=batch_id,
             run_id=context.run_id,
             received=received,
+            ledger_head=home.warehouse().journal_head(),
         )
         with home.warehouse().transaction() as ledger:
             record_decision(ledger, decision)
             record_traffic(ledger, batch_id, context.run_id, routed_batch, batch_instructions)
+            head = journal.head(ledger)
     return dg.MaterializeResult(
         metadata={
+            **materialised_anchor(head),
             "outbox": dg.MetadataValue.path(str(folder)),
             "files": markdown_table([asdict(file) for file in manifest.files]),
         }

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from routing_assets.allocation import InfeasibleAllocation
-from routing_assets.allocation.solver.exact import exact_sum
+from routing_assets.allocation.solver.exact import exact_sum, float_not_above
 from routing_assets.errors import InvalidInput
 from routing_assets.pacing.arrivals import Arrival
 from routing_assets.pacing.curve import SpendCurve
@@ -128,6 +128,11 @@ class PacingState:
     def room(self, plan: PeriodBudget, now: datetime, *, urgent: bool) -> Fraction:
         """USD that the hard cap leaves to it."""
         return max(Fraction(0), plan.cap(self.carried_usd) - self.taken(plan, now, urgent=urgent))
+
+    def handed_on(self, plan: PeriodBudget) -> float:
+        """USD that the period, once it has ended, hands to the next; rounded down."""
+        left = plan.money(self.carried_usd) - self.committed()
+        return float_not_above(max(Fraction(0), Fraction(plan.carry_over) * left))
 
     def held_for_urgent(self, plan: PeriodBudget, now: datetime) -> Fraction:
         """USD that ordinary batches must leave: the unused reserve, released evenly as the period runs out."""

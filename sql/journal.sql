@@ -1,0 +1,2 @@
+-- Every entry of the journal, oldest first.
+from journal order by entry;

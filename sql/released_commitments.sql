@@ -1,0 +1,6 @@
+-- The lines that free what runs hold that ended without a decision; a run that decided keeps it.
+select batch_id, dagster_run_id, 0.0::double as usd, urgent, curve::varchar as curve, committed_at
+from newest_commitments
+where list_contains($runs, dagster_run_id) and usd > 0
+and not exists (from decisions where decisions.dagster_run_id = newest_commitments.dagster_run_id)
+order by entry;
