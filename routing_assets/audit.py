@@ -16,6 +16,7 @@ from routing_assets.files import file_sha256
 from routing_assets.intake import kept_file
 from routing_assets.ledger import GENESIS, is_as_recorded
 from routing_assets.prediction.router import Router
+from routing_assets.prices_in_force import price_list
 from routing_assets.routed import of_file, route_batch, summary_of
 from routing_assets.routing import settings_from
 from routing_assets.scoring import price_batch, score_batch
@@ -95,7 +96,7 @@ def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
     inputs = {
         f"the received file {decision['file_name']}": _received(home, decision).exists(),
         f"router {decision['router_version']}": (home.routers / decision["router_version"]).exists(),
-        f"price list {decision['price_version']}": _cost_model(home, decision["price_version"]) is not None,
+        f"price list {decision['price_version']}": price_list(home, decision["price_version"]) is not None,
         f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
     }
     retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": decision["batch_id"]})
@@ -106,7 +107,7 @@ def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
 def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, before: dict[str, Any] | None) -> pa.Table:
     batch = load_batch(_received(home, decision))
     router = Router.load(home.routers / decision["router_version"], embeddings_cache=home.embeddings)
-    cost_model = _cost_model(home, decision["price_version"])
+    cost_model = price_list(home, decision["price_version"])
     if cost_model is None:
         raise InvalidInput(f"price list {decision['price_version']} is gone")
     summary = summary_of(recorded)
@@ -121,20 +122,13 @@ def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, befor
         settings,
         decision["policy"],
         previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,
+        recorded=summary,
     )
     return of_file(routed.table, decision["file_sha256"])
 
 
 def _received(home: Home, decision: dict[str, Any]) -> Path:
     return kept_file(home, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
-
-
-def _cost_model(home: Home, price_version: str) -> pa.Table | None:
-    for path in sorted((home.store / "cost_model").glob("*.parquet")):
-        table = pq.read_table(path, partitioning=None)
-        if table["price_version"][0].as_py() == price_version:
-            return table
-    return None
 
 
 def _sha256(table: pa.Table) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from routing_assets.settings import Home
 from routing_assets.store import Store
 
@@ -36,3 +39,12 @@ def put_prices_in_force(home: Home, made_by: Sequence[str]) -> None:
             for asset in made:
                 store.make_current(asset, None, run)
             return
+
+
+def price_list(home: Home, version: str) -> pa.Table | None:
+    """The stored ``cost_model`` of a version; None where it is gone."""
+    for path in sorted((home.store / "cost_model").glob("*.parquet")):
+        table = pq.read_table(path, partitioning=None)
+        if table["price_version"][0].as_py() == version:
+            return table
+    return None
