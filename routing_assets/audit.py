@@ -18,7 +18,8 @@ from routing_assets.files import file_sha256
 from routing_assets.intake import kept_file
 from routing_assets.ledger import GENESIS, is_as_recorded
 from routing_assets.prediction.router import Router
-from routing_assets.routed import SET_ASIDE, format_of, of_file, route_batch, summary_of
+from routing_assets.prices_in_force import price_list
+from routing_assets.routed import SET_ASIDE, of_file, route_batch, summary_of
 from routing_assets.routing import settings_from
 from routing_assets.scoring import BEYOND_TEXT, price_batch, score_batch
 from routing_assets.settings import Home
@@ -105,7 +106,7 @@ def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
     inputs = {
         f"the received file {decision['file_name']}": _received(home, decision).exists(),
         f"router {decision['router_version']}": (home.routers / decision["router_version"]).exists(),
-        f"price list {decision['price_version']}": _cost_model(home, decision["price_version"]) is not None,
+        f"price list {decision['price_version']}": price_list(home, decision["price_version"]) is not None,
         f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
     }
     retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": decision["batch_id"]})
@@ -117,7 +118,7 @@ def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, befor
     batch, summary = load_batch(_received(home, decision)), summary_of(recorded)
     catalog = catalog_from_rows(summary["catalog"])
     router = Router.load(home.routers / decision["router_version"], embeddings_cache=home.embeddings)
-    cost_model = _cost_model(home, decision["price_version"])
+    cost_model = price_list(home, decision["price_version"])
     if cost_model is None:
         raise InvalidInput(f"price list {decision['price_version']} is gone")
     settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
@@ -133,21 +134,13 @@ def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, befor
         settings,
         decision["policy"],
         previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,
-        format=format_of(summary),
+        recorded=summary,
     )
     return of_file(routed.table, decision["file_sha256"])
 
 
 def _received(home: Home, decision: dict[str, Any]) -> Path:
     return kept_file(home, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
-
-
-def _cost_model(home: Home, price_version: str) -> pa.Table | None:
-    for path in sorted((home.store / "cost_model").glob("*.parquet")):
-        table = pq.read_table(path, partitioning=None)
-        if table["price_version"][0].as_py() == price_version:
-            return table
-    return None
 
 
 def _sha256(table: pa.Table) -> str:

@@ -15,6 +15,7 @@ from routing_assets.pricing.cost_model import CostModel
 from routing_assets.runs import instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.sources import absolute, read_catalog
+from routing_assets.spend_margin import margin_in_words
 from routing_assets.store import Store
 
 
@@ -71,7 +72,4 @@ def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult, summary: Mapping[s
     if doubt := routed.asset_materializations_for_node("cost_matrix")[0].metadata.get("doubt"):
         click.echo(f"warning: {doubt.value}", err=True)
     if summary["settings"]["confidence"] is not None:
-        click.echo(
-            f"{summary['budget_usd'] - summary['allocated_usd']:.6g} USD are held back, for costs are estimates; the "
-            f"true spend exceeds the budget with a probability of {summary['overspend_probability']:.1%}"
-        )
+        click.echo(margin_in_words(summary))

@@ -6,6 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.units import refuse_doubtful_prices
 from routing_assets.settings import Home
@@ -94,3 +97,12 @@ def link_prices(home: Home) -> None:
         for asset in PRICES:
             if run := released[f"{asset}_run"]:
                 Store(home.store).make_current(asset, None, run)
+
+
+def price_list(home: Home, version: str) -> pa.Table | None:
+    """The stored ``cost_model`` of a version; None where it is gone."""
+    for path in sorted((home.store / "cost_model").glob("*.parquet")):
+        table = pq.read_table(path, partitioning=None)
+        if table["price_version"][0].as_py() == version:
+            return table
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,8 +14,6 @@ import pyarrow as pa
 from routing_assets.allocation import (
     Allocation,
     AllocationProblem,
-    InfeasibleAllocation,
-    InfeasibleBudget,
     allocate,
     unsupported_constraints,
 )
@@ -24,9 +22,11 @@ from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.errors import InvalidInput
 from routing_assets.matrices import about, matrix, matrix_of
 from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.held_out_spend import HeldOutCalls
 from routing_assets.routing import RoutingSettings, allocation_problem, incapable, refuse_limits_on_unknowns
 from routing_assets.scoring import BEYOND_TEXT, cost_estimate
 from routing_assets.sources import catalog_table
+from routing_assets.spend_margin import SafeAllocation, allocate_as_recorded, allocate_safely
 
 SET_ASIDE = "set_aside"
 """In a summary, how many records of the file are not routed; absent where all are."""
@@ -61,7 +61,8 @@ def route_batch(
     policy: str,
     *,
     previous: pa.Table | None = None,
-    format: int = FORMAT,
+    held_out: HeldOutCalls | None = None,
+    recorded: Mapping[str, Any] | None = None,
 ) -> RoutedBatch:
     """Allocate a batch.
 
@@ -73,7 +74,8 @@ def route_batch(
         policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it
             cannot keep is left out, and ``notes`` say so under ``not_kept``.
         previous: the routed table that is to be changed little, where a churn limit is set.
-        format: of the table; an earlier one only to make a past decision again.
+        held_out: calls to calibrate on what a confidence holds back.
+        recorded: summary of a past decision, of which the format and what it held back are taken.
 
     Raises:
         InvalidInput: the costs lack a model of the probabilities.
@@ -86,14 +88,21 @@ def route_batch(
     solve = partial(allocate, policy=policy, target=settings.target, seed=settings.seed, exact=settings.exact)
     allocation = solve(problem)
     estimate = cost_estimate(costs, allocation.models)
-    if settings.confidence is not None:
-        share = estimate.safe_share(allocation.choice, settings.confidence)
-        allocation = _at_share(solve, problem, share, settings.confidence)
+    if settings.confidence is None:
+        overspend = estimate.forecast(allocation.choice).overspend_probability(budget)
+        safe = SafeAllocation(allocation, overspend, None)
+    elif recorded is not None:
+        safe = allocate_as_recorded(solve, problem, recorded)
+    else:
+        safe = allocate_safely(solve, allocation, estimate, settings, catalog, held_out, left_out)
+    allocation = safe.allocation
+    format = FORMAT if recorded is None else format_of(recorded)
     summary = {
         "policy": policy,
         "budget_usd": budget,
         "allocated_usd": allocation.problem.budget,
-        "overspend_probability": estimate.forecast(allocation.choice).overspend_probability(budget),
+        "overspend_probability": safe.overspend_probability,
+        **({} if safe.margin is None else {"spend_margin": dict(safe.margin)}),
         "cost_usd": allocation.total_cost,
         "expected_success": allocation.expected_success,
         "upper_bound": allocation.upper_bound,
@@ -114,17 +123,6 @@ def route_batch(
         **({"format": format} if format > 1 else {}),
     }
     return RoutedBatch(allocation, _table(batch, allocation, summary, format))
-
-
-def _at_share(
-    solve: Callable[[AllocationProblem], Allocation], problem: AllocationProblem, share: float, confidence: float
-) -> Allocation:
-    """The allocation at a share of the budget; where that is too little, the error names what is held back."""
-    try:
-        return solve(replace(problem, budget=problem.budget * share))
-    except InfeasibleBudget as error:
-        held_back = f"confidence {confidence:g} holds back {1 - share:.1%} of {problem.budget!r} USD"
-        raise InfeasibleAllocation(f"{held_back}, and {error}") from error
 
 
 def no_allocation(policy: str, budget: float, reason: str) -> pa.Table:

@@ -304,7 +304,7 @@ def test_confidence_holds_back_for_costs_that_nobody_recorded() -> None:
         for settings in (RoutingSettings(), RoutingSettings(confidence=0.95))
     )
     assert safe["allocated_usd"] < 0.5 * plain["allocated_usd"]
-    assert safe["overspend_probability"] == pytest.approx(0.05, abs=0.02)
+    assert 0.005 < safe["overspend_probability"] <= 0.05
     assert plain["overspend_probability"] > 0.3
 
 

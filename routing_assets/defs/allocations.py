@@ -142,14 +142,20 @@ def allocations(
 ) -> Iterator[dg.MaterializeResult]:
     """The assets ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
     settings, budget = routing_request.settings(), batch_budget["budget_usd"][0].as_py()
+    catalog, held_out = catalog_from_table(model_catalog), None
+    if settings.confidence is not None:
+        from routing_assets.held_out_calls import held_out_calls
+
+        held_out = held_out_calls(home.paths(), probability_matrix, cost_matrix, catalog)
     route = partial(
         route_batch,
         BatchInstructions.from_arrow(batch_instructions),
         probability_matrix,
         cost_matrix,
-        catalog_from_table(model_catalog),
+        catalog,
         budget,
         settings,
+        held_out=held_out,
         previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
     )
     for policy in METHODS:

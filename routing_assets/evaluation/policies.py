@@ -10,6 +10,13 @@ import numpy as np
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.evaluation.metrics import hull_mixture
 from routing_assets.evaluation.results import PolicyOutcome, best_model, dearest_model
+from routing_assets.pricing.held_out_spend import (
+    HeldOutCalls,
+    SpendRatio,
+    calibrated_share,
+    corresponding_budget,
+    spend_ratio,
+)
 from routing_assets.pricing.spend import CostEstimate
 
 TRUTH = "truth"
@@ -64,6 +71,7 @@ class TestSplit:
         costs: cost estimates by name: mean, and token_aware where calls can be told apart.
         seed: for policies that draw at random.
         safe_probability: with which ``mip_safe`` must stay within the budget.
+        held_out: other calls, that nothing was fitted to, to calibrate its margin on.
     """
 
     __test__ = False  # not a pytest class
@@ -75,6 +83,7 @@ class TestSplit:
     costs: Mapping[str, CostEstimate]
     seed: int = 0
     safe_probability: float = 0.95
+    held_out: HeldOutCalls | None = None
 
     def success_estimate(self, name: str) -> np.ndarray:
         """(n, K) estimates called ``name``, the labels themselves for "truth"."""
@@ -167,16 +176,33 @@ def _choose(
 
     The threshold rule gets the target 1, which allocation lowers until the batch is affordable: a sweep over targets.
     """
-    try:
-        problem = AllocationProblem(success, cost.mean, budget, models=split.models)
+
+    def choose(money: float) -> np.ndarray:
+        problem = AllocationProblem(success, cost.mean, money, models=split.models)
         choice: np.ndarray = allocate(problem, policy.rule, target=1.0, seed=split.seed).choice
-        if policy.safe:
-            budget *= cost.safe_share(choice, split.safe_probability)
-            problem = AllocationProblem(success, cost.mean, budget, models=split.models)
-            choice = allocate(problem, policy.rule, target=1.0, seed=split.seed).choice
+        return choice
+
+    try:
+        choice = choose(budget)
+        return choose(budget * _safe_share(policy, split, cost, choice, budget)) if policy.safe else choice
     except InfeasibleBudget:
         return None
-    return choice
+
+
+def _safe_share(policy: Policy, split: TestSplit, cost: CostEstimate, choice: np.ndarray, budget: float) -> float:
+    """Share of a budget that is allocated to keep it with ``safe_probability``, as batches are routed."""
+    held_out = split.held_out
+
+    def ratio_at(share: float) -> SpendRatio | None:
+        if held_out is None:
+            return None
+        money = corresponding_budget(budget * share, cost.mean, held_out.estimate.mean)
+        problem = AllocationProblem(held_out.success, held_out.estimate.mean, money, models=split.models)
+        decided = allocate(problem, policy.rule, target=1.0, seed=split.seed).choice
+        return spend_ratio(held_out, decided, len(choice), split.seed)
+
+    calibrated = calibrated_share(ratio_at, split.safe_probability)
+    return cost.safe_share(choice, split.safe_probability) if calibrated is None else calibrated[0]
 
 
 def _empty(n_budgets: int, n: int, k: int) -> PolicyOutcome:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 from routing_assets.datasets.scarce import refuse_scarce_models
+from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.knn import knn_estimates
@@ -31,6 +32,7 @@ from routing_assets.prediction.neighbours import TunedNeighbours
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.cost_model import CostModel, fit_cost_model
+from routing_assets.pricing.held_out_spend import HeldOutCalls
 from routing_assets.pricing.recorded_costs import RecordedCosts, recorded_costs
 from routing_assets.pricing.spend import CostEstimate
 
@@ -155,7 +157,8 @@ def _one_seed(
     estimates["knn"], knn = _knn(labels, split, rows, router, embeddings)
     stage.done("knn")
     budget = budgets(cost, np.array(config.budget_fractions))
-    batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability)
+    held_out = _held_out(labels, recorded, split, cost_model, router)
+    batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability, held_out)
     outcomes = follow_all(batch, budget)
     if np.isnan(outcomes["mip"].predicted_cost[-1]):
         raise InvalidInput(
@@ -180,6 +183,24 @@ def _one_seed(
         cost_model={"mode": cost_model.mode, "source": cost_model.source, "why": cost_model.why}
         | {f"held_out_{mode}": asdict(error) for mode, error in cost_model.held_out.items()},
         timings=stage.seconds,
+    )
+
+
+def _held_out(
+    labels: LabelledInstructions, recorded: RecordedCosts, split: Split, cost_model: CostModel, router: Router
+) -> HeldOutCalls:
+    """Calls to calibrate the safety margin on: the cost model learnt from none of them, and the test judges it.
+
+    The router's temperatures and buckets did, which says nothing of costs. In production its test rows serve.
+    """
+    index = np.concatenate([split.validation, split.calibration])
+    rows = labels.take(index)
+    return HeldOutCalls(
+        labels.models,
+        router.predict(rows.instruction, rows.task).decision,
+        cost_model.estimate(rows.instruction, rows.task),
+        np.where(recorded.recorded[index], recorded.cost[index], np.nan),
+        proxy_tokens(rows.instruction),
     )
 
 

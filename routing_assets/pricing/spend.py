@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -52,22 +53,25 @@ class CostEstimate:
         return SpendForecast(float(mean.sum()), float(np.sqrt(variance)))
 
     def safe_share(self, choice: np.ndarray, probability: float) -> float:
-        """Share of a budget to allocate so that the realised spend stays within it with ``probability``.
+        """Share of a budget to allocate so that the realised spend stays within it with ``probability``, from these
+        estimates alone: for where no held-out decisions say more (see ``held_out_spend``).
 
-        ``choice`` is an allocation of the batch at the full budget; its relative uncertainty stands for that of the
-        smaller one. Where less money moves instructions to models whose costs are less well known, that is too little:
-        see what the smaller one forecasts. What costs nothing needs no margin. Multiply the budget by the share and
-        allocate again.
+        The errors of calls and levels may follow any law of their variance (Cantelli's inequality); what was assumed
+        for want of records is normal. ``choice`` is an allocation of the batch at the full budget; its relative
+        uncertainty stands for that of the smaller one. What costs nothing needs no margin. Multiply the budget by the
+        share and allocate again.
         """
         if not 0.5 <= probability < 1.0:
             raise InvalidInput(
                 f"probability {probability} of staying within the budget is not in [0.5, 1)",
                 remedy="Ask for 0.95, say; certainty would need the calls' costs in advance.",
             )
-        forecast = self.forecast(choice)
-        if forecast.mean == 0:
+        observed = replace(self, assumed_error=0.0).forecast(choice)
+        if observed.mean == 0:
             return 1.0
-        return 1.0 / (1.0 + NormalDist().inv_cdf(probability) * forecast.std / forecast.mean)
+        of_calls = math.sqrt(probability / (1.0 - probability)) * observed.std
+        of_assumptions = NormalDist().inv_cdf(probability) * self._assumed(choice)
+        return 1.0 / (1.0 + math.hypot(of_calls, of_assumptions) / observed.mean)
 
     def _assumed(self, choice: np.ndarray) -> float:
         """USD, standard error of what was assumed of the chosen calls."""

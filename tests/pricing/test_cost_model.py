@@ -169,7 +169,7 @@ def test_forecast_by_hand():
 
 
 @pytest.mark.parametrize("mode", ["mean", "per_instruction"])
-def test_safe_share_holds_the_budget_as_often_as_promised(mode):
+def test_safe_share_holds_the_budget_at_least_as_often_as_promised(mode):
     kept = []
     for seed in range(200):
         train = labelled(200, seed=seed)
@@ -180,7 +180,7 @@ def test_safe_share_holds_the_budget_as_often_as_promised(mode):
         estimate = fit_cost_model(train, None, mode).estimate(batch.instruction)
         budget = estimate.forecast(choice).mean / estimate.safe_share(choice, 0.9)
         kept.append(true_cost[:, 0].sum() <= budget)
-    assert np.mean(kept) == pytest.approx(0.9, abs=0.07)
+    assert np.mean(kept) >= 0.9
 
 
 def test_safe_share_refuses_certainty():
@@ -286,7 +286,7 @@ def test_a_single_recorded_call_is_no_certainty(mode: str, catalog: ModelCatalog
     estimate = model.estimate(labels.instruction)
     large, small = np.zeros(400, dtype=int), np.ones(400, dtype=int)
     assert model.shared_error[0] < 0.1 < 1.0 < model.shared_error[1] + 1e-9
-    assert estimate.safe_share(small, 0.95) < 0.5 < 0.8 < estimate.safe_share(large, 0.95)
+    assert estimate.safe_share(small, 0.95) < 0.2 < 0.7 < estimate.safe_share(large, 0.95)
     twice = 2 * estimate.forecast(small).mean
     assert estimate.forecast(small).overspend_probability(twice) > 0.1
 
