@@ -131,7 +131,8 @@ def room_of_month(
     plan, now = period_budget(settings.period), now or datetime.now(UTC)
     with warehouse.reader() as connection:
         others = [past for name, past in standing(connection) if name != batch_id]
-    state = month_state(plan, others, now)
+        plans = recorded_plans(connection)
+    state = month_state(plan, others, now, plans)
     held = float(state.taken(plan, now, urgent=settings.urgent) - state.committed())
     return state.room(plan, now, urgent=settings.urgent), held
 

@@ -16,11 +16,9 @@ from routing_assets.errors import InvalidInput
 from routing_assets.files import atomic_path
 from routing_assets.handoff import Manifest, hand_off, json_text, original_requests
 from routing_assets.journal import Head
-from routing_assets.outbox import SOURCES, next_decision
+from routing_assets.outbox import SET_ASIDE, SOURCES, next_decision
 
 HANDED_OVER = ("instruction_id", "instruction", "model", "expected_success", "cost")
-SET_ASIDE = "set_aside.jsonl"
-"""Records of the batch's file that are not routed, each as it came with its row and the reason."""
 
 
 def export_batch(

@@ -16,7 +16,9 @@ from routing_assets.files import PARTIAL
 from routing_assets.handoff import MANIFEST
 
 SOURCES = "by_source_file"
-OURS = (MANIFEST, "requests-*.jsonl", "routed.parquet", "routed.jsonl", SOURCES, f".*{PARTIAL}")
+SET_ASIDE = "set_aside.jsonl"
+"""Records of the batch's file that are not routed, each as it came with its row and the reason."""
+OURS = (MANIFEST, "requests-*.jsonl", "routed.parquet", "routed.jsonl", SET_ASIDE, SOURCES, f".*{PARTIAL}")
 """Names of what a hand-off writes. What others put beside it is theirs, and stays."""
 
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ENOTSUP)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from routing_assets.errors import InvalidInput
 from routing_assets.feedback import PREFIX
 from routing_assets.files import atomic_path, file_sha256
-from routing_assets.intake import intake_lock
+from routing_assets.intake import held_reason, intake_lock
 from routing_assets.router_files import JUDGED_BY
 from routing_assets.routing import policy_file
 from routing_assets.settings import Home
@@ -102,7 +102,7 @@ def remove_set_aside(home: Home) -> list[Path]:
             if Path(name).stem in retired or name in retired or file_sha256(path) in contents:
                 removed.append(path)
         for path in removed:
-            for beside in (path, path.with_name(f"{path.name}.reason.txt")):
+            for beside in (path, path.with_name(f"{path.name}.reason.txt"), held_reason(path)):
                 beside.unlink(missing_ok=True)
     return removed
 
