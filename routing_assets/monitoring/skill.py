@@ -48,8 +48,9 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
         return Skill(False, few, groups)
     gain = np.nanmean((rates - success) ** 2 - (probability - success) ** 2, axis=1)
     by_rates = float(np.nanmean((rates - success) ** 2, axis=1).mean())
-    labelled = np.where(np.isnan(success), np.nan, probability)
-    together = np.nanmean((labelled - np.nanmean(labelled, axis=0)) * (success - np.nanmean(success, axis=0)), axis=1)
+    together = (_centred(probability, success) * _centred(success, success)).sum(axis=1) / (~np.isnan(success)).sum(
+        axis=1
+    )
     code = np.unique(group, return_inverse=True)[1]
     size = np.bincount(code).astype(np.float64)
     draws = bootstrap_means(np.bincount(code, gain), size, 0) / max(by_rates, 1e-12)
@@ -61,6 +62,13 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
     verdict = "beat" if shown else "do not beat"
     why = f"the predictions{of} {verdict} each model's success rate{'' if shown else ' beyond noise'}: {figures}"
     return Skill(shown, why, groups, score, (low, high), high < 0)
+
+
+def _centred(values: np.ndarray, success: np.ndarray) -> np.ndarray:
+    """Values less the mean of their model over its labels; 0 where there is no label."""
+    known = ~np.isnan(success)
+    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, values - mean, 0.0)
 
 
 def _lower_bound(total: np.ndarray, size: np.ndarray) -> float:
