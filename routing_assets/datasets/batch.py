@@ -251,7 +251,8 @@ def _texts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
         return values
     for wrong, fault in [blank, *others] if name in _REQUIRED or faults.strict else others:
         faults.add_where(wrong, fault)
-    return np.where(blank[0], None if name in _REQUIRED else NOT_SAID, values)
+    values[blank[0]] = None if name in _REQUIRED else NOT_SAID
+    return values
 
 
 def _amounts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
