@@ -251,8 +251,8 @@ def _texts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
         return values
     for wrong, fault in [blank, *others] if name in _REQUIRED or faults.strict else others:
         faults.add_where(wrong, fault)
-    in_blanks: Any = None if name in _REQUIRED else NOT_SAID
-    return np.where(blank[0], in_blanks, values)
+    values[blank[0]] = None if name in _REQUIRED else NOT_SAID
+    return values
 
 
 def _amounts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:

@@ -27,6 +27,9 @@ _PAYLOADS = {
 _TEXTS = ("content", "text", "parts")
 _KINDS = ("role", "type")
 _LONGEST_WORD = 64  # of a setting or a kind; longer texts are sent
+_MAY_ATTACH = re.compile("image|audio|video|document|file|screenshot|inline|;base64,")
+"""Without one of these in its JSON a value holds no attachment, and need not be searched for one."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DATA_URI = re.compile(r"\s*data:(?P<media>[\w.+-]*)[^,]{0,200};base64,")
 
 
@@ -76,8 +79,12 @@ class Content:
                     self._add_json({name: part})
 
     def _add_json(self, value: Any) -> None:
-        if text := self._without_attachments(value):
-            self.texts.append(json.dumps(text, ensure_ascii=False, separators=(",", ":")))
+        text = _encode(value) if value else ""
+        if _MAY_ATTACH.search(text):
+            rest = self._without_attachments(value)
+            text = _encode(rest) if rest else ""
+        if text:
+            self.texts.append(text)
 
     def _add_text(self, text: str) -> None:
         if self._without_attachments(text):
