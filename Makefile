@@ -5,6 +5,7 @@ READY  := $(VENV)/.ready
 
 ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
+WORKERS      ?= 2
 
 .PHONY: demo ui test test-slow hostile million lint wheel audit benchmark faults evaluate lock clean
 
@@ -19,8 +20,8 @@ demo: $(READY)      ## labels -> classifier -> calibration -> routed batch -> bu
 ui: $(READY)        ## Dagster's UI on http://127.0.0.1:3000
 	$(BIN)/routing-assets ui
 
-test: $(READY)
-	$(BIN)/pytest
+test: $(READY)      ## the tests, on $$WORKERS cores, a file at a time
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow

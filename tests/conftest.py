@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from absl import logging as absl_logging
+from filelock import FileLock
 
 from routing_assets.settings import Home
 
@@ -25,3 +29,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("ROUTING_HOME", str(home.root))
     monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
     return home
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Home], None]], Path]:
+    """Makes an installation of a name, in one of the session's processes; returns its root, to be copied."""
+    return partial(_made_once, tmp_path_factory.getbasetemp())
+
+
+def _made_once(shared: Path, name: str, make: Callable[[Home], None]) -> Path:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made, root = shared / f"{name}.made", shared / name / "home"
+    with FileLock(shared / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(root.parent, ignore_errors=True)
+            with pytest.MonkeyPatch.context() as environment:
+                home = Home(root)
+                environment.setenv("ROUTING_HOME", str(home.root))
+                environment.setenv("DAGSTER_HOME", str(home.dagster))
+                make(home)
+            made.touch()
+    return root

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,14 @@ from routing_assets.settings import Home
 TWIN = "r1_math"
 
 
+MadeOnce = Callable[[str, Callable[[Home], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def trained_once(made_once: MadeOnce) -> Path:
     """An installation with a router trained on 400 simulated instructions."""
-    with pytest.MonkeyPatch.context() as environment:
-        home = Home(tmp_path_factory.mktemp("trained") / "home")
-        environment.setenv("ROUTING_HOME", str(home.root))
-        environment.setenv("DAGSTER_HOME", str(home.dagster))
+
+    def train(home: Home) -> None:
         with instance_of(home) as instance:
             run_job(
                 instance,
@@ -35,7 +36,8 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                     "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
                 },
             )
-        yield home.root
+
+    return made_once("trained", train)
 
 
 @pytest.fixture
@@ -46,15 +48,14 @@ def trained(home: Home, trained_once: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def routed_once(trained_once: Path, batch_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def routed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     """The trained installation after one batch at 40 % of the dearest model's cost."""
-    with pytest.MonkeyPatch.context() as environment:
-        home = Home(tmp_path_factory.mktemp("routed") / "home")
-        environment.setenv("ROUTING_HOME", str(home.root))
-        environment.setenv("DAGSTER_HOME", str(home.dagster))
+
+    def route(home: Home) -> None:
         shutil.copytree(trained_once, home.root)
         commands.route(home, batch_file, {"budget_fraction": 0.4})
-        yield home.root
+
+    return made_once("routed", route)
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ def kills_at_crash_points(installation: Installation, work: Work, stages: Counte
     return f"{len(taken)} of {points}"
 
 
+@pytest.mark.faults
 def test_a_few_runs_killed_at_random_are_resumed(installation: Installation, batch_files: list[Path]) -> None:
     random_kills(installation, batch_files[:2], 3, seed=1)
     assert installation.ask(faults_of_state) == []
