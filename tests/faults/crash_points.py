@@ -1,4 +1,6 @@
-"""The moments at which a crash would hurt most: just before and after each rename, link, commit and MLflow write."""
+"""The moments at which a crash would hurt most: just before and after each rename, link, commit, anchor of the journal
+and MLflow write.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +41,7 @@ class CrashPoints:
         import mlflow
         from mlflow import MlflowClient
 
+        from routing_assets.anchors import Anchors
         from routing_assets.warehouse import Warehouse
 
         os.replace = self.around(os.replace, "rename")
@@ -53,6 +56,8 @@ class CrashPoints:
             self.pass_by("after commit")
 
         Warehouse.transaction = watched
+        Anchors.add = self.around(Anchors.add, "anchor")
+        os.fsync = self.around(os.fsync, "flush to the disk")
         mlflow.log_params = self.around(mlflow.log_params, "MLflow parameters")
         mlflow.pyfunc.log_model = self.around(mlflow.pyfunc.log_model, "MLflow model")
         alias = MlflowClient.set_registered_model_alias
