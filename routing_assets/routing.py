@@ -75,7 +75,7 @@ class RoutingSettings:
     constraints: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
+        if not isinstance(self.policy, str) or self.policy not in POLICIES:
             raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
         if self.budget_usd is not None and not _finite(self.budget_usd, 0):
             raise InvalidInput(f"the budget is {_said(self.budget_usd)} USD", remedy="Give a number, zero or more.")

@@ -32,7 +32,7 @@ from routing_assets.export import write_routed
 from routing_assets.matrices import long_table
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.pricing.cost_model import fit_cost_model
-from routing_assets.routed import FORMAT, RoutedBatch, batch_problem, format_of, route_batch, summary_of
+from routing_assets.routed import RoutedBatch, batch_problem, format_of, route_batch, summary_of
 from routing_assets.routing import (
     RoutingSettings,
     refuse_limits_on_unknowns,
@@ -50,7 +50,10 @@ def text(length: int) -> str:
 
 
 def routed(
-    settings: RoutingSettings, previous: object = None, format: int = FORMAT, **limits: dict[str, object]
+    settings: RoutingSettings,
+    previous: object = None,
+    recorded: dict[str, object] | None = None,
+    **limits: dict[str, object],
 ) -> RoutedBatch:
     """A batch of N instructions, the last ten of them long, by three models of rising price and quality."""
     random = np.random.default_rng(0)
@@ -77,7 +80,7 @@ def routed(
         settings,
         "mip",
         previous=previous,  # type: ignore[arg-type]
-        format=format,
+        recorded=recorded,
     )
 
 
@@ -354,7 +357,7 @@ def test_more_money_buys_no_less_and_the_batch_lies_on_its_frontier() -> None:
 
 def test_a_decision_of_an_earlier_format_comes_out_as_it_was_then() -> None:
     settings = RoutingSettings(budget_fraction=0.5)
-    now, then = routed(settings), routed(settings, format=1)
+    now, then = routed(settings), routed(settings, recorded={})
     assert format_of(now.summary) == 2
     assert "format" not in then.summary
     assert now.table["switching_price"].to_numpy().min() >= 0

@@ -252,7 +252,7 @@ def test_chunks_name_chunk_and_row_and_refuse_generators() -> None:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 2**32), policy=st.sampled_from(POLICIES))
+@given(seed=st.integers(0, 2**32), policy=st.sampled_from(list(POLICIES)))
 def test_no_switch_costs_less_than_nothing(seed: int, policy: str) -> None:
     """Reduced costs are negative at the margin, under heuristics, and by rounding where two models are equal."""
     problem = small_problem(seed)

@@ -18,9 +18,10 @@ from routing_assets.defs.reports import failed_runs
 from routing_assets.defs.setbacks import Setback, setbacks
 from routing_assets.errors import InvalidInput
 from routing_assets.handoff import MANIFEST
+from routing_assets.intake import receive
 from routing_assets.ledger import decision_in_force, stale_batches
 from routing_assets.locks import lost_runs, run_alive
-from routing_assets.runs import RunFailed, fail_lost_runs, instance_of
+from routing_assets.runs import RunFailed, fail_lost_runs, instance_of, run_job
 from routing_assets.settings import Home
 from routing_assets.warehouse import Warehouse, WarehouseBusy
 
@@ -87,9 +88,12 @@ def test_the_reason_of_a_failed_run_is_the_error_with_the_remedy_not_what_it_cam
 
 def test_a_wrong_policy_file_fails_a_run_for_its_input(trained: Home, batch_file: Path) -> None:
     trained.policy_file.write_text("budget_fraction: -1")
-    with pytest.raises(RunFailed, match=r"policy\.yaml"):
+    with pytest.raises(InvalidInput, match=r"policy\.yaml"):
         commands.route(trained, batch_file, {})
+    receive(trained, batch_file)
     with instance_of(trained) as instance:
+        with pytest.raises(RunFailed, match=r"policy\.yaml"):
+            run_job(instance, "route_batch", batch_id="weekly")
         run = instance.get_runs(limit=1)[0]
         events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]
     assert failed_for([event for event in events if event.is_step_failure]) == "input"

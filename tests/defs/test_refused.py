@@ -65,7 +65,7 @@ def test_a_refused_batch_is_tried_again_only_once_something_changed(
 
 def test_the_checks_of_one_batch_say_nothing_of_another(routed: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed):
-        commands.route(routed, batch_file, {"budget_usd": 1e-9}, batch_id="poor")
+        commands.route(routed, batch_file, {"budget_usd": 1e-9}, batch_id="poor", duplicate=True)
     with instance_of(routed) as instance:
         for asset, name in CHECKED.items():
             key = dg.AssetCheckKey(dg.AssetKey(asset), name)

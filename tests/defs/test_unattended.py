@@ -226,7 +226,7 @@ def test_a_failed_run_leaves_its_reason_in_the_file_of_failures(trained: Home, b
         events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]
         event = next(event for event in events if event.event_type_value == "PIPELINE_FAILURE")
         context = dg.build_run_status_sensor_context("report_failures", event, instance, run).for_run_failure()
-        report_failures(context)
+        report_failures(context, home=RoutingHome(root=str(trained.root)))
     line = json.loads(trained.failures.read_text())
     assert (line["job"], line["batch_id"]) == ("route_batch", "weekly")
     assert "cheapest feasible budget" in line["reason"]

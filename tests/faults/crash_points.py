@@ -1,5 +1,5 @@
 """The moments at which a crash would hurt most: just before and after each rename, exchange, removal of a folder, link,
-commit and MLflow write.
+commit, anchor of the journal and MLflow write.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class CrashPoints:
         import mlflow
         from mlflow import MlflowClient
 
+        from routing_assets.anchors import Anchors
         from routing_assets.warehouse import Warehouse
 
         self.install_on_files()
@@ -55,6 +56,8 @@ class CrashPoints:
             self.pass_by("after commit")
 
         Warehouse.transaction = watched
+        Anchors.add = self.around(Anchors.add, "anchor")
+        os.fsync = self.around(os.fsync, "flush to the disk")
         mlflow.log_params = self.around(mlflow.log_params, "MLflow parameters")
         mlflow.pyfunc.log_model = self.around(mlflow.pyfunc.log_model, "MLflow model")
         alias = MlflowClient.set_registered_model_alias
