@@ -6,9 +6,9 @@ from datetime import timedelta
 import dagster as dg
 
 from routing_assets import defs as features
+from routing_assets.defs.batches.requests import RoutingRequest
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.io import ParquetStoreIOManager
-from routing_assets.defs.requests import RoutingRequest
 
 warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec", category=dg.PreviewWarning)
 ROUTER_MAY_AGE = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=14), fail_window=timedelta(days=30))

@@ -11,7 +11,7 @@ from routing_assets.allocation.errors import InfeasibleConstraints
 from routing_assets.allocation.policies import DEFAULT, POLICIES
 from routing_assets.allocation.policy import PAIR_RULES, Options, Policy
 from routing_assets.allocation.problem import AllocationProblem
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def allocate(

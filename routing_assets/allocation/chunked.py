@@ -20,7 +20,7 @@ from routing_assets.allocation.solver.bracket import bracket_price
 from routing_assets.allocation.solver.exact import float_not_above, float_not_below
 from routing_assets.allocation.solver.knapsack import CapacityTooSmall, solve_knapsack
 from routing_assets.allocation.solver.scan import Chunk
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 _GAP = 1e-6
 _SAMPLED = 32  # one row in so many
@@ -55,7 +55,7 @@ def allocate_chunks(
 
     ``chunks`` must be iterable again and again (an object whose ``__iter__`` reopens the file, not a generator) and
     yield the same rows each time: success (M, K) in [0, 1], cost (M, K) or (K,) in USD. Raises
-    :class:`InfeasibleBudget`, and :class:`~routing_assets.errors.InvalidInput` naming chunk, row and model.
+    :class:`InfeasibleBudget`, and :class:`~routing_assets.foundation.errors.InvalidInput` naming chunk, row and model.
     """
     budget = check.limit(budget, "budget")
     if iter(chunks) is chunks:

@@ -18,7 +18,7 @@ from routing_assets.allocation.solver.exact import exact_sum, float_not_below
 from routing_assets.allocation.solver.hull import cheapest, hull_steps
 from routing_assets.allocation.solver.knapsack import CapacityTooSmall
 from routing_assets.allocation.solver.rows import decimal
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 _GAP = 1e-6
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from routing_assets.allocation import validation as check
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 PerModel = Mapping[str, float] | Sequence[float] | np.ndarray
 
@@ -29,7 +29,7 @@ class ExtraBudget:
 class AllocationProblem:
     """Assign one of K models to each of N instructions: most expected successes, never over the budget.
 
-    Inputs are validated once, here; a bad one raises :class:`~routing_assets.errors.InvalidInput` naming row and model.
+    Inputs are validated once, here; a bad one raises :class:`InvalidInput` naming row and model.
     float32 matrices are kept as they are. Per-model values are a mapping from model name or a sequence of length K
     (None, NaN or a missing name: no limit).
     """

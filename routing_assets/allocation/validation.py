@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def success_matrix(success: Any) -> np.ndarray:

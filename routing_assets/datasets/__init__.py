@@ -4,7 +4,7 @@ from routing_assets.datasets.appending import append_labels
 from routing_assets.datasets.batch import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.load import LabelFormat, load_labels
-from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, realised
+from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes
 from routing_assets.datasets.scarce import refuse_scarce_models
 from routing_assets.datasets.simulated import Twin, simulate
 
@@ -20,7 +20,6 @@ __all__ = [
     "load_outcomes",
     "match_outcomes",
     "merge_outcomes",
-    "realised",
     "refuse_scarce_models",
     "simulate",
     "write_batch",

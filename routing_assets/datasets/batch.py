@@ -35,7 +35,7 @@ from routing_assets.datasets.validation import (
     require_columns,
     texts_with_faults,
 )
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 _OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
 _OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 RESERVED_COLUMNS = ("instruction_id", "instruction", "task", "group")
 PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens")

@@ -18,7 +18,7 @@ from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.option_logits import OPTIONS, read_option_logits
 from routing_assets.datasets.reading import read_text
 from routing_assets.datasets.validation import default_name
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 Prompt = Literal["base", "shared", "task"]
 

@@ -10,7 +10,7 @@ from routing_assets.datasets.llm_uncertainty_bench import load_llm_uncertainty_b
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.routerbench import is_routerbench, routerbench_labels
 from routing_assets.datasets.table import table_labels
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 LabelFormat = Literal["auto", "table", "routerbench", "llm_uncertainty_bench"]
 

@@ -15,7 +15,7 @@ from typing import Any
 from routing_assets.datasets.reading import first_json_line, is_json_lines
 from routing_assets.datasets.request_body import read_request
 from routing_assets.datasets.set_aside import Faults
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def is_openai_batch(record: dict[str, Any]) -> bool:

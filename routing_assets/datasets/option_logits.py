@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routing_assets.datasets.pickled_arrays import UnreadablePickle, Vector, read_pickle
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 OPTIONS = "ABCDEF"
 LARGEST_FILE = 32 << 20

@@ -6,7 +6,6 @@ one said, field by field, so that a bill may follow a verdict; contradicting ver
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import pyarrow.compute as pc
 
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.validation import amount_column, require_columns, success_column, text_column
-from routing_assets.errors import InvalidInput
-from routing_assets.names import printable
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.names import printable
 
 _AMOUNTS = {
     "cost": "cost in USD",
@@ -107,42 +106,6 @@ def merge_outcomes(*files: Outcomes) -> Outcomes:
     )
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % confidence interval."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Realised:
-    """A routed batch against its outcomes. Means are over the instructions whose outcome is known."""
-
-    instructions: int
-    judged: int
-    """Instructions whose success is known."""
-    billed: int
-    """Instructions whose cost is known."""
-    strays: int
-    """Outcomes of pairs that were not routed so: another batch's, another model's or unknown."""
-    predicted_success: float
-    realised_success: float
-    success_interval: Interval
-    """Of the realised success rate (Wilson)."""
-    success_gap: Interval
-    """Of realised less predicted success; calibrated predictions have 0 inside."""
-    estimated_usd: float
-    """Estimate for the billed instructions."""
-    realised_usd: float
-    """Bill for the same instructions."""
-    cost_ratio: float
-    """Realised over estimated USD; NaN where nothing was billed or estimated."""
-    cost_ratio_interval: Interval
-    expected_total_usd: float
-    """Bill of the whole batch: what is known, and the estimate of the rest times ``cost_ratio``."""
-
-
 def match_outcomes(routed: pa.Table, outcomes: Outcomes) -> tuple[pa.Table, int]:
     """The routed rows with what came of them, in routed order, and the number of outcomes that match no routed row.
 
@@ -192,34 +155,6 @@ def require_usable(routed: pa.Table, outcomes: Outcomes) -> None:
     )
 
 
-def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
-    """Realised against predicted success and spend of one batch; what is missing is counted, not taken for failure."""
-    matched, strays = match_outcomes(routed, outcomes)
-    predicted, estimate, success, bill = (
-        matched[name].to_numpy(zero_copy_only=False).astype(np.float64)
-        for name in ("expected_success", "cost", "success", "billed_usd")
-    )
-    judged, billed = ~np.isnan(success), ~np.isnan(bill)
-    y, p = success[judged], predicted[judged]
-    ratio, ratio_interval = _ratio(bill[billed], estimate[billed])
-    known = math.fsum(bill[billed])
-    return Realised(
-        instructions=matched.num_rows,
-        judged=int(judged.sum()),
-        billed=int(billed.sum()),
-        strays=strays,
-        predicted_success=_mean(p),
-        realised_success=_mean(y),
-        success_interval=_wilson(y),
-        success_gap=_mean_interval(y - p),
-        estimated_usd=math.fsum(estimate[billed]),
-        realised_usd=known,
-        cost_ratio=ratio,
-        cost_ratio_interval=ratio_interval,
-        expected_total_usd=known + math.fsum(estimate[~billed]) * (1.0 if math.isnan(ratio) else ratio),
-    )
-
-
 def _latest(
     instruction_id: np.ndarray,
     model: np.ndarray,
@@ -242,38 +177,3 @@ def _latest(
     differing = low < high
     differing[code[contradicted]] = True
     return Outcomes(instruction_id[first], model[first], **latest, contradicted=differing, unused=unused)
-
-
-_Z = 1.959963984540054
-
-
-def _mean(values: np.ndarray) -> float:
-    return math.fsum(values) / len(values) if len(values) else math.nan
-
-
-def _wilson(success: np.ndarray) -> Interval:
-    n = len(success)
-    if n == 0:
-        return Interval(0.0, 1.0)
-    rate, z2 = _mean(success), _Z**2
-    centre, spread = rate + z2 / (2 * n), _Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
-    return Interval(max(0.0, (centre - spread) / (1 + z2 / n)), min(1.0, (centre + spread) / (1 + z2 / n)))
-
-
-def _mean_interval(values: np.ndarray) -> Interval:
-    if len(values) < 2:
-        return Interval(-1.0, 1.0)
-    error = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Interval(_mean(values) - error, _mean(values) + error)
-
-
-def _ratio(bill: np.ndarray, estimate: np.ndarray) -> tuple[float, Interval]:
-    """Ratio of sums, with the delta method's interval (Cochran 1977, 6.4)."""
-    total = math.fsum(estimate)
-    if total == 0:
-        return math.nan, Interval(0.0, math.inf)
-    ratio = math.fsum(bill) / total
-    if len(bill) < 2:
-        return ratio, Interval(0.0, math.inf)
-    error = _Z * float((bill - ratio * estimate).std(ddof=1)) * math.sqrt(len(bill)) / total
-    return ratio, Interval(max(0.0, ratio - error), ratio + error)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 SUPPORTED = ".parquet, .csv or .jsonl"
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")

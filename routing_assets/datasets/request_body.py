@@ -13,7 +13,7 @@ from typing import Any
 
 from routing_assets.datasets.request_content import CAPABILITY, Content
 from routing_assets.datasets.tokens import proxy_tokens_of
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 CONVERSATIONS = ("messages", "input", "prompt", "contents", "inputText", "message")
 """Where bodies hold what is to be answered; the first that is there counts."""

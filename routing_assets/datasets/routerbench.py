@@ -25,7 +25,7 @@ from routing_assets.datasets.validation import (
     success_column,
     text_column,
 )
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 _TEXT_COLUMNS = ("sample_id", "prompt", "eval_name")
 _COST = "|total_cost"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from routing_assets.datasets.labels import LabelledInstructions
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 LEAST_LABELS = 20
 

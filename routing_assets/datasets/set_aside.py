@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from routing_assets.datasets.reading import is_json_lines, json_lines, read_raw_table
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 SetAside = Mapping[str, tuple[int, ...]]
 """By reason: the places of the records in their file, from 0."""

@@ -29,7 +29,7 @@ from routing_assets.datasets.validation import (
     success_column,
     text_column,
 )
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 _AMOUNTS = {"cost": "cost in USD", "input_tokens": "number of tokens", "output_tokens": "number of tokens"}
 _ALIASES = {"total_cost": "cost"}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from routing_assets.datasets.reading import RawTable
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 MOST_TEXT_BYTES = 10_000_000
 """Of one cell."""

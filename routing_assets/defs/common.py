@@ -7,8 +7,8 @@ from typing import Any, SupportsFloat
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets.markdown import table
-from routing_assets.versions import content_version
+from routing_assets.foundation.content_version import content_version
+from routing_assets.foundation.markdown import table
 
 OWNERS = ["team:routing"]
 # Dagster takes the output of an asset with check_specs for nothing unless its type is given.
@@ -48,3 +48,8 @@ def shown_figures(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def inline_png(image: bytes) -> dg.MarkdownMetadataValue:
     """A figure that Dagster's UI shows in the asset's metadata."""
     return dg.MetadataValue.md(f"![figure](data:image/png;base64,{base64.b64encode(image).decode()})")
+
+
+def tags(*, priority: int, minutes: int) -> dict[str, str]:
+    """Order in the run queue (higher first), and the time after which a run is ended."""
+    return {"dagster/priority": str(priority), "dagster/max_runtime": str(60 * minutes)}

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 class RoutingHome(dg.ConfigurableResource):

@@ -6,12 +6,12 @@ from contextlib import contextmanager, nullcontext
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.defs.home import RoutingHome
-from routing_assets.locks import run_alive
-from routing_assets.prices_in_force import PRICES
-from routing_assets.releases import finish_release
-from routing_assets.runs import runs_of
-from routing_assets.store import Store
+from routing_assets.foundation.locks import run_alive
+from routing_assets.routers.release_ledger import finish_release
+from routing_assets.storage.in_force import PRICES
+from routing_assets.storage.parquet_store import Store
 
 COLUMNS = {
     "instruction_id": "Unique within the batch or label table.",

@@ -4,6 +4,6 @@
 modules of their own (``protocol``, ``writing``) because they bring torch and matplotlib with them.
 """
 
-from routing_assets.evaluation.splits import Split, SplitFractions, leaks, split_instructions
+from routing_assets.datasets.splits import Split, SplitFractions, leaks, split_instructions
 
 __all__ = ["Split", "SplitFractions", "leaks", "split_instructions"]

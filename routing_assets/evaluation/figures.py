@@ -16,7 +16,7 @@ from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.intervals import mean_curves
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.summary import difference
-from routing_assets.prediction.calibration import reliability
+from routing_assets.prediction.calibration.quality import reliability
 
 # Colour-blind safe (Okabe & Ito): the policy under test stands out, controls are grey.
 LINES: dict[str, tuple[str, dict[str, Any]]] = {

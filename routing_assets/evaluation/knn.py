@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from routing_assets.prediction.neighbours import NeighbourVotes, TunedNeighbours, tune_neighbours
+from routing_assets.prediction.classifier.neighbours import NeighbourVotes, TunedNeighbours, tune_neighbours
 
 
 def knn_estimates(

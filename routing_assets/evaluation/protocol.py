@@ -18,17 +18,17 @@ from tqdm import tqdm
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 from routing_assets.datasets.scarce import refuse_scarce_models
+from routing_assets.datasets.splits import Split, SplitFractions, split_instructions
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.errors import InvalidInput
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
-from routing_assets.evaluation.splits import Split, SplitFractions, split_instructions
-from routing_assets.prediction.calibration import STEPS
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import SentenceEncoder
-from routing_assets.prediction.neighbours import TunedNeighbours
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.calibration.buckets import STEPS
+from routing_assets.prediction.classifier.neighbours import TunedNeighbours
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import SentenceEncoder
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.cost_model import CostModel, fit_cost_model

@@ -13,7 +13,8 @@ from routing_assets.evaluation.intervals import Curves, basic_interval, interval
 from routing_assets.evaluation.metrics import GapRecovered, aiq, cost_to_reach, gap_recovered
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.results import SeedResult
-from routing_assets.prediction.calibration import STEPS, calibration_metrics
+from routing_assets.prediction.calibration.buckets import STEPS
+from routing_assets.prediction.calibration.quality import calibration_metrics
 
 Row = dict[str, Any]
 COMPARED = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.monitoring.metric import DriftMetric, replicates_for, upper_quantile
 
 _GROUPS = 128

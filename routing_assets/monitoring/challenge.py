@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 LEAST_GROUPS = 30
 """Fewer independent groups of held-out rows decide nothing."""

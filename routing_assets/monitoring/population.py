@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.monitoring.metric import DriftMetric, replicates_for, upper_quantile
 
 _SAMPLE = 4_000

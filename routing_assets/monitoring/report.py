@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.monitoring.calibration import Decisions, calibration_drift, metric_count
 from routing_assets.monitoring.metric import DriftMetric
 from routing_assets.monitoring.population import Embeddings, Occupancy, embedding_shift, occupancy_shift

@@ -20,7 +20,7 @@ import numpy as np
 
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.allocation.solver.exact import float_not_above, within
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pacing.arrivals import Arrival, Forecast, forecast
 from routing_assets.pacing.curve import SpendCurve, spend_curve, typical_curve
 from routing_assets.pacing.period import PacingState, PeriodBudget, PeriodExhausted

@@ -12,7 +12,7 @@ import numpy as np
 
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pacing.arrivals import Arrival
 from routing_assets.pacing.curve import SpendCurve
 

@@ -15,23 +15,16 @@ from numpy.typing import NDArray
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
-from routing_assets.errors import InvalidInput
-from routing_assets.prediction.calibration import (
-    CalibrationConfig,
-    apply_buckets,
-    fit_buckets,
-    fit_temperatures,
-    scale,
-    shared_temperature,
-    sigmoid,
-)
-from routing_assets.prediction.classifier import SuccessClassifier
-from routing_assets.prediction.classifier_training import train_classifier
-from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.decision import Estimate, choose_estimate, estimate
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.new_model import fit_added_model, left_out_logits
-from routing_assets.prediction.recalibration import recount_buckets
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.calibration.buckets import CalibrationConfig, apply_buckets, fit_buckets
+from routing_assets.prediction.calibration.estimate import Estimate, choose_estimate, estimate
+from routing_assets.prediction.calibration.recalibration import recount_buckets
+from routing_assets.prediction.calibration.temperatures import fit_temperatures, scale, shared_temperature, sigmoid
+from routing_assets.prediction.classifier.added_model import fit_added_model, left_out_logits
+from routing_assets.prediction.classifier.classifier import SuccessClassifier
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.classifier.train import train_classifier
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 
 Matrix = NDArray[np.float32]
 

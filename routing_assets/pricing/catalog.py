@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.datasets.simulated import PUBLISHED
-from routing_assets.errors import InvalidInput
-from routing_assets.yaml_files import read_yaml
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.yaml_files import read_yaml
 
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
 
 # Output tokens per call where neither table nor catalog says anything; spend is then an assumption, and is said to be.

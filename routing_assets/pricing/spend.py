@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
 LEAST_PRICE, GREATEST_PRICE = 0.0005, 2_000.0

@@ -19,7 +19,7 @@ from routing_assets.allocation import (
 )
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.solver.hull import upper_hull
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 SUCCESS = np.array([[0.8, 0.9], [0.3, 0.9], [0.1, 0.2], [0.75, 0.7]])
 

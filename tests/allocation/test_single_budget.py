@@ -25,7 +25,7 @@ from routing_assets.allocation import (
     least_budget,
 )
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def small_problem(seed: int) -> AllocationProblem:

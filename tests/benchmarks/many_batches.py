@@ -23,15 +23,17 @@ from uuid import uuid4
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets import audit_commands, commands
+from routing_assets.batches.ledger import GENESIS, entry_hash
+from routing_assets.batches.policy import RoutingSettings
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
-from routing_assets.ledger import GENESIS, entry_hash
-from routing_assets.routing import RoutingSettings
-from routing_assets.runs import instance_of
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.foundation.home import Home
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 ASSETS = ("routed_batch", "batch_outcomes")
 PARTITION_STATUS = """
@@ -122,11 +124,12 @@ def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     from dagster_graphql.test.utils import define_out_of_process_context, execute_dagster_graphql
 
     from routing_assets.definitions import defs
-    from routing_assets.defs.failures import lost_runs_sensor
-    from routing_assets.defs.retention import daily_retirement
-    from routing_assets.defs.schedules import reroute_stale_batches
-    from routing_assets.defs.sensors import inbox_sensor, outcomes_sensor
-    from routing_assets.defs.upkeep import act_on_drift, retrain_on_new_labels
+    from routing_assets.defs.batches.inbox_sensor import inbox_sensor
+    from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
+    from routing_assets.defs.outcomes.sensors import outcomes_sensor
+    from routing_assets.defs.training.sensors import act_on_drift, retrain_on_new_labels
+    from routing_assets.defs.upkeep.failures import lost_runs_sensor
+    from routing_assets.defs.upkeep.retention import daily_retirement
 
     resources = {"home": RoutingHome()}
 
@@ -153,9 +156,9 @@ def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     timed("reroute_stale_batches, nothing to do", lambda: schedule(reroute_stale_batches))
     home.policy_file.write_text("policy: ndch\n")
     timed("reroute_stale_batches, every open batch stale", lambda: schedule(reroute_stale_batches))
-    timed("routing-assets routers", lambda: command(lambda: commands.routers(home)))
+    timed("routing-assets routers", lambda: command(lambda: router_commands.routers(home)))
     timed("routing-assets audit", lambda: command(lambda: audit_commands.audit(home, None, None)))
-    timed("routing-assets report", lambda: command(lambda: commands.report(home, "2026-01-02")))
+    timed("routing-assets report", lambda: command(lambda: batch_commands.report(home, "2026-01-02")))
     with define_out_of_process_context(
         str(Path(__file__).parents[2] / "routing_assets" / "definitions.py"), "defs", instance
     ) as graphql:

@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from routing_assets import commands
-from routing_assets.champion import load_champion
+from routing_assets.batches.receive import receive
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets.simulated import simulate
-from routing_assets.intake import receive
-from routing_assets.prediction.embedding_cache import SHARD_ROWS, EmbeddingCache
-from routing_assets.runs import instance_of, run_job
-from routing_assets.settings import Home
+from routing_assets.foundation.home import Home
+from routing_assets.prediction.encoder.embedding_cache import SHARD_ROWS, EmbeddingCache
+from routing_assets.routers.release import load_champion
 
 TWIN = "llm_uncertainty_bench"
 ALLOCATION_AND_WRITE = ("batch_budget", "allocations", "routed_batch", "batch_export")
@@ -65,7 +65,7 @@ def prepare(home: Home, batch: Path, size: int, models: int) -> None:
         texts = [name for name in ("instruction_id", "instruction", "task") if name in labels.column_names]
         names = [name for name in labels.column_names if name not in (*texts, "group") and "|" not in name]
         pq.write_table(labels.select([*texts, *names[:models]]), batch.parent / "labels.parquet")
-        commands.train(
+        router_commands.train(
             home, str(batch.parent / "labels.parquet"), f"simulated:{TWIN}", "table", method="frozen", seed=0
         )
     if not batch.exists():

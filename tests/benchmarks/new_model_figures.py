@@ -14,14 +14,15 @@ import argparse
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.evaluation.splits import split_instructions
-from routing_assets.prediction.calibration import calibration_metrics, sigmoid
-from routing_assets.prediction.classifier_training import train_classifier
-from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
-from routing_assets.prediction.new_model_curve import new_model_curve
-from routing_assets.sources import read_labels
+from routing_assets.datasets.splits import split_instructions
+from routing_assets.prediction.calibration.quality import calibration_metrics
+from routing_assets.prediction.calibration.temperatures import sigmoid
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.classifier.train import train_classifier
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.routers.label_sources import read_labels
+from tests.benchmarks.new_model_curve import new_model_curve
 
 
 def main() -> None:

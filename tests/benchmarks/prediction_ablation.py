@@ -24,16 +24,17 @@ from tqdm import tqdm
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.related import related_rows
-from routing_assets.evaluation.splits import Split, split_instructions
-from routing_assets.prediction.calibration import calibration_metrics
-from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.decision import Estimate, estimate
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.datasets.splits import Split, split_instructions
+from routing_assets.prediction.calibration.estimate import Estimate, estimate
+from routing_assets.prediction.calibration.quality import calibration_metrics
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
 from routing_assets.prediction.router import RouterConfig, fit_router
 from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog_table import read_catalog
 from routing_assets.pricing.cost_model import fit_cost_model
-from routing_assets.sources import read_catalog, read_labels
+from routing_assets.routers.label_sources import read_labels
 
 BUDGETS = (0.2, 0.3, 0.5, 0.7, 1.0)
 ESTIMATES: tuple[Estimate, ...] = ("scaled", "bucket", "shrunken", "lower_bound")

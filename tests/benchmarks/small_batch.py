@@ -20,11 +20,11 @@ from statistics import median
 
 import sqlalchemy as sa
 
+from routing_assets.batches.receive import Admission, receive
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.intake import Admission, receive
-from routing_assets.runs import instance_of, run_job
-from routing_assets.settings import Home
+from routing_assets.foundation.home import Home
 
 TWIN = "r1_math"
 

@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from routing_assets.allocation import AllocationProblem, allocate
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.evaluation.splits import SplitFractions, split_instructions
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
-from routing_assets.prediction.text import fit_text_preparation
+from routing_assets.datasets.splits import SplitFractions, split_instructions
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.prediction.encoder.text import fit_text_preparation
 from routing_assets.pricing.cost_model import fit_cost_model
 from routing_assets.pricing.held_out_spend import (
     HeldOutCalls,
@@ -37,7 +37,7 @@ from routing_assets.pricing.held_out_spend import (
     spend_ratio,
 )
 from routing_assets.pricing.spend import CostEstimate
-from routing_assets.sources import read_labels
+from routing_assets.routers.label_sources import read_labels
 
 SIZES = {20: 2, 100: 1, 500: 1, 2000: 1}  # instructions: batches of a split
 FRACTIONS = (0.2, 0.5, 0.8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from routing_assets.datasets import LabelledInstructions, append_labels
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 NAN = np.nan
 

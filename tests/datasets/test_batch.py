@@ -12,7 +12,7 @@ import pytest
 
 from routing_assets.datasets import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.set_aside import records_set_aside
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def make_batch() -> BatchInstructions:

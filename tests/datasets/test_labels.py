@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.datasets import LabelledInstructions, load_labels
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def make_labels(**changes: object) -> LabelledInstructions:

@@ -11,7 +11,7 @@ import pytest
 
 from routing_assets.datasets import load_labels
 from routing_assets.datasets.option_logits import read_option_logits
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 ROWS = 12
 KEPT = [0, 2, 4, 6, 8, 10, 11]  # without the few-shot rows 1, 3, 5, 7, 9

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets.datasets import Outcomes, load_outcomes, match_outcomes, merge_outcomes, realised
+from routing_assets.datasets import Outcomes, load_outcomes, match_outcomes, merge_outcomes
 from routing_assets.datasets.outcomes import named, require_usable, strays
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.monitoring.realised import realised
 
 COLUMNS = {
     "instruction_id": ["1", "2"],

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from routing_assets.datasets.option_logits import LARGEST_FILE, read_option_logits
 from routing_assets.datasets.pickled_arrays import UnreadablePickle, Vector, read_pickle
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 class Call:

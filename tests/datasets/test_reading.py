@@ -13,7 +13,7 @@ import pytest
 from routing_assets.datasets import load_batch, reading
 from routing_assets.datasets.reading import read_json_lines, read_raw_table, records_to_table
 from routing_assets.datasets.routerbench import unwrap_prompt
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 N = 4000
 

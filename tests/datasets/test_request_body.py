@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.datasets.request_body import read_request
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 USER = {"role": "user", "content": "u" * 40}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}

@@ -9,7 +9,7 @@ import pytest
 
 from routing_assets.datasets import load_labels
 from routing_assets.datasets.routerbench import unwrap_prompt
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 TABLE = {
     "sample_id": ["arc.1", "mbpp.2"],

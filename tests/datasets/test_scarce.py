@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from routing_assets.datasets import LabelledInstructions, refuse_scarce_models
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 
 def table(labels_of_b: int, rows: int = 300) -> LabelledInstructions:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from routing_assets.datasets.simulated import PUBLISHED, simulate, simulate_sample
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 TWINS = tuple(PUBLISHED)
 

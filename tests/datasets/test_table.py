@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.datasets import load_labels
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 WIDE = {
     "instruction_id": ["007", "008", "009"],

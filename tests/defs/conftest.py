@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from routing_assets import commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.runs import instance_of, run_job
-from routing_assets.settings import Home
+from routing_assets.foundation.home import Home
 
 TWIN = "r1_math"
 
@@ -53,7 +53,7 @@ def routed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Pa
 
     def route(home: Home) -> None:
         shutil.copytree(trained_once, home.root)
-        commands.route(home, batch_file, {"budget_fraction": 0.4})
+        batch_commands.route(home, batch_file, {"budget_fraction": 0.4})
 
     return made_once("routed", route)
 

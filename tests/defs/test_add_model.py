@@ -12,19 +12,22 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from routing_assets import audit_commands, commands, price_commands
-from routing_assets.added import without_added
-from routing_assets.audit import replay
-from routing_assets.champion import candidate, load_champion
+from routing_assets.audit.replay import replay
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import prices as price_commands
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.datasets.simulated import simulate
-from routing_assets.errors import InvalidInput
-from routing_assets.ledger import router_in_force, stale_batches
-from routing_assets.prices_in_force import prices_in_force
-from routing_assets.runs import instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.routers.few_labels import without_added
+from routing_assets.routers.release import load_champion
+from routing_assets.storage.in_force import candidate, prices_in_force, router_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 PRICES = {"R1": 8.0, "R1-32B": 3.0, "R1-14B": 1.0, "R1-7B": 0.6, "R1-1.5B": 0.3}
 NEW, BRIGHT = "bright", "R1"
@@ -61,7 +64,7 @@ def extended_once(routed_once: Path, tmp_path_factory: pytest.TempPathFactory) -
         environment.setenv("DAGSTER_HOME", str(home.dagster))
         shutil.copytree(routed_once, home.root)
         few = few_labels(folder / "few.parquet", slice(370, 430), **{NEW: BRIGHT})
-        commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}), force=True)
+        router_commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}), force=True)
         yield home.root
 
 
@@ -89,7 +92,7 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
 
     first = Warehouse(routed.warehouse).fetch("batch_decisions", {"batch_id": "weekly"})[0]
     assert [(batch.batch_id, batch.reasons) for batch in stale_batches(routed)] == [("weekly", ("router", "prices"))]
-    commands.route(routed, batch_file, FRACTION)
+    batch_commands.route(routed, batch_file, FRACTION)
     chosen = Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist()
     assert chosen.count(NEW) > 20
     assert replay(routed, "weekly").identical
@@ -98,8 +101,8 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
         routed, "weekly", Store(routed.store).read("routed_batch", "weekly")["instruction_id"][0].as_py()
     )
 
-    commands.rollback(routed, None)
-    commands.route(routed, batch_file, FRACTION)
+    router_commands.rollback(routed, None)
+    batch_commands.route(routed, batch_file, FRACTION)
     assert NEW not in Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist()
 
 
@@ -107,7 +110,7 @@ def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> 
     first = load_champion(extended)
     more = few_labels(tmp_path / "more.parquet", slice(420, 500), **{NEW: BRIGHT, "weak": "R1-1.5B"})
     prices = catalog(tmp_path / "m.yaml", **{NEW: 0.5, "weak": 0.1})
-    commands.add_models(extended, [NEW, "weak"], more, prices, force=True)
+    router_commands.add_models(extended, [NEW, "weak"], more, prices, force=True)
     second = load_champion(extended)
     assert second.router.models == (*first.router.models, "weak")
     labels = {model.name: model.labels for model in second.router.classifier.added}
@@ -119,7 +122,7 @@ def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> 
     with pytest.raises(InvalidInput, match=f"'{NEW}' is not in the catalog"):
         price_commands.update_prices(extended, catalog(tmp_path / "old.yaml"))
     with pytest.raises(InvalidInput, match="prices in force come from a catalog"):
-        commands.add_models(extended, ["weak"], more, None)
+        router_commands.add_models(extended, ["weak"], more, None)
 
 
 def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +139,7 @@ def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.Ca
     assert (~np.isnan(labels.success[:, -1])).sum() == 60
     alone = without_added(labels)
     assert (alone.models, len(alone)) == (tuple(PRICES), 400)
-    commands.say_what_becomes_of_added_models(extended, "simulated:r1_math")
+    router_commands.say_what_becomes_of_added_models(extended, "simulated:r1_math")
     assert f"left out, for simulated:r1_math does not name them: {NEW}" in capsys.readouterr().out
 
 
@@ -146,7 +149,7 @@ def test_it_is_put_in_force_if_it_is_predicted_better_than_by_its_rate(
 ) -> None:
     before = router_in_force(trained)
     few = few_labels(tmp_path / "few.parquet", rows, **{NEW: BRIGHT})
-    commands.add_models(trained, [NEW], few, catalog(tmp_path / "models.yaml", **{NEW: 0.5}))
+    router_commands.add_models(trained, [NEW], few, catalog(tmp_path / "models.yaml", **{NEW: 0.5}))
     assert (router_in_force(trained) != before) == learns
     said = "replaces" if learns else "unrelated held-out instructions; 30 are needed to judge the predictions of model"
     assert said in capsys.readouterr().out
@@ -166,7 +169,7 @@ def test_what_cannot_be_added_is_refused_before_anything_changes(
     before = [router_in_force(trained), priced(trained)]
     few = few_labels(tmp_path / "few.parquet", rows, new=BRIGHT)
     with pytest.raises(InvalidInput, match=said):
-        commands.add_models(trained, [model], few, catalog(tmp_path / "m.yaml", **{named: 1.0}))
+        router_commands.add_models(trained, [model], few, catalog(tmp_path / "m.yaml", **{named: 1.0}))
     assert [router_in_force(trained), priced(trained)] == before
     assert not Store(trained.store).path("added_labels").exists()
 
@@ -175,10 +178,10 @@ def test_a_trained_model_is_no_new_one_and_test_instructions_teach_nothing(train
     prices = catalog(tmp_path / "m.yaml", new=1.0)
     known = few_labels(tmp_path / "known.parquet", slice(370, 430), **{"R1-7B": BRIGHT})
     with pytest.raises(InvalidInput, match="was trained on 'R1-7B' already"):
-        commands.add_models(trained, ["R1-7B"], known, prices)
+        router_commands.add_models(trained, ["R1-7B"], known, prices)
     split = Store(trained.store).read("splits")["split"].to_numpy(zero_copy_only=False)
     few = pq.read_table(few_labels(tmp_path / "few.parquet", slice(0, 400), new=BRIGHT))
     tested = np.flatnonzero(split == "test")
     pq.write_table(few.take(np.concatenate([tested, np.flatnonzero(split == "train")[:8]])), tmp_path / "few.parquet")
     with pytest.raises(InvalidInput, match=rf"8 labels .* too few; {len(tested)} more are of instructions that test"):
-        commands.add_models(trained, ["new"], str(tmp_path / "few.parquet"), prices)
+        router_commands.add_models(trained, ["new"], str(tmp_path / "few.parquet"), prices)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from routing_assets import commands
-from routing_assets.audit import broken_entries, replay
-from routing_assets.errors import InvalidInput
-from routing_assets.ledger import entry_hash, record_decision, router_in_force
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.audit.replay import broken_entries, replay
+from routing_assets.batches.ledger import entry_hash, record_decision
+from routing_assets.cli import batches as batch_commands
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.warehouse import Warehouse
 
 
 def tamper(home: Home, statement: str) -> None:
@@ -22,7 +23,7 @@ def tamper(home: Home, statement: str) -> None:
 
 @pytest.fixture
 def routed_twice(routed: Home, batch_file: Path) -> Home:
-    commands.route(routed, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
+    batch_commands.route(routed, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
     return routed
 
 
@@ -31,7 +32,7 @@ def test_an_untouched_ledger_is_whole(routed_twice: Home) -> None:
 
 
 def test_a_budget_of_whole_dollars_is_no_tampering(routed: Home, batch_file: Path) -> None:
-    commands.route(routed, batch_file, {"budget_usd": 1000})
+    batch_commands.route(routed, batch_file, {"budget_usd": 1000})
     assert broken_entries(routed) == []
     (row,) = (row for row in Warehouse(routed.warehouse).fetch("ledger_entries") if row["budget"] == 1000)
     once = entry_hash({**row, "budget": 1000})  # as such budgets were hashed before there was a journal

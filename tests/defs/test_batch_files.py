@@ -9,14 +9,14 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from routing_assets import commands
-from routing_assets.cli import main
-from routing_assets.daily_report import day_report
-from routing_assets.handoff import read_manifest
-from routing_assets.inbox import take_in
-from routing_assets.intake import latest_revision
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.audit.daily_report import day_report
+from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.inbox import take_in
+from routing_assets.batches.known import latest_revision
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.main import main
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 def said_by(*arguments: str) -> tuple[int, str]:
@@ -70,7 +70,7 @@ def test_requests_to_several_endpoints_go_into_files_of_their_own(trained: Home,
     ]
     path = tmp_path / "mixed.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    commands.route(trained, path, {})
+    batch_commands.route(trained, path, {})
     manifest = read_manifest(trained.outbox / "mixed")
     requests = [file for file in manifest.files if file.model]
     sent = {file: (trained.outbox / "mixed" / file.name).read_text().splitlines() for file in requests}

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from routing_assets import commands
-from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR
+from routing_assets.batches.known import end_of_batch, outcome_files
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.sensors import outcomes_sensor
-from routing_assets.defs.setbacks import Setback
-from routing_assets.errors import InvalidInput
-from routing_assets.intake import outcome_files, receive_outcomes
-from routing_assets.ledger import end_of_batch
-from routing_assets.runs import RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.defs.outcomes.sensors import outcomes_sensor
+from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR
+from routing_assets.defs.upkeep.setbacks import Setback
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 
 def write_outcomes(home: Home, path: Path, success: np.ndarray | None = None, rows: slice = slice(None)) -> Path:
@@ -60,11 +60,11 @@ def test_figures_of_all_models_are_plotted_over_time(routed: Home, tmp_path: Pat
         metadata = result.asset_materializations_for_node("calibration_drift")[0].metadata
         return {n.removesuffix("_all"): value.value for n, value in metadata.items() if n.endswith("_all")}
 
-    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "kept.jsonl"))
+    batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "kept.jsonl"))
     of_all = {"success_gap", "ece", "brier", "log_loss", "ranking", "embedding_auc"}
     assert set(figures()) == of_all
     failed = np.zeros(60, dtype=bool)
-    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "broken.jsonl", failed))
+    batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "broken.jsonl", failed))
     broken = figures()
     assert set(broken) == of_all - {"ranking"}
     promised = Store(routed.store).read("routed_batch", "weekly")["expected_success"].to_numpy()
@@ -73,7 +73,7 @@ def test_figures_of_all_models_are_plotted_over_time(routed: Home, tmp_path: Pat
 
 def test_parts_that_come_late_and_twice_add_up(routed: Home, tmp_path: Path) -> None:
     for name, rows in (("a", slice(0, 30)), ("b", slice(20, 60)), ("c", slice(0, 30))):
-        commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / f"{name}.jsonl", rows=rows))
+        batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / f"{name}.jsonl", rows=rows))
     assert len(outcome_files(routed, "weekly")) == 2
     table = Store(routed.store).read("batch_outcomes", "weekly")
     assert table.num_rows == 60
@@ -86,7 +86,7 @@ def test_a_contradiction_within_a_file_is_said_and_bills_are_counted_beside_what
     lines = write_outcomes(routed, file := tmp_path / "part.jsonl", rows=slice(0, 3)).read_text().splitlines()
     flipped = {**(last := json.loads(lines[-1])), "success": 1 - last["success"]}
     file.write_text("\n".join([*lines, json.dumps(flipped)]))
-    commands.outcomes(routed, "weekly", file)
+    batch_commands.outcomes(routed, "weekly", file)
     assert "1 pairs of instruction and model have different outcomes; the last counts" in capsys.readouterr().out
     (month,) = Warehouse(routed.warehouse).fetch("spend_by_policy")
     assert (month["instructions"], month["billed"]) == (60, 3)
@@ -94,10 +94,10 @@ def test_a_contradiction_within_a_file_is_said_and_bills_are_counted_beside_what
 
 
 def test_promises_that_are_kept_are_no_drift_and_broken_ones_are(routed: Home, tmp_path: Path) -> None:
-    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "kept.jsonl"))
+    batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "kept.jsonl"))
     assert drift(routed).passed
     failed = np.zeros(60, dtype=bool)
-    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "broken.jsonl", failed))
+    batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "broken.jsonl", failed))
     found = drift(routed)
     assert not found.passed
     assert found.metadata["advice"].value in ("recalibrate", "retrain")
@@ -131,9 +131,9 @@ def test_outcomes_whose_run_the_environment_stopped_are_recorded_after_a_pause(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.store.pq.write_table", full)
+        patch.setattr("routing_assets.storage.parquet_store.pq.write_table", full)
         with pytest.raises(RunFailed, match="No space left on device"):
-            commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "part.jsonl"))
+            batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "part.jsonl"))
     with instance_of(routed) as instance:
         failed = instance.get_runs(limit=1)[0].run_id
         instance.add_run_tags(failed, {FAILED_FOR: ENVIRONMENT})
@@ -165,8 +165,8 @@ def test_a_batch_is_not_decided_anew_while_its_outcomes_are_recorded(
         except Timeout:
             return False
 
-    monkeypatch.setattr("routing_assets.outcome_records.record_outcomes", entered)
-    commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "part.jsonl"))
+    monkeypatch.setattr("routing_assets.batches.outcomes.record_outcomes", entered)
+    batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "part.jsonl"))
     assert free == [False]
 
 
@@ -200,9 +200,9 @@ def test_outcomes_of_nothing_in_the_batch_are_refused_and_freeze_nothing(
     blank.write_text(f"instruction_id,model,success,note\n{table['instruction_id']},{table['model']},,x\n")
     for file, message in ((stray, "'elsewhere' by 'R1'"), (blank, "has a success or a cost")):
         with pytest.raises(InvalidInput, match=f"{file.name}.*{message}"):
-            commands.outcomes(routed, "weekly", file)
+            batch_commands.outcomes(routed, "weekly", file)
     assert outcome_files(routed, "weekly") == []
-    commands.route(routed, batch_file, {"budget_fraction": 0.5})  # which a frozen batch refuses
+    batch_commands.route(routed, batch_file, {"budget_fraction": 0.5})  # which a frozen batch refuses
 
 
 def test_what_of_an_outcome_file_is_not_used_is_printed(
@@ -211,7 +211,7 @@ def test_what_of_an_outcome_file_is_not_used_is_printed(
     file = write_outcomes(routed, tmp_path / "part.jsonl", rows=slice(0, 3))
     for line in ('"instruction_id": "elsewhere", "success": 1', '"instruction_id": "nowhere", "succes": 1'):
         file.write_text(f'{file.read_text()}{{"model": "R1", {line}}}\n')
-    commands.outcomes(routed, "weekly", file)
+    batch_commands.outcomes(routed, "weekly", file)
     said = capsys.readouterr().out
     assert "2 outcomes are not used" in said
     assert "'elsewhere' by 'R1', 'nowhere' by 'R1'" in said

@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from routing_assets.definitions import definitions, defs
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:

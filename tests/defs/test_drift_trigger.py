@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
 
-from routing_assets.defs.outcomes import UNSEEN_OUTCOMES
+from routing_assets.defs.outcomes.outcomes import UNSEEN_OUTCOMES
 
 
 @dg.asset

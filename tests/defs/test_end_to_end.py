@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from routing_assets.audit import broken_entries
+from routing_assets.audit.replay import broken_entries
+from routing_assets.batches.handoff import MANIFEST, read_manifest
+from routing_assets.cli.run_job import instance_of
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.handoff import MANIFEST, read_manifest
-from routing_assets.runs import instance_of
-from routing_assets.settings import Home
-from routing_assets.store import Store
+from routing_assets.foundation.home import Home
+from routing_assets.storage.parquet_store import Store
 
 PATIENCE_S = 240.0
 BATCHES = {"monday": 80, "tuesday": 90, "wednesday": 100}
@@ -39,7 +39,7 @@ def address(trained: Home, tmp_path: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = "from routing_assets.cli import main; main()"
+    command = "from routing_assets.cli.main import main; main()"
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     with (tmp_path / "ui.log").open("wb") as log:
         server = subprocess.Popen(

@@ -14,22 +14,27 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import audit_commands, commands, tracking
-from routing_assets.champion import rollback
-from routing_assets.comparison import load_router
+from routing_assets.batches.known import decision_in_force
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.upkeep import act_on_drift
-from routing_assets.drift import watch
-from routing_assets.errors import InvalidInput
-from routing_assets.ledger import decision_in_force, router_in_force, stale_batches
+from routing_assets.defs.training.sensors import act_on_drift
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
 from routing_assets.monitoring import DriftSettings
-from routing_assets.prediction.calibration import SETTINGS
-from routing_assets.runs import instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.prediction.calibration.buckets import SETTINGS
+from routing_assets.routers import mlflow_registry as tracking
+from routing_assets.routers.release import rollback
+from routing_assets.routers.shelf import load_router
+from routing_assets.routers.watch import watch
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 FRACTION = {"budget_fraction": 0.4}
 
@@ -50,7 +55,7 @@ def report_outcomes(home: Home, batch_id: str, folder: Path, fall: float, luck: 
     rows = [json.dumps({"instruction_id": i, "model": m, "success": int(s)}) for i, m, s in zip(*columns, strict=True)]
     path = folder / f"{batch_id}-outcomes.jsonl"
     path.write_text("\n".join(rows) + "\n")
-    commands.outcomes(home, batch_id, path)
+    batch_commands.outcomes(home, batch_id, path)
 
 
 def wanted(instance: dg.DagsterInstance) -> dg.RunRequest | None:
@@ -82,8 +87,8 @@ def drifted_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -
         environment.setenv("ROUTING_HOME", str(home.root))
         environment.setenv("DAGSTER_HOME", str(home.dagster))
         shutil.copytree(trained_once, home.root)
-        commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
-        commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
+        batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
+        batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
         with instance_of(home) as instance:
             run_job(instance, "watch_router")
@@ -126,7 +131,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     }
 
     assert [(batch.batch_id, batch.reasons) for batch in stale_batches(drifted)] == [("open", ("router",))]
-    commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
+    batch_commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
     moved = decision_in_force(drifted, "open")
     assert moved["router_version"] == after["router_version"]
     assert moved["expected_success"] < decided["expected_success"] - 0.05
@@ -136,13 +141,13 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     assert change["moved"] + change["kept"] == 60
     assert change["moved"] == sum(move["count"] for move in json.loads(change["moves"]))
 
-    commands.rollback(drifted, None)
+    router_commands.rollback(drifted, None)
     assert router_in_force(drifted)["router_version"] == before["router_version"]
     assert aliases(drifted)["champion"] == before["mlflow_model_version"]
     assert aliases(drifted)["previous"] == after["mlflow_model_version"]
     release_again(drifted)
     assert router_in_force(drifted)["router_version"] == before["router_version"]
-    commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
+    batch_commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
     assert decision_in_force(drifted, "open")["routed_sha256"] == decided["routed_sha256"]
 
     capsys.readouterr()
@@ -152,7 +157,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     spent = Warehouse(drifted.warehouse).fetch("spend_by_model")
     assert sum(row["instructions"] for row in spent) == 660
     assert sum(row["judged"] for row in spent) == 600
-    commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
+    batch_commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
     told = capsys.readouterr().out
     assert f"| {after['router_version']} | takes over |" in told
     assert f"| {before['router_version']} | put in force | rollback |" in told
@@ -160,7 +165,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
 
 
 def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(trained: Home, tmp_path: Path) -> None:
-    commands.route(trained, new_batch(tmp_path, "foreign", 300, 23, twin="llm_uncertainty_bench"), FRACTION)
+    batch_commands.route(trained, new_batch(tmp_path, "foreign", 300, 23, twin="llm_uncertainty_bench"), FRACTION)
     report_outcomes(trained, "foreign", tmp_path, fall=0.25)
     with instance_of(trained) as instance:
         run_job(instance, "watch_router")
@@ -185,7 +190,7 @@ def test_copies_of_a_text_are_no_drift(trained: Home, tmp_path: Path) -> None:
     ids = np.array([f"copy-{i}" for i in range(len(text))], dtype=object)
     path = tmp_path / "copies.parquet"
     write_batch(BatchInstructions(ids, once.instruction[text], None if once.task is None else once.task[text]), path)
-    commands.route(trained, path, FRACTION)
+    batch_commands.route(trained, path, FRACTION)
     report_outcomes(trained, "copies", tmp_path, fall=0.0, luck=np.random.default_rng(1).random(120)[text])
     report = watch(trained, router_in_force(trained)["router_version"], DriftSettings(), batches=30)
     assert report.judged == 120
@@ -194,7 +199,7 @@ def test_copies_of_a_text_are_no_drift(trained: Home, tmp_path: Path) -> None:
 
 def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:
     with pytest.raises(InvalidInput, match="dispatched"):
-        commands.route(drifted, next((drifted.received / "sent").glob("*.parquet")), FRACTION, batch_id="sent")
+        batch_commands.route(drifted, next((drifted.received / "sent").glob("*.parquet")), FRACTION, batch_id="sent")
 
 
 def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,7 +217,7 @@ def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest
     }
     with instance_of(trained) as instance:
         run_job(instance, "retrain_router", ops=ops)
-    commands.routers(trained)
+    router_commands.routers(trained)
     listed = capsys.readouterr().out
     assert router_in_force(trained) == champion
     compared = Warehouse(trained.warehouse).fetch("latest_comparison")[0]

@@ -10,16 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from routing_assets import commands, price_commands
-from routing_assets.champion import rollback
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import prices as price_commands
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.demo import run_demo
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets.simulated import simulate
-from routing_assets.demo import run_demo
-from routing_assets.errors import InvalidInput
-from routing_assets.ledger import router_in_force
-from routing_assets.prices_in_force import prices_in_force
-from routing_assets.runs import RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.routers.release import rollback
+from routing_assets.storage.in_force import prices_in_force, router_in_force
+from routing_assets.storage.parquet_store import Store
 
 MODELS = ("R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B")
 LENIENT = {"router": {"ece_limit": 1.0, "ece_tolerance": 1.0}, "success_classifier": {"method": "frozen"}}
@@ -54,7 +55,7 @@ def test_a_router_that_does_not_take_over_leaves_the_prices_as_they_are(
     assert router_in_force(trained) == router
     assert prices_in_force(trained) == before
     assert Store(trained.store).read("model_catalog").equals(limits)
-    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
 
 
 def test_the_very_same_router_comes_with_new_prices(trained: Home, tmp_path: Path) -> None:
@@ -70,10 +71,10 @@ def test_a_roll_back_brings_the_prices_that_a_router_came_with(trained: Home, tm
     before, renamed = prices_in_force(trained), ("gpt@mini", *MODELS[1:-1], "o3 (high)")
     train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
     assert set(prices_in_force(trained)[1]) == set(renamed)
-    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
     rollback(trained)
     assert prices_in_force(trained) == before
-    commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
 
 
 def test_prices_that_the_router_in_force_cannot_serve_at_change_nothing(trained: Home) -> None:
@@ -113,9 +114,9 @@ def test_prices_per_token_are_refused_by_every_way_in_unless_confirmed(trained: 
     with pytest.raises(RunFailed, match=said):
         price_commands.update_prices(trained, per_token)
     with pytest.raises(RunFailed, match=said):
-        commands.train(trained, "simulated:r1_math", per_token, "auto", method="frozen", seed=0, size=300)
+        router_commands.train(trained, "simulated:r1_math", per_token, "auto", method="frozen", seed=0, size=300)
     with pytest.raises(RunFailed, match=said):
-        commands.evaluate(
+        router_commands.evaluate(
             trained, "simulated:r1_math", per_token, "auto", seeds=1, size=300, output=tmp_path / "evaluation"
         )
     assert prices_in_force(trained) == before

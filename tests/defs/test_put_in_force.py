@@ -10,15 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import audit_commands, champion, commands
-from routing_assets.audit import replay
+from routing_assets.audit.replay import replay
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets.simulated import simulate
-from routing_assets.ledger import router_in_force
-from routing_assets.prices_in_force import prices_in_force
-from routing_assets.runs import RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.foundation.home import Home
+from routing_assets.routers import release as champion
+from routing_assets.storage.in_force import prices_in_force, router_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 LENIENT = {"router": {"ece_limit": 1.0, "ece_tolerance": 1.0}, "success_classifier": {"method": "frozen"}}
 SIMULATED = "simulated:llm_uncertainty_bench"
@@ -65,8 +67,8 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     assert (by_rates["origin"], by_rates["parent"]) == ("rates", kept)
 
     capsys.readouterr()
-    commands.show_comparison(home)
-    commands.route(home, batch_file, FRACTION)
+    router_commands.show_comparison(home)
+    batch_commands.route(home, batch_file, FRACTION)
     assert capsys.readouterr().out.count("batches are routed by each model's success rate alone, for of 40") == 2
     used = (
         Store(home.store).read("probability_matrix", "weekly").to_pandas().groupby("model", observed=True)["decision"]

@@ -12,18 +12,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from routing_assets import commands
-from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR, failed_for
-from routing_assets.defs.reports import failed_runs
-from routing_assets.defs.setbacks import Setback, setbacks
-from routing_assets.errors import InvalidInput
-from routing_assets.handoff import MANIFEST
-from routing_assets.intake import receive
-from routing_assets.ledger import decision_in_force, stale_batches
-from routing_assets.locks import lost_runs, run_alive
-from routing_assets.runs import RunFailed, fail_lost_runs, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse, WarehouseBusy
+from routing_assets.batches.handoff import MANIFEST
+from routing_assets.batches.known import decision_in_force
+from routing_assets.batches.receive import receive
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.dagster_instance.runs import fail_lost_runs
+from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR, failed_for
+from routing_assets.defs.upkeep.reports import failed_runs
+from routing_assets.defs.upkeep.setbacks import Setback, setbacks
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.locks import lost_runs, run_alive
+from routing_assets.storage.warehouse import Warehouse, WarehouseBusy
 
 
 def die_in(home: Home, run_id: str) -> None:
@@ -69,9 +71,9 @@ def failing(trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.store.pq.write_table", full)
+        patch.setattr("routing_assets.storage.parquet_store.pq.write_table", full)
         with pytest.raises(RunFailed, match="No space left on device"):
-            commands.route(trained, batch_file, {})
+            batch_commands.route(trained, batch_file, {})
     return trained
 
 
@@ -81,15 +83,15 @@ def test_the_reason_of_a_failed_run_is_the_error_with_the_remedy_not_what_it_cam
     def busy(*_: object, **__: object) -> None:
         raise WarehouseBusy("Close the program that holds it.") from OSError("lock")
 
-    monkeypatch.setattr("routing_assets.defs.allocations.commit_budget", busy)
+    monkeypatch.setattr("routing_assets.defs.batches.allocations.commit_budget", busy)
     with pytest.raises(RunFailed, match="Close the program"):
-        commands.route(trained, batch_file, {})
+        batch_commands.route(trained, batch_file, {})
 
 
 def test_a_wrong_policy_file_fails_a_run_for_its_input(trained: Home, batch_file: Path) -> None:
     trained.policy_file.write_text("budget_fraction: -1")
     with pytest.raises(InvalidInput, match=r"policy\.yaml"):
-        commands.route(trained, batch_file, {})
+        batch_commands.route(trained, batch_file, {})
     receive(trained, batch_file)
     with instance_of(trained) as instance:
         with pytest.raises(RunFailed, match=r"policy\.yaml"):
@@ -114,8 +116,8 @@ def test_a_run_is_reported_on_the_day_on_which_it_failed_whenever_it_began(home:
 
 def test_a_report_says_of_a_failed_command_its_batch_and_reason(trained: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed):
-        commands.route(trained, batch_file, {"budget_usd": 1e-9})
-    commands.report(trained, f"{datetime.now(UTC):%Y-%m-%d}")
+        batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
+    batch_commands.report(trained, f"{datetime.now(UTC):%Y-%m-%d}")
     (page,) = trained.reports.glob("*.md")
     (row,) = [line for line in page.read_text().splitlines() if "cheapest feasible budget" in line]
     assert "| route_batch | weekly | cost_matrix: " in row
@@ -148,13 +150,13 @@ def test_an_interrupted_hand_over_is_made_again_and_cannot_be_dispatched(routed:
     (routed.outbox / "weekly" / MANIFEST).unlink()
     assert [batch.reasons for batch in stale_batches(routed)] == [("hand-off",)]
     with pytest.raises(InvalidInput):
-        commands.dispatch(routed, "weekly")
+        batch_commands.dispatch(routed, "weekly")
 
 
 def test_the_order_of_entry_holds_when_the_clock_jumps_back(routed: Home, batch_file: Path) -> None:
     with Warehouse(routed.warehouse).transaction() as connection:
         for table, stamp in (("batches", "received_at"), ("routers", "recorded_at")):
             connection.execute(f"update {table} set {stamp} = {stamp} + interval 40 day")
-    commands.route(routed, batch_file, {"policy": "ndch"})
+    batch_commands.route(routed, batch_file, {"policy": "ndch"})
     assert stale_batches(routed) == []
     assert decision_in_force(routed, "weekly")["policy"] == "ndch"

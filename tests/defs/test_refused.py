@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from routing_assets import commands
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of
+from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.schedules import reroute_stale_batches
-from routing_assets.ledger import stale_batches
-from routing_assets.runs import RunFailed, instance_of
-from routing_assets.settings import Home
+from routing_assets.foundation.home import Home
 
 CHECKED = {"routed_batch": "spend_is_within_budget", "probability_matrix": "probabilities_are_valid"}
 
@@ -21,7 +21,7 @@ CHECKED = {"routed_batch": "spend_is_within_budget", "probability_matrix": "prob
 @pytest.fixture
 def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails where anything is scored."""
-    monkeypatch.setattr("routing_assets.defs.batches.score_batch", lambda *_: pytest.fail("it was scored"))
+    monkeypatch.setattr("routing_assets.defs.batches.scores.score_batch", lambda *_: pytest.fail("it was scored"))
 
 
 @pytest.mark.usefixtures("unscored")
@@ -29,14 +29,14 @@ def test_a_budget_that_costs_alone_rule_out_is_refused_before_anything_is_scored
     trained: Home, batch_file: Path
 ) -> None:
     with pytest.raises(RunFailed, match=r"cost_matrix: .*cheapest feasible budget is .* withdraw weekly"):
-        commands.route(trained, batch_file, {"budget_usd": 1e-9})
+        batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
 
 
 @pytest.mark.usefixtures("unscored")
 def test_an_exhausted_month_is_found_before_anything_is_scored(trained: Home, batch_file: Path) -> None:
     trained.policy_file.write_text("period: {budget_usd: 1.0e-9}\n")
     with pytest.raises(RunFailed, match=r"cost_matrix: the cheapest assignment of this batch costs"):
-        commands.route(trained, batch_file, {})
+        batch_commands.route(trained, batch_file, {})
 
 
 def test_a_refused_batch_is_tried_again_only_once_something_changed(
@@ -45,10 +45,10 @@ def test_a_refused_batch_is_tried_again_only_once_something_changed(
     trained.create()
     trained.policy_file.write_text("budget_usd: 1.0e-9\n")
     with pytest.raises(RunFailed):
-        commands.route(trained, batch_file, {})
+        batch_commands.route(trained, batch_file, {})
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "run_job", lambda *_, **__: pytest.fail("it was tried again"))
-        assert commands.reroute(trained)
+        patch.setattr(batch_commands, "run_job", lambda *_, **__: pytest.fail("it was tried again"))
+        assert batch_commands.reroute(trained)
     said = capsys.readouterr().out
     assert "batch weekly waits, for nothing changed since it was refused" in said
     assert "cheapest feasible budget is" in said
@@ -59,13 +59,13 @@ def test_a_refused_batch_is_tried_again_only_once_something_changed(
         assert isinstance(reroute_stale_batches(context, home=RoutingHome()), dg.SkipReason)
     trained.policy_file.write_text("budget_fraction: 0.5\n")
     assert [batch.refused for batch in stale_batches(trained)] == [None]
-    assert commands.reroute(trained)
+    assert batch_commands.reroute(trained)
     assert "1 batches routed, 0 failed\n" in capsys.readouterr().out
 
 
 def test_the_checks_of_one_batch_say_nothing_of_another(routed: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed):
-        commands.route(routed, batch_file, {"budget_usd": 1e-9}, batch_id="poor", duplicate=True)
+        batch_commands.route(routed, batch_file, {"budget_usd": 1e-9}, batch_id="poor", duplicate=True)
     with instance_of(routed) as instance:
         for asset, name in CHECKED.items():
             key = dg.AssetCheckKey(dg.AssetKey(asset), name)

@@ -9,14 +9,16 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from routing_assets import audit_commands, commands
-from routing_assets.commitments import release_commitments, standing, undecided_runs
+from routing_assets.batches.known import decision_in_force
+from routing_assets.batches.money import release_commitments, standing, undecided_runs
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of
+from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.definitions import defs
-from routing_assets.defs.batches import ended_in_vain
-from routing_assets.ledger import decision_in_force
-from routing_assets.runs import RunFailed, instance_of, runs_of
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.defs.batches.scores import ended_in_vain
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 def route_batch() -> dg.JobDefinition:
@@ -32,9 +34,9 @@ def failed(trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
     with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.defs.routed.export_batch", full)
+        patch.setattr("routing_assets.defs.batches.routed.export_batch", full)
         with pytest.raises(RunFailed, match="disk full"):
-            commands.route(trained, batch_file, {})
+            batch_commands.route(trained, batch_file, {})
     return trained
 
 
@@ -58,7 +60,7 @@ def test_it_hands_over_what_was_decided_and_can_be_explained(
 ) -> None:
     assert resume(instance).success
     assert (failed.outbox / "weekly" / "manifest.json").exists()
-    routed = commands.Store(failed.store).read("routed_batch", "weekly").to_pylist()[0]
+    routed = batch_commands.Store(failed.store).read("routed_batch", "weekly").to_pylist()[0]
     capsys.readouterr()
     audit_commands.explain(failed, "weekly", routed["instruction_id"])
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

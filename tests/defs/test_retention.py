@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from routing_assets import audit_commands, commands
-from routing_assets.audit import broken_entries, replay
-from routing_assets.cli import main
-from routing_assets.errors import InvalidInput
-from routing_assets.files import atomic_path
-from routing_assets.intake import receive_outcomes
-from routing_assets.retention import folders_of, remove_leftovers, retire_batches, retirement_day
-from routing_assets.routing import standing_policy
-from routing_assets.runs import instance_of
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.audit.replay import broken_entries, replay
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.batches.policy import standing_policy
+from routing_assets.batches.retention import folders_of, remove_leftovers, retirement_day
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.main import main
+from routing_assets.cli.run_job import instance_of
+from routing_assets.defs.upkeep.retention import retire_with_partitions
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.files import atomic_path
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
@@ -31,17 +33,17 @@ def power_cut(*_: object) -> None:
 
 def test_an_open_batch_is_never_retired(routed: Home) -> None:
     with instance_of(routed) as instance:
-        assert retire_batches(routed, instance, datetime.now(UTC)) == []
+        assert retire_with_partitions(routed, instance, datetime.now(UTC)) == []
         assert instance.has_dynamic_partition("batches", "weekly")
     assert len(folders_of(routed, "weekly")) > 8
 
 
 def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(routed: Home, batch_file: Path) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
-        assert retire_batches(routed, instance, datetime.now(UTC) - timedelta(days=1)) == []
-        assert retire_batches(routed, instance, datetime.now(UTC)) == ["weekly"]
-        assert retire_batches(routed, instance, datetime.now(UTC)) == []
+        assert retire_with_partitions(routed, instance, datetime.now(UTC) - timedelta(days=1)) == []
+        assert retire_with_partitions(routed, instance, datetime.now(UTC)) == ["weekly"]
+        assert retire_with_partitions(routed, instance, datetime.now(UTC)) == []
         assert not instance.has_dynamic_partition("batches", "weekly")
     assert folders_of(routed, "weekly") == []
     assert broken_entries(routed) == []
@@ -57,14 +59,14 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
 def test_times_are_said_in_utc_wherever_it_runs(
     routed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TZ", "Pacific/Auckland")
         time.tzset()
         (row,) = Warehouse(routed.warehouse).fetch("retirable_batches", {"before": TOMORROW})
         routed.policy_file.write_text("retention_days: 0\n")
         before = datetime.now(UTC)
-        commands.retire(routed, None, yes=True)
+        batch_commands.retire(routed, None, yes=True)
     time.tzset()
     assert row["ended_at"].utcoffset() == timedelta(0)
     assert f"before {before:%Y-%m-%d %H:}" in capsys.readouterr().out
@@ -73,14 +75,14 @@ def test_times_are_said_in_utc_wherever_it_runs(
 
 
 def test_an_interrupted_retirement_is_finished_by_the_next(routed: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         with monkeypatch.context() as patch:
-            patch.setattr("routing_assets.retention.folders_of", power_cut)
+            patch.setattr("routing_assets.batches.retention.folders_of", power_cut)
             with pytest.raises(OSError, match="power cut"):
-                retire_batches(routed, instance, datetime.now(UTC))
+                retire_with_partitions(routed, instance, datetime.now(UTC))
         assert len(folders_of(routed, "weekly")) > 8
-        retire_batches(routed, instance, datetime.now(UTC))
+        retire_with_partitions(routed, instance, datetime.now(UTC))
     assert folders_of(routed, "weekly") == []
 
 
@@ -114,20 +116,20 @@ def test_leftovers_of_killed_processes_are_removed_once_they_are_old(home: Home)
 
 
 def test_a_date_in_the_future_is_refused_and_nothing_is_deleted(routed: Home) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     day = f"{TOMORROW:%Y-%m-%d}"
     result = CliRunner().invoke(main, ["retire", "--before", day, "--yes"])
     assert result.exit_code == 2
     assert f"{day} 00:00 UTC is in the future" in result.output
     with instance_of(routed) as instance, pytest.raises(InvalidInput, match="in the future"):
-        retire_batches(routed, instance, TOMORROW)
+        retire_with_partitions(routed, instance, TOMORROW)
     assert len(folders_of(routed, "weekly")) > 8
 
 
 def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
     routed: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     routed.policy_file.write_text("retention_days: 0\n")
     listed = CliRunner().invoke(main, ["retire", "--dry-run"])
     assert listed.exit_code == 0
@@ -135,7 +137,7 @@ def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
     unasked = CliRunner().invoke(main, ["retire"])
     assert unasked.exit_code == 2
     assert "nothing is deleted without a yes. Give --yes, or --dry-run" in unasked.output
-    monkeypatch.setattr("routing_assets.commands.at_terminal", lambda: True)
+    monkeypatch.setattr("routing_assets.cli.batches.at_terminal", lambda: True)
     refused = CliRunner().invoke(main, ["retire"], input="n\n")
     assert "nothing was deleted" in refused.output
     assert len(folders_of(routed, "weekly")) > 8

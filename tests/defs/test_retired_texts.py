@@ -14,19 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import commands
+from routing_assets.batches.receive import reject
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.errors import InvalidInput
-from routing_assets.feedback import PREFIX
-from routing_assets.intake import reject
-from routing_assets.prediction.text import SharedBlock, TextPreparation
-from routing_assets.retired_texts import KEEPS, forget_retired_labels
-from routing_assets.router_files import JUDGED_BY
-from routing_assets.runs import RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.defs.upkeep.retention import forget_labels
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.prediction.encoder.text import SharedBlock, TextPreparation
+from routing_assets.routers.outcome_labels import PREFIX
+from routing_assets.routers.retired_texts import KEEPS
+from routing_assets.routers.shelf import JUDGED_BY
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 CANARY = "kanariengelb7Q"
 SHARED = f"You are the {CANARY} assistant of a company that nobody else may hear of. Answer in one word.\n"
@@ -57,13 +58,13 @@ def test_no_byte_of_a_retired_text_is_left(trained: Home, tmp_path: Path) -> Non
     file, outcomes = tmp_path / "weekly.parquet", tmp_path / "outcomes.csv"
     write_batch(BatchInstructions(labels.instruction_id, texts, labels.task), file)
     with pytest.raises(RunFailed):
-        commands.route(trained, file, {"budget_usd": 1e-9})
-    commands.route(trained, file, {"budget_fraction": 0.4})
+        batch_commands.route(trained, file, {"budget_usd": 1e-9})
+    batch_commands.route(trained, file, {"budget_fraction": 0.4})
     routed = Store(trained.store).read("routed_batch", "weekly")
     pairs = zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True)
     rows = [f"{instruction},{model},{n % 2}" for n, (instruction, model) in enumerate(pairs)]
     outcomes.write_text("\n".join(["instruction_id,model,success", *rows]))
-    commands.outcomes(trained, "weekly", outcomes)
+    batch_commands.outcomes(trained, "weekly", outcomes)
     copy, other = trained.inbox / "weekly.parquet", trained.inbox / "again.parquet"
     for rejected in (copy, other):
         rejected.write_bytes(file.read_bytes())
@@ -88,16 +89,16 @@ def test_no_byte_of_a_retired_text_is_left(trained: Home, tmp_path: Path) -> Non
     assert list(trained.rejected.iterdir()) == []
     second = tmp_path / "monthly.parquet"
     write_batch(BatchInstructions(labels.instruction_id, labels.instruction, labels.task), second)
-    commands.route(trained, second, {"budget_fraction": 0.4})
+    batch_commands.route(trained, second, {"budget_fraction": 0.4})
 
 
 def _retire(home: Home) -> None:
     """As the nightly schedule does for what ended before this moment."""
-    from routing_assets.retention import retire_batches
+    from routing_assets.defs.upkeep.retention import retire_with_partitions
 
     with instance_of(home) as instance:
-        assert retire_batches(home, instance, datetime.now(UTC)) == ["weekly"]
-        forget_retired_labels(home, instance)
+        assert retire_with_partitions(home, instance, datetime.now(UTC)) == ["weekly"]
+        forget_labels(home, instance)
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ class Runs:
 
 
 def test_rows_of_a_retired_batch_leave_labels_splits_and_judges_and_no_other_row_does(labelled: Home) -> None:
-    assert forget_retired_labels(labelled, Runs()).startswith("1 labelled rows")
+    assert forget_labels(labelled, Runs()).startswith("1 labelled rows")
     assert files_with_the_canary(labelled) == []
     store = Store(labelled.store)
     kept = ["1", f"{PREFIX}weekly-2/weekly/3"]
@@ -141,24 +142,24 @@ def test_rows_of_a_retired_batch_leave_labels_splits_and_judges_and_no_other_row
     assert rows.instruction.tolist() == ["own", "another"]
     judges = LabelledInstructions.from_arrow(pq.read_table(labelled.routers / "r" / JUDGED_BY))
     assert judges.instruction_id.tolist() == kept
-    assert forget_retired_labels(labelled, Runs()).startswith("0 labelled rows")
+    assert forget_labels(labelled, Runs()).startswith("0 labelled rows")
 
 
 def test_texts_stay_as_labels_where_the_policy_says_so(labelled: Home) -> None:
     labelled.policy_file.write_text(f"{KEEPS}: true\n")
-    assert "kept as labels" in forget_retired_labels(labelled, Runs())
+    assert "kept as labels" in forget_labels(labelled, Runs())
     assert len(files_with_the_canary(labelled)) == 4
     labelled.policy_file.write_text(f"{KEEPS}: maybe\n")
     with pytest.raises(InvalidInput, match="keep_outcomes_as_labels is 'maybe'"):
-        forget_retired_labels(labelled, Runs())
+        forget_labels(labelled, Runs())
 
 
 def test_labels_are_left_alone_while_a_run_reads_them(labelled: Home) -> None:
     training = SimpleNamespace(job_name="train_router", run_id="r1")
-    assert "for run r1 reads labels" in forget_retired_labels(labelled, Runs([training]))
+    assert "for run r1 reads labels" in forget_labels(labelled, Runs([training]))
     assert len(files_with_the_canary(labelled)) == 4
     routing = SimpleNamespace(job_name="route_batch", run_id="r2")
-    assert "removed" in forget_retired_labels(labelled, Runs([routing]))
+    assert "removed" in forget_labels(labelled, Runs([routing]))
 
 
 def test_a_removal_that_was_interrupted_is_finished_by_the_next(
@@ -170,8 +171,8 @@ def test_a_removal_that_was_interrupted_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(Store, "make_current", power_cut)
         with pytest.raises(OSError, match="power cut"):
-            forget_retired_labels(labelled, Runs())
-    forget_retired_labels(labelled, Runs())
+            forget_labels(labelled, Runs())
+    forget_labels(labelled, Runs())
     assert files_with_the_canary(labelled) == []
 
 
@@ -182,7 +183,7 @@ def test_a_router_of_an_earlier_version_gives_up_the_openings_it_kept_word_for_w
     path = labelled.routers / "r" / "classifier" / "classifier.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"models": ["a"], "preparation": preparation, "features": features}))
-    forget_retired_labels(labelled, Runs())
+    forget_labels(labelled, Runs())
     assert files_with_the_canary(labelled) == []
     saved = json.loads(path.read_text())
     assert TextPreparation.from_dict(saved["preparation"]).prepare([f"{block}Why?"]) == ["Why?"]

@@ -15,22 +15,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets import audit_commands, commands, price_commands
 from routing_assets.allocation import POLICIES
-from routing_assets.coalescing import Coalescing
+from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.inbox import take_in
+from routing_assets.batches.join_small_files import Coalescing
+from routing_assets.batches.known import decision_in_force, end_of_batch
+from routing_assets.batches.receive import receive
+from routing_assets.batches.route import summary_of
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import prices as price_commands
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
 from routing_assets.definitions import defs
-from routing_assets.errors import InvalidInput
-from routing_assets.handoff import read_manifest
-from routing_assets.inbox import take_in
-from routing_assets.intake import receive
-from routing_assets.ledger import decision_in_force, end_of_batch, stale_batches
-from routing_assets.prices_in_force import prices_in_force
-from routing_assets.routed import summary_of
-from routing_assets.runs import RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.in_force import prices_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 
 def test_each_instruction_gets_exactly_one_model_within_the_budget(routed: Home, batch_file: Path) -> None:
@@ -120,7 +123,7 @@ def test_a_home_may_have_a_pattern_for_a_name(routed: Home, tmp_path: Path) -> N
 
 def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(routed: Home, batch_file: Path) -> None:
     first = Store(routed.store).read("routed_batch", "weekly")
-    commands.route(routed, batch_file, {"budget_fraction": 0.4})
+    batch_commands.route(routed, batch_file, {"budget_fraction": 0.4})
     second = Store(routed.store).read("routed_batch", "weekly")
     assert second.equals(first)
     with Warehouse(routed.warehouse).reader() as connection:
@@ -130,16 +133,16 @@ def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(
 
 def test_a_budget_that_cannot_pay_names_the_cheapest_that_can(trained: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed, match="cheapest feasible budget"):
-        commands.route(trained, batch_file, {"budget_usd": 1e-9})
+        batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
     assert not (trained.outbox / "weekly").exists()
 
 
 def test_an_allocation_beyond_its_budget_goes_no_further(
     trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routing_assets.defs.allocations.within", lambda cost, budget: False)
+    monkeypatch.setattr("routing_assets.defs.batches.allocations.within", lambda cost, budget: False)
     with pytest.raises(RunFailed, match="spend_is_within_budget"):
-        commands.route(trained, batch_file, {})
+        batch_commands.route(trained, batch_file, {})
     assert Store(trained.store).path("mip_allocation", "weekly").exists()
     assert not Store(trained.store).path("routed_batch", "weekly").exists()
 
@@ -149,7 +152,7 @@ def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_
     price_commands.update_prices(routed, price_list(tmp_path))
     stale = stale_batches(routed)
     assert [(batch.batch_id, batch.reasons) for batch in stale] == [("weekly", ("prices",))]
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     assert stale_batches(routed) == []
 
 
@@ -183,7 +186,7 @@ def test_prices_that_change_no_estimate_are_said_to(
         assert "record tokens" in warning
         estimates.append(price_commands.costs_in_force(routed).mean_cost.tolist())
     assert estimates[0] == estimates[1]
-    commands.route(routed, batch_file, {})
+    batch_commands.route(routed, batch_file, {})
     capsys.readouterr()
     audit_commands.explain(routed, "weekly", load_batch(batch_file).instruction_id[0])
     (source,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("estimated_cost_source")]
@@ -193,12 +196,12 @@ def test_prices_that_change_no_estimate_are_said_to(
 def test_what_a_confidence_holds_back_is_said(
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.route(trained, batch_file, {"budget_fraction": 0.6, "confidence": 0.9})
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.6, "confidence": 0.9})
     said = re.search(r"(\S+) USD are held back, .* probability of (\S+)%", capsys.readouterr().out)
     assert said is not None
     assert float(said[1]) > 0
     assert 5 < float(said[2]) < 15
-    commands.route(trained, batch_file, {"budget_fraction": 0.6})
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.6})
     assert "held back" not in capsys.readouterr().out
 
 
@@ -208,12 +211,12 @@ def test_a_batch_of_far_longer_texts_than_the_labelled_is_not_priced_without_a_w
     labels_that_record(trained, cost=None)
     price_commands.update_prices(trained, price_list(tmp_path))
     assert "128 output tokens per call assumed" in capsys.readouterr().out
-    commands.route(trained, batch_file, {})
+    batch_commands.route(trained, batch_file, {})
     assert "warning" not in capsys.readouterr().err
     batch = load_batch(batch_file)
     long = BatchInstructions(batch.instruction_id, np.array([100 * text for text in batch.instruction], dtype=object))
     write_batch(long, tmp_path / "long.parquet")
-    commands.route(trained, tmp_path / "long.parquet", {})
+    batch_commands.route(trained, tmp_path / "long.parquet", {})
     warning = capsys.readouterr().err
     assert "times as long as the labelled ones" in warning
     assert "record costs or tokens" in warning
@@ -230,39 +233,39 @@ def test_a_decision_on_another_file_than_the_newest_is_not_dispatched(
     half = load_batch(batch_file).take(slice(0, 30))
     write_batch(half, newer := tmp_path / "weekly.parquet")
     with pytest.raises(RunFailed, match="cheapest feasible budget"):
-        commands.route(routed, newer, {"budget_usd": 1e-9})
+        batch_commands.route(routed, newer, {"budget_usd": 1e-9})
     assert "weekly.parquet replaces the earlier file of 60 instructions of batch 'weekly'" in capsys.readouterr().out
     with pytest.raises(InvalidInput, match=r"its newest file .* 60 instructions.* another budget"):
-        commands.dispatch(routed, "weekly")
+        batch_commands.dispatch(routed, "weekly")
     assert end_of_batch(routed, "weekly") is None
-    commands.route(routed, newer, {"budget_fraction": 0.5})
-    commands.dispatch(routed, "weekly")
+    batch_commands.route(routed, newer, {"budget_fraction": 0.5})
+    batch_commands.dispatch(routed, "weekly")
 
 
 def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched(
     routed: Home, batch_file: Path
 ) -> None:
     with pytest.raises(RunFailed, match="cheapest feasible budget"):
-        commands.route(routed, batch_file, {"budget_usd": 1e-9})
+        batch_commands.route(routed, batch_file, {"budget_usd": 1e-9})
     with pytest.raises(InvalidInput, match=r"with budget_usd 1e-09; .* with budget_usd unset\. Route it"):
-        commands.dispatch(routed, "weekly")
+        batch_commands.dispatch(routed, "weekly")
     assert end_of_batch(routed, "weekly") is None
-    commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
-    commands.dispatch(routed, "weekly")
+    batch_commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
+    batch_commands.dispatch(routed, "weekly")
 
 
 def test_a_budget_that_the_period_cuts_says_so(
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.route(trained, batch_file, {"budget_usd": 3.0})
+    batch_commands.route(trained, batch_file, {"budget_usd": 3.0})
     assert "budget:" not in capsys.readouterr().out
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
-    commands.route(trained, batch_file, {"budget_usd": 3.0}, batch_id="cut", duplicate=True)
+    batch_commands.route(trained, batch_file, {"budget_usd": 3.0}, batch_id="cut", duplicate=True)
     assert "budget: all that the period has left of the 3 USD set for it" in capsys.readouterr().out
 
 
 def test_a_budget_next_to_the_greatest_float_is_as_good_as_any(trained: Home, batch_file: Path) -> None:
-    commands.route(trained, batch_file, {"budget_usd": 1.7e308, "policy": "ndch"})
+    batch_commands.route(trained, batch_file, {"budget_usd": 1.7e308, "policy": "ndch"})
     assert decision_in_force(trained, "weekly")["budget"] == 1.7e308
 
 
@@ -270,7 +273,7 @@ def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(traine
     first = load_batch(batch_file).instruction_id[0]
     said = rf"no model is left by required_tags to 60 of 60 instructions, the first of them '{first}'.*Give models the"
     with pytest.raises(RunFailed, match=said):
-        commands.route(trained, batch_file, {"constraints": {"required_tags": ["eu"]}})
+        batch_commands.route(trained, batch_file, {"constraints": {"required_tags": ["eu"]}})
 
 
 def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
@@ -278,7 +281,7 @@ def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
 ) -> None:
     decided = decision_in_force(routed, "weekly")
     with pytest.raises(InvalidInput, match=r"r\.xlsx.* no known ending"):
-        commands.route(routed, batch_file, {}, output=tmp_path / "r.xlsx")
+        batch_commands.route(routed, batch_file, {}, output=tmp_path / "r.xlsx")
     assert decision_in_force(routed, "weekly") == decided
     assert stale_batches(routed) == []
 
@@ -293,9 +296,9 @@ def test_an_error_that_speaks_for_itself_is_shown_without_its_class(home: Home) 
 
 
 def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     with pytest.raises(InvalidInput, match="dispatched"):
-        commands.route(routed, batch_file, {})
+        batch_commands.route(routed, batch_file, {})
 
 
 def test_prices_of_a_run_that_died_before_it_stored_them_route_nothing_again(routed: Home) -> None:
@@ -306,7 +309,7 @@ def test_prices_of_a_run_that_died_before_it_stored_them_route_nothing_again(rou
 
 
 def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trained: Home, batch_file: Path) -> None:
-    commands.route(trained, batch_file, {})
+    batch_commands.route(trained, batch_file, {})
     trained.policy_file.write_text("policy: ndch_p\nbudget_fraction: 0.6\n")
     assert [batch.reasons for batch in stale_batches(trained)] == [("policy",)]
 
@@ -314,7 +317,7 @@ def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trai
 def test_constraints_hold_though_other_policies_cannot_keep_them(
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.route(trained, batch_file, {"constraints": {"max_share": {"R1": 0.1}}, "budget_fraction": 0.9})
+    batch_commands.route(trained, batch_file, {"constraints": {"max_share": {"R1": 0.1}}, "budget_fraction": 0.9})
     table = Store(trained.store).read("routed_batch", "weekly")
     assert 0 < Counter(table["model"].to_pylist())["R1"] <= 6
     compared = summary_of(Store(trained.store).read("ndch_allocation", "weekly"))
@@ -326,14 +329,14 @@ def test_constraints_hold_though_other_policies_cannot_keep_them(
 
 def test_a_limit_on_latencies_that_no_catalog_gives_is_refused(trained: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed, match=r"batch_budget.*mean_latency limits latency"):
-        commands.route(trained, batch_file, {"constraints": {"mean_latency": 0.001}, "budget_fraction": 0.9})
+        batch_commands.route(trained, batch_file, {"constraints": {"mean_latency": 0.001}, "budget_fraction": 0.9})
 
 
 def test_a_budget_that_only_the_mip_can_keep_is_kept(trained: Home, batch_file: Path) -> None:
-    commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
+    batch_commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
     costs = Store(trained.store).read("cost_matrix", "weekly")["cost"].to_numpy().reshape(60, 5)
     least = float(costs.min(axis=1).sum())
-    commands.route(trained, batch_file, {"budget_usd": least * 1.0001})
+    batch_commands.route(trained, batch_file, {"budget_usd": least * 1.0001})
     summary = summary_of(Store(trained.store).read("routed_batch", "weekly"))
     assert summary["policy"] == "mip"
     assert summary["cost_usd"] <= least * 1.0001
@@ -374,8 +377,8 @@ def test_a_file_that_arrives_during_a_run_is_not_sent_under_the_decision_on_the_
         receive(trained, requests(seed=2))
         return {}
 
-    monkeypatch.setattr("routing_assets.defs.routed.record_changes", another_arrives)
-    commands.route(trained, requests(seed=1), {})
+    monkeypatch.setattr("routing_assets.defs.batches.routed.record_changes", another_arrives)
+    batch_commands.route(trained, requests(seed=1), {})
     (sent,) = (trained.outbox / "weekly").glob("requests-*.jsonl")
     assert json.loads(sent.read_text())["body"]["seed"] == 1
     assert [batch.reasons for batch in stale_batches(trained)] == [("file",)]
@@ -383,4 +386,4 @@ def test_a_file_that_arrives_during_a_run_is_not_sent_under_the_decision_on_the_
 
 def test_routing_before_training_says_what_to_do(home: Home, batch_file: Path) -> None:
     with pytest.raises(InvalidInput, match="Run routing-assets train first"):
-        commands.route(home, batch_file, {})
+        batch_commands.route(home, batch_file, {})

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from routing_assets.cli import main
-from routing_assets.settings import Home
+from routing_assets.cli.main import main
+from routing_assets.foundation.home import Home
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -24,7 +24,7 @@ def test_a_stopped_run_ends_in_one_line_and_is_made_again(
 
     arguments = ["route", str(batch_file), "--budget-fraction", "0.4"]
     with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.defs.batches.score_batch", stopped)
+        patch.setattr("routing_assets.defs.batches.scores.score_batch", stopped)
         result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 128 + number
     assert "Interrupted" not in result.output

@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from routing_assets import tracking
+from routing_assets.cli.run_job import QUIET, RunFailed, instance_of, run_job
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.simulated import simulate
 from routing_assets.definitions import defs
-from routing_assets.defs.labels import split_from_table
-from routing_assets.defs.router import DecisionSettings, calibration_holds
-from routing_assets.ledger import router_in_force
+from routing_assets.defs.training.labels import split_from_table
+from routing_assets.defs.training.router import DecisionSettings, calibration_holds
+from routing_assets.foundation.home import Home
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
-from routing_assets.router_steps import classifier_config
-from routing_assets.runs import QUIET, RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.store import Store
-from routing_assets.warehouse import Warehouse
+from routing_assets.routers import mlflow_registry as tracking
+from routing_assets.routers.train import classifier_config
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 
 def test_the_router_in_force_is_recorded_with_its_calibration(trained: Home) -> None:

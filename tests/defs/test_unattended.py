@@ -10,17 +10,18 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 
-from routing_assets import commands
-from routing_assets.commitments import standing
-from routing_assets.defs.failures import report_failures
+from routing_assets.batches.known import decision_in_force
+from routing_assets.batches.money import standing
+from routing_assets.batches.receive import Admission, receive
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of
+from routing_assets.defs.batches.inbox_sensor import inbox_sensor
+from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.schedules import reroute_stale_batches
-from routing_assets.defs.sensors import inbox_sensor
-from routing_assets.intake import Admission, receive
-from routing_assets.ledger import decision_in_force, stale_batches
-from routing_assets.runs import RunFailed, instance_of
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.defs.upkeep.failures import report_failures
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 class Inbox:
@@ -125,7 +126,7 @@ def test_small_files_wait_for_each_other_where_the_policy_says_so(home: Home) ->
 
 
 def test_a_file_for_a_dispatched_batch_is_rejected(routed: Home, batch_file: Path) -> None:
-    commands.dispatch(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         inbox = Inbox(instance)
         (routed.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,new\n")
@@ -159,7 +160,7 @@ def start(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.Dagst
 def test_many_stale_batches_are_asked_for_in_turn_urgent_ones_first(
     trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routing_assets.defs.schedules.LONGEST_QUEUE", 2)
+    monkeypatch.setattr("routing_assets.defs.batches.reroute_schedule.LONGEST_QUEUE", 2)
     for name in "abcde":
         receive(
             trained,
@@ -193,7 +194,7 @@ def test_all_stale_batches_are_routed_in_one_process_and_a_failing_one_stops_non
 ) -> None:
     for name, request in (("a", {"budget_usd": 1e-9}), ("b", {}), ("c", {"policy": "ndch"})):
         receive(trained, batch_file, batch_id=name, request=request, admission=Admission(may_repeat=True))
-    assert not commands.reroute(trained)
+    assert not batch_commands.reroute(trained)
     said = capsys.readouterr()
     assert "cheapest feasible budget" in said.err
     assert said.out.endswith("2 batches routed, 1 failed\n")
@@ -221,7 +222,7 @@ def test_a_wrong_policy_file_is_an_error_that_names_it(routed: Home, text: str) 
 def test_a_failed_run_leaves_its_reason_in_the_file_of_failures(trained: Home, batch_file: Path) -> None:
     with instance_of(trained) as instance:
         with pytest.raises(RunFailed):
-            commands.route(trained, batch_file, {"budget_usd": 1e-9})
+            batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
         run = instance.get_runs(dg.RunsFilter(job_name="route_batch"))[0]
         events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]
         event = next(event for event in events if event.event_type_value == "PIPELINE_FAILURE")
@@ -240,10 +241,10 @@ def test_a_failed_run_leaves_the_money_of_the_month_to_others(
 
     trained.policy_file.write_text("period: {budget_usd: 5.0}")
     with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.defs.routed.record_changes", broken)
+        patch.setattr("routing_assets.defs.batches.routed.record_changes", broken)
         with pytest.raises(RunFailed, match="after the budget"):
-            commands.route(trained, batch_file, {})
-    commands.route(trained, shutil.copy(batch_file, tmp_path / "other.parquet"), {}, duplicate=True)
+            batch_commands.route(trained, batch_file, {})
+    batch_commands.route(trained, shutil.copy(batch_file, tmp_path / "other.parquet"), {}, duplicate=True)
     with Warehouse(trained.warehouse).reader() as connection:
         usd = {name: past.usd for name, past in standing(connection)}
     assert usd["weekly"] == 0.0

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from routing_assets.cli.run_job import instance_of
 from routing_assets.datasets.simulated import simulate
-from routing_assets.defs.failures import ENVIRONMENT, FAILED_FOR
 from routing_assets.defs.home import RoutingHome
-from routing_assets.defs.setbacks import Setback
-from routing_assets.defs.upkeep import act_on_drift, retrain_on_new_labels
-from routing_assets.ledger import router_in_force
-from routing_assets.runs import instance_of
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.defs.training.sensors import act_on_drift, retrain_on_new_labels
+from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR
+from routing_assets.defs.upkeep.setbacks import Setback
+from routing_assets.foundation.home import Home
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.warehouse import Warehouse
 
 
 def asked_on_drift(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
@@ -168,7 +168,7 @@ def test_labels_that_return_are_learnt_from_again_under_another_router(
         cursor, (first,) = look(instance, look(instance, None)[0])
         known = Warehouse(trained.warehouse).fetch("labels_in_force")
         monkeypatch.setattr(Warehouse, "fetch", lambda *_: [known[0] | {"router_version": "another"}])
-        monkeypatch.setattr("routing_assets.defs.upkeep.retraining_config", lambda *_: {})
+        monkeypatch.setattr("routing_assets.defs.training.sensors.retraining_config", lambda *_: {})
         _, (again,) = look(instance, cursor)
     assert again.run_key != first.run_key
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from routing_assets import commands
-from routing_assets.audit import replay
-from routing_assets.handoff import read_manifest
-from routing_assets.intake import latest_revision
-from routing_assets.routed import summary_of
-from routing_assets.runs import RunFailed
-from routing_assets.scoring import price_batch
-from routing_assets.settings import Home
-from routing_assets.store import Store
+from routing_assets.audit.replay import replay
+from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.known import latest_revision
+from routing_assets.batches.route import summary_of
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed
+from routing_assets.foundation.home import Home
+from routing_assets.pricing.cost_matrix import price_batch
+from routing_assets.storage.parquet_store import Store
 
 
 def request(name: str, **body: object) -> dict[str, object]:
@@ -45,7 +45,9 @@ def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_pat
     cost = {}
     asked = {"plain": {}, "tools": {"tools": TOOLS}, "answers": {"n": 4}, "short": {"max_completion_tokens": 1}}
     for name, body in asked.items():
-        commands.route(trained, write(tmp_path / f"{name}.jsonl", *(request(f"r{i}", **body) for i in range(3))), {})
+        batch_commands.route(
+            trained, write(tmp_path / f"{name}.jsonl", *(request(f"r{i}", **body) for i in range(3))), {}
+        )
         costs = Store(trained.store).read("cost_matrix", name)["cost"].to_pylist()
         cost[name] = sum(costs)
         assert replay(trained, name).identical
@@ -61,7 +63,7 @@ def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed
 ) -> None:
     records = [request("one"), *ODD, request("two")]
     file = write(tmp_path / "mixed.jsonl", *records)
-    commands.route(trained, file, {"budget_fraction": 0.5})
+    batch_commands.route(trained, file, {"budget_fraction": 0.5})
     said = capsys.readouterr().err
     assert "3 records are set aside" in said
     assert "asks for embeddings" in said
@@ -79,8 +81,8 @@ def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed
     assert summary_of(routed)["set_aside"] == 3
     assert replay(trained, "mixed").identical
     with pytest.raises((RunFailed, ValueError), match="embeddings"):
-        commands.route(trained, file, {"strict": True})
-    commands.route(trained, write(file, request("one"), request("two")), {})
+        batch_commands.route(trained, file, {"strict": True})
+    batch_commands.route(trained, write(file, request("one"), request("two")), {})
     assert not (folder / "set_aside.jsonl").exists()
     assert latest_revision(trained, "mixed").revision == 2
 
@@ -90,14 +92,14 @@ def test_where_the_policy_is_strict_a_batch_that_no_model_may_get_in_part_is_ref
 ) -> None:
     trained.policy_file.write_text("strict: true\n")
     with pytest.raises(RunFailed, match=r"no model is left by vision to 1 of 2.*image_price"):
-        commands.route(trained, write(tmp_path / "b.jsonl", request("one"), ODD[1]), {})
+        batch_commands.route(trained, write(tmp_path / "b.jsonl", request("one"), ODD[1]), {})
 
 
 def test_a_decision_from_before_requests_were_priced_whole_is_replayed_as_it_was(
     trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routing_assets.defs.batches.price_batch", partial(price_batch, texts_alone=True))
+    monkeypatch.setattr("routing_assets.defs.batches.scores.price_batch", partial(price_batch, texts_alone=True))
     briefly = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}]
-    commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
+    batch_commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
     assert "beyond_text" not in summary_of(Store(trained.store).read("routed_batch", "old"))
     assert replay(trained, "old").identical

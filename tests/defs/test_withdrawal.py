@@ -8,16 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from routing_assets import audit_commands, commands, withdrawal
-from routing_assets.commitments import month_state, period_budget, standing
-from routing_assets.daily_report import day_report
-from routing_assets.errors import InvalidInput
-from routing_assets.intake import receive, receive_outcomes
-from routing_assets.ledger import decision_in_force, end_of_batch, stale_batches
-from routing_assets.retention import folders_of, retire_batches
-from routing_assets.runs import RunFailed, instance_of, run_job
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.audit.daily_report import day_report
+from routing_assets.batches import ends as withdrawal
+from routing_assets.batches.known import decision_in_force, end_of_batch
+from routing_assets.batches.money import month_state, period_budget, standing
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.batches.receive import receive
+from routing_assets.batches.retention import folders_of
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli import audit as audit_commands
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.defs.upkeep.retention import retire_with_partitions
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 def committed(home: Home) -> float:
@@ -29,17 +34,17 @@ def committed(home: Home) -> float:
 
 def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home, batch_file: Path) -> None:
     routed.policy_file.write_text("policy: ndch\n")  # which would route a batch without settings of its own again
-    commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True)
-    commands.withdraw(routed, "mistake")
+    batch_commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True)
+    batch_commands.withdraw(routed, "mistake")
     assert end_of_batch(routed, "mistake") == "withdrawn"
     assert not (routed.outbox / "mistake").exists()
     assert (routed.outbox / "weekly").exists()
     routed.policy_file.write_text("policy: mip\n")
     assert "mistake" not in [batch.batch_id for batch in stale_batches(routed)]
     for refused in (
-        lambda: commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True),
-        lambda: commands.withdraw(routed, "mistake"),
-        lambda: commands.dispatch(routed, "mistake"),
+        lambda: batch_commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True),
+        lambda: batch_commands.withdraw(routed, "mistake"),
+        lambda: batch_commands.dispatch(routed, "mistake"),
         lambda: receive_outcomes(routed, batch_file, "mistake"),
         lambda: audit_commands.explain(routed, "mistake", "0"),
     ):
@@ -49,11 +54,11 @@ def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home,
 
 def test_its_money_is_free_and_it_counts_as_no_spend(trained: Home, batch_file: Path) -> None:
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
-    commands.route(trained, batch_file, {}, batch_id="kept")
+    batch_commands.route(trained, batch_file, {}, batch_id="kept")
     alone, spend = committed(trained), Warehouse(trained.warehouse).fetch("spend_by_model")
-    commands.route(trained, batch_file, {}, batch_id="mistake", duplicate=True)
+    batch_commands.route(trained, batch_file, {}, batch_id="mistake", duplicate=True)
     assert committed(trained) > alone > 0
-    commands.withdraw(trained, "mistake")
+    batch_commands.withdraw(trained, "mistake")
     assert committed(trained) == pytest.approx(alone)
     assert Warehouse(trained.warehouse).fetch("spend_by_model") == spend
 
@@ -61,7 +66,7 @@ def test_its_money_is_free_and_it_counts_as_no_spend(trained: Home, batch_file: 
 def test_its_decisions_stay_in_the_ledger_and_can_be_made_again(
     routed: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commands.withdraw(routed, "weekly")
+    batch_commands.withdraw(routed, "weekly")
     assert audit_commands.audit(routed, "weekly", None)
     said = capsys.readouterr().out
     assert "ledger: 1 decisions, chain and files as recorded" in said
@@ -72,15 +77,15 @@ def test_its_decisions_stay_in_the_ledger_and_can_be_made_again(
 
 
 def test_what_went_out_is_not_withdrawn(routed: Home, tmp_path: Path) -> None:
-    decided = commands.Store(routed.store).read("routed_batch", "weekly").to_pylist()[0]
+    decided = batch_commands.Store(routed.store).read("routed_batch", "weekly").to_pylist()[0]
     outcomes = tmp_path / "outcomes.csv"
     outcomes.write_text(f"instruction_id,model,success\n{decided['instruction_id']},{decided['model']},1\n")
     receive_outcomes(routed, outcomes, "weekly")
     with pytest.raises(InvalidInput, match="outcomes of batch 'weekly' came"):
-        commands.withdraw(routed, "weekly")
-    commands.dispatch(routed, "weekly")
+        batch_commands.withdraw(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     with pytest.raises(InvalidInput, match="'weekly' is dispatched and frozen"):
-        commands.withdraw(routed, "weekly")
+        batch_commands.withdraw(routed, "weekly")
     assert (routed.outbox / "weekly" / "manifest.json").exists()
 
 
@@ -90,9 +95,9 @@ def test_a_run_under_way_hands_nothing_over(trained: Home, batch_file: Path, mon
         return {}
 
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
-    monkeypatch.setattr("routing_assets.defs.routed.record_changes", withdrawn)
+    monkeypatch.setattr("routing_assets.defs.batches.routed.record_changes", withdrawn)
     with pytest.raises(RunFailed, match="'weekly' is withdrawn and frozen"):
-        commands.route(trained, batch_file, {})
+        batch_commands.route(trained, batch_file, {})
     assert not (trained.outbox / "weekly").exists()
     assert committed(trained) == 0
     assert Warehouse(trained.warehouse).fetch("ledger_entries") == []
@@ -100,13 +105,13 @@ def test_a_run_under_way_hands_nothing_over(trained: Home, batch_file: Path, mon
 
 def test_a_run_that_waited_is_refused_before_it_scores_anything(trained: Home, batch_file: Path) -> None:
     receive(trained, batch_file)
-    commands.withdraw(trained, "weekly")
+    batch_commands.withdraw(trained, "weekly")
     with instance_of(trained) as instance, pytest.raises(RunFailed, match="'weekly' is withdrawn and frozen"):
         run_job(instance, "route_batch", batch_id="weekly")
     assert not list(trained.store.glob("probability_matrix/weekly/*"))
 
 
-@pytest.mark.parametrize("step", ["routing_assets.withdrawal.Warehouse.append", "shutil.rmtree"])
+@pytest.mark.parametrize("step", ["routing_assets.batches.ends.Warehouse.append", "shutil.rmtree"])
 def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def power_cut(*_: object) -> None:
         raise OSError("power cut")
@@ -114,9 +119,9 @@ def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(step, power_cut)
         with pytest.raises(OSError, match="power cut"):
-            commands.withdraw(routed, "weekly")
+            batch_commands.withdraw(routed, "weekly")
     assert not (routed.outbox / "weekly" / "manifest.json").exists()
-    commands.withdraw(routed, "weekly")
+    batch_commands.withdraw(routed, "weekly")
     assert end_of_batch(routed, "weekly") == "withdrawn"
     assert not (routed.outbox / "weekly").exists()
     assert len(Warehouse(routed.warehouse).fetch("end_of_batch", {"batch_id": "weekly"})) == 1
@@ -125,8 +130,8 @@ def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypa
 def test_a_batch_whose_folder_the_runners_took_is_dispatched_and_not_withdrawn(routed: Home) -> None:
     (routed.outbox / "weekly").rename(routed.root / "taken")
     with pytest.raises(InvalidInput, match=r"not in the outbox any more.* routing-assets dispatch weekly"):
-        commands.withdraw(routed, "weekly")
-    commands.dispatch(routed, "weekly")
+        batch_commands.withdraw(routed, "weekly")
+    batch_commands.dispatch(routed, "weekly")
     assert end_of_batch(routed, "weekly") == "dispatched"
 
 
@@ -134,44 +139,44 @@ def test_outcomes_that_wait_to_be_taken_in_say_that_it_went_out(routed: Home) ->
     (routed.outcomes / "weekly").mkdir()
     (routed.outcomes / "weekly" / "outcomes.csv").touch()
     with pytest.raises(InvalidInput, match="outcomes of batch 'weekly' came"):
-        commands.withdraw(routed, "weekly")
+        batch_commands.withdraw(routed, "weekly")
 
 
 def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is_withdrawn(
     trained: Home, batch_file: Path
 ) -> None:
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
-    commands.route(trained, batch_file, {"budget_usd": 0.5}, batch_id="mistake")
+    batch_commands.route(trained, batch_file, {"budget_usd": 0.5}, batch_id="mistake")
     (cost,) = Warehouse(trained.warehouse).fetch("current_decision", {"batch_id": "mistake"})
     trained.policy_file.write_text(f"period: {{budget_usd: {cost['total_cost']}}}\n")
     with pytest.raises(RunFailed, match="cheapest assignment"):
-        commands.route(trained, batch_file, {}, batch_id="good", duplicate=True)
+        batch_commands.route(trained, batch_file, {}, batch_id="good", duplicate=True)
     (before,) = (batch.fingerprint for batch in stale_batches(trained) if batch.batch_id == "good")
-    commands.withdraw(trained, "mistake")
+    batch_commands.withdraw(trained, "mistake")
     (after,) = (batch.fingerprint for batch in stale_batches(trained) if batch.batch_id == "good")
     assert before != after
-    assert commands.reroute(trained)
+    assert batch_commands.reroute(trained)
     assert committed(trained) > 0
 
 
 def test_the_report_says_which_decisions_are_void(routed: Home) -> None:
     today = datetime.now(UTC).date()
     (before,) = day_report(routed, today, [])["routed"]
-    commands.withdraw(routed, "weekly")
+    batch_commands.withdraw(routed, "weekly")
     (after,) = day_report(routed, today, [])["routed"]
     assert (before["withdrawn"], after["withdrawn"]) == (False, True)
 
 
 def test_its_data_is_deleted_like_that_of_any_old_batch(routed: Home) -> None:
-    commands.withdraw(routed, "weekly")
+    batch_commands.withdraw(routed, "weekly")
     with instance_of(routed) as instance:
-        assert retire_batches(routed, instance, datetime.now(UTC)) == ["weekly"]
+        assert retire_with_partitions(routed, instance, datetime.now(UTC)) == ["weekly"]
     assert folders_of(routed, "weekly") == []
     (retired,) = Warehouse(routed.warehouse).fetch("retirements")
     assert retired["why"].startswith("withdrawn on")
 
 
-@pytest.mark.parametrize("command", [commands.withdraw, commands.dispatch])
+@pytest.mark.parametrize("command", [batch_commands.withdraw, batch_commands.dispatch])
 def test_a_warehouse_older_than_withdrawals_is_brought_up_to_date(
     routed: Home, command: Callable[[Home, str], None]
 ) -> None:

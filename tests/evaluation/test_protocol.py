@@ -6,18 +6,18 @@ import pandas as pd
 import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
-from routing_assets.errors import InvalidInput
+from routing_assets.datasets.splits import leaks, split_instructions
 from routing_assets.evaluation import protocol
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
-from routing_assets.evaluation.splits import leaks, split_instructions
 from routing_assets.evaluation.summary import two_model_rows
 from routing_assets.evaluation.writing import write_evaluation
-from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder
-from routing_assets.prediction.network import HeadConfig
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.classifier.network import HeadConfig
+from routing_assets.prediction.classifier.training import TrainingConfig
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
 from routing_assets.prediction.router import RouterConfig
-from routing_assets.prediction.training import TrainingConfig
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
 CATALOG = ModelCatalog((ModelEntry("large", 1.0, 1.0), ModelEntry("small", 0.2, 0.2)))

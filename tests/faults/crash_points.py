@@ -42,8 +42,8 @@ class CrashPoints:
         import mlflow
         from mlflow import MlflowClient
 
-        from routing_assets.anchors import Anchors
-        from routing_assets.warehouse import Warehouse
+        from routing_assets.storage.anchors import Anchors
+        from routing_assets.storage.warehouse import Warehouse
 
         self.install_on_files()
         transaction = Warehouse.transaction
@@ -66,7 +66,7 @@ class CrashPoints:
 
     def install_on_files(self) -> CrashPoints:
         """Watch only what this process does with files."""
-        from routing_assets import outbox
+        from routing_assets.batches import outbox
 
         outbox.exchange = self.around(outbox.exchange, "exchange")
         shutil.rmtree = self.around(shutil.rmtree, "removal")

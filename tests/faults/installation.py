@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from forked import result_of
 
-from routing_assets import commands
+from routing_assets.cli import batches as batch_commands
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.settings import Home
+from routing_assets.foundation.home import Home
 
 TWIN = "r1_math"
 PERIOD_USD = 0.5
@@ -53,7 +53,7 @@ class Installation:
         self._in_home(lambda: self._train(seed))
 
     def _train(self, seed: int) -> None:
-        from routing_assets.runs import instance_of, run_job
+        from routing_assets.cli.run_job import instance_of, run_job
 
         with instance_of(self.home) as instance:
             run_job(
@@ -70,11 +70,11 @@ class Installation:
 
     def route(self, file: Path, request: dict[str, Any] | None = None) -> None:
         """Route a batch file as a user does."""
-        self._in_home(lambda: commands.route(self.home, file, request or {}))
+        self._in_home(lambda: batch_commands.route(self.home, file, request or {}))
 
     def reroute(self) -> None:
         """Route all batches again whose router, prices or policy changed."""
-        self._in_home(lambda: commands.reroute(self.home))
+        self._in_home(lambda: batch_commands.reroute(self.home))
 
     def _in_home(self, work: Callable[[], Any]) -> Any:
         os.environ |= {"ROUTING_HOME": str(self.home.root), "DAGSTER_HOME": str(self.home.dagster)}
@@ -96,7 +96,7 @@ def interrupted_stage(home: Home) -> str:
     """In which stage the newest run stopped."""
     import dagster as dg
 
-    from routing_assets.runs import instance_of
+    from routing_assets.cli.run_job import instance_of
 
     with instance_of(home) as instance:
         newest = instance.get_runs(limit=1)
@@ -109,8 +109,8 @@ def interrupted_stage(home: Home) -> str:
 
 def faults_of_files(home: Home) -> list[str]:
     """Files that can be seen and are not whole."""
-    from routing_assets.errors import InvalidInput
-    from routing_assets.handoff import MANIFEST, read_manifest
+    from routing_assets.batches.handoff import MANIFEST, read_manifest
+    from routing_assets.foundation.errors import InvalidInput
     from routing_assets.prediction.router import Router
 
     found = []
@@ -138,15 +138,16 @@ def faults_of_state(home: Home) -> list[str]:
     import dagster as dg
     from mlflow import MlflowClient
 
-    from routing_assets.audit import broken_entries
-    from routing_assets.commitments import month_state, period_budget, standing
+    from routing_assets.audit.replay import broken_entries
+    from routing_assets.batches.handoff import read_manifest
+    from routing_assets.batches.money import month_state, period_budget, standing
+    from routing_assets.batches.stale import stale_batches
+    from routing_assets.cli.run_job import instance_of
     from routing_assets.datasets.reading import read_json_lines
-    from routing_assets.handoff import read_manifest
-    from routing_assets.ledger import router_in_force, stale_batches
-    from routing_assets.runs import instance_of
-    from routing_assets.store import Store
-    from routing_assets.tracking import IN_FORCE, REGISTERED_MODEL
-    from routing_assets.warehouse import Warehouse
+    from routing_assets.routers.mlflow_registry import IN_FORCE, REGISTERED_MODEL
+    from routing_assets.storage.in_force import router_in_force
+    from routing_assets.storage.parquet_store import Store
+    from routing_assets.storage.warehouse import Warehouse
 
     found = faults_of_files(home)
     with instance_of(home) as instance:

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from installation import Installation, faults_of_state
 
-from routing_assets.settings import Home
+from routing_assets.foundation.home import Home
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -39,7 +39,7 @@ def mounted(folder: Path, *arguments: str) -> Iterator[None]:
 
 def said_by(installation: Installation, *arguments: str) -> str:
     """What the command line says when it fails; it must fail, and without a traceback."""
-    from routing_assets.cli import main
+    from routing_assets.cli.main import main
 
     def run() -> tuple[int, str]:
         os.environ |= {
@@ -55,7 +55,7 @@ def said_by(installation: Installation, *arguments: str) -> str:
 
 
 def decisions(home: Home) -> int:
-    from routing_assets.warehouse import Warehouse
+    from routing_assets.storage.warehouse import Warehouse
 
     return len(Warehouse(home.warehouse).fetch("ledger_entries"))
 
@@ -139,7 +139,7 @@ def test_an_mlflow_database_that_is_locked(installation: Installation, report: l
 
 
 def router(home: Home) -> str:
-    from routing_assets.ledger import router_in_force
+    from routing_assets.storage.in_force import router_in_force
 
     return str(router_in_force(home)["router_version"])
 
@@ -161,7 +161,7 @@ def test_a_clock_that_jumps(
 
 
 def shift(home: Home, jump: str) -> None:
-    from routing_assets.warehouse import Warehouse
+    from routing_assets.storage.warehouse import Warehouse
 
     stamps = {
         "batches": "received_at",
@@ -174,13 +174,13 @@ def shift(home: Home, jump: str) -> None:
 
 
 def newest_policies(home: Home) -> dict[str, str]:
-    from routing_assets.ledger import decision_in_force
+    from routing_assets.batches.known import decision_in_force
 
     return {name: decision_in_force(home, name)["policy"] for name in ("batch000", "batch001")}
 
 
 def stale(home: Home) -> list[tuple[str, ...]]:
-    from routing_assets.ledger import stale_batches
+    from routing_assets.batches.stale import stale_batches
 
     return [(batch.batch_id, *(r for r in batch.reasons if r != "prices")) for batch in stale_batches(home)]
 

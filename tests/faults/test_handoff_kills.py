@@ -13,9 +13,8 @@ import pyarrow as pa
 import pytest
 from crash_points import CrashPoints
 
-from routing_assets import outbox
-from routing_assets.export import export_batch
-from routing_assets.handoff import MANIFEST, read_manifest
+from routing_assets.batches import outbox
+from routing_assets.batches.handoff import MANIFEST, export_batch, read_manifest
 
 INSTRUCTIONS = pa.table({"instruction_id": ["1", "2", "3"], "instruction": ["one", "two", "three"]})
 DECISIONS = {"first": ["large", "medium", "small"], "second": ["small", "small", "other"]}

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from crash_points import CrashPoints
 
-from routing_assets.audit import broken_entries
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.audit.replay import broken_entries
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 
 def begin(home: Home) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing_assets.datasets import BatchInstructions, load_batch
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ENDINGS = (".csv", ".jsonl", ".parquet")

@@ -11,18 +11,19 @@ from hostile_batches import BATCHES, RECORDS
 from hostile_tables import BENCHES, CATALOGS, LABELS, OUTCOMES, POLICIES
 from payload import Payload, mark
 
-from routing_assets import intake
-from routing_assets.coalescing import coalescing
+from routing_assets.batches import receive as intake
+from routing_assets.batches.inbox import take_in
+from routing_assets.batches.join_small_files import coalescing
+from routing_assets.batches.policy import standing_policy
+from routing_assets.batches.receive import Admission
 from routing_assets.datasets import load_batch, load_labels
 from routing_assets.datasets.set_aside import records_set_aside
-from routing_assets.errors import InvalidInput
-from routing_assets.inbox import take_in
-from routing_assets.intake import Admission
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.policy_file import policy_file
 from routing_assets.pricing.catalog import load_catalog
 from routing_assets.pricing.units import refuse_doubtful_prices
-from routing_assets.routing import policy_file, standing_policy
-from routing_assets.settings import Home
-from routing_assets.warehouse import Warehouse
+from routing_assets.storage.warehouse import Warehouse
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drifting import embeddings, occupancy
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.monitoring import (
     Embeddings,
     Occupancy,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worlds import END, START, at, equal_problem, past, random_problem, state
 
 from routing_assets.allocation import AllocationProblem, allocate
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pacing import PacedBudget, PastBatch, PeriodBudget, PeriodExhausted, batch_budget, spend_curve
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from worlds import END, START, at, equal_problem, past, state
 
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pacing import PacingState, PeriodBudget
 
 

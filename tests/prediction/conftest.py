@@ -12,10 +12,10 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from routing_assets.datasets.labels import LabelledInstructions
-from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.encoder import EncoderConfig
-from routing_assets.prediction.network import HeadConfig
-from routing_assets.prediction.training import TrainingConfig
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.classifier.network import HeadConfig
+from routing_assets.prediction.classifier.training import TrainingConfig
+from routing_assets.prediction.encoder.encoder import EncoderConfig
 
 WORDS = ("count", "list", "sort", "river", "poem", "seven", "prime", "date", "logic", "proof")
 

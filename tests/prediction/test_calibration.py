@@ -7,16 +7,9 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from routing_assets.prediction.calibration import (
-    CalibrationConfig,
-    apply_buckets,
-    calibration_metrics,
-    fit_buckets,
-    fit_temperatures,
-    reliability,
-    scale,
-    sigmoid,
-)
+from routing_assets.prediction.calibration.buckets import CalibrationConfig, apply_buckets, fit_buckets
+from routing_assets.prediction.calibration.quality import calibration_metrics, reliability
+from routing_assets.prediction.calibration.temperatures import fit_temperatures, scale, sigmoid
 
 EXACT = {"smoothing": 0.0, "min_count": 1}
 

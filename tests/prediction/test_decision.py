@@ -3,9 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from routing_assets.prediction import decision
-from routing_assets.prediction.calibration import CalibrationConfig, fit_buckets, fit_temperatures, scale, sigmoid
-from routing_assets.prediction.decision import choose_estimate, cross_fitted_estimates, estimate, realised_success
+from routing_assets.prediction.calibration import estimate as decision
+from routing_assets.prediction.calibration.buckets import CalibrationConfig, fit_buckets
+from routing_assets.prediction.calibration.estimate import (
+    choose_estimate,
+    cross_fitted_estimates,
+    estimate,
+    realised_success,
+)
+from routing_assets.prediction.calibration.temperatures import fit_temperatures, scale, sigmoid
 
 MODELS = ("a", "b", "c")
 EACH = np.arange(1_500)

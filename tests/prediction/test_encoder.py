@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from routing_assets.errors import InvalidInput
-from routing_assets.prediction.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder import EncoderConfig, SentenceEncoder, locate_encoder
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder, locate_encoder
 
 
 def test_packaged_encoder_is_the_published_sentence_embedding() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from routing_assets.prediction import lexical
-from routing_assets.prediction.lexical import _design, _fit, lexical_inputs, reads_characters, train_lexical
-from routing_assets.prediction.training_texts import TrainingTexts
+from routing_assets.prediction.classifier import lexical
+from routing_assets.prediction.classifier.lexical import _design, _fit, lexical_inputs, reads_characters, train_lexical
+from routing_assets.prediction.classifier.training_texts import TrainingTexts
 
 
 def planted(n: int = 300) -> tuple[list[str], TrainingTexts]:

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from routing_assets.prediction import neighbours as module
-from routing_assets.prediction.neighbours import NeighbourVotes, TunedNeighbours, train_neighbours, tune_neighbours
-from routing_assets.prediction.training_texts import TrainingTexts
+from routing_assets.prediction.classifier import neighbours as module
+from routing_assets.prediction.classifier.neighbours import (
+    NeighbourVotes,
+    TunedNeighbours,
+    train_neighbours,
+    tune_neighbours,
+)
+from routing_assets.prediction.classifier.training_texts import TrainingTexts
 
 PLAIN = TunedNeighbours(2, None, 1.0, 0.0)
 

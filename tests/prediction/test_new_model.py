@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
-from routing_assets.errors import InvalidInput
-from routing_assets.prediction.calibration import SETTINGS, log_loss, sigmoid
-from routing_assets.prediction.config import ClassifierConfig
-from routing_assets.prediction.new_model import fit_added_model, left_out_logits
-from routing_assets.prediction.new_model_curve import new_model_curve
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.calibration.buckets import SETTINGS
+from routing_assets.prediction.calibration.temperatures import log_loss, sigmoid
+from routing_assets.prediction.classifier.added_model import fit_added_model, left_out_logits
+from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
+from tests.benchmarks.new_model_curve import new_model_curve
 
 
 @pytest.fixture(scope="module")

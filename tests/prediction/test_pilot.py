@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.prediction.pilot import run_pilot
+from routing_assets.prediction.classifier.pilot import run_pilot
 
 
 def table(texts: int = 600, copies: int = 2, seed: int = 0) -> LabelledInstructions:

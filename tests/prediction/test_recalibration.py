@@ -8,18 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets.matrices import long_table
-from routing_assets.prediction.calibration import (
-    CalibrationConfig,
-    apply_buckets,
-    fit_buckets,
-    fit_temperatures,
-    log_loss,
-    scale,
-    sigmoid,
+from routing_assets.foundation.long_table import long_table
+from routing_assets.prediction.calibration.buckets import CalibrationConfig, apply_buckets, fit_buckets
+from routing_assets.prediction.calibration.recalibration import (
+    enough_for_buckets,
+    fit_shifted_temperatures,
+    recount_buckets,
 )
-from routing_assets.prediction.recalibration import enough_for_buckets, fit_shifted_temperatures, recount_buckets
-from routing_assets.router_steps import buckets, temperatures
+from routing_assets.prediction.calibration.temperatures import fit_temperatures, log_loss, scale, sigmoid
+from routing_assets.routers.train import buckets, temperatures
 
 NOW = np.array([2.0, 2.0])
 

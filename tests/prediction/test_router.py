@@ -11,11 +11,12 @@ import torch
 from safetensors import safe_open
 
 from routing_assets.datasets.labels import LabelledInstructions
-from routing_assets.errors import InvalidInput
-from routing_assets.prediction.calibration import CalibrationConfig, calibration_metrics
-from routing_assets.prediction.classifier import SuccessClassifier
-from routing_assets.prediction.classifier_training import train_classifier
-from routing_assets.prediction.config import ClassifierConfig, resolve, with_enough_steps
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.calibration.buckets import CalibrationConfig
+from routing_assets.prediction.calibration.quality import calibration_metrics
+from routing_assets.prediction.classifier.classifier import SuccessClassifier
+from routing_assets.prediction.classifier.config import ClassifierConfig, resolve, with_enough_steps
+from routing_assets.prediction.classifier.train import train_classifier
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, fit_router
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
@@ -171,7 +172,7 @@ def test_training_goes_on_after_a_kill(
 ) -> None:
     config = replace(config, method="upper_layers")
     whole = train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache)
-    from routing_assets.prediction.training import _Run
+    from routing_assets.prediction.classifier.training import _Run
 
     one_epoch, done = _Run.one_epoch, []
 

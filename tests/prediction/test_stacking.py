@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from routing_assets.prediction.calibration import sigmoid
-from routing_assets.prediction.stacking import fit_stacking, plain_mean
+from routing_assets.prediction.calibration.temperatures import sigmoid
+from routing_assets.prediction.classifier.stacking import fit_stacking, plain_mean
 
 
 def drawn(noise: float, n: int = 3_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from routing_assets.prediction.text import SharedBlock, TextPreparation, fit_text_preparation, keep_ends
+from routing_assets.prediction.encoder.text import SharedBlock, TextPreparation, fit_text_preparation, keep_ends
 
 FEW_SHOT = "Answer the question with one letter.\n\nWhat is the capital of France?\nA) Paris\nAnswer:\nA\n\n"
 RULES = "\nPrint only a single letter and nothing else at all, please.\nAnswer:"

@@ -8,7 +8,7 @@ import joblib
 import pytest
 import torch
 
-from routing_assets.prediction.threads import one_thread, use_threads
+from routing_assets.prediction.encoder.threads import one_thread, use_threads
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ from torch import nn
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
-from routing_assets.prediction.ensemble import deal
-from routing_assets.prediction.training import EpochLoss, TrainingConfig, masked_cross_entropy, train_network
-from routing_assets.prediction.training_texts import assign_folds, distinct_texts, training_texts
+from routing_assets.prediction.classifier.ensemble import deal
+from routing_assets.prediction.classifier.training import EpochLoss, TrainingConfig, masked_cross_entropy, train_network
+from routing_assets.prediction.classifier.training_texts import assign_folds, distinct_texts, training_texts
 
 CONFIG = TrainingConfig(epochs=6, patience=6, batch_size=16, learning_rate=0.05, averaging=0.9, seed=3)
 

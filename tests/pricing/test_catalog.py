@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from routing_assets.datasets.simulated import PUBLISHED
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, load_catalog, twin_catalog
 
 CATALOG = """\

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.pricing.cost_model import CostModel, fit_cost_model
 from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS, recorded_costs

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.datasets.simulated import PUBLISHED, simulate
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, twin_catalog
 from routing_assets.pricing.units import refuse_doubtful_costs, refuse_doubtful_prices
 

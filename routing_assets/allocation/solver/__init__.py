@@ -1,1 +1,1 @@
-"""TODO: solver."""
+"""The solver: a knapsack by its Lagrangian dual, and whole numbers near the relaxation. It knows no policy."""

@@ -15,7 +15,7 @@ from routing_assets.datasets.simulated.grammar import Grammar
 from routing_assets.datasets.simulated.math_texts import MATH
 from routing_assets.datasets.simulated.published import PUBLISHED
 from routing_assets.datasets.simulated.response_model import ResponseModel, ResponseParameters, fit_response_model
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 
 Twin = Literal["llm_uncertainty_bench", "r1_math"]
 

@@ -1,0 +1,160 @@
+"""Audits: whether the ledger was tampered with, and whether a past decision comes out the same again."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from routing_assets.audit.chain import audit_journal
+from routing_assets.batches.known import kept_file
+from routing_assets.batches.ledger import GENESIS, is_as_recorded
+from routing_assets.batches.matrices import score_batch
+from routing_assets.batches.policy import settings_from
+from routing_assets.batches.route import SET_ASIDE, of_file, route_batch, set_barred_aside, summary_of
+from routing_assets.datasets import load_batch
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.files import file_sha256
+from routing_assets.foundation.home import Home
+from routing_assets.prediction.router import Router
+from routing_assets.pricing.catalog_table import catalog_from_rows
+from routing_assets.pricing.cost_matrix import BEYOND_TEXT, price_batch
+from routing_assets.storage.in_force import price_list
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
+
+
+def broken_entries(home: Home) -> list[str]:
+    """What does not add up in the ledgers, one line each; empty when chains, rows, anchors and files are as recorded.
+
+    See ``audit_journal`` for the rows that the journal chains, and what it proves.
+    """
+    return [*broken_decisions(home), *audit_journal(home).found]
+
+
+def broken_decisions(home: Home) -> list[str]:
+    """What does not add up in the chain of decisions and in the routed files that it names."""
+    found, previous, expected = [], GENESIS, 1
+    retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
+    for row in Warehouse(home.warehouse).fetch("ledger_entries"):
+        name = f"entry {row['entry']} (batch {row['batch_id']})"
+        if row["entry"] != expected:
+            found.append(f"{name}: {_missing(expected, row['entry'] - 1)}")
+        if row["previous_hash"] != previous:
+            found.append(f"{name}: does not follow the entry before it")
+        if not is_as_recorded(row):
+            found.append(f"{name}: was changed after it was recorded")
+        file = home.store / row["routed_path"]
+        if not file.exists():
+            found += [] if row["batch_id"] in retired else [f"{name}: {row['routed_path']} is gone"]
+        elif file_sha256(file) != row["routed_sha256"]:
+            found.append(f"{name}: {row['routed_path']} was changed after it was recorded")
+        previous, expected = row["entry_hash"], row["entry"] + 1
+    return found
+
+
+def _missing(first: int, last: int) -> str:
+    return f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A past decision, made again from its inputs."""
+
+    batch_id: str
+    dagster_run_id: str
+    identical: bool
+    """The routed file came out the same, byte for byte."""
+    differences: tuple[str, ...]
+    """What differs, or which input is gone."""
+
+
+def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
+    """Make a decision again: the received file through the same router, prices, settings and solver.
+
+    Args:
+        run_id: the Dagster run whose decision is replayed; the one in force by default.
+
+    Raises:
+        InvalidInput: the ledger knows no such decision.
+    """
+    entries = Warehouse(home.warehouse).fetch("batch_decisions", {"batch_id": batch_id})
+    matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
+    if not matching:
+        runs = ", ".join(entry["dagster_run_id"] for entry in entries)
+        raise InvalidInput(
+            f"the ledger holds no such decision on batch '{batch_id}'",
+            remedy=f"Its runs are {runs}: give one of them." if runs else "routing-assets report names batches.",
+        )
+    decision = matching[-1]
+    before = [entry for entry in entries if entry["entry"] < decision["entry"]]
+    gone = _missing_inputs(home, decision)
+    if gone:
+        return Replay(batch_id, decision["dagster_run_id"], False, tuple(gone))
+    recorded = pq.read_table(home.store / decision["routed_path"], partitioning=None)
+    again = _route_again(home, decision, recorded, before[-1] if before else None)
+    identical = _sha256(again) == decision["routed_sha256"]
+    differences = () if identical else tuple(_differences(recorded, again))
+    return Replay(batch_id, decision["dagster_run_id"], identical, differences)
+
+
+def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
+    inputs = {
+        f"the received file {decision['file_name']}": _received(home, decision).exists(),
+        f"router {decision['router_version']}": (home.routers / decision["router_version"]).exists(),
+        f"price list {decision['price_version']}": price_list(home, decision["price_version"]) is not None,
+        f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
+    }
+    retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": decision["batch_id"]})
+    reason = f": retired on {retired[0]['retired_at']:%Y-%m-%d} UTC, {retired[0]['why']}" if retired else ""
+    return [f"{name} is gone{reason}" for name, there in inputs.items() if not there]
+
+
+def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, before: dict[str, Any] | None) -> pa.Table:
+    batch, summary = load_batch(_received(home, decision)), summary_of(recorded)
+    catalog = catalog_from_rows(summary["catalog"])
+    router = Router.load(home.routers / decision["router_version"], embeddings_cache=home.embeddings)
+    cost_model = price_list(home, decision["price_version"])
+    if cost_model is None:
+        raise InvalidInput(f"price list {decision['price_version']} is gone")
+    settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
+    texts_alone = bool(batch.beyond_text) and not summary.keys() & {BEYOND_TEXT, SET_ASIDE}
+    batch = batch.texts_alone() if texts_alone else set_barred_aside(batch, router.models, catalog, settings)
+    churn = settings.limits_churn and before is not None
+    routed = route_batch(
+        batch,
+        score_batch(batch, router, decision["router_version"]),
+        price_batch(batch, cost_model, texts_alone=texts_alone),
+        catalog,
+        summary["budget_usd"],
+        settings,
+        decision["policy"],
+        previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,
+        recorded=summary,
+    )
+    return of_file(routed.table, decision["file_sha256"])
+
+
+def _received(home: Home, decision: dict[str, Any]) -> Path:
+    return kept_file(home, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
+
+
+def _sha256(table: pa.Table) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return file_sha256(Store(Path(folder)).write(table, "routed_batch", None, "replay"))
+
+
+def _differences(recorded: pa.Table, again: pa.Table) -> list[str]:
+    found = []
+    if recorded.num_rows != again.num_rows:
+        return [f"{again.num_rows} instructions are routed, not {recorded.num_rows}"]
+    for name in recorded.column_names:
+        pairs = zip(recorded[name].to_pylist(), again[name].to_pylist(), strict=True)
+        moved = sum(old != new for old, new in pairs)
+        if moved:
+            found.append(f"{moved} of {recorded.num_rows} values of {name} differ")
+    return found or ["the tables are equal, but not their bytes: another version of the Parquet writer"]

@@ -1,0 +1,1 @@
+"""A batch's life: received, priced, routed, handed off, answered, ended."""

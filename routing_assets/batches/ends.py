@@ -1,0 +1,103 @@
+"""How a batch ends: it is dispatched to the LLM runners, or withdrawn before that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from routing_assets.batches.handoff import MANIFEST, read_manifest
+from routing_assets.batches.known import (
+    decision_in_force,
+    end_of_batch,
+    intake_lock,
+    latest_revision,
+    outcome_files,
+    refuse_ended,
+)
+from routing_assets.batches.outcome_inbox import outcomes_wait
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.locks import batch_lock
+from routing_assets.storage.warehouse import Warehouse
+
+
+def withdraw_batch(home: Home, batch_id: str) -> None:
+    """Remove a batch from the outbox for good, and enter that in the ledger, whose decisions on it stay as history.
+
+    A run that is under way ends without a hand-off. A withdrawal that was interrupted is to be repeated.
+
+    Raises:
+        InvalidInput: no file was received for the batch, or it went out, or was withdrawn before.
+    """
+    folder = home.outbox / batch_id
+    with batch_lock(home, batch_id), intake_lock(home):  # neither hand-off nor outcomes may come in between
+        latest_revision(home, batch_id)
+        if end_of_batch(home, batch_id) != "withdrawn" or not folder.exists():
+            refuse_ended(home, batch_id)
+            _refuse_gone(home, batch_id)
+            (folder / MANIFEST).unlink(missing_ok=True)  # without it runners do not take the folder for complete
+            Warehouse(home.warehouse).append("withdrawals", pa.table({"batch_id": [batch_id]}))
+        for left in (home.staged / batch_id, folder):
+            if left.exists():
+                shutil.rmtree(left)
+
+
+def _refuse_gone(home: Home, batch_id: str) -> None:
+    """Raise InvalidInput where outcomes came, or where the runners took the outbox folder away."""
+    if outcome_files(home, batch_id) or outcomes_wait(home, batch_id):
+        raise InvalidInput(f"outcomes of batch '{batch_id}' came, so it went out")
+    decided = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    if decided and not (home.outbox / batch_id).exists():
+        raise InvalidInput(
+            f"batch '{batch_id}' is not in the outbox any more, so it went out",
+            remedy=f"Enter that with: routing-assets dispatch {batch_id}",
+        )
+
+
+def dispatch_batch(home: Home, batch_id: str) -> str | None:
+    """Freeze the decision in force of a batch; returns its run, None where the batch is dispatched already.
+
+    Raises:
+        InvalidInput: the decision is not of the batch's newest file, or not as it was asked for last.
+    """
+    with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
+        if end_of_batch(home, batch_id) == "dispatched":
+            return None
+        refuse_ended(home, batch_id)
+        decision = decision_in_force(home, batch_id)
+        refuse_outdated(home, decision)
+        row = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
+        folder = home.outbox / batch_id  # which the runners may have taken away
+        if folder.exists() and read_manifest(folder).dagster_run_id != row["dagster_run_id"]:
+            raise InvalidInput(
+                f"the outbox of batch '{batch_id}' holds files of a run that did not finish", remedy="Route it again."
+            )
+        Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
+    return str(row["dagster_run_id"])
+
+
+def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
+    """Raise InvalidInput for a decision that a newer file of its batch, or a newer request for it, has overtaken."""
+    newest = latest_revision(home, decision["batch_id"])
+    if decision["file_sha256"] != newest.file_sha256:
+        raise InvalidInput(
+            f"batch '{newest.batch_id}' is not routed since its newest file came; "
+            f"the decision in force is on the one before, of {decision['instructions']} instructions",
+            remedy="Route the newest file, with another budget if that failed.",
+        )
+    decided = json.loads(decision["settings"])
+    asked = {name: value for name, value in newest.request.items() if value != decided.get(name)}
+    if asked:
+        raise InvalidInput(
+            f"batch '{newest.batch_id}' is not routed since it was asked for with {_settings(asked)}; "
+            f"the decision in force was made with {_settings({name: decided.get(name) for name in asked})}",
+            remedy="Route it as it is wanted, with another budget if that failed.",
+        )
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {'unset' if value is None else value}" for name, value in values.items())

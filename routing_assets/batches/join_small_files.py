@@ -1,0 +1,117 @@
+"""Small batch files wait for each other and become one batch, in which every instruction names its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.datasets import BatchInstructions, load_batch, write_batch
+from routing_assets.datasets.openai_batch import is_openai_batch_file
+from routing_assets.datasets.reading import read_json_lines
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.names import printable
+
+SEPARATOR = "/"
+"""Between the id of the file and the id that it gave the instruction; no batch id holds it."""
+
+
+@dataclass(frozen=True)
+class Coalescing:
+    """``coalesce`` in the policy file: files with fewer than ``below`` instructions wait for others, at most
+    ``wait_minutes``.
+    """
+
+    below: int
+    wait_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("below", 1), ("wait_minutes", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
+                raise InvalidInput(f"coalesce.{name} is {value!r}", remedy=f"Give a number from {least}.")
+
+
+@dataclass(frozen=True)
+class SmallFile:
+    """A file that may wait; files of equal ``shape`` can be one batch."""
+
+    path: Path
+    instructions: int
+    shape: tuple[str, ...]
+    waited_minutes: float
+
+
+def coalescing(values: Any, *, source: str) -> Coalescing | None:
+    """The setting as the policy file has it; None where it has none."""
+    if values is None:
+        return None
+    known = [field.name for field in fields(Coalescing)]
+    if not isinstance(values, Mapping) or "below" not in values or set(values) - set(known):
+        raise InvalidInput(
+            f"coalesce is {values!r}", source=source, remedy="Write coalesce: {below: 100, wait_minutes: 10}."
+        )
+    try:
+        return Coalescing(**values)
+    except InvalidInput as error:
+        raise error.of(source) from error
+
+
+def due(small: Iterable[SmallFile], settings: Coalescing) -> list[list[SmallFile]]:
+    """The groups whose wait is over: together they reach the threshold, or one of them waited long enough."""
+    by_shape: dict[tuple[str, ...], list[SmallFile]] = {}
+    for file in small:
+        by_shape.setdefault(file.shape, []).append(file)
+    return [
+        files
+        for files in by_shape.values()
+        if sum(file.instructions for file in files) >= settings.below
+        or max(file.waited_minutes for file in files) >= settings.wait_minutes
+    ]
+
+
+def shape_of(path: Path, batch: BatchInstructions) -> tuple[str, ...]:
+    """What files must have in common to be one batch: all of requests, which stay whole, or of the same columns."""
+    return ("requests",) if is_openai_batch_file(path) else ("table", *batch.to_arrow().column_names)
+
+
+def join_files(sources: Mapping[str, Path], stem: Path) -> Path:
+    """Write the batch that files of one shape become together; returns its path, ``stem`` with an ending.
+
+    An instruction's id is ``<id of the file>/<its own id>``, and ``source_file`` names the file. Requests of OpenAI
+    Batch files stay whole.
+
+    Args:
+        sources: the files by the id that each would have as a batch of its own.
+
+    Raises:
+        InvalidInput: one of the files is no usable batch.
+    """
+    if all(is_openai_batch_file(path) for path in sources.values()):
+        target = stem.with_name(f"{stem.name}.jsonl")
+        with target.open("w", encoding="utf-8") as file:
+            for source in sources.items():
+                file.writelines(json.dumps(record) + "\n" for record in _requests(*source))
+    else:
+        target = stem.with_name(f"{stem.name}.parquet")
+        tables = [_table(name, path) for name, path in sources.items()]
+        write_batch(BatchInstructions.from_arrow(pa.concat_tables(tables)), target)
+    return target
+
+
+def _table(name: str, path: Path) -> pa.Table:
+    batch = load_batch(path)
+    ids = np.array([f"{name}{SEPARATOR}{own}" for own in batch.instruction_id], dtype=object)
+    files = np.full(len(batch), printable(path.name), dtype=object)
+    joined = replace(batch, instruction_id=ids, source_file=files, ignored_columns=())
+    return joined.to_arrow()
+
+
+def _requests(name: str, path: Path) -> Iterator[dict[str, Any]]:
+    for record in read_json_lines(path):
+        yield {**record, "custom_id": f"{name}{SEPARATOR}{record['custom_id']}", "source_file": printable(path.name)}

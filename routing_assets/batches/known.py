@@ -1,0 +1,159 @@
+"""What is known of a batch: its files, its decision, and whether it has ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from routing_assets.batches.receive import _listed
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.names import is_plain, printable
+from routing_assets.storage.warehouse import Warehouse
+
+
+def known_batch(home: Home, name: str) -> str:
+    """The id of the batch that is called ``name``, or that came as a file of this name which is no plain id.
+
+    Raises:
+        InvalidInput: there is none, or more than one, or the file of a plain name became a batch of another id.
+    """
+    shown = printable(name)
+    found = Warehouse(home.warehouse).fetch("batches_named", {"name": shown})
+    ids = [row["batch_id"] for row in found]
+    if found and (found[0]["is_its_id"] or (len(ids) == 1 and not is_plain(name))):
+        return str(ids[0])
+    if ids:
+        raise InvalidInput(
+            f"there is no batch '{shown}'; files of that name became {', '.join(ids)}", remedy="Give the batch's id."
+        )
+    raise InvalidInput(
+        f"no file was received for batch '{shown}'", remedy="Register it with routing-assets route FILE."
+    )
+
+
+@dataclass(frozen=True)
+class ReceivedBatch:
+    """A batch that is in the ledger; ``revision`` counts the distinct files received under its id, ``request`` are its
+    own routing settings.
+    """
+
+    batch_id: str
+    file_sha256: str
+    path: Path
+    revision: int
+    is_new: bool
+    request: Mapping[str, Any] = field(default_factory=dict)
+    replaced: int = 0
+    """Instructions of the file of other content that it replaces."""
+    renamed: bool = False
+    """The file's name could not be the batch's."""
+    repeats: tuple[str, ...] = ()
+    """Batches that hold the same file, byte for byte."""
+
+    @property
+    def run_key(self) -> str:
+        """Dagster forgets no run key, so the key carries content and revision."""
+        return f"{self.batch_id}@{self.file_sha256[:16]}#{self.revision}"
+
+    @property
+    def remark(self) -> str:
+        """What its sender may not expect of it, in words that follow the file's name; mostly nothing."""
+        said = {
+            f"becomes batch '{self.batch_id}', which is its name in every command and folder": self.renamed,
+            f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'": self.replaced,
+            f"is {_listed(self.repeats)}, byte for byte, and is paid for again": self.repeats,
+        }
+        return "; ".join(words for words, holds in said.items() if holds)
+
+
+def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
+    """The newest file received for a batch. Raises InvalidInput when the ledger knows none."""
+    known = Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id})
+    if not known:
+        raise InvalidInput(
+            f"no file was received for batch '{batch_id}'", remedy="Register it with routing-assets route FILE."
+        )
+    sha256, name = known[-1]["file_sha256"], Path(known[-1]["file_name"])
+    kept = kept_file(home, batch_id, sha256, name.suffix)
+    request = json.loads(known[-1]["request"] or "{}")
+    return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False, request=request)
+
+
+def received_file(home: Home, batch_id: str, sha256: str) -> Path:
+    """The file of this content that was received for a batch, which need not be its newest.
+
+    Raises InvalidInput when the ledger knows none.
+    """
+    for row in Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id}):
+        if row["file_sha256"] == sha256:
+            return kept_file(home, batch_id, sha256, Path(row["file_name"]).suffix)
+    raise InvalidInput(f"no file of content {sha256[:16]} was received for batch '{batch_id}'")
+
+
+def kept_file(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
+    """Where the bytes of a received file are kept."""
+    return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
+
+
+@contextmanager
+def intake_lock(home: Home) -> Iterator[None]:
+    """One process at a time takes files in; the lock of a killed one is free. May be nested."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.root / ".intake.lock", is_singleton=True):
+        yield
+
+
+def outcome_files(home: Home, batch_id: str) -> list[Path]:
+    """The outcome files received for a batch, earliest first."""
+    return sorted((home.received / batch_id / "outcomes").glob("[0-9]*"))
+
+
+def end_of_batch(home: Home, batch_id: str) -> str | None:
+    """How the batch ended: ``dispatched`` to the LLM runners, or ``withdrawn`` before that; None for an open one."""
+    ends = Warehouse(home.warehouse).fetch("end_of_batch", {"batch_id": batch_id})
+    return ends[0]["ended"] if ends else None
+
+
+def refuse_ended(home: Home, batch_id: str, remedy: str = "") -> None:
+    """Raise InvalidInput for a batch that was dispatched or withdrawn: it is frozen."""
+    if ended := end_of_batch(home, batch_id):
+        raise InvalidInput(f"batch '{batch_id}' is {ended} and frozen", remedy=remedy)
+
+
+def refuse_retired(home: Home, batch_id: str) -> None:
+    """Raise InvalidInput for a batch whose data was deleted."""
+    retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": batch_id})
+    if retired:
+        raise InvalidInput(
+            f"batch '{batch_id}' was retired on {retired[0]['retired_at']:%Y-%m-%d}: {retired[0]['why']}"
+        )
+
+
+def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
+    """The ledger's entry for a batch. Raises InvalidInput when it was never routed, or withdrawn."""
+    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    if not decisions and end_of_batch(home, batch_id) == "withdrawn":
+        raise InvalidInput(f"batch '{batch_id}' is withdrawn: no decision on it is in force")
+    if not decisions:
+        raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
+    return decisions[0]
+
+
+def routed_before(home: Home, batch_id: str) -> pa.Table | None:
+    """The routed table of the decision in force; None for a batch that was never routed."""
+    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
+    return routed_by(home, decisions[0]) if decisions else None
+
+
+def routed_by(home: Home, decision: Mapping[str, Any]) -> pa.Table:
+    """The routed table of a decision, as the ledger names it."""
+    return pq.read_table(home.store / decision["routed_path"], partitioning=None)

@@ -1,0 +1,124 @@
+"""Questions to the ledger about batches: what is waiting, what is stale, what went out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from routing_assets.foundation.sql import query
+from routing_assets.monitoring.realised import Realised
+from routing_assets.storage.journal import GENESIS, append
+
+REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
+"""Columns of a decision that the ledger keeps as double; what is hashed has the same type as what is read back."""
+
+
+def record_decision(connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any]) -> None:
+    """Append a decision to the ledger, chained to the entry before it; a run that is retried decides once."""
+    decided = "select 1 from decisions where batch_id = $batch_id and dagster_run_id = $dagster_run_id"
+    if connection.execute(decided, {name: decision[name] for name in ("batch_id", "dagster_run_id")}).fetchall():
+        return
+    last = connection.execute("select entry, entry_hash from decisions order by entry desc limit 1").fetchall()
+    entry, previous_hash = (last[0][0] + 1, last[0][1]) if last else (1, GENESIS)
+    reals = {name: float(decision[name]) for name in REALS}
+    row = {**decision, **reals, "decided_at": datetime.now(UTC), "entry": entry, "previous_hash": previous_hash}
+    row["entry_hash"] = entry_hash(row)
+    append(connection, "decisions", pa.Table.from_pylist([row]))
+
+
+def entry_hash(row: Mapping[str, Any]) -> str:
+    """SHA-256 over every column of a decision but the hash itself, in the order of their names."""
+    content = {name: value for name, value in row.items() if name != "entry_hash"}
+    content["decided_at"] = content["decided_at"].astimezone(UTC).isoformat(timespec="microseconds")
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def is_as_recorded(row: Mapping[str, Any]) -> bool:
+    """Whether a decision still has the hash it was recorded with.
+
+    A budget of whole dollars was once hashed as an integer, and such entries stay valid.
+    """
+    hashes = {entry_hash(row)}
+    if float(row["budget"]).is_integer():
+        hashes.add(entry_hash({**row, "budget": int(row["budget"])}))
+    return row["entry_hash"] in hashes
+
+
+def record_traffic(
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, routed: pa.Table, instructions: pa.Table
+) -> None:
+    """Append what a decision gave to each model and tenant."""
+    given = by_model_and_tenant(routed, instructions).aggregate(
+        [("cost", "count"), ("cost", "sum"), ("expected_success", "sum")]
+    )
+    names = {"cost_count": "instructions", "cost_sum": "estimated_usd", "expected_success_sum": "expected_successes"}
+    connection.register("rows", _of_run(given, names, batch_id, run_id))
+    connection.execute(query("insert_traffic"))
+    connection.unregister("rows")
+
+
+def record_realised_traffic(
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, matched: pa.Table, instructions: pa.Table
+) -> None:
+    """Append what came of each model's and tenant's instructions, from ``match_outcomes``."""
+    came = by_model_and_tenant(matched, instructions).aggregate(
+        [("success", "count"), ("success", "sum"), ("billed_usd", "count"), ("billed_usd", "sum")]
+    )
+    names = {
+        "success_count": "judged",
+        "success_sum": "successes",
+        "billed_usd_count": "billed",
+        "billed_usd_sum": "billed_usd",
+    }
+    rows = _of_run(came, names, batch_id, run_id)
+    for name in ("successes", "billed_usd"):
+        rows = rows.set_column(rows.column_names.index(name), name, pc.fill_null(rows[name], 0.0))
+    connection.append("realised_traffic", rows.to_pandas(), by_name=True)
+
+
+def by_model_and_tenant(table: pa.Table, instructions: pa.Table) -> pa.TableGroupBy:
+    """Rows per instruction, grouped by model and by the batch's group column; both tables are in batch order."""
+    nobody = pa.array(["-"] * table.num_rows)
+    tenant = pc.fill_null(instructions["group"], "-") if "group" in instructions.column_names else nobody
+    return table.append_column("tenant", tenant).group_by(["model", "tenant"])
+
+
+def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: str) -> pa.Table:
+    renamed = table.rename_columns([names.get(name, name) for name in table.column_names])
+    model = renamed["model"]
+    if pa.types.is_dictionary(model.type):
+        renamed = renamed.set_column(renamed.column_names.index("model"), "model", model.cast(pa.string()))
+    for name, value in (("batch_id", batch_id), ("dagster_run_id", run_id)):
+        renamed = renamed.append_column(name, pa.array([value] * renamed.num_rows, pa.string()))
+    return renamed
+
+
+def record_outcomes(
+    connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any], result: Realised, *, run_id: str
+) -> None:
+    """Append what came of a decision so far, and freeze its batch: it went out."""
+    batch_id = decision["batch_id"]
+    row = {
+        "batch_id": batch_id,
+        "decision_run_id": decision["dagster_run_id"],
+        "router_version": decision["router_version"],
+        "judged": result.judged,
+        "missing": result.instructions - result.judged,
+        "billed": result.billed,
+        "predicted_success": result.predicted_success if result.judged else None,
+        "realised_success": result.realised_success if result.judged else None,
+        "estimated_usd": result.estimated_usd,
+        "realised_usd": result.realised_usd,
+        "dagster_run_id": run_id,
+    }
+    connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+    if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():
+        dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
+        append(connection, "dispatches", pa.Table.from_pylist([dispatch]))

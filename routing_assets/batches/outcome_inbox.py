@@ -1,0 +1,46 @@
+"""Outcome files that are dropped into a folder named like their batch, or like the file that it came as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from routing_assets.batches.inbox import TakenIn, standing_alone, usable
+from routing_assets.batches.known import known_batch
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.names import printable
+
+
+def take_in_outcomes(home: Home, name: str, files: Sequence[Path], taken: TakenIn) -> str | None:
+    """Take in the outcome files of the batch called ``name``, each alone; returns its id.
+
+    Files of a batch that nobody knows are rejected, and what becomes of each file is added to ``taken``.
+    """
+    try:
+        batch_id = known_batch(home, name)
+    except InvalidInput as unknown:
+        for file in files:
+            with standing_alone(taken, file.name), usable(home, file, taken):
+                raise unknown
+        return None
+    if files and batch_id != name:
+        taken.remarks.append(f"outcomes/{printable(name)} is taken for batch '{batch_id}', which came as that file")
+    for file in files:
+        with standing_alone(taken, file.name), usable(home, file, taken):
+            remarks = receive_outcomes(home, file, batch_id, move=True)
+            taken.remarks += [f"{printable(file.name)}: {remark}" for remark in remarks]
+    return batch_id
+
+
+def outcomes_wait(home: Home, batch_id: str) -> bool:
+    """Whether outcomes of a batch lie in a folder of its id, or of its file, and were not taken in yet."""
+    for folder in home.outcomes.iterdir():
+        if folder.is_dir() and any(folder.iterdir()):
+            try:
+                if folder.name == batch_id or known_batch(home, folder.name) == batch_id:
+                    return True
+            except InvalidInput:
+                continue  # of a batch that nobody knows
+    return False

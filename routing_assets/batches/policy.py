@@ -1,0 +1,337 @@
+"""Routing settings: which policy spends how much, and the allocation problem they make of a priced batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routing_assets.allocation import POLICIES, AllocationProblem
+from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
+from routing_assets.allocation.solver.rows import decimal
+from routing_assets.datasets.batch import BatchInstructions
+from routing_assets.datasets.request_content import CAPABILITY
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.policy_file import policy_file
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+
+DEFAULT_FRACTION = 0.5
+GREATEST_FRACTION = 2.0
+"""No assignment costs much more than the dearest model; what is greater is meant in per cent."""
+OF_OTHERS = ("coalesce", "duplicates", "retention_days", "keep_outcomes_as_labels")
+"""Settings in the policy file that say which files make a batch and how long it is kept, not how it is routed."""
+CONSTRAINTS = (
+    "min_share",
+    "max_share",
+    "capacity",
+    "token_capacity",
+    "mean_latency",
+    "max_latency",
+    "group_floor",
+    "max_group_gap",
+    "max_changes",
+    "required_tags",
+)
+PER_MODEL = ("min_share", "max_share", "capacity", "token_capacity")
+
+
+@dataclass(frozen=True)
+class RoutingSettings:
+    """How one batch is to be routed.
+
+    Attributes:
+        policy: which allocation becomes the routed batch: ``threshold``, ``ndch``, ``ndch_p`` or ``mip``.
+        budget_usd: hard budget for the whole batch, in estimated cost.
+        budget_fraction: the same as a fraction of sending everything to the dearest model.
+        period: fields of ``pacing.PeriodBudget``: the money of a calendar month (UTC), shared by all its batches.
+            A batch without a budget of its own is paced by it; no batch ever exceeds what it has left.
+        urgent: the batch may use the period's reserve.
+        confidence: probability with which the *true* spend is to stay within the budget, although costs before a call
+            are estimates; part of the budget is held back for it. None: the estimate keeps the budget.
+        target: success that the threshold policy asks for.
+        seed: of every random choice.
+        exact: prove the MIP optimal instead of stopping at a relative gap of 1e-6.
+        strict: refuse the batch where a single record cannot be routed, instead of setting that record aside.
+        constraints: values by name, see ``CONSTRAINTS``; those per model are mappings from model name.
+    """
+
+    policy: str = "mip"
+    budget_usd: float | None = None
+    budget_fraction: float | None = None
+    period: Mapping[str, float] | None = None
+    urgent: bool = False
+    confidence: float | None = None
+    target: float = 0.75
+    seed: int = 0
+    exact: bool = False
+    strict: bool = False
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.policy, str) or self.policy not in POLICIES:
+            raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
+        if self.budget_usd is not None and not _finite(self.budget_usd, 0):
+            raise InvalidInput(f"the budget is {_said(self.budget_usd)} USD", remedy="Give a number, zero or more.")
+        if self.budget_fraction is not None and not _finite(self.budget_fraction, 0):
+            raise InvalidInput(
+                f"the budget fraction is {_said(self.budget_fraction)}", remedy="Give a number, zero or more."
+            )
+        if self.confidence is not None and not (_finite(self.confidence, 0.5) and self.confidence < 1):
+            raise InvalidInput(
+                f"the confidence is {_said(self.confidence)}", remedy="Give 0.95, say: from 0.5 to below 1."
+            )
+        if not (_finite(self.target, 0) and self.target <= 1):
+            raise InvalidInput(f"the success target is {_said(self.target)}", remedy="Give a probability from 0 to 1.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InvalidInput(f"the seed is {self.seed!r}", remedy="Give a whole number, zero or more.")
+        for name in ("urgent", "exact", "strict"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInput(f"{name} is {getattr(self, name)!r}", remedy="Write true or false.")
+        if self.period is not None and not isinstance(self.period, Mapping):
+            raise InvalidInput(f"the period is {self.period!r}", remedy="Write period: {budget_usd: 1000}.")
+        self._check_constraints()
+
+    def _check_constraints(self) -> None:
+        if not isinstance(self.constraints, Mapping):
+            raise InvalidInput("the constraints are no mapping", remedy="Write constraints: {mean_latency: 2}.")
+        for name, value in self.constraints.items():
+            if name not in CONSTRAINTS:
+                raise InvalidInput(f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}.")
+            if name == "required_tags":
+                if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
+                    raise InvalidInput(f"constraint '{name}' is {value!r}", remedy="Write a list: [eu].")
+            elif not all(_finite(v, 0) for v in (value.values() if isinstance(value, Mapping) else [value])):
+                raise InvalidInput(f"constraint '{name}' is {value!r}", remedy="Give numbers from zero.")
+            elif name in PER_MODEL and not isinstance(value, Mapping):
+                raise InvalidInput(
+                    f"constraint '{name}' is {value!r}", remedy=f"Name the models: {name}: {{large: 0.4}}."
+                )
+
+    def own_budget(self, cost: np.ndarray) -> float | None:
+        """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides.
+
+        A fraction is that of what everything costs with the dearest model, rounded up to a float as costs are, and
+        itself rounded down: 1.0 just pays for it, and no fraction gives more than it says.
+        """
+        if self.budget_usd is not None:
+            return float(self.budget_usd)
+        if self.budget_fraction is None and self.period is not None:
+            return None
+        fraction = DEFAULT_FRACTION if self.budget_fraction is None else self.budget_fraction
+        dearest = float_not_below(max(exact_sum(cost[:, k]) for k in range(cost.shape[1])))
+        return float_not_above(decimal(fraction) * Fraction(dearest))
+
+    @property
+    def limits_churn(self) -> bool:
+        """Whether a re-routed batch may change only so many assignments."""
+        return "max_changes" in self.constraints
+
+    @property
+    def version(self) -> str:
+        """Content hash: equal settings have equal versions."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Canonical JSON; ``strict`` only where it is set, so that settings from before it keep their version."""
+        values = asdict(self)
+        return json.dumps(values if self.strict else {k: v for k, v in values.items() if k != "strict"}, sort_keys=True)
+
+
+def settings_from(
+    values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str, beside: tuple[str, ...] = ()
+) -> RoutingSettings:
+    """``base`` with the given values in place of its own; those named ``beside`` are passed over, unknown ones are
+    refused.
+    """
+    own = [f.name for f in fields(RoutingSettings)]
+    known = [*own, *beside]
+    for name in values:
+        if name not in known:
+            raise InvalidInput(
+                f"routing setting '{name}' is unknown", source=source, remedy=f"Choose from {', '.join(known)}."
+            )
+    try:
+        return replace(base or RoutingSettings(), **{name: values[name] for name in own if name in values})
+    except InvalidInput as error:
+        raise error.of(source) from error
+
+
+def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
+    """A batch's own request over the standing policy; a budget in one form replaces one in the other."""
+    if {"budget_usd", "budget_fraction"} & set(request):
+        standing = replace(standing, budget_usd=None, budget_fraction=None)
+    return settings_from(request, base=standing, source=source)
+
+
+def standing_policy(path: Path) -> RoutingSettings:
+    """The routing settings in the policy file (YAML); the defaults where there is none."""
+    values = policy_file(path)
+    settings = settings_from(values, source=str(path), beside=OF_OTHERS)
+    refuse_doubtful_budget(settings, str(path))
+    return settings
+
+
+def refuse_doubtful_budget(settings: RoutingSettings, source: str) -> None:
+    """Raise InvalidInput for a budget that says two things, or probably means another. Not asked of past decisions."""
+    fraction = settings.budget_fraction
+    if fraction is not None and settings.budget_usd is not None:
+        raise InvalidInput("budget_usd and budget_fraction are both given", source=source, remedy="Give one of them.")
+    if fraction is not None and fraction > GREATEST_FRACTION:
+        raise InvalidInput(f"the budget fraction is {fraction:g}", source=source, remedy="Give 0.5 for 50 %.")
+
+
+def allocation_problem(
+    success: np.ndarray,
+    cost: np.ndarray,
+    models: tuple[str, ...],
+    settings: RoutingSettings,
+    *,
+    budget: float,
+    catalog: ModelCatalog | None,
+    tokens: np.ndarray,
+    incapable: np.ndarray | None = None,
+    group: np.ndarray | None = None,
+    previous: np.ndarray | None = None,
+) -> AllocationProblem:
+    """The problem of one batch: its matrices, its budget, the constraints of ``settings``, the limits of the catalog.
+
+    Args:
+        success: (N, K) probability of success.
+        cost: (N, K) estimated USD per call.
+        budget: USD for the batch.
+        catalog: its shares, capacities, latencies, context lengths and tags become constraints.
+        tokens: (N,) tokens of each instruction, for context lengths and token capacities.
+        incapable: (N, K) True where a model cannot take what a request holds, see :func:`bars`.
+        group: (N,) tenant or task, for fairness between groups.
+        previous: (N,) model index in the allocation that is to be changed little; -1 where an instruction is new.
+    """
+    wanted = dict(settings.constraints)
+    entries = {entry.name: entry for entry in catalog.models if entry.name in models} if catalog else {}
+    limits: dict[str, Any] = {
+        name: {**catalog_limits(entries, name), **wanted.pop(name, {})} or None
+        for name in ("min_share", "max_share", "capacity")
+    }
+    latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
+    wants_latency = wanted.keys() & {"mean_latency", "max_latency"}
+    forbidden = forbidden_pairs(entries, models, tokens, frozenset(wanted.pop("required_tags", ())))
+    if incapable is not None:
+        forbidden = forbidden | incapable
+    return AllocationProblem(
+        success,
+        cost,
+        budget,
+        models,
+        latency=latency if wants_latency else None,
+        tokens=tokens if "token_capacity" in wanted else None,
+        forbidden=forbidden if forbidden.any() else None,
+        group=group if wanted.keys() & {"group_floor", "max_group_gap"} else None,
+        previous=previous if "max_changes" in wanted and previous is not None else None,
+        **limits,
+        **{name: value for name, value in wanted.items() if name != "max_changes" or previous is not None},
+    )
+
+
+def refuse_limits_on_unknowns(
+    settings: RoutingSettings, models: tuple[str, ...], catalog: ModelCatalog | None, group: np.ndarray | None
+) -> None:
+    """Raise InvalidInput where constraints limit latencies or compare groups that nobody gave. Not asked of past
+    decisions, which were once made with an unknown latency as zero.
+    """
+    wants_groups = sorted({"group_floor", "max_group_gap"} & settings.constraints.keys())
+    if wants_groups and group is None:
+        raise InvalidInput(
+            f"{wants_groups[0]} compares groups, and the batch has none",
+            source=f"constraints.{wants_groups[0]}",
+            remedy="Give the batch a column 'group' or 'task', or route it without this constraint.",
+        )
+    wants_latency = sorted({"mean_latency", "max_latency"} & settings.constraints.keys())
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    unknown = [model for model in models if _field(entries, model, "latency_s", None) is None]
+    if wants_latency and unknown:
+        raise InvalidInput(
+            f"{wants_latency[0]} limits latency, and the catalog has none for {', '.join(unknown)}",
+            source=f"constraints.{wants_latency[0]}",
+            remedy="Give each of them latency_s, in seconds, in the catalog.",
+        )
+
+
+def catalog_limits(entries: Mapping[str, ModelEntry], name: str) -> dict[str, float]:
+    """The catalog's value of one limit, for the models that have it."""
+    values = {model: getattr(entry, name) for model, entry in entries.items()}
+    return {model: value for model, value in values.items() if value is not None}
+
+
+def forbidden_pairs(
+    entries: Mapping[str, ModelEntry], models: tuple[str, ...], tokens: np.ndarray, required_tags: frozenset[str]
+) -> np.ndarray:
+    """(N, K) True where an instruction is too long for a model's context, or the model lacks a required tag."""
+    context = np.array([_field(entries, model, "context_tokens", np.inf) for model in models])
+    lacks_tag = np.array([not required_tags <= set(_field(entries, model, "tags", ())) for model in models])
+    return (tokens[:, None] > context[None, :]) | lacks_tag[None, :]
+
+
+def bars(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
+) -> dict[str, np.ndarray]:
+    """By rule, (N, K) or (1, K) True where it keeps an instruction from a model; rules that keep none are left out."""
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    tags = frozenset(settings.constraints.get("required_tags", ()))
+    latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
+    of_rules = {
+        "context_tokens": forbidden_pairs(entries, models, batch.tokens, frozenset()),
+        "required_tags": forbidden_pairs(entries, models, np.zeros(1), tags),
+        "max_latency": latency[None, :] > settings.constraints.get("max_latency", np.inf),
+        **incapable_pairs(batch, models, catalog),
+    }
+    return {rule: bar for rule, bar in of_rules.items() if bar.any()}
+
+
+def incapable_pairs(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None
+) -> dict[str, np.ndarray]:
+    """By capability, (N, K) True where a request needs it and a model lacks it.
+
+    Images, sound and files go only to models that have a tag and a price for them. Any other capability counts where
+    some model of the catalog has its tag.
+    """
+    entries = {entry.name: entry for entry in catalog.models} if catalog else {}
+    needs = batch.needs if batch.needs is not None else np.full(len(batch), None)
+    attachment = {capability: kind for kind, capability in CAPABILITY.items()}
+    lacking = {}
+    for need in sorted({need for said in set(needs) - {None} for need in said.split()}):
+        able = np.array([need in _field(entries, model, "tags", ()) for model in models])
+        if kind := attachment.get(need):
+            able &= [model in entries and entries[model].attachment_price(kind) is not None for model in models]
+        elif not able.any():
+            continue
+        wanted = np.array([said is not None and need in said.split() for said in needs])
+        lacking[need] = wanted[:, None] & ~able[None, :]
+    return lacking
+
+
+def incapable(batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None) -> np.ndarray | None:
+    """(N, K) True where a request needs what a model lacks; None where none does."""
+    lacking = incapable_pairs(batch, models, catalog)
+    return np.logical_or.reduce(list(lacking.values())) if lacking else None
+
+
+def _said(value: Any) -> str:
+    """A value as it stands in a file, quoted where it is text."""
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _finite(value: Any, least: float) -> bool:
+    """Whether this is a number, not a truth value, from ``least`` on and finite."""
+    return not isinstance(value, bool) and isinstance(value, int | float) and least <= value < math.inf
+
+
+def _field(entries: Mapping[str, ModelEntry], model: str, name: str, default: Any) -> Any:
+    value = getattr(entries[model], name) if model in entries else None
+    return default if value is None else value

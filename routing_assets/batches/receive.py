@@ -1,0 +1,232 @@
+"""How batch files enter: checked, named, kept by content, entered in the ledger; or rejected with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from routing_assets.batches.known import (
+    ReceivedBatch,
+    intake_lock,
+    kept_file,
+    refuse_ended,
+)
+from routing_assets.datasets import load_batch
+from routing_assets.datasets.reading import require_size
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.files import atomic_path, file_sha256, sync
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.names import batch_id_of, plain_id, printable, told_apart
+from routing_assets.foundation.policy_file import policy_file
+from routing_assets.storage.warehouse import Warehouse
+
+
+class Duplicate(InvalidInput):
+    """A file that another batch holds byte for byte: as a batch of its own it would be paid for twice."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Which files may become batches."""
+
+    strict: bool = False
+    """Refuse a file of which a single record cannot be routed."""
+    may_repeat: bool = False
+    """Take a file although another batch holds the same bytes."""
+
+
+ORDINARY = Admission()
+
+
+def receive(
+    home: Home,
+    path: Path,
+    *,
+    batch_id: str | None = None,
+    request: Mapping[str, Any] | None = None,
+    move: bool = False,
+    admission: Admission = ORDINARY,
+) -> ReceivedBatch:
+    """Keep the bytes of a batch file under ``received/``, check them, and enter them in the ledger.
+
+    What is checked is a copy, so a program that still writes into the file changes nothing. Each step may be repeated:
+    whatever interrupts them, receiving the file again ends in one entry and one run key.
+
+    Args:
+        path: Parquet, CSV, JSONL or OpenAI Batch JSONL.
+        batch_id: the partition key; from the file name when absent.
+        request: the batch's own routing settings; None follows the standing policy.
+        move: remove the file once it is in the ledger, and the reason beside it where it was held.
+        admission: which files may become batches.
+
+    Raises:
+        Duplicate: another batch holds the same bytes; nothing was recorded.
+        InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
+            withdrawn; nothing was recorded.
+    """
+    with intake_lock(home):
+        if batch_id is not None and batch_id != plain_id(batch_id):
+            raise InvalidInput(
+                f"the batch id {batch_id!r} cannot be a partition and a folder",
+                remedy="Use at most 80 letters, digits, dots, dashes and underscores, a letter or digit in front.",
+            )
+        given, batch_id = batch_id, batch_id or batch_id_of(path.name)
+        if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
+            batch_id = told_apart(batch_id, batch_id)
+        refuse_ended(home, batch_id, remedy="Give the new batch another name.")
+        with private_copy(home, path) as copy:
+            try:
+                instructions = len(load_batch(copy, strict=admission.strict))
+            except InvalidInput as error:
+                raise error.of(str(path)) from error
+            sha256 = file_sha256(copy)
+            repeats = repeated_batches(home, batch_id, sha256)
+            if repeats and not admission.may_repeat:
+                raise duplicate_of(_listed(repeats), path)
+            kept = kept_file(home, batch_id, sha256, path.suffix)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(copy, kept)
+        received = _record(home, batch_id, path.name, kept, sha256, instructions, request)
+        if move:
+            path.unlink()
+            held_reason(path).unlink(missing_ok=True)
+        return replace(received, renamed=given is None and batch_id != path.stem, repeats=repeats)
+
+
+def repeats_allowed(policy: Path) -> bool:
+    """``duplicates`` in the policy file: ``hold`` a file that another batch has (the default), or ``route`` it."""
+    setting = policy_file(policy).get("duplicates", "hold")
+    if setting not in ("hold", "route"):
+        raise InvalidInput(f"duplicates is {setting!r}", source=str(policy), remedy="Write duplicates: hold, or route.")
+    return bool(setting == "route")
+
+
+def repeated_batches(home: Home, batch_id: str, sha256: str) -> tuple[str, ...]:
+    """Other batches that hold this very file; none for one that ``batch_id`` itself has as its newest."""
+    known = Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id})
+    if known and known[-1]["file_sha256"] == sha256:
+        return ()
+    others = Warehouse(home.warehouse).fetch("batches_with_bytes", {"batch_id": batch_id, "file_sha256": sha256})
+    return tuple(row["batch_id"] for row in others)
+
+
+def duplicate_of(what: str, path: Path) -> Duplicate:
+    """That a file is ``what``, byte for byte, and what to do about it."""
+    return Duplicate(
+        f"this is {what}, byte for byte, and would be paid for twice",
+        source=str(path),
+        remedy="To pay again: routing-assets route --duplicate FILE, or duplicates: route in the policy file.",
+    )
+
+
+def _listed(batch_ids: tuple[str, ...]) -> str:
+    return f"batch {', '.join(map(repr, batch_ids[:3]))}{f' and {len(batch_ids) - 3} more' * (len(batch_ids) > 3)}"
+
+
+@contextmanager
+def private_copy(home: Home, path: Path) -> Iterator[Path]:
+    """A copy that nobody else writes to; gone at the end unless it was moved. Raises InvalidInput where it cannot be
+    read.
+    """
+    require_regular(path)
+    require_size(path)
+    home.claimed.mkdir(parents=True, exist_ok=True)
+    copy = home.claimed / f".copy{path.suffix.lower()[:16]}"
+    try:
+        try:
+            shutil.copyfile(path, copy)
+            sync(copy)
+        except PermissionError as error:
+            raise InvalidInput(
+                "the file may not be read", source=str(path), remedy="Give the routing user permission to read it"
+            ) from error
+        yield copy
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def require_regular(path: Path) -> None:
+    """Raise InvalidInput for a pipe, device or folder, which is never opened, and for what is not there."""
+    if not path.exists():
+        raise InvalidInput("there is no such file", source=str(path), remedy="Give the path of a batch file")
+    if not path.is_file():
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(path.stat().st_mode), "device")
+        raise InvalidInput(f"this is a {kind}, not a file", source=str(path), remedy="Give a file")
+
+
+def reject(home: Home, path: Path, reason: str) -> Path:
+    """Move a file to ``inbox/rejected/`` with its reason beside it; an earlier rejected file is never overwritten.
+
+    Links, pipes and folders are moved as they are, and not opened.
+    """
+    home.rejected.mkdir(parents=True, exist_ok=True)
+    name = f"{batch_id_of(path.name)}{plain_suffix(path)}"
+    target = home.rejected / f"{time.time_ns():020d}-{name}"
+    with atomic_path(target.with_name(f"{target.name}.reason.txt")) as temporary:
+        temporary.write_text(f"{printable(path.name)!r} was rejected: {reason}\n", encoding="utf-8")
+    os.replace(path, target)
+    return target
+
+
+def hold(home: Home, path: Path, reason: str) -> Path:
+    """Move a file to ``inbox/held/``, under its own name, with its reason beside it.
+
+    Another file of that name which is held already moves to ``inbox/rejected/``.
+    """
+    home.held.mkdir(parents=True, exist_ok=True)
+    target = home.held / path.name
+    if target.exists() and file_sha256(target) != file_sha256(path):
+        reject(home, target, "a newer file of that name is held in its place")
+    with atomic_path(held_reason(target)) as temporary:
+        temporary.write_text(f"{printable(path.name)!r} is held: {reason}\n", encoding="utf-8")
+    os.replace(path, target)
+    return target
+
+
+def held_reason(path: Path) -> Path:
+    """Where the reason for which a file is held is written."""
+    return path.with_name(f"{batch_id_of(path.name)}{plain_suffix(path)}.reason.txt")
+
+
+def plain_suffix(path: Path) -> str:
+    """A file's ending where it is plain, else nothing."""
+    suffix = path.suffix.lower()
+    return suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= 16 else ""
+
+
+def _record(
+    home: Home,
+    batch_id: str,
+    name: str,
+    kept: Path,
+    sha256: str,
+    instructions: int,
+    request: Mapping[str, Any] | None,
+) -> ReceivedBatch:
+    """Enter the file in the ledger, unless it is the newest entry of the batch already."""
+    warehouse = Warehouse(home.warehouse)
+    known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
+    request_json = json.dumps(request, sort_keys=True) if request else None
+    is_new = not known or known[-1]["file_sha256"] != sha256 or known[-1]["request"] != request_json
+    if is_new:
+        row = {
+            "batch_id": batch_id,
+            "file_name": printable(name),
+            "file_sha256": sha256,
+            "instructions": instructions,
+            "request": request_json,
+        }
+        warehouse.append("batches", pa.Table.from_pylist([row]))
+    replaced = known[-1]["instructions"] if known and known[-1]["file_sha256"] != sha256 else 0
+    return ReceivedBatch(batch_id, sha256, kept, len(known) + is_new, is_new, request or {}, replaced)

@@ -1,0 +1,296 @@
+"""A routed batch: the allocation of a priced probability matrix, as a table that carries its own summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.allocation import (
+    Allocation,
+    AllocationProblem,
+    allocate,
+    unsupported_constraints,
+)
+from routing_assets.batches.policy import (
+    RoutingSettings,
+    allocation_problem,
+    bars,
+    incapable,
+    refuse_limits_on_unknowns,
+)
+from routing_assets.batches.spend_margin import SafeAllocation, allocate_as_recorded, allocate_safely
+from routing_assets.datasets import BatchInstructions
+from routing_assets.datasets.set_aside import count_set_aside
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import about, matrix, matrix_of
+from routing_assets.foundation.names import printable
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog_table import catalog_table
+from routing_assets.pricing.cost_matrix import BEYOND_TEXT, cost_estimate
+from routing_assets.pricing.held_out_spend import HeldOutCalls
+
+SET_ASIDE = "set_aside"
+"""In a summary, how many records of the file are not routed; absent where all are."""
+FORMAT = 2
+"""Of a routed table. In format 1, whose summaries name none, a switching price could be negative."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoutedBatch:
+    """One allocation of one batch.
+
+    ``table`` holds instruction_id, model, expected_success, cost (estimated USD), runner_up and switching_price, in
+    batch order; its schema's metadata holds :meth:`summary`, so that the file alone can be audited.
+    """
+
+    allocation: Allocation
+    table: pa.Table
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was decided, and under which versions."""
+        return summary_of(self.table)
+
+
+def route_batch(
+    batch: BatchInstructions,
+    probabilities: pa.Table,
+    costs: pa.Table,
+    catalog: ModelCatalog | None,
+    budget: float,
+    settings: RoutingSettings,
+    policy: str,
+    *,
+    previous: pa.Table | None = None,
+    held_out: HeldOutCalls | None = None,
+    recorded: Mapping[str, Any] | None = None,
+) -> RoutedBatch:
+    """Allocate a batch.
+
+    Args:
+        probabilities: the long table of ``probability_matrix``; its ``decision`` column feeds the allocation.
+        costs: the long table of ``cost_matrix``.
+        catalog: limits of the models; None where costs come from the labels.
+        budget: USD for the batch.
+        policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it
+            cannot keep is left out, and ``notes`` say so under ``not_kept``.
+        previous: the routed table that is to be changed little, where a churn limit is set.
+        held_out: calls to calibrate on what a confidence holds back.
+        recorded: summary of a past decision, of which the format and what it held back are taken.
+
+    Raises:
+        InvalidInput: the costs lack a model of the probabilities.
+        InfeasibleAllocation: no assignment of this policy keeps budget and constraints.
+    """
+    problem = batch_problem(batch, probabilities, costs, catalog, budget, settings, previous=previous)
+    not_kept = () if policy == settings.policy else unsupported_constraints(problem, policy)
+    left_out: dict[str, Any] = {name: () if name == "extra_budgets" else None for name in not_kept}
+    problem = replace(problem, **left_out)
+    solve = partial(allocate, policy=policy, target=settings.target, seed=settings.seed, exact=settings.exact)
+    allocation = solve(problem)
+    estimate = cost_estimate(costs, allocation.models)
+    if settings.confidence is None:
+        overspend = estimate.forecast(allocation.choice).overspend_probability(budget)
+        safe = SafeAllocation(allocation, overspend, None)
+    elif recorded is not None:
+        safe = allocate_as_recorded(solve, problem, recorded)
+    else:
+        safe = allocate_safely(solve, allocation, estimate, settings, catalog, held_out, left_out)
+    allocation = safe.allocation
+    format = FORMAT if recorded is None else format_of(recorded)
+    summary = {
+        "policy": policy,
+        "budget_usd": budget,
+        "allocated_usd": allocation.problem.budget,
+        "overspend_probability": safe.overspend_probability,
+        **({} if safe.margin is None else {"spend_margin": dict(safe.margin)}),
+        "cost_usd": allocation.total_cost,
+        "expected_success": allocation.expected_success,
+        "upper_bound": allocation.upper_bound,
+        "gap": allocation.gap,
+        "shadow_price": allocation.shadow_price,
+        "status": allocation.status,
+        "binding": list(allocation.binding),
+        "notes": {name: _plain(value) for name, value in allocation.notes.items()}
+        | ({"not_kept": list(not_kept)} if not_kept else {}),
+        "instructions": len(batch),
+        "settings": json.loads(settings.to_json()),
+        "settings_version": settings.version,
+        "catalog": catalog_table(catalog).to_pylist(),
+        "router_version": about(probabilities)["router_version"],
+        "price_version": about(costs)["price_version"],
+        **({BEYOND_TEXT: json.loads(about(costs)[BEYOND_TEXT])} if BEYOND_TEXT in about(costs) else {}),
+        **({SET_ASIDE: count_set_aside(batch.set_aside)} if batch.set_aside else {}),
+        **({"format": format} if format > 1 else {}),
+    }
+    return RoutedBatch(allocation, _table(batch, allocation, summary, format))
+
+
+def no_allocation(policy: str, budget: float, reason: str) -> pa.Table:
+    """The table of a policy that has no assignment for a batch: no rows, and the reason in its summary."""
+    nothing = pa.schema(
+        [
+            ("instruction_id", pa.string()),
+            ("model", pa.dictionary(pa.int32(), pa.string())),
+            ("expected_success", pa.float64()),
+            ("cost", pa.float64()),
+            ("runner_up", pa.dictionary(pa.int32(), pa.string())),
+            ("switching_price", pa.float64()),
+        ]
+    ).empty_table()
+    numbers = ("cost_usd", "overspend_probability", "expected_success", "upper_bound", "gap", "shadow_price")
+    summary = {
+        "policy": policy,
+        "budget_usd": budget,
+        **dict.fromkeys(numbers, 0.0),
+        **dict.fromkeys(("router_version", "price_version", "settings_version"), ""),
+        "status": "infeasible",
+        "binding": [],
+        "notes": {"reason": reason},
+        "instructions": 0,
+    }
+    return nothing.replace_schema_metadata({b"summary": json.dumps(summary).encode()})
+
+
+def batch_problem(
+    batch: BatchInstructions,
+    probabilities: pa.Table,
+    costs: pa.Table,
+    catalog: ModelCatalog | None,
+    budget: float,
+    settings: RoutingSettings,
+    *,
+    previous: pa.Table | None = None,
+) -> AllocationProblem:
+    """The allocation problem of a batch, from its tables; see :func:`route_batch`."""
+    models = tuple(json.loads(about(probabilities)["models"]))
+    priced = tuple(json.loads(about(costs)["models"]))
+    if not set(models) <= set(priced):
+        raise InvalidInput(
+            f"the router knows {', '.join(models)} but the prices are of {', '.join(priced)}",
+            remedy="Materialise cost_model with a catalog that names the router's models.",
+        )
+    return allocation_problem(
+        matrix(probabilities, "decision", models),
+        matrix_of(costs, "cost", models),
+        models,
+        settings,
+        budget=budget,
+        catalog=catalog,
+        tokens=batch.tokens,
+        incapable=incapable(batch, models, catalog),
+        group=_groups(batch),
+        previous=None if previous is None else _previous_choice(batch, previous, models),
+    )
+
+
+def refuse_unknown_limits(
+    batch: BatchInstructions, probabilities: pa.Table, catalog: ModelCatalog | None, settings: RoutingSettings
+) -> None:
+    """Raise InvalidInput where the settings limit what this batch or the catalog does not say."""
+    models = tuple(json.loads(about(probabilities)["models"]))
+    refuse_limits_on_unknowns(settings, models, catalog, _groups(batch))
+
+
+def _groups(batch: BatchInstructions) -> np.ndarray | None:
+    return batch.group if batch.group is not None else batch.task
+
+
+def of_file(table: pa.Table, file_sha256: str) -> pa.Table:
+    """The routed table with the hash of the batch file that it answers."""
+    return table.replace_schema_metadata({**table.schema.metadata, b"file_sha256": file_sha256.encode()})
+
+
+def format_of(summary: Mapping[str, Any]) -> int:
+    """The format of the routed table that carries this summary."""
+    return int(summary.get("format", 1))
+
+
+def summary_of(table: pa.Table) -> dict[str, Any]:
+    """The summary that a routed table carries."""
+    return json.loads(about(table)["summary"])
+
+
+def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any], format: int) -> pa.Table:
+    problem, choice = allocation.problem, allocation.choice
+    names = pa.array(allocation.models, pa.string())
+    runner_up = pa.array(allocation.runner_up, pa.int32(), mask=allocation.runner_up < 0)
+    columns = {
+        "instruction_id": pa.array(batch.instruction_id, pa.string()),
+        "model": pa.DictionaryArray.from_arrays(pa.array(choice, pa.int32()), names),
+        "expected_success": pa.array(problem.chosen(problem.success, choice)),
+        "cost": pa.array(problem.chosen(problem.cost_matrix, choice)),
+        "runner_up": pa.DictionaryArray.from_arrays(runner_up, names),
+        "switching_price": pa.array(allocation.reduced_cost if format == 1 else allocation.switching_price),
+    }
+    return pa.table(columns).replace_schema_metadata({b"summary": json.dumps(summary).encode()})
+
+
+def _previous_choice(batch: BatchInstructions, previous: pa.Table, models: tuple[str, ...]) -> np.ndarray:
+    index = {model: k for k, model in enumerate(models)}
+    before = dict(zip(previous["instruction_id"].to_pylist(), previous["model"].to_pylist(), strict=True))
+    return np.array([index.get(before.get(i, ""), -1) for i in batch.instruction_id], dtype=np.int64)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+_REMEDIES = {
+    "context_tokens": "Raise context_tokens in the catalog, or shorten the instructions.",
+    "required_tags": "Give models the required tags in the catalog, or require fewer.",
+    "max_latency": "Raise max_latency.",
+    "vision": "Give a model that sees images the tag vision and an image_price in the catalog.",
+    "audio": "Give a model that hears sound the tag audio and an audio_price in the catalog.",
+    "files": "Give a model that reads files the tag files and a file_price in the catalog.",
+    "tools": "Give the models that call tools the tag tools in the catalog.",
+    "json": "Give the models that answer in JSON the tag json in the catalog.",
+}
+
+
+def set_barred_aside(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
+) -> BatchInstructions:
+    """The batch without the instructions that no model may get by the catalog's limits and the settings.
+
+    Raises:
+        InvalidInput: there is such an instruction and the settings are strict, or there is no other.
+    """
+    by_rule = bars(batch, models, catalog, settings)
+    kept_from = np.zeros((len(batch), len(models)), bool)
+    for bar in by_rule.values():
+        kept_from |= bar
+    barred = kept_from.all(axis=1)
+    if not barred.any():
+        return batch
+    of_rows: dict[str, list[int]] = {}
+    for row in np.flatnonzero(barred).tolist():
+        rules = " and ".join(rule for rule, bar in by_rule.items() if bar[row if len(bar) > 1 else 0].any())
+        of_rows.setdefault(rules, []).append(row)
+    if settings.strict or barred.all():
+        rules, rows = next(iter(of_rows.items()))
+        raise InvalidInput(
+            f"no model is left by {rules} to {len(rows)} of {len(batch)} instructions, "
+            f"the first of them '{printable(batch.instruction_id[rows[0]])}' of {batch.tokens[rows[0]]:g} tokens"
+            + (f". Before, {count_set_aside(batch.set_aside)} records were set aside" if batch.set_aside else ""),
+            remedy=_remedy(rules),
+        )
+    return batch.set_apart(
+        {f"no model is left by {rules}. {_remedy(rules)}": _mask(rows, len(batch)) for rules, rows in of_rows.items()}
+    )
+
+
+def _remedy(rules: str) -> str:
+    return " ".join(_REMEDIES[rule] for rule in rules.split(" and "))
+
+
+def _mask(rows: list[int], n: int) -> np.ndarray:
+    mask = np.zeros(n, bool)
+    mask[rows] = True
+    return mask

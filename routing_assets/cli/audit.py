@@ -1,0 +1,107 @@
+"""What the command line says for an audit: what is behind an assignment, what was spent, whether it comes out again."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from routing_assets.audit.chain import JournalAudit
+from routing_assets.batches.known import decision_in_force, end_of_batch, refuse_retired
+from routing_assets.cli.run_job import instance_of
+from routing_assets.cli.tables import text_table
+from routing_assets.dagster_instance.runs import runs_of
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
+
+UNITS = {
+    "switching_price": " expected successes",
+    "shadow_price": " expected successes per USD",
+    **dict.fromkeys(("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd"), " USD"),
+    **dict.fromkeys(("input_price", "output_price"), " USD per 1M tokens"),
+}
+"""Of the figures that ``explain`` prints; the others are probabilities, counts or names."""
+
+
+def explain(home: Home, batch_id: str, instruction_id: str) -> None:
+    """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
+    decided_by = decision_in_force(home, batch_id)["dagster_run_id"]
+    refuse_retired(home, batch_id)
+    with instance_of(home) as instance:
+        run = instance.get_run_by_id(decided_by)
+        runs = [decided_by] if run is None else runs_of(instance, run)
+    of_batch = {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
+    rows = Warehouse(home.warehouse).fetch("trace_instruction", of_batch | {"runs": runs})
+    if not rows:
+        raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
+    for name, value in rows[0].items():
+        said = f"{value:.6g}" if isinstance(value, float) else value
+        click.echo(f"{name:<22} {said}{UNITS.get(name, '') if value is not None else ''}")
+    show_reroutings(home, batch_id)
+
+
+def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
+    """Check the ledgers, replay a decision, print spend by month; returns whether all is as recorded.
+
+    Proved: the order of entries, that none is missing up to the newest anchor, that none was changed since. Not proved:
+    that they were true when written, nor anything against somebody who can rewrite the database and every anchor.
+    """
+    from routing_assets.audit.chain import audit_journal
+    from routing_assets.audit.replay import broken_decisions, replay
+    from routing_assets.dagster_instance.anchors import materialised_heads
+
+    if run_id is not None and batch_id is None:
+        raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
+    with instance_of(home) as instance:
+        journal = audit_journal(home, {"materialisations in Dagster's log": materialised_heads(instance)})
+        broken = [*broken_decisions(home), *journal.found]
+    entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
+    click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
+    show_journal(journal)
+    for of in ("spend_by_policy", "spend_by_model", "spend_by_tenant"):
+        months = Warehouse(home.warehouse).fetch(of)
+        if months:
+            click.echo(
+                text_table([{name: "-" if value is None else value for name, value in m.items()} for m in months])
+            )
+    if batch_id is None:
+        return not broken
+    if ended := end_of_batch(home, batch_id):
+        click.echo(f"batch {batch_id} is {ended}")
+    show_reroutings(home, batch_id)
+    again = replay(home, batch_id, run_id)
+    said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
+    click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
+    return again.identical and not broken
+
+
+def show_journal(journal: JournalAudit) -> None:
+    """Print what the journal is anchored in, and what that proves."""
+    anchors = ", ".join(f"{count} in {where}" for where, count in journal.anchors.items())
+    click.echo(
+        f"journal: {journal.head.entry} entries, the newest {journal.head.entry_hash[:16]}; anchors compared: {anchors}"
+    )
+    if journal.taken_on_trust:
+        click.echo(
+            f"the first {journal.taken_on_trust} rows were there before the journal was begun on "
+            f"{journal.begun_at:%Y-%m-%d %H:%M} UTC, and were taken on trust"
+        )
+    if not journal.found:
+        click.echo(
+            "proved: the order of entries, that none is missing up to the newest anchor, that none was changed since\n"
+            "not proved: that they were true when written, nor anything against somebody who can rewrite the database "
+            "and every anchor"
+        )
+
+
+def show_reroutings(home: Home, batch_id: str) -> None:
+    """Print how the decisions on a batch followed each other: what moved, what it buys, and why."""
+    for row in Warehouse(home.warehouse).fetch("reroutings_of", {"batch_id": batch_id}):
+        moves = ", ".join(f"{move['count']} {move['from']} -> {move['to']}" for move in json.loads(row["moves"])[:6])
+        why = ", ".join(row["reasons"]) or "nothing that changed"
+        click.echo(
+            f"routed again {row['decided_at']:%Y-%m-%d %H:%M} UTC for {why}: "
+            f"{row['moved']} moved, {row['kept']} kept, {row['cost_change_usd']:+.4g} USD, "
+            f"{row['success_change']:+.4g} expected successes{f' ({moves})' if moves else ''}"
+        )

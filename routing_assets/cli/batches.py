@@ -1,0 +1,230 @@
+"""What the commands do: configure a job, run it, print what it made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from routing_assets.allocation import POLICIES
+from routing_assets.batches.ends import dispatch_batch, withdraw_batch
+from routing_assets.batches.handoff import SET_ASIDE, refuse_unknown_ending, write_routed
+from routing_assets.batches.money import SET_FOR_BATCH
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.batches.policy import refuse_doubtful_budget, settings_from, settings_of_request, standing_policy
+from routing_assets.batches.receive import Admission, receive, repeats_allowed
+from routing_assets.batches.retention import Retirable, refuse_future, retirable_batches, retirement_day
+from routing_assets.batches.route import summary_of
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli.prices import warn_of_doubtful_costs
+from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.tables import text_table
+from routing_assets.datasets.batch import set_aside_of
+from routing_assets.datasets.set_aside import MOST_REASONS, count_set_aside
+from routing_assets.defs.upkeep.retention import forget_labels, retire_with_partitions
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.names import printable
+from routing_assets.routers.release import why_by_rates
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.parquet_store import Store
+
+
+def route(
+    home: Home,
+    batch: Path,
+    request: Mapping[str, Any],
+    *,
+    batch_id: str | None = None,
+    output: Path | None = None,
+    duplicate: bool = False,
+) -> str:
+    """Register a batch file and route it; returns the batch id. One that is held in the inbox is so confirmed.
+
+    Raises InvalidInput where another batch holds the same bytes, unless that is meant: ``duplicate``.
+    """
+    refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
+    if output is not None:
+        refuse_unknown_ending(output)
+    router_in_force(home)
+    strict = settings_of_request(request, standing_policy(home.policy_file), source="the command line").strict
+    with instance_of(home) as instance:
+        held = batch.resolve().parent == home.held.resolve()
+        admission = Admission(strict=strict, may_repeat=duplicate or repeats_allowed(home.policy_file))
+        received = receive(home, batch, batch_id=batch_id, request=request, move=held, admission=admission)
+        if received.remark:
+            click.echo(f"{printable(batch.name)} {received.remark}")
+        result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
+    store = Store(home.store)
+    made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
+    routed = made("routed_batch")
+    click.echo(allocations_table([summary_of(made(f"{policy}_allocation")) for policy in POLICIES]))
+    summary, why = summary_of(routed), made("batch_budget")["why"][0].as_py()
+    click.echo(
+        f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
+        f"{summary['cost_usd']:.6g} of {summary['budget_usd']:.6g} USD, "
+        f"expected success {summary['expected_success']:.4f}, gap {summary['gap']:.1e}"
+    )
+    if why != SET_FOR_BATCH:
+        click.echo(f"budget: {why}")
+    if by_rates := why_by_rates(home):
+        click.echo(by_rates)
+    warn_of_doubtful_costs(result, summary)
+    say_what_is_set_aside(made("batch_instructions"), home.outbox / received.batch_id / SET_ASIDE)
+    click.echo(f"written to {home.outbox / received.batch_id}")
+    if output is not None:
+        write_routed(routed, made("batch_instructions"), output)
+        click.echo(f"written to {output}")
+    return received.batch_id
+
+
+def say_what_is_set_aside(instructions: pa.Table, path: Path) -> None:
+    """Print how many records of the batch's file are not routed, the reasons, and where they are."""
+    aside = set_aside_of(instructions)
+    if aside:
+        click.echo(f"warning: {count_set_aside(aside)} records are set aside and not routed; see {path}", err=True)
+    for reason, places in list(aside.items())[:MOST_REASONS]:
+        click.echo(f"  {len(places)}: {reason}", err=True)
+
+
+def reroute(home: Home) -> bool:
+    """Route every stale batch, each in a run of its own, all in this process; returns whether every one came through.
+
+    A batch that fails is named with its reason and stops no other. One that was refused, and of which nothing changed
+    since, is named and not tried.
+    """
+    failed = 0
+    with instance_of(home) as instance:
+        stale = stale_batches(home)
+        waiting = [batch for batch in stale if batch.refused is None]
+        for batch in stale:
+            if batch.refused is not None:
+                click.echo(
+                    f"batch {batch.batch_id} waits, for nothing changed since it was refused: {batch.refused}. "
+                    f"To take it back: routing-assets withdraw {batch.batch_id}"
+                )
+        for batch in waiting:
+            try:
+                request = {"routing_request": batch.request}
+                result = run_job(instance, "route_batch", resources=request, batch_id=batch.batch_id)
+                click.echo(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
+                routed = Store(home.store).read_version("routed_batch", batch.batch_id, result.run_id)
+                warn_of_doubtful_costs(result, summary_of(routed))
+            except RunFailed as error:
+                failed += 1
+                click.echo(f"batch {batch.batch_id}: {error}", err=True)
+    wait = f", {len(stale) - len(waiting)} wait" if len(stale) > len(waiting) else ""
+    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed{wait}")
+    return not failed
+
+
+def outcomes(home: Home, batch_id: str, file: Path) -> None:
+    """Take in what came of a batch, and say how it compares with what was promised."""
+    with instance_of(home) as instance:
+        for remark in receive_outcomes(home, file, batch_id):
+            click.echo(remark)
+        result = run_job(instance, "record_outcomes", batch_id=batch_id)
+    metadata = result.asset_materializations_for_node("batch_outcomes")[0].metadata
+    shown = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
+    click.echo(text_table([{name: metadata[name].value for name in shown}]))
+
+
+def report(home: Home, day: str) -> None:
+    """Make and print the report of one day."""
+    with instance_of(home) as instance:
+        run_job(instance, "report_day", ops={"daily_report": {"day": day}})
+    click.echo((home.reports / f"{day}.md").read_text(encoding="utf-8"))
+    click.echo(f"written to {home.reports / day}.md and .json")
+
+
+def dispatch(home: Home, batch_id: str) -> None:
+    """Freeze the decision in force of a batch; one that is dispatched stays so."""
+    with instance_of(home):
+        run_id = dispatch_batch(home, batch_id)
+    if run_id is None:
+        click.echo(f"batch {batch_id} is dispatched already")
+    else:
+        click.echo(f"batch {batch_id} is dispatched as run {run_id} routed it")
+
+
+def withdraw(home: Home, batch_id: str) -> None:
+    """Take a batch back that did not go out. Raises InvalidInput where it did, or is unknown."""
+    with instance_of(home):
+        withdraw_batch(home, batch_id)
+    click.echo(f"batch {batch_id} is withdrawn: its outbox is removed, and money held for it is free again")
+
+
+def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: bool = False) -> None:
+    """Delete the data of batches that ended before ``before``, or as the policy file says, once that is confirmed.
+
+    Args:
+        dry_run: only list what would be deleted.
+        yes: do not ask.
+    """
+    with instance_of(home) as instance:
+        cutoff = retirement_day(home) if before is None else before.replace(tzinfo=UTC)
+        if cutoff is None:
+            raise InvalidInput(
+                "the policy has no retention_days", source=str(home.policy_file), remedy="Give --before."
+            )
+        refuse_future(cutoff)
+        before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        listed = retirable_batches(home, cutoff)
+        click.echo(f"{len(listed)} batches were dispatched or withdrawn before {before_day}")
+        click.echo(text_table([retirable_row(batch) for batch in listed]), nl=bool(listed))
+        if dry_run:
+            return
+        if listed and not yes:
+            _confirm(f"Delete their files, tables and texts for good? ({len(listed)} batches; the ledger keeps them)")
+        retired = retire_with_partitions(home, instance, cutoff)
+        labels = forget_labels(home, instance)
+    click.echo(f"{len(retired)} batches retired; the ledger keeps them\n{labels}")
+
+
+def retirable_row(batch: Retirable) -> dict[str, Any]:
+    """The line of a batch in the list of what a retirement deletes."""
+    return {
+        "batch": batch.batch_id,
+        "ended": f"{batch.ended} {batch.ended_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "size": f"{batch.bytes / 2**20:.4g} MiB",
+    }
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+def _confirm(question: str) -> None:
+    """Raise InvalidInput unless the user at the terminal says yes."""
+    if not at_terminal():
+        raise InvalidInput("nothing is deleted without a yes", remedy="Give --yes, or --dry-run to only list it.")
+    if not click.confirm(question):
+        raise InvalidInput("nothing was deleted")
+
+
+def allocations_table(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """The allocations of a batch side by side, those that keep every constraint first."""
+    ignoring = [summary for summary in summaries if summary["notes"].get("not_kept")]
+    rows = [allocation_row(summary) for summary in (*(s for s in summaries if s not in ignoring), *ignoring)]
+    footnote = "\nWhat ignores a constraint cannot be set against what keeps it: its success is not shown."
+    return text_table(rows) + (footnote if ignoring else "")
+
+
+def allocation_row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of an allocation in the table that ``route`` prints."""
+    breaks, infeasible = summary["notes"].get("not_kept", ()), summary["status"] == "infeasible"
+    return {
+        "policy": summary["policy"],
+        "budget USD": summary["budget_usd"],
+        "cost USD": "-" if infeasible else summary["cost_usd"],
+        "expected success": "-" if infeasible or breaks else summary["expected_success"],
+        "gap": "-" if infeasible or breaks else summary["gap"],
+        "status": f"ignores {', '.join(breaks)}" if breaks else summary["status"],
+    }

@@ -1,0 +1,89 @@
+"""The demonstration: the whole system on simulated data, where the true outcome of every assignment is known."""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.allocation import POLICIES
+from routing_assets.batches.receive import receive
+from routing_assets.batches.route import summary_of
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import routers as router_commands
+from routing_assets.cli.run_job import instance_of, run_job
+from routing_assets.cli.tables import text_table
+from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
+from routing_assets.datasets.simulated import Twin, simulate
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
+
+TWIN: Twin = "llm_uncertainty_bench"
+BATCH_SIZE = 500
+SEEDS = 2
+METHOD = "frozen"  # in seconds; texts of our own making say nothing about what tuning is worth
+
+
+def run_demo(home: Home, *, size: int, seed: int) -> None:
+    """Train on simulated labels, route a fresh batch at half the budget, evaluate, and print all of it.
+
+    Raises InvalidInput in a home whose router learnt from labels that are not simulated: it would be replaced.
+    """
+    refuse_real_router(home)
+    source = f"simulated:{TWIN}"
+    click.secho(f"1/3  training on {size} simulated instructions, 16 models", bold=True)
+    router_commands.train(home, source, None, "auto", method=METHOD, seed=seed, size=size)
+
+    click.secho(
+        f"\n2/3  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True
+    )
+    truth = simulate(TWIN, size=BATCH_SIZE, seed=seed + 1_000_003)
+    file = home.root / "demo" / "demo_batch.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task), file)
+    with instance_of(home) as instance:
+        batch = receive(home, file, request={"budget_fraction": 0.5})
+        run = run_job(
+            instance,
+            "route_batch",
+            resources={"routing_request": {"budget_fraction": 0.5}},
+            batch_id=batch.batch_id,
+        )
+    store = Store(home.store)
+    rows = []
+    for policy in POLICIES:
+        routed = store.read_version(f"{policy}_allocation", batch.batch_id, run.run_id)
+        row = batch_commands.allocation_row(summary_of(routed))
+        rows.append({**row, "realised success (simulated)": realised_success(routed, truth)})
+    click.echo(text_table(rows))
+    best = truth.models[int(truth.success.mean(axis=0).argmax())]
+    click.echo(f"best single model on everything: {best}, {truth.success.mean(axis=0).max():.4f} realised (simulated)")
+    click.echo(f"routed batch: {home.outbox / batch.batch_id / 'routed.parquet'}")
+
+    click.secho(f"\n3/3  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
+    router_commands.evaluate(
+        home, source, None, "auto", method=METHOD, seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation"
+    )
+    click.echo("\nSee it all: make ui")
+
+
+def refuse_real_router(home: Home) -> None:
+    """Raise InvalidInput where the router in force learnt from labels that are not simulated."""
+    with instance_of(home):
+        listed = Warehouse(home.warehouse).fetch("routers")
+    for router in listed:
+        if router["state"] == "in force" and not router["simulated"]:
+            raise InvalidInput(
+                f"router {router['router_version']}, which learnt from {router['labels']}, would be replaced",
+                source=str(home.root),
+                remedy="Run the demo in a home of its own: ROUTING_HOME=.routing-demo routing-assets demo",
+            )
+
+
+def realised_success(routed: pa.Table, truth: LabelledInstructions) -> float:
+    """Mean true success of the assignments."""
+    index = {model: k for k, model in enumerate(truth.models)}
+    choice = np.array([index[model] for model in routed["model"].to_pylist()])
+    return float(truth.success[np.arange(len(truth)), choice].mean())

@@ -1,0 +1,349 @@
+"""The command line: each command starts a Dagster job and prints what it made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from routing_assets.cli.interrupts import exits_when_stopped
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.packaged import beside_package
+
+POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
+COUNT = click.IntRange(min=1)
+SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
+METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
+FORMAT = click.Choice(["auto", "table", "routerbench", "llm_uncertainty_bench"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="routing_assets")
+def main() -> None:
+    """Route batches of instructions to LLMs under a hard budget, never exceeded in estimated cost.
+
+    Everything is kept under ROUTING_HOME (default: ./.routing).
+    """
+
+
+def label_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of the commands that read a whole label table."""
+    ignore = click.option(
+        "--ignore-column", "ignore_columns", multiple=True, help="Column of the table that is no model (repeatable)."
+    )
+    missing = click.option("--allow-missing", is_flag=True, help="Take an empty success for unlabelled.")
+    return ignore(missing(command))
+
+
+CONFIRM_PRICES = click.option(
+    "--confirm-prices", is_flag=True, help="Take prices and costs as they are that look like another unit."
+)
+
+
+def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors that speak for themselves into one line and exit code 2, and a stop from outside into 130 or 143."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from sqlalchemy.exc import OperationalError
+
+        from routing_assets.cli.run_job import RunFailed
+
+        try:
+            with exits_when_stopped():
+                command(*args, **kwargs)
+        except (InvalidInput, RunFailed, OSError) as error:
+            click.secho(f"error: {error}", fg="red", err=True)
+            sys.exit(2)
+        except OperationalError as error:
+            click.secho(f"error: a database of {Home.from_env().root}: {error.orig}", fg="red", err=True)
+            sys.exit(2)
+
+    return wrapped
+
+
+def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The argument BATCH_ID of the commands on a batch that is known already; what it may be called is known there."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def wrapped(batch_id: str | None, **others: Any) -> None:
+            from routing_assets.batches.known import known_batch
+            from routing_assets.storage.warehouse import Warehouse
+
+            if batch_id is not None:
+                home = Home.from_env().create()
+                Warehouse(home.warehouse).create()
+                batch_id = known_batch(home, batch_id)
+            command(batch_id=batch_id, **others)
+
+        return click.argument("batch_id", required=required)(wrapped)
+
+    return decorate
+
+
+@main.command()
+@click.option("--size", type=COUNT, default=2500, show_default=True, help="Simulated instructions to learn from.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@says_what_is_wrong
+def demo(size: int, seed: int) -> None:
+    """The whole system on simulated data: labels, router, a routed batch, budget curves."""
+    from routing_assets.cli.demo import run_demo
+
+    run_demo(Home.from_env(), size=size, seed=seed)
+
+
+@main.command()
+@click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
+@click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
+@label_options
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
+@CONFIRM_PRICES
+@says_what_is_wrong
+def train(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
+    """Train and calibrate a router.
+
+    It is put in force if its predictions beat each model's success rate on at least 30 unrelated held-out instructions,
+    and, for the models of the router in force, that router as well (one that knows more models must not be worse on the
+    others). What learnt from simulated labels never replaces what did not. If it is not put in force, it is kept but
+    routes nothing, unless --force is given; where no router was in force, batches are routed by each model's success
+    rate alone. Judged outcomes of routed batches are learnt from as well.
+    """
+    from routing_assets.cli import routers as router_commands
+
+    router_commands.train(Home.from_env(), labels, catalog, format_, **options)
+
+
+@main.command("add-model")
+@click.argument("models", nargs=-1, required=True)
+@click.option("--labels", required=True, help="Label table with the success of MODELS on 20 or more instructions.")
+@click.option("--catalog", help="Model catalog (YAML) that names MODELS too. Without it, costs come from the labels.")
+@click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
+@CONFIRM_PRICES
+@says_what_is_wrong
+def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: bool) -> None:
+    """Add MODELS to the router in force by 20 to 500 labels of each, without training.
+
+    Only their columns of the label table are read. Instructions may be among those labelled before or new; those that
+    the router in force is tested on are held back and test its successor. The labels are kept: train learns from them
+    as well, as long as the catalog names the model. With more labels, run it again. It is put in force if its
+    predictions of labels that they did not learn from, at least 30, beat the model's success rate.
+    """
+    from routing_assets.cli import routers as router_commands
+
+    router_commands.add_models(Home.from_env(), models, labels, catalog, **options)
+
+
+@main.command()
+@says_what_is_wrong
+def recalibrate() -> None:
+    """Recalibrate the router in force by outcomes, without training; it takes over if it beats the present one."""
+    from routing_assets.cli import routers as router_commands
+
+    router_commands.recalibrate(Home.from_env())
+
+
+@main.command()
+@says_what_is_wrong
+def routers() -> None:
+    """List routers: where each came from, which is in force and since when, and how good they are."""
+    from routing_assets.cli import routers as router_commands
+
+    router_commands.routers(Home.from_env())
+
+
+@main.command()
+@click.argument("version", required=False)
+@says_what_is_wrong
+def rollback(version: str | None) -> None:
+    """Put the router before, or VERSION, in force. Nothing is deleted; open batches are routed again by it."""
+    from routing_assets.cli import routers as router_commands
+
+    router_commands.rollback(Home.from_env(), version)
+
+
+@main.command()
+@click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--policy", type=POLICY, help="Default: the standing policy (mip).")
+@click.option("--budget", type=float, help="Hard budget for the batch in USD of estimated cost.")
+@click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
+@click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
+@click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
+@click.option("--target", type=float, help="Success that the threshold policy asks for.")
+@click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
+@click.option("--batch-id", help="Name of the batch; default: from the file name.")
+@click.option("--duplicate", is_flag=True, help="Route and pay it again, although a batch has the same bytes.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
+)
+@says_what_is_wrong
+def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, **request: Any) -> None:
+    """Route the instructions of the file BATCH: exactly one model each, within the budget in estimated cost.
+
+    Records that cannot be routed are set aside: they and the reasons are in set_aside.jsonl beside the routed batch.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}
+    batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, duplicate=duplicate)
+
+
+@main.command()
+@says_what_is_wrong
+def reroute() -> None:
+    """Route every batch that waits or is out of date now, in one process, instead of by the schedule's runs."""
+    from routing_assets.cli import batches as batch_commands
+
+    if not batch_commands.reroute(Home.from_env()):
+        sys.exit(1)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument()
+@click.argument("instruction_id")
+def explain(batch_id: str, instruction_id: str) -> None:
+    """Everything behind one assignment: file, router, prices, policy, certificate, run."""
+    from routing_assets.cli import audit as audit_commands
+
+    audit_commands.explain(Home.from_env(), batch_id, instruction_id)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def outcomes(batch_id: str, file: Path) -> None:
+    """Take in what came of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
+
+    A batch with outcomes went out: like dispatch, they freeze it, and it is never routed again.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.outcomes(Home.from_env(), batch_id, file)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument(required=False)
+@click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
+def audit(batch_id: str | None, run_id: str | None) -> None:
+    """Check the ledgers' chains, rows, anchors and files; with BATCH_ID, also make its decision again, byte for byte.
+
+    Proved: the order of entries, that none is missing up to the newest anchor, that none was changed since. Not proved:
+    that they were true when written, nor anything against somebody who can rewrite the database and every anchor.
+    """
+    from routing_assets.cli import audit as audit_commands
+
+    if not audit_commands.audit(Home.from_env(), batch_id, run_id):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]), default=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
+@says_what_is_wrong
+def report(day: datetime) -> None:
+    """Print one DAY (YYYY-MM-DD, UTC; default: today so far): routed, spent, realised, drift, failures, refusals."""
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.report(Home.from_env(), f"{day:%Y-%m-%d}")
+
+
+@main.command()
+@click.argument("catalog")
+@CONFIRM_PRICES
+@click.option("--force", is_flag=True, help="Put simulated prices in force in place of real ones.")
+@says_what_is_wrong
+def prices(catalog: str, **options: bool) -> None:
+    """Put a new model CATALOG in force, without training anything again."""
+    from routing_assets.cli import prices as price_commands
+
+    price_commands.update_prices(Home.from_env(), catalog, **options)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument()
+def dispatch(batch_id: str) -> None:
+    """Mark BATCH_ID as handed to the LLM runners: it is never routed again."""
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.dispatch(Home.from_env(), batch_id)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument()
+def withdraw(batch_id: str) -> None:
+    """Take BATCH_ID back before it is dispatched: it is never routed again, and money held for it is free.
+
+    Its name cannot be used again. Only to replace its file or its settings, do not withdraw it: send or route it anew
+    under the same name.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.withdraw(Home.from_env(), batch_id)
+
+
+@main.command()
+@click.option("--before", type=click.DateTime(["%Y-%m-%d"]), help="Day (UTC); default: by the policy's retention_days.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@says_what_is_wrong
+def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
+    """Delete data, texts and partitions of batches dispatched or withdrawn before a day, once that is confirmed.
+
+    Ledger and open batches stay. So do judged texts as labels, where the policy says keep_outcomes_as_labels: true.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.retire(Home.from_env(), before, dry_run=dry_run, yes=yes)
+
+
+@main.command()
+@click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
+@click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
+@label_options
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
+@click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
+@click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
+@CONFIRM_PRICES
+@says_what_is_wrong
+def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
+    """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
+    from routing_assets.cli import routers as router_commands
+
+    router_commands.evaluate(Home.from_env(), labels, catalog, format_, **options)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+def ui(port: int) -> None:
+    """Dagster's UI with sensors and schedules, on loopback."""
+    from routing_assets.routers.release_ledger import finish_release
+    from routing_assets.storage.warehouse import Warehouse
+
+    home = Home.from_env().create()
+    Warehouse(home.warehouse).create()
+    finish_release(home)
+    os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+    workspace = ["--workspace", str(beside_package("workspace.yaml"))]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, *address]
+    os.execv(command[0], command)  # noqa: S606 - replaces this process
+
+
+if __name__ == "__main__":
+    main()

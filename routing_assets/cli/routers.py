@@ -1,0 +1,213 @@
+"""Commands on routers: train, extend, compare, list, roll back, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from routing_assets.batches.stale import stale_batches
+from routing_assets.cli.prices import costs_in_force
+from routing_assets.cli.run_job import instance_of, run_job
+from routing_assets.cli.tables import text_table
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.pricing.catalog_table import SIMULATED, absolute, read_catalog
+from routing_assets.routers.few_labels import checked_addition, kept_labels, priced_models
+from routing_assets.routers.release import why_by_rates
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
+
+
+def train(
+    home: Home,
+    labels: str,
+    catalog: str | None,
+    format: str,
+    *,
+    method: str,
+    seed: int,
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    size: int | None = None,
+    force: bool = False,
+    confirm_prices: bool = False,
+) -> None:
+    """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
+    with instance_of(home) as instance:
+        say_what_becomes_of_added_models(home, _catalog(labels, catalog))
+        run_job(
+            instance,
+            "train_router",
+            ops={
+                "labelled_instructions": {
+                    "labels": absolute(labels),
+                    "format": format,
+                    "ignore_columns": list(ignore_columns),
+                    "allow_missing": allow_missing,
+                    "size": size,
+                    "seed": seed,
+                    "confirm_prices": confirm_prices,
+                },
+                "model_catalog": {"catalog": _catalog(labels, catalog), "confirm_prices": confirm_prices},
+                "splits": {"seed": seed},
+                "success_classifier": {"method": method, "seed": seed},
+                "router_comparison": {"force": force},
+            },
+        )
+    trained = show_comparison(home)
+    click.echo(f"router {trained} on the test split of its labels, after each step:")
+    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
+    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
+    click.echo(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
+
+
+def add_models(
+    home: Home,
+    models: Sequence[str],
+    labels: str,
+    catalog: str | None,
+    *,
+    force: bool = False,
+    confirm_prices: bool = False,
+) -> None:
+    """Add models to the router in force by a few labels, and say whether the extended router took over."""
+    labels, catalog = absolute(labels), None if catalog is None else absolute(catalog)
+    with instance_of(home) as instance:
+        router_in_force(home)
+        if catalog is None and Store(home.store).read("model_catalog").num_rows:
+            raise InvalidInput(
+                "the prices in force come from a catalog", remedy="Give one that names the new models too."
+            )
+        checked_addition(home, labels, models, read_catalog(catalog))
+        result = run_job(
+            instance,
+            "add_model",
+            ops={
+                "added_labels": {"labels": labels, "models": list(models), "confirm_prices": confirm_prices},
+                "model_catalog": {"catalog": catalog, "confirm_prices": confirm_prices},
+                "extended_router": {"models": list(models)},
+                "router_comparison": {"force": force},
+            },
+        )
+    made = result.asset_materializations_for_node("extended_router")[0].metadata
+    learnt, held_back = (made[f"instructions_{which}"].value for which in ("learnt_from", "held_back"))
+    aside = f"; {held_back} more are held back, for they test the router" if held_back else ""
+    click.echo(f"learnt from {learnt} labelled instructions, nothing trained{aside}; predicted unseen:")
+    click.echo(text_table(Store(home.store).read("extended_router").to_pylist()))
+    show_comparison(home)
+    if waiting := len(stale_batches(home)):
+        click.echo(f"{waiting} batches that are not dispatched will be routed again")
+
+
+def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
+    """Print which models that were added by few labels are learnt from these as well, and which are left out."""
+    kept, prices = kept_labels(home), read_catalog(catalog)
+    learnt = priced_models(kept, prices)
+    if learnt:
+        click.echo(f"labels of added models are learnt from as well: {', '.join(learnt)}")
+    if kept is not None and (left_out := [model for model in kept.models if model not in learnt]):
+        click.echo(f"labels of added models are left out, for {catalog} does not name them: {', '.join(left_out)}")
+
+
+def recalibrate(home: Home) -> None:
+    """Recalibrate the router in force by outcomes, and say whether the recalibrated one took over."""
+    with instance_of(home) as instance:
+        run_job(instance, "recalibrate_router")
+    show_comparison(home)
+
+
+def show_comparison(home: Home) -> str:
+    """Print the newest comparison, its figures, and what is in force; returns the router that was compared."""
+    compared = Warehouse(home.warehouse).fetch("latest_comparison")[0]
+    router = router_in_force(home)
+    if router["router_version"] != compared["challenger"]:
+        click.echo(
+            f"router {compared['challenger']} is not put in force: {compared['why']}\n"
+            f"it is kept; put it in force all the same with: routing-assets rollback {compared['challenger']}"
+        )
+    elif compared["champion"] is not None:
+        why = compared["why"] if compared["takes_over"] else f"forced, although {compared['why']}"
+        click.echo(f"router {compared['challenger']} replaces {compared['champion']}: {why}")
+    if compared["champion_brier"] is not None:
+        figures = ("ece", "brier", "log_loss")
+        sides = ("champion", "challenger")
+        click.echo(text_table([{"": s, **{name: compared[f"{s}_{name}"] for name in figures}} for s in sides]))
+    click.echo(
+        f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
+        f"decides by {router['decision_estimate']})"
+    )
+    if why := why_by_rates(home):
+        click.echo(why)
+    return str(compared["challenger"])
+
+
+def routers(home: Home) -> None:
+    """List every router that passed its checks."""
+    with instance_of(home):
+        rows = Warehouse(home.warehouse).fetch("routers")
+    if not rows:
+        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
+    for row in rows:
+        row["since"] = f"{row['since']:%Y-%m-%d %H:%M} UTC" if row["since"] else "-"
+    known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
+    shown = (*known, "ece", "brier", "log_loss")
+    click.echo(text_table([{name: row[name] or "-" for name in shown} for row in rows]))
+    for row in rows:
+        if row["state"] == "never" and row["why"]:
+            click.echo(f"{row['router_version']} is not in force: {row['why']}")
+
+
+def rollback(home: Home, version: str | None) -> None:
+    """Put the router before, or the named one, in force."""
+    from routing_assets.routers.release import rollback
+
+    with instance_of(home):
+        router = rollback(home, version)
+        waiting = len(stale_batches(home))
+    click.echo(
+        f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}); "
+        f"{waiting} batches that are not dispatched will be routed again by it"
+    )
+
+
+def evaluate(
+    home: Home,
+    labels: str,
+    catalog: str | None,
+    format: str,
+    *,
+    method: str = "auto",
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    seeds: int,
+    size: int | None,
+    output: Path,
+    confirm_prices: bool = False,
+) -> None:
+    """Run ``budget_curves`` on a label table and print its summary."""
+    output.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out before the splits, not after
+    config = {
+        "labels": absolute(labels),
+        "format": format,
+        "ignore_columns": list(ignore_columns),
+        "allow_missing": allow_missing,
+        "catalog": _catalog(labels, catalog),
+        "confirm_prices": confirm_prices,
+        "method": method,
+        "seeds": seeds,
+        "size": size,
+        "output": str(output.absolute()),
+    }
+    with instance_of(home) as instance:
+        run_job(instance, "evaluate_router", ops={"budget_curves": config})
+    click.echo((output / "summary.txt").read_text(encoding="utf-8"))
+    click.echo(f"written to {output}")
+
+
+def _catalog(labels: str, catalog: str | None) -> str | None:
+    if catalog is not None:
+        return absolute(catalog)
+    return labels if labels.startswith(SIMULATED) else None

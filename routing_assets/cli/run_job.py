@@ -1,0 +1,89 @@
+"""Run the project's Dagster jobs in this process, on the project's own instance, so that the UI shows them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from routing_assets.dagster_instance.runs import fail_lost_runs, step_reason, was_interrupted
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.locks import run_alive
+from routing_assets.routers.release_ledger import finish_release
+from routing_assets.storage.warehouse import Warehouse
+
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+
+
+class RunFailed(RuntimeError):
+    """A Dagster run failed; the message is the reason that the failing step gave."""
+
+
+@contextmanager
+def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this installation, made on first use."""
+    home.create()
+    Warehouse(home.warehouse).create()
+    os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
+    with dg.DagsterInstance.get() as instance:
+        fail_lost_runs(instance, home)
+        finish_release(home)
+        yield instance
+
+
+def run_job(
+    instance: dg.DagsterInstance,
+    job: str,
+    *,
+    ops: Mapping[str, Mapping[str, Any]] | None = None,
+    resources: Mapping[str, Mapping[str, Any]] | None = None,
+    batch_id: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run a job of the project in this process.
+
+    Args:
+        ops: configuration by asset.
+        resources: configuration by resource.
+        batch_id: partition of the per-batch job; registered when new.
+
+    Raises:
+        RunFailed: with the reason of the first failed step or blocking check.
+        KeyboardInterrupt: the run was stopped from outside.
+    """
+    from routing_assets.definitions import defs
+    from routing_assets.defs.common import BATCHES
+
+    if batch_id is not None:
+        instance.add_dynamic_partitions(BATCHES, [batch_id])
+    run_id = str(uuid4())
+    with run_alive(Home.from_env(), run_id):
+        result = defs.resolve_job_def(job).execute_in_process(
+            run_config={
+                "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
+                "resources": {name: {"config": dict(config)} for name, config in (resources or {}).items()},
+                "loggers": QUIET,
+            },
+            instance=instance,
+            partition_key=batch_id,
+            raise_on_error=False,
+            run_id=run_id,
+        )
+    if was_interrupted(result):
+        raise KeyboardInterrupt
+    if not result.success:
+        failures = [event for event in result.all_events if event.is_step_failure]
+        raise RunFailed(failed_check(result) or step_reason(failures) or f"run {run_id} failed; see its log in the UI")
+    return result
+
+
+def failed_check(result: dg.ExecuteInProcessResult) -> str | None:
+    """What the first blocking check that did not pass said; None where all passed."""
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.blocking:
+            said = f": {check.description}" if check.description else ""
+            return f"{check.asset_key.to_user_string()}: the check {check.check_name} did not pass{said}"
+    return None

@@ -1,0 +1,1 @@
+"""What concerns Dagster's own instance: its storage, its runs, its partitions."""

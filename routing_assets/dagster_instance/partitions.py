@@ -1,0 +1,17 @@
+"""The dynamic partitions of Dagster's instance: one per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+BATCHES = "batches"
+
+
+def forget_partitions(instance: dg.DagsterInstance, batch_ids: Iterable[str]) -> None:
+    """Delete the partitions of these batches, as far as they are there."""
+    known = set(instance.get_dynamic_partitions(BATCHES))
+    for batch_id in batch_ids:
+        if batch_id in known:
+            instance.delete_dynamic_partition(BATCHES, batch_id)

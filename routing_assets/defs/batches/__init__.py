@@ -1,0 +1,1 @@
+"""From a batch file to its hand-off."""

@@ -1,0 +1,33 @@
+"""Batches that cannot be routed as things are: they wait until something changes."""
+
+import dagster as dg
+import pyarrow as pa
+
+from routing_assets.batches.stale import stale_batches
+from routing_assets.defs.common import failure
+from routing_assets.defs.home import RoutingHome
+from routing_assets.foundation.errors import InvalidInput
+
+
+def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Exception) -> dg.Failure:
+    """The failure of a batch whose budget or constraints cannot be kept.
+
+    It is entered in the warehouse with what it was based on: the same is not tried a second time.
+    """
+    batch_id = context.partition_key
+    for batch in stale_batches(home.paths()):
+        if batch.batch_id == batch_id:
+            row = {
+                "batch_id": batch_id,
+                "dagster_run_id": context.run_id,
+                "fingerprint": batch.fingerprint,
+                "why": str(error),
+            }
+            home.warehouse().append("refusals", pa.Table.from_pylist([row]))
+    return failure(
+        InvalidInput(
+            str(error),
+            remedy="It is tried again once its file, router, prices or policy change; "
+            f"to take it back: routing-assets withdraw {batch_id}",
+        )
+    )

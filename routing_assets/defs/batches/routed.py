@@ -1,0 +1,177 @@
+"""Stage 6, per batch: the chosen allocation, its files for the LLM runners, and its entry in the ledger."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from routing_assets.batches.handoff import export_batch
+from routing_assets.batches.known import received_file, refuse_ended, routed_by
+from routing_assets.batches.ledger import record_decision, record_traffic
+from routing_assets.batches.money import commit_cost
+from routing_assets.batches.policy import settings_from
+from routing_assets.batches.route import of_file, summary_of
+from routing_assets.batches.what_moved import compare_decisions
+from routing_assets.dagster_instance.anchors import materialised_anchor
+from routing_assets.dagster_instance.runs import runs_of
+from routing_assets.defs.batches.allocations import allocation_metadata, is_assigned_once, is_within_budget
+from routing_assets.defs.batches.requests import RoutingRequest
+from routing_assets.defs.common import (
+    ARROW_TABLE,
+    IO_RETRY,
+    OWNERS,
+    batches,
+    data_version,
+    failure,
+    markdown_table,
+    shown,
+)
+from routing_assets.defs.home import RoutingHome
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.files import file_sha256
+from routing_assets.foundation.locks import batch_lock
+from routing_assets.foundation.long_table import about
+from routing_assets.storage import journal
+from routing_assets.storage.parquet_store import Store
+
+GROUP = "routed"
+ASSIGNED_ONCE = dg.AssetCheckSpec(
+    "every_instruction_is_assigned_once", asset="routed_batch", blocking=True, partitions_def=batches
+)
+WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch", blocking=True, partitions_def=batches)
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    partitions_def=batches,
+    check_specs=[ASSIGNED_ONCE, WITHIN_BUDGET],
+    dagster_type=ARROW_TABLE,
+    code_version="1",
+)
+def routed_batch(
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
+    routing_request: RoutingRequest,
+    batch_instructions: pa.Table,
+    threshold_allocation: pa.Table,
+    ndch_allocation: pa.Table,
+    ndch_p_allocation: pa.Table,
+    mip_allocation: pa.Table,
+) -> dg.MaterializeResult:
+    """The allocation of the policy in force; the other three remain for comparison.
+
+    Where the batch was routed before, it says what moved, what that buys and why.
+    """
+    allocations = {
+        "threshold": threshold_allocation,
+        "ndch": ndch_allocation,
+        "ndch_p": ndch_p_allocation,
+        "mip": mip_allocation,
+    }
+    chosen = allocations[routing_request.settings().policy]
+    routed = of_file(chosen, about(batch_instructions)["file_sha256"])
+    changes = record_changes(context, home, routed)
+    return dg.MaterializeResult(
+        value=routed,
+        data_version=data_version(routed),
+        metadata={"policy": summary_of(chosen)["policy"], **allocation_metadata(chosen), **changes},
+        check_results=[
+            is_assigned_once(ASSIGNED_ONCE, chosen, batch_instructions),
+            is_within_budget(WITHIN_BUDGET, chosen),
+        ],
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet", "json"},
+    partitions_def=batches,
+    retry_policy=IO_RETRY,
+    code_version="1",
+)
+def batch_export(
+    context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
+) -> dg.MaterializeResult:
+    """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
+    paths, batch_id = home.paths(), context.partition_key
+    folder, decided_file = paths.outbox / batch_id, about(routed_batch)["file_sha256"]
+    version = Store(paths.store).version("routed_batch", batch_id, context.run_id, routed_batch)
+    decision = {
+        "batch_id": batch_id,
+        "dagster_run_id": context.run_id,
+        "file_sha256": decided_file,
+        **decision_columns(routed_batch),
+        "routed_path": str(version.relative_to(paths.store)),
+        "routed_sha256": file_sha256(version),
+    }
+    with batch_lock(paths, batch_id):
+        try:
+            refuse_ended(paths, batch_id)
+            settings = settings_from(summary_of(routed_batch)["settings"], source="the routed batch")
+            if settings.period is not None:
+                runs = runs_of(context.instance, context.run)
+                commit_cost(home.warehouse(), batch_id, runs, decision["total_cost"], settings)
+        except InvalidInput as error:
+            raise failure(error) from error
+        # Not the newest file: another may have come since this run read its own.
+        received = received_file(paths, batch_id, decided_file)
+        manifest = export_batch(
+            routed_batch,
+            batch_instructions,
+            folder,
+            staged=paths.staged / batch_id,
+            batch_id=batch_id,
+            run_id=context.run_id,
+            received=received,
+            ledger_head=home.warehouse().journal_head(),
+        )
+        with home.warehouse().transaction() as ledger:
+            record_decision(ledger, decision)
+            record_traffic(ledger, batch_id, context.run_id, routed_batch, batch_instructions)
+            head = journal.head(ledger)
+    return dg.MaterializeResult(
+        metadata={
+            **materialised_anchor(head),
+            "outbox": dg.MetadataValue.path(str(folder)),
+            "files": markdown_table([asdict(file) for file in manifest.files]),
+        }
+    )
+
+
+def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed: pa.Table) -> dict[str, Any]:
+    """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
+    batch_id = context.partition_key
+    before = home.warehouse().fetch("current_decision", {"batch_id": batch_id})
+    if not before or before[0]["dagster_run_id"] == context.run_id:
+        return {}
+    store, runs = Store(home.paths().store), runs_of(context.instance, context.run)
+    probabilities = store.read("probability_matrix", batch_id, *runs, columns=["decision"])
+    costs = store.read("cost_matrix", batch_id, *runs, columns=["cost"])
+    changes = compare_decisions(routed_by(home.paths(), before[0]), routed, probabilities, costs)
+    row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
+    home.warehouse().run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
+    return {
+        "routed_again_for": ", ".join(changes.reasons) or "nothing that changed",
+        "assignments_moved": changes.moved,
+        "cost_change_usd": shown(changes.cost_change_usd),
+        "expected_successes_gained": shown(changes.success_change),
+        "moves": markdown_table([{"from": a, "to": b, "instructions": n} for a, b, n in changes.moves[:20]]),
+    }
+
+
+def decision_columns(routed: pa.Table) -> dict[str, Any]:
+    """A routed table's summary under the column names of the ledger."""
+    summary = summary_of(routed)
+    same = ("router_version", "price_version", "policy", "settings_version", "instructions", "expected_success")
+    certificate = ("upper_bound", "gap", "shadow_price", "status")
+    return {
+        **{name: summary[name] for name in (*same, *certificate)},
+        "settings": json.dumps(summary["settings"], sort_keys=True),
+        "budget": summary["budget_usd"],
+        "total_cost": summary["cost_usd"],
+    }

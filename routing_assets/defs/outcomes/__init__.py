@@ -1,0 +1,1 @@
+"""What came of routed batches, and whether the router still holds."""

@@ -1,0 +1,23 @@
+"""The jobs that take outcomes in and watch the router."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from routing_assets.defs.common import batches, tags
+
+record_outcomes = dg.define_asset_job(
+    "record_outcomes",
+    selection=dg.AssetSelection.assets("batch_outcomes"),
+    partitions_def=batches,
+    tags=tags(priority=1, minutes=60),
+    description="Outcomes of one batch against what its decision promised.",
+)
+
+
+watch_router = dg.define_asset_job(
+    "watch_router",
+    selection=dg.AssetSelection.assets("calibration_drift"),
+    tags=tags(priority=1, minutes=60),
+    description="Whether the router's promises still hold.",
+)

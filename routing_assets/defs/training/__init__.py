@@ -1,0 +1,1 @@
+"""From labels and prices to the router in force."""

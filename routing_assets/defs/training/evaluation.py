@@ -1,0 +1,101 @@
+"""Evaluation: what routing buys at each budget, on held-out instructions, over several random splits."""
+
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.defs.common import OWNERS, TRAINING_POOL, failure, inline_png
+from routing_assets.defs.home import RoutingHome
+from routing_assets.defs.training.label_table import LabelTable
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.foundation.markdown import code_block
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog_table import catalog_from_table
+from routing_assets.pricing.units import refuse_doubtful_costs
+from routing_assets.routers.catalog_in_force import new_catalog
+from routing_assets.routers.few_labels import without_added
+from routing_assets.routers.outcome_labels import without_outcomes
+from routing_assets.storage.parquet_store import Store
+
+AT_ONCE = 2
+"""Splits evaluated at a time: each takes half of the cores."""
+
+
+class EvaluationSettings(LabelTable):
+    """What to evaluate, and how often."""
+
+    labels: str | None = Field(
+        default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
+    )
+    catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
+    confirm_prices: bool = Field(default=False, description="Prices and costs are in USD, unlikely as it looks.")
+    method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
+        default="auto", description="What of the encoder is trained; auto says why."
+    )
+    seeds: int = Field(default=5, description="Random splits, each with its own training.")
+    output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
+
+
+@dg.asset(
+    group_name="evaluation",
+    owners=OWNERS,
+    kinds={"matplotlib", "parquet"},
+    deps=["labelled_instructions", "model_catalog"],
+    pool=TRAINING_POOL,
+    code_version="3",
+)
+def budget_curves(
+    context: dg.AssetExecutionContext, config: EvaluationSettings, home: RoutingHome
+) -> dg.MaterializeResult:
+    """Realised success and spend of every policy and control at every budget, with bands over seeds."""
+    from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
+    from routing_assets.evaluation.writing import write_evaluation
+    from routing_assets.prediction.classifier.config import ClassifierConfig
+    from routing_assets.prediction.router import RouterConfig
+
+    paths = home.paths()
+    try:
+        labels, catalog = labels_and_catalog(config, paths)
+        classifier = ClassifierConfig(method=config.method)
+        evaluation = evaluate(
+            labels,
+            catalog,
+            seeds=range(config.seeds),
+            config=EvaluationConfig(router=RouterConfig(classifier=classifier)),
+            embeddings_cache=paths.embeddings,
+            workers=AT_ONCE,
+            progress=True,
+        )
+    except InvalidInput as error:
+        raise failure(error) from error
+    folder = Path(config.output) if config.output else paths.evaluations / context.run_id
+    write_evaluation(evaluation, folder)
+    return dg.MaterializeResult(
+        metadata={
+            "dataset": evaluation.dataset,
+            "simulated": evaluation.simulated,
+            "verdict": evaluation.verdict.text,
+            "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
+            "figure": inline_png((folder / "curves.png").read_bytes()),
+            "success_by_budget": dg.MetadataValue.md(code_block(evaluation.table())),
+        }
+    )
+
+
+def labels_and_catalog(config: EvaluationSettings, home: Home) -> tuple[LabelledInstructions, ModelCatalog | None]:
+    """The labels and prices named by the settings, or the project's own."""
+    store = Store(home.store)
+    if config.labels is not None:
+        labels = config.read(config.labels)
+        catalog = new_catalog(home, config.catalog, confirmed=config.confirm_prices)
+        if not config.confirm_prices:
+            refuse_doubtful_costs(labels, catalog)
+        return labels, catalog
+    return (
+        without_added(without_outcomes(LabelledInstructions.from_arrow(store.read("labelled_instructions")))),
+        catalog_from_table(store.read("model_catalog")),
+    )

@@ -1,0 +1,59 @@
+"""Once a day, old batches give up their data and partition, where the policy file has ``retention_days``."""
+
+from datetime import datetime
+
+import dagster as dg
+
+from routing_assets.batches.retention import retire_batches, retired_batches, retirement_day
+from routing_assets.dagster_instance.partitions import forget_partitions
+from routing_assets.defs.common import tags
+from routing_assets.defs.home import RoutingHome
+from routing_assets.foundation.home import Home
+from routing_assets.routers.retired_texts import READERS, forget_retired_labels
+
+UNDER_WAY = dg.RunsFilter(
+    statuses=[
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
+)
+
+
+def retire_with_partitions(home: Home, instance: dg.DagsterInstance, before: datetime) -> list[str]:
+    """Retire every batch that ended before ``before``, and delete its partition; returns the ids."""
+    retired = retire_batches(home, before)
+    forget_partitions(instance, retired_batches(home))
+    return retired
+
+
+def forget_labels(home: Home, instance: dg.DagsterInstance) -> str:
+    """Remove labels that outcomes of retired batches made, unless a run reads labels; says what was done."""
+    reading = [run.run_id for run in instance.get_runs(UNDER_WAY) if run.job_name in READERS]
+    return forget_retired_labels(home, reading[0] if reading else None)
+
+
+@dg.op
+def retire_old_batches(context: dg.OpExecutionContext, home: RoutingHome) -> None:
+    """Deletes what batches left that ended more than ``retention_days`` ago, texts and labels; the ledger stays."""
+    before = retirement_day(home.paths())
+    if before is None:
+        context.log.info("the policy has no retention_days: everything is kept")
+    else:
+        context.log.info(f"retired: {retire_with_partitions(home.paths(), context.instance, before) or 'nothing'}")
+        context.log.info(forget_labels(home.paths(), context.instance))
+
+
+@dg.job(tags=tags(priority=-1, minutes=60), executor_def=dg.in_process_executor)
+def retirement() -> None:
+    """Old batches give up their data, not their entries in the ledger."""
+    retire_old_batches()
+
+
+@dg.schedule(job=retirement, cron_schedule="30 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def daily_retirement(home: RoutingHome) -> dg.RunRequest | dg.SkipReason:
+    """Retires old batches every night, where the policy says how old."""
+    if retirement_day(home.paths()) is None:
+        return dg.SkipReason("the policy has no retention_days: everything is kept")
+    return dg.RunRequest()

@@ -1,0 +1,1 @@
+"""What every room uses: paths, errors, names, files, locks."""

@@ -1,0 +1,13 @@
+"""Files that lie beside the package in a checkout, and inside it in an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def beside_package(name: str) -> Path:
+    """The path of a file or folder such as ``sql``."""
+    inside = PACKAGE / name
+    return inside if inside.exists() else PACKAGE.parent / name

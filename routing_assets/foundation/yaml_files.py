@@ -1,0 +1,90 @@
+"""YAML that people write: plain values only, each key once, and no more of them than a person would write."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from routing_assets.foundation.errors import InvalidInput
+
+MOST_BYTES = 10_000_000
+MOST_VALUES = 200_000
+"""Aliases expanded: a few lines of aliases to aliases can stand for gigabytes."""
+
+
+def read_yaml(path: Path) -> Any:
+    """The document in a YAML file; None where it is empty.
+
+    Raises:
+        InvalidInput: the file is absent, too large, not UTF-8, or no plain YAML, naming the line.
+    """
+    if not path.is_file():
+        raise InvalidInput("there is no such file", source=str(path), remedy="Give the path of a YAML file")
+    if path.stat().st_size > MOST_BYTES:
+        raise InvalidInput("the file has over 10 MB", source=str(path), remedy="Give a YAML file written by hand")
+    try:
+        return _load(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the file is not UTF-8", source=str(path), remedy="Save it as UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise InvalidInput(
+            f"this is not valid YAML: {error.problem}",
+            source=str(path),
+            row=None if mark is None else mark.line + 1,
+            remedy="Correct the line",
+        ) from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"this is not valid YAML: {error}", source=str(path), remedy="Correct the file") from error
+    except RecursionError as error:
+        raise InvalidInput("the values are nested too deeply", source=str(path), remedy="Write it flatter") from error
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A safe loader (no tag can make an object) that refuses a key given twice, where YAML itself would keep the last
+    one in silence.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str) -> Any:
+    loader = _UniqueKeyLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values(node, {}) > MOST_VALUES:
+            raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _values(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """How many values a node stands for, its aliases expanded."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = None
+        pairs = isinstance(node, yaml.MappingNode)
+        children = [child for pair in node.value for child in pair] if pairs else node.value
+        known[id(node)] = 1 + sum(_values(child, known) for child in children)
+    count = known[id(node)]
+    if count is None:
+        raise yaml.MarkedYAMLError(problem="a value contains itself", problem_mark=node.start_mark)
+    return count

@@ -1,0 +1,110 @@
+"""What came of a batch, set against what its decision promised."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.datasets.outcomes import Outcomes, match_outcomes
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Realised:
+    """A routed batch against its outcomes. Means are over the instructions whose outcome is known."""
+
+    instructions: int
+    judged: int
+    """Instructions whose success is known."""
+    billed: int
+    """Instructions whose cost is known."""
+    strays: int
+    """Outcomes of pairs that were not routed so: another batch's, another model's or unknown."""
+    predicted_success: float
+    realised_success: float
+    success_interval: Interval
+    """Of the realised success rate (Wilson)."""
+    success_gap: Interval
+    """Of realised less predicted success; calibrated predictions have 0 inside."""
+    estimated_usd: float
+    """Estimate for the billed instructions."""
+    realised_usd: float
+    """Bill for the same instructions."""
+    cost_ratio: float
+    """Realised over estimated USD; NaN where nothing was billed or estimated."""
+    cost_ratio_interval: Interval
+    expected_total_usd: float
+    """Bill of the whole batch: what is known, and the estimate of the rest times ``cost_ratio``."""
+
+
+def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
+    """Realised against predicted success and spend of one batch; what is missing is counted, not taken for failure."""
+    matched, strays = match_outcomes(routed, outcomes)
+    predicted, estimate, success, bill = (
+        matched[name].to_numpy(zero_copy_only=False).astype(np.float64)
+        for name in ("expected_success", "cost", "success", "billed_usd")
+    )
+    judged, billed = ~np.isnan(success), ~np.isnan(bill)
+    y, p = success[judged], predicted[judged]
+    ratio, ratio_interval = _ratio(bill[billed], estimate[billed])
+    known = math.fsum(bill[billed])
+    return Realised(
+        instructions=matched.num_rows,
+        judged=int(judged.sum()),
+        billed=int(billed.sum()),
+        strays=strays,
+        predicted_success=_mean(p),
+        realised_success=_mean(y),
+        success_interval=_wilson(y),
+        success_gap=_mean_interval(y - p),
+        estimated_usd=math.fsum(estimate[billed]),
+        realised_usd=known,
+        cost_ratio=ratio,
+        cost_ratio_interval=ratio_interval,
+        expected_total_usd=known + math.fsum(estimate[~billed]) * (1.0 if math.isnan(ratio) else ratio),
+    )
+
+
+_Z = 1.959963984540054
+
+
+def _mean(values: np.ndarray) -> float:
+    return math.fsum(values) / len(values) if len(values) else math.nan
+
+
+def _wilson(success: np.ndarray) -> Interval:
+    n = len(success)
+    if n == 0:
+        return Interval(0.0, 1.0)
+    rate, z2 = _mean(success), _Z**2
+    centre, spread = rate + z2 / (2 * n), _Z * math.sqrt(rate * (1 - rate) / n + z2 / (4 * n * n))
+    return Interval(max(0.0, (centre - spread) / (1 + z2 / n)), min(1.0, (centre + spread) / (1 + z2 / n)))
+
+
+def _mean_interval(values: np.ndarray) -> Interval:
+    if len(values) < 2:
+        return Interval(-1.0, 1.0)
+    error = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Interval(_mean(values) - error, _mean(values) + error)
+
+
+def _ratio(bill: np.ndarray, estimate: np.ndarray) -> tuple[float, Interval]:
+    """Ratio of sums, with the delta method's interval (Cochran 1977, 6.4)."""
+    total = math.fsum(estimate)
+    if total == 0:
+        return math.nan, Interval(0.0, math.inf)
+    ratio = math.fsum(bill) / total
+    if len(bill) < 2:
+        return ratio, Interval(0.0, math.inf)
+    error = _Z * float((bill - ratio * estimate).std(ddof=1)) * math.sqrt(len(bill)) / total
+    return ratio, Interval(max(0.0, ratio - error), ratio + error)

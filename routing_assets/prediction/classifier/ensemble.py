@@ -1,0 +1,157 @@
+"""Cross-fitted ensembles: each member leaves a part of the training texts out and later predicts it unseen.
+
+The mean of the members predicts new instructions (bagging, Breiman 1996). Stacking and calibration learn from the
+predictions on the left-out parts, far more labels than a thin calibration split has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from routing_assets.prediction.classifier.network import Network
+from routing_assets.prediction.classifier.training import EpochLoss, Rows, TrainingConfig, train_network
+from routing_assets.prediction.classifier.training_texts import TrainingTexts
+from routing_assets.prediction.encoder.encoder import batches_by_length
+from routing_assets.prediction.encoder.token_states import TokenStates
+
+Matrix = NDArray[np.float32]
+
+
+class Inputs(Protocol):
+    """What networks of one kind read, for a fixed list of texts."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text."""
+
+    def __call__(self, network: nn.Module, rows: Rows, /) -> Tensor:
+        """Logits (B, K) of the texts ``rows``."""
+
+
+@dataclass(frozen=True, eq=False)
+class VectorInputs:
+    """One vector per text: frozen embedding and features."""
+
+    vectors: Tensor
+    lengths: NDArray[np.int64]
+
+    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
+        return network(self.vectors[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class TokenInputs:
+    """Token states below the trained layers, and one feature vector per text."""
+
+    states: TokenStates
+    features: Tensor
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text."""
+        return self.states.lengths
+
+    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
+        return network(*self.states.batch(rows), self.features[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Trained members, the logits (D, K) of the texts each left out (NaN elsewhere), and the losses of each member
+    that was trained in epochs.
+    """
+
+    members: tuple[nn.Module, ...]
+    out_of_fold: Matrix
+    histories: tuple[tuple[EpochLoss, ...], ...] = ()
+
+
+def train_ensemble(
+    build: Callable[[], Network],
+    inputs: Inputs,
+    texts: TrainingTexts,
+    members: int,
+    parts: int,
+    config: TrainingConfig,
+    *,
+    device: str = "cpu",
+    mixed_precision: bool = False,
+    checkpoint: Path | None = None,
+    progress: bool = False,
+    label: str = "training",
+) -> Ensemble:
+    """Train ``members`` networks made by ``build``.
+
+    Each leaves out its own one of ``parts`` parts of the training texts; where that is one, or all related texts lie in
+    one part, it trains on all of them.
+    """
+    targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
+    out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
+    networks, histories = [], []
+    for member in range(members):
+        seed = config.seed * 101 + member
+        torch.manual_seed(seed)
+        network = build()
+        rows = texts.train[(texts.fold[texts.train] % parts != member) | (parts == 1)]
+        if not len(rows):
+            rows = texts.train
+        left_out = np.setdiff1d(texts.train, rows)
+        history = train_network(
+            network,
+            lambda batch, network=network: inputs(network, batch),  # type: ignore[misc]
+            lambda rng, size, rows=rows: deal(rows, inputs.lengths, size, rng),  # type: ignore[misc]
+            targets,
+            texts.validation,
+            network.parameter_groups(config),
+            replace(config, seed=seed),
+            checkpoint=None if checkpoint is None else checkpoint / f"{label}-{member}-{_digest(rows, texts)}",
+            mixed_precision=mixed_precision,
+            progress=progress,
+            label=f"{label} {member + 1}/{members}",
+        )
+        out_of_fold[left_out] = network_logits(network, inputs, left_out, texts.success.shape[1])
+        networks.append(network)
+        histories.append(tuple(history))
+    return Ensemble(tuple(networks), out_of_fold, tuple(histories))
+
+
+def _digest(rows: Rows, texts: TrainingTexts) -> str:
+    """Which texts train and stop a network: an interrupted training of others must not be resumed."""
+    return hashlib.sha256(rows.astype("<i8").tobytes() + texts.validation.astype("<i8").tobytes()).hexdigest()[:12]
+
+
+@torch.no_grad()
+def network_logits(network: nn.Module, inputs: Inputs, rows: Rows, models: int) -> Matrix:
+    """Logits (len(rows), K) in float32, in batches of equal length."""
+    network.eval()
+    logits = np.empty((len(rows), models), dtype=np.float32)
+    for batch in batches_by_length(inputs.lengths[rows], 256):
+        logits[batch] = inputs(network, rows[batch]).float().cpu().numpy()
+    return logits
+
+
+def mean_logits(members: Sequence[nn.Module], inputs: Inputs, rows: Rows, models: int) -> Matrix:
+    """Mean logits (len(rows), K) of the members."""
+    return np.mean([network_logits(member, inputs, rows, models) for member in members], axis=0, dtype=np.float32)
+
+
+def deal(rows: Rows, lengths: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[Rows]:
+    """Random batches of about ``size`` texts; texts of a batch are of similar length, so that little is spent on
+    padding.
+    """
+    shuffled = rng.permutation(rows)
+    batches: list[Rows] = []
+    for start in range(0, len(shuffled), size * 16):
+        pile = shuffled[start : start + size * 16]
+        pile = pile[np.argsort(lengths[pile], kind="stable")]
+        batches += np.array_split(pile, max(1, round(len(pile) / size)))
+    return (batches[i] for i in rng.permutation(len(batches)))

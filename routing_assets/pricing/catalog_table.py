@@ -1,0 +1,66 @@
+"""The model catalog as a table, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from routing_assets.pricing.catalog import (
+    ATTACHMENT_PRICES,
+    ModelCatalog,
+    ModelEntry,
+    as_row,
+    load_catalog,
+    twin_catalog,
+)
+
+SIMULATED = "simulated:"
+
+
+_CATALOG_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("input_price", pa.float64()),
+        ("output_price", pa.float64()),
+        ("latency_s", pa.float64()),
+        ("min_share", pa.float64()),
+        ("max_share", pa.float64()),
+        ("capacity", pa.int64()),
+        ("context_tokens", pa.int64()),
+        ("tags", pa.list_(pa.string())),
+    ]
+)
+
+
+def absolute(source: str) -> str:
+    """The source with its path made absolute, for a later run may start from another folder."""
+    return source if source.startswith(SIMULATED) else str(Path(source).absolute())
+
+
+def read_catalog(source: str | None) -> ModelCatalog | None:
+    """The model catalog at ``source``; None where costs come from the label table."""
+    if source is None:
+        return None
+    if source.startswith(SIMULATED):
+        return twin_catalog(source.removeprefix(SIMULATED))
+    return load_catalog(Path(source))
+
+
+def catalog_table(catalog: ModelCatalog | None) -> pa.Table:
+    """One row per model of the catalog; no rows for None."""
+    rows = [as_row(entry) for entry in catalog.models] if catalog else []
+    also = [name for name in ATTACHMENT_PRICES if any(name in row for row in rows)]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*_CATALOG_SCHEMA, *((name, pa.float64()) for name in also)]))
+
+
+def catalog_from_table(table: pa.Table) -> ModelCatalog | None:
+    """Inverse of :func:`catalog_table`."""
+    return catalog_from_rows(table.to_pylist())
+
+
+def catalog_from_rows(rows: list[dict[str, Any]]) -> ModelCatalog | None:
+    """The catalog of the rows' models; None when there are none."""
+    entries = tuple(ModelEntry(**{**row, "tags": tuple(row["tags"])}) for row in rows)
+    return ModelCatalog(entries) if entries else None

@@ -1,0 +1,63 @@
+"""What each call of a batch would cost, as a long table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.datasets import BatchInstructions
+from routing_assets.datasets.tokens import proxy_tokens
+from routing_assets.foundation.long_table import about, long_table, matrix_of
+from routing_assets.pricing.cost_model import CostModel
+from routing_assets.pricing.spend import CostEstimate
+
+ASSUMED_OF_CALL = "cost_assumed_error"
+"""Column of the cost matrix; where it is absent, all calls of a model have the error that its ``about`` says."""
+BEYOND_TEXT = "beyond_text"
+"""What the requests send and ask for beyond one answer to each text, all of it priced: in what a cost matrix says of
+itself, and in the summary of a decision. Decisions from before it was have priced the texts alone.
+"""
+
+
+def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: bool = False) -> pa.Table:
+    """The long table of ``cost_matrix``: estimated USD of every call, by the single row of a ``cost_model`` table.
+
+    Args:
+        texts_alone: leave out what is sent and asked for beyond the texts, as decisions once did.
+    """
+    model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
+    estimate = model.estimate(batch.instruction, batch.task) if texts_alone else model.estimate_requests(batch)
+    assumed = np.asarray(estimate.assumed_error)
+    of_calls = {ASSUMED_OF_CALL: assumed} if assumed.ndim == 2 else {}
+    return long_table(
+        batch.instruction_id,
+        model.models,
+        {"cost": estimate.mean, "cost_std": estimate.std, **of_calls},
+        about={
+            "models": json.dumps(model.models),
+            "price_version": cost_model["price_version"][0].as_py(),
+            "shared_error": json.dumps(model.shared_error.tolist()),
+            "assumed_error": json.dumps(model.assumed_error.tolist()),
+            **({} if texts_alone or not batch.beyond_text else {BEYOND_TEXT: json.dumps(batch.beyond_text)}),
+            "doubt": model.doubt(proxy_tokens(batch.instruction), batch.beyond_text) or "",
+        },
+    )
+
+
+def cost_estimate(costs: pa.Table, models: Sequence[str]) -> CostEstimate:
+    """The estimate that :func:`price_batch` wrote down, for these of its models."""
+    said = about(costs)
+    column = [json.loads(said["models"]).index(model) for model in models]
+    nothing = json.dumps([0.0] * len(json.loads(said["models"])))  # in matrices that were stored before it was
+    assumed = np.array(json.loads(said.get("assumed_error", nothing)))[column]
+    if ASSUMED_OF_CALL in costs.column_names:
+        assumed = matrix_of(costs, ASSUMED_OF_CALL, models)
+    return CostEstimate(
+        matrix_of(costs, "cost", models),
+        matrix_of(costs, "cost_std", models),
+        np.array(json.loads(said["shared_error"]))[column],
+        assumed,
+    )

@@ -1,0 +1,1 @@
+"""A router's life: trained, compared, released, watched, recalibrated, extended."""

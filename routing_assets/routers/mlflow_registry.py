@@ -1,0 +1,110 @@
+"""Experiment tracking and the model registry: MLflow on the SQLite store of ROUTING_HOME."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from routing_assets.foundation.home import Home
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.models import infer_signature
+
+EXPERIMENT = "success_classifier"
+REGISTERED_MODEL = "success_classifier"
+CHALLENGER, IN_FORCE, PREVIOUS = "challenger", "champion", "previous"
+
+
+@dataclass(frozen=True)
+class LoggedClassifier:
+    """Where MLflow keeps a classifier."""
+
+    run_id: str
+    model_version: int
+
+
+def connect(home: Home) -> MlflowClient:
+    """A client of the project's own store, made under a lock on first use (SQLite migrations do not share)."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.root / ".mlflow.lock"):
+        mlflow.set_tracking_uri(home.mlflow_uri)
+        client = MlflowClient()
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            client.create_experiment(EXPERIMENT, artifact_location=home.mlflow_artifacts.as_uri())
+    return client
+
+
+def log_classifier(
+    home: Home,
+    directory: Path,
+    models: tuple[str, ...],
+    *,
+    parameters: Mapping[str, Any],
+    losses: Sequence[Mapping[str, float]],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+) -> LoggedClassifier:
+    """Log a trained classifier and register it with the alias ``challenger``.
+
+    Args:
+        directory: what ``SuccessClassifier.save`` wrote; it becomes the model's artifact.
+        losses: one mapping of metric name to value per epoch.
+        metrics: figures on the test split.
+        tags: label hash, Dagster run id and the like.
+    """
+    client = connect(home)
+    mlflow.set_experiment(EXPERIMENT)
+    example = pd.DataFrame({"instruction": ["What is 2 + 2?"]})
+    output = pd.DataFrame({model: np.zeros(1, dtype=np.float32) for model in models})
+    with mlflow.start_run(tags=dict(tags)) as run:
+        mlflow.log_params(dict(parameters))
+        for epoch, values in enumerate(losses):
+            mlflow.log_metrics(dict(values), step=epoch)
+        mlflow.log_metrics({re.sub(r"[^\w./ -]", "_", name): value for name, value in metrics.items()})
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("mlflow_model.py")),
+            artifacts={"classifier": str(directory)},
+            signature=infer_signature(example, output),
+            input_example=example,
+            registered_model_name=REGISTERED_MODEL,
+            pip_requirements=["routing_assets"],
+        )
+    version = int(logged.registered_model_version)
+    client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, str(version))
+    return LoggedClassifier(run.info.run_id, version)
+
+
+def register_recalibrated(home: Home, model_version: int, *, tags: Mapping[str, str]) -> LoggedClassifier:
+    """Register a recalibrated router's classifier, which is that of ``model_version``, as a version of its own."""
+    client = connect(home)
+    parent = client.get_model_version(REGISTERED_MODEL, str(model_version))
+    source, run_id = str(parent.source), str(parent.run_id)
+    version = client.create_model_version(
+        REGISTERED_MODEL, source, run_id=run_id, tags=dict(tags), model_id=parent.model_id
+    )
+    client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, version.version)
+    return LoggedClassifier(run_id, int(version.version))
+
+
+def put_in_force(home: Home, model_version: int, previous: int | None = None) -> None:
+    """Point ``champion`` at a version and ``previous`` at the one that served before; it challenges nobody any more."""
+    client, version = connect(home), str(model_version)
+    aliases = {name: str(at) for name, at in client.get_registered_model(REGISTERED_MODEL).aliases.items()}
+    for name, at in ((PREVIOUS, previous), (IN_FORCE, model_version)):
+        if at is not None and aliases.get(name) != str(at):
+            client.set_registered_model_alias(REGISTERED_MODEL, name, str(at))
+    if aliases.get(CHALLENGER) == version:
+        client.delete_registered_model_alias(REGISTERED_MODEL, CHALLENGER)

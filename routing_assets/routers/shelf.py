@@ -1,0 +1,56 @@
+"""Where trained routers are kept: one folder per version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.foundation.home import Home
+
+if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
+    from routing_assets.prediction.router import Router
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from routing_assets.foundation.files import atomic_folder
+from routing_assets.prediction.router import Router
+
+
+def load_router(home: Home, version: str) -> Router:
+    """A router that was kept."""
+    from routing_assets.prediction.router import Router
+
+    return Router.load(home.routers / version, embeddings_cache=home.embeddings)
+
+
+LEARNT_FROM = "learnt_from.parquet"
+"""Hashes of the texts it learnt from, by part; see ``learnt.py``."""
+
+
+JUDGED_BY = "judged_by.parquet"
+"""Labelled rows held out of everything, to compare it by."""
+
+
+UNSEEN = "unseen.parquet"
+"""Of models that were added by few labels: what fits without a label say of it, to judge these models by."""
+
+
+def keep_router(
+    directory: Path,
+    router: Router,
+    *,
+    learnt_from: pa.Table,
+    judged_by: LabelledInstructions,
+    unseen: pa.Table | None = None,
+) -> None:
+    """Write a router with what drift, comparisons and extensions ask of it; whole, or not at all."""
+    with atomic_folder(directory) as work:
+        router.save(work)
+        if unseen is not None:
+            pq.write_table(unseen, work / UNSEEN)
+        pq.write_table(learnt_from, work / LEARNT_FROM)
+        pq.write_table(judged_by.to_arrow(), work / JUDGED_BY)

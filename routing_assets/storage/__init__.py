@@ -1,0 +1,1 @@
+"""Where state lies: the warehouse, the Parquet store, and what is in force."""

@@ -1,0 +1,128 @@
+"""The journal: one hash chain over every row that moves money or decides what becomes of a batch, router or price.
+
+``append`` is the only way into the tables of ``LEDGERS``. It enters what it appended in the journal, in the same
+transaction, so a row without an entry was put there by something else. Each entry holds the hash of the one before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from routing_assets.foundation.sql import query
+
+GENESIS = "0" * 64
+LEDGERS = {
+    "decisions": "batch_id",
+    "commitments": "batch_id",
+    "dispatches": "batch_id",
+    "withdrawals": "batch_id",
+    "retirements": "batch_id",
+    "routers": "router_version",
+    "price_releases": "price_version",
+    "month_plans": "month",
+}
+"""Tables that only grow and are chained, each with the column that says what a row is about."""
+TAKEN_ON_TRUST = "taken on trust"
+"""Kind of the first entry: how many rows of each ledger were there before the journal; they follow it."""
+LONGEST_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest entry of the journal; entry 0 before the first."""
+
+    entry: int
+    entry_hash: str
+
+
+def head(connection: duckdb.DuckDBPyConnection) -> Head | None:
+    """The newest entry; None in a warehouse that was made before there was a journal."""
+    try:
+        newest = connection.execute(query("journal_head")).fetchall()
+    except duckdb.CatalogException:
+        return None
+    return Head(*newest[0]) if newest else Head(0, GENESIS)
+
+
+def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Append ``rows`` by column name to ``table``, and enter them in the journal where the table is a ledger."""
+    before = _last_entry(connection, table) if table in LEDGERS else None
+    connection.append(table, rows.to_pandas(), by_name=True)
+    if before is not None:
+        _enter(connection, [(table, row) for row in _rows_after(connection, table, before)])
+
+
+def take_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Begin the journal, with the rows that were there before it; nothing where it has begun."""
+    if connection.table("journal").limit(1).fetchall():
+        return
+    known = [(table, row) for table in LEDGERS for row in stored_rows(connection, table)]
+    counts = {table: sum(name == table for name, _ in known) for table in LEDGERS}
+    _enter(connection, [(TAKEN_ON_TRUST, counts), *known])
+
+
+def stored_rows(connection: duckdb.DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
+    """Every row of a ledger, oldest first."""
+    return _dicts(connection.table(table).order("entry"))
+
+
+def content_of(row: Mapping[str, Any]) -> str:
+    """A row as canonical JSON. Numbers are exact; long texts stand as their SHA-256.
+
+    Columns that hold nothing are left out, so that a column which a later version adds changes no entry.
+    """
+    return json.dumps({name: _plain(value) for name, value in row.items() if value is not None}, sort_keys=True)
+
+
+def hash_of(entry: Mapping[str, Any]) -> str:
+    """SHA-256 over every column of an entry but the hash itself."""
+    content = {name: _plain_time(value) for name, value in entry.items() if name != "entry_hash"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _enter(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, Mapping[str, Any]]]) -> None:
+    last = head(connection) or Head(0, GENESIS)
+    entries = list(_chained(rows, last, datetime.now(UTC)))
+    connection.append("journal", pa.Table.from_pylist(entries).to_pandas(), by_name=True)
+
+
+def _chained(rows: list[tuple[str, Mapping[str, Any]]], last: Head, now: datetime) -> Iterator[dict[str, Any]]:
+    previous = last.entry_hash
+    for number, (kind, row) in enumerate(rows, start=last.entry + 1):
+        about = str(row[LEDGERS[kind]]) if kind in LEDGERS else ""
+        entry = {"entry": number, "kind": kind, "subject": about, "content": content_of(row), "recorded_at": now}
+        entry["previous_hash"] = previous
+        previous = entry["entry_hash"] = hash_of(entry)
+        yield entry
+
+
+def _last_entry(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    return connection.table(table).max("entry").fetchall()[0][0] or 0
+
+
+def _rows_after(connection: duckdb.DuckDBPyConnection, table: str, entry: int) -> list[dict[str, Any]]:
+    newer = duckdb.ColumnExpression("entry") > duckdb.ConstantExpression(entry)
+    return _dicts(connection.table(table).filter(newer).order("entry"))
+
+
+def _dicts(relation: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+    columns = relation.columns
+    return [dict(zip(columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return "sha256 " + hashlib.sha256(value.encode()).hexdigest()
+    return _plain_time(value)
+
+
+def _plain_time(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat(timespec="microseconds") if isinstance(value, datetime) else value

@@ -1,0 +1,165 @@
+"""The DuckDB warehouse: calibration tables, ledgers and audit queries. The only place that opens the database.
+
+DuckDB lets one process write or many read, never both. So every connection here lives for one short
+transaction: it is opened with jittered retries while another process holds the file, and always closed.
+
+DuckDB reads the header of the file before it locks it. A process that is held up between the two starts from the state
+before the other's commit, and its own commit undoes that one. So nobody opens the file while one of us writes: a lock
+file beside it is held by writers from before they open it until they closed it, by readers while they open it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from routing_assets.foundation.sql import query
+from routing_assets.storage import journal
+from routing_assets.storage.anchors import FILE as ANCHORS_FILE
+from routing_assets.storage.anchors import Anchors
+
+# Within one process DuckDB refuses a second connection with another access mode.
+_one_connection_per_process = threading.RLock()
+
+
+class WarehouseUnavailable(OSError):
+    """The disk is full, or the warehouse may not be written."""
+
+
+class WarehouseBusy(TimeoutError):
+    """Another process kept the warehouse open for longer than the timeout."""
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The warehouse file at ``path``; waits up to ``timeout_s`` for other processes to close it."""
+
+    path: Path
+    timeout_s: float = 60.0
+
+    @property
+    def anchors(self) -> Anchors:
+        """What the head of the journal was after each commit, in a file beside the database."""
+        return Anchors(self.path.with_name(ANCHORS_FILE))
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-write transaction: committed at the end, rolled back on any error.
+
+        Rows of a ledger are appended by ``journal.append``; the head of the journal is anchored after the commit.
+        """
+        with self._connection(read_only=False) as connection:
+            self.anchors.add(journal.head(connection))
+            connection.execute("begin")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("rollback")
+                raise
+            try:
+                connection.execute("commit")
+            except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+                raise WarehouseUnavailable(f"The warehouse {self.path} could not commit: {error}") from error
+            self.anchors.add(journal.head(connection))
+
+    @contextmanager
+    def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A short read-only connection."""
+        if not self.path.exists():
+            self.create()
+        with self._connection(read_only=True) as connection:
+            yield connection
+
+    def create(self) -> None:
+        """Bring the schema up to date (``sql/schema.sql``); safe to repeat."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.transaction() as connection:
+            connection.execute(query("schema"))
+            journal.take_up(connection)
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Append ``rows`` by column name to ``table``, those of a ledger with their entries in the journal."""
+        with self.transaction() as connection:
+            journal.append(connection, table, rows)
+
+    def journal_head(self) -> journal.Head | None:
+        """The newest entry of the journal; None in a warehouse that was made before there was one."""
+        with self.reader() as connection:
+            return journal.head(connection)
+
+    def run(self, name: str, rows: pa.Table) -> None:
+        """Run ``sql/<name>.sql``, which reads ``rows``, as one transaction."""
+        with self.transaction() as connection:
+            connection.register("rows", rows)
+            connection.execute(query(name))
+
+    def fetch(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The rows of ``sql/<name>.sql`` as dictionaries."""
+        with self.reader() as connection:
+            cursor = connection.execute(query(name), dict(parameters or {}))
+            columns = [column[0] for column in cursor.description or []]
+            return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    @contextmanager
+    def _connection(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        with _one_connection_per_process, ExitStack() as opening:
+            opening.enter_context(self._opener())
+            connection = self._connect(read_only=read_only)
+            if read_only:
+                opening.close()
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _opener(self) -> Iterator[None]:
+        """Held by the one process that opens or writes the file; a killed one frees it."""
+        lock = FileLock(self.path.with_suffix(".lock"), is_singleton=True)
+        try:
+            lock.acquire(timeout=self.timeout_s)
+        except Timeout as error:
+            raise WarehouseBusy(
+                f"Another process of routing_assets wrote to the warehouse {self.path} for {self.timeout_s:.0f} s. "
+                "Wait for it, or end it, and run again."
+            ) from error
+        except OSError as error:
+            raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + self.timeout_s
+        pause = 0.02
+        while True:
+            try:
+                connection = duckdb.connect(str(self.path), read_only=read_only)
+            except duckdb.IOException as error:
+                if not self._is_held_elsewhere(error):
+                    raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
+                if time.monotonic() >= deadline:
+                    raise WarehouseBusy(
+                        f"The warehouse {self.path} stayed open elsewhere for {self.timeout_s:.0f} s. "
+                        f"Close the program that holds it and run again. DuckDB says: {error}"
+                    ) from error
+            else:
+                connection.execute("set TimeZone = 'UTC'")  # times are read and shown as UTC wherever this runs
+                return connection
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not cryptography
+            pause = min(pause * 1.5, 1.0)
+
+    def _is_held_elsewhere(self, error: duckdb.IOException) -> bool:
+        """DuckDB tells a held file by its words alone, among which the path may hold any other."""
+        return ": Conflicting lock is held" in str(error).replace(str(self.path), "")

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing_assets.batches import handoff
+from routing_assets.batches.handoff import hand_off, original_requests, read_manifest, safe_name
+from routing_assets.datasets import load_batch
+from routing_assets.foundation.errors import InvalidInput
+
+TEXTS = {"1": 'one, "quoted"', "2": "two\nlines ž \u2028 end", "../3": "three", "4": "four"}
+MODELS = {"1": "vendor/large", "2": "small", "../3": "vendor/large", "4": "small"}
+
+
+def instructions(texts: dict[str, str] = TEXTS) -> pa.Table:
+    return pa.table({"instruction_id": list(texts), "instruction": list(texts.values()), "task": ["t"] * len(texts)})
+
+
+def routed(models: dict[str, str] = MODELS) -> pa.Table:
+    n = len(models)
+    return pa.table(
+        {
+            "instruction_id": list(models),
+            "model": pa.array(models.values()).dictionary_encode(),
+            "expected_success": pa.array([0.5] * n, pa.float32()),
+            "cost": [0.25] * n,
+        }
+    )
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_reading_the_files_gives_the_instructions_back(tmp_path: Path) -> None:
+    manifest = hand_off(instructions(), routed(), tmp_path, batch_id="b")
+    assert read_manifest(tmp_path) == manifest
+    assert (manifest.rows, manifest.cost_usd, manifest.expected_successes) == (4, 1.0, 2.0)
+    read = {}
+    for model in ("vendor/large", "small"):
+        (file,) = manifest.of(model)
+        assert (file.rows, file.cost_usd) == (2, 0.5)
+        batch = load_batch(tmp_path / file.name)
+        read |= dict(zip(batch.instruction_id, batch.instruction, strict=True))
+        for line in (tmp_path / file.name).read_bytes().splitlines():
+            request = json.loads(line)
+            assert (request["method"], request["url"]) == ("POST", "/v1/chat/completions")
+            assert request["body"]["model"] == model == MODELS[request["custom_id"]]
+    assert read == TEXTS
+
+
+def test_the_order_of_the_instructions_does_not_matter(tmp_path: Path) -> None:
+    one = hand_off(instructions(), routed(), tmp_path / "one", batch_id="b")
+    other = hand_off(instructions(dict(reversed(TEXTS.items()))), routed(), tmp_path / "other", batch_id="b")
+    assert one == other
+
+
+def test_large_parts_are_split_and_the_bytes_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = hand_off(instructions(), routed(), tmp_path, batch_id="b", requests_per_file=1)
+    assert [file.rows for file in manifest.files] == [1] * 4
+    assert [file.cost_usd for file in manifest.files] == [0.25] * 4
+    monkeypatch.setattr(handoff, "_BYTES_PER_FILE", 200)
+    assert len(hand_off(instructions(), routed(), tmp_path, batch_id="b").files) == 4
+
+
+def test_other_files_are_listed_and_belong_to_no_model(tmp_path: Path) -> None:
+    (tmp_path / "routed.parquet").write_bytes(b"table")
+    manifest = hand_off(
+        instructions(),
+        routed(dict.fromkeys(TEXTS, "small")),
+        tmp_path,
+        batch_id="b",
+        also=[tmp_path / "routed.parquet"],
+    )
+    assert files(tmp_path) == {"manifest.json", "routed.parquet", "requests-01-small-001.jsonl"}
+    assert [(file.name, file.endpoint) for file in manifest.files] == [
+        ("requests-01-small-001.jsonl", "/v1/chat/completions"),
+        ("routed.parquet", None),
+    ]
+
+
+def test_a_failed_hand_off_leaves_no_manifest_and_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = handoff.json_text
+
+    def fail_on_the_last(text: str) -> str:
+        if text == "four":
+            raise OSError("disk full")
+        return real(text)
+
+    monkeypatch.setattr(handoff, "json_text", fail_on_the_last)
+    with pytest.raises(OSError, match="disk full"):
+        hand_off(instructions(), routed(), tmp_path, batch_id="b")
+    assert not [name for name in files(tmp_path) if not name.startswith("requests-")]
+
+
+def test_requests_that_came_as_openai_batch_go_out_as_they_came(tmp_path: Path) -> None:
+    body = {
+        "model": "whatever",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+        "temperature": 0.2,
+    }
+    request = {"custom_id": "1", "method": "POST", "url": "/v1/special", "body": body}
+    (tmp_path / "in.jsonl").write_text(json.dumps(request) + "\n")
+    originals = original_requests(tmp_path / "in.jsonl")
+    manifest = hand_off(
+        instructions({"1": "Hello"}), routed({"1": "small"}), tmp_path / "out", batch_id="b", originals=originals
+    )
+    sent = json.loads((tmp_path / "out" / manifest.files[0].name).read_text())
+    assert sent == request | {"body": body | {"model": "small"}}
+
+
+CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
+LINES: dict[str, dict[str, Any]] = {
+    "chat": {"url": "/v1/chat/completions", "body": CHAT},
+    "responses": {"url": "/v1/responses", "body": {"input": "Hello"}},
+    "no url": {"body": CHAT},
+    "empty url": {"url": None, "body": CHAT},
+    "responses, no url": {"body": {"input": "Hello"}},
+    "completions, no url": {"body": {"prompt": "Hello"}},
+    "a path": {"url": "../../../etc/passwd", "body": CHAT},
+}
+ENDPOINTS = {
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "no url": "/v1/chat/completions",
+    "empty url": "/v1/chat/completions",
+    "responses, no url": "/v1/responses",
+    "completions, no url": "/v1/completions",
+    "a path": "../../../etc/passwd",
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(LINES)), st.sampled_from(["small", "vendor/large"])), min_size=1))
+def test_no_file_has_requests_to_two_endpoints_or_models(batch: list[tuple[str, str]]) -> None:
+    ids = [str(i) for i in range(len(batch))]
+    originals = {i: json.dumps({"custom_id": i, **LINES[kind]}) for i, (kind, _) in zip(ids, batch, strict=True)}
+    models = dict(zip(ids, (model for _, model in batch), strict=True))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        manifest = hand_off(
+            instructions(dict.fromkeys(ids, "Hello")),
+            routed(models),
+            folder,
+            batch_id="b",
+            originals=originals,
+            requests_per_file=3,
+        )
+        assert files(folder) == {"manifest.json", *(file.name for file in manifest.files)}
+        assert read_manifest(folder) == manifest
+        sent = []
+        for file in manifest.files:
+            for line in map(json.loads, (folder / file.name).read_text().splitlines()):
+                assert (line["url"], line["body"]["model"]) == (file.endpoint, file.model)
+                sent.append(line["custom_id"])
+        assert sorted(sent) == sorted(ids)
+        assert {file.endpoint for file in manifest.files} == {ENDPOINTS[kind] for kind, _ in batch}
+
+
+def test_a_manifest_from_before_endpoints_is_read(tmp_path: Path) -> None:
+    hand_off(instructions(), routed(), tmp_path, batch_id="b")
+    values = json.loads((tmp_path / "manifest.json").read_text())
+    for file in values["files"]:
+        del file["endpoint"]
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    assert {file.endpoint for file in read_manifest(tmp_path).files} == {None}
+
+
+def test_other_batches_have_no_original_requests(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_text('{"instruction_id": "1", "instruction": "a"}\n')
+    assert original_requests(tmp_path / "b.jsonl") is None
+    assert original_requests(tmp_path / "b.csv") is None
+
+
+@given(st.text())
+def test_names_never_become_paths(name: str) -> None:
+    safe = safe_name(name)
+    assert Path(safe).name == safe
+    assert 0 < len(safe) <= 60
+    assert safe.isascii()
+    assert not safe.startswith(".")
+
+
+@pytest.mark.parametrize("model", ["../../etc/passwd", "a/b", "a\\b", "..", "é" * 300, "x" * 300, "CON", "a\nb", ""])
+def test_tricky_model_names_stay_in_the_folder(tmp_path: Path, model: str) -> None:
+    out = tmp_path / "out"
+    manifest = hand_off(instructions(), routed({"1": model, "2": model + "!"}), out, batch_id="b")
+    assert files(tmp_path) == {"out"}
+    assert files(out) == {"manifest.json", *(file.name for file in manifest.files)}
+    assert len(manifest.files) == 2
+    assert read_manifest(out).of(model)[0].rows == 1
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'4' has no text"):
+        hand_off(instructions({k: v for k, v in TEXTS.items() if k != "4"}), routed(), tmp_path, batch_id="b")
+    with pytest.raises(InvalidInput, match="no original request"):
+        hand_off(instructions(), routed(), tmp_path, batch_id="b", originals={})
+    twice = pa.concat_tables([routed(), routed()])
+    with pytest.raises(InvalidInput, match="routed twice"):
+        hand_off(instructions(), twice, tmp_path, batch_id="b")
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_changed_missing_or_foreign_file_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no such file"):
+        read_manifest(tmp_path)
+    manifest = hand_off(instructions(), routed(), tmp_path, batch_id="b")
+    first = tmp_path / manifest.files[0].name
+    whole = first.read_bytes()
+    first.write_bytes(whole.replace(b"four", b"five"))
+    with pytest.raises(InvalidInput, match="not the one that was handed off"):
+        read_manifest(tmp_path)
+    first.unlink()
+    with pytest.raises(InvalidInput, match="no such file"):
+        read_manifest(tmp_path)
+    first.write_bytes(whole)
+    path = tmp_path / "manifest.json"
+    path.write_text(path.read_text().replace(manifest.files[0].name, "../outside.jsonl"))
+    with pytest.raises(InvalidInput, match="not the name of a file in this folder"):
+        read_manifest(tmp_path)
+    path.write_text('{"files": []}')
+    with pytest.raises(InvalidInput, match="no manifest"):
+        read_manifest(tmp_path)

@@ -1,0 +1,386 @@
+"""Whatever is dropped into the inbox is taken in once, by whichever look gets to it, or kept with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from routing_assets.batches.ends import withdraw_batch
+from routing_assets.batches.inbox import TakenIn, take_in
+from routing_assets.batches.join_small_files import Coalescing, coalescing
+from routing_assets.datasets import BatchInstructions, load_batch
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home").create()
+    Warehouse(home.warehouse).create()
+    return home
+
+
+def drop(home: Home, name: str, *texts: str) -> Path:
+    rows = [{"instruction_id": f"i{n}", "instruction": text} for n, text in enumerate(texts)]
+    path = home.inbox / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def drop_requests(home: Home, name: str, *texts: str) -> Path:
+    rows = [
+        {"custom_id": f"c{n}", "body": {"messages": [{"role": "user", "content": text}], "temperature": 0}}
+        for n, text in enumerate(texts)
+    ]
+    path = home.inbox / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def look(home: Home, small: Coalescing | None = None, after_minutes: float = 0) -> TakenIn:
+    """Two looks, so that what rests is whole; the second so many minutes later."""
+    first = take_in(home, {}, small, now_ns=10**18)
+    second = take_in(home, first.seen, small, now_ns=10**18 + int(after_minutes * 60e9))
+    return TakenIn(first.received + second.received, first.rejected + second.rejected, seen=second.seen)
+
+
+def ledger(home: Home) -> list[tuple[str, int]]:
+    with Warehouse(home.warehouse).reader() as connection:
+        return connection.execute("select batch_id, instructions from batches order by received_at").fetchall()
+
+
+NAMES = {
+    "spaces": "a weekly  batch.jsonl",
+    "unicode": "päckchen-日本.jsonl",
+    "right to left": "a\u202egnp.jsonl",
+    "as long as a name can be": "n" * 249 + ".jsonl",
+    "line break": "a\nb.jsonl",
+    "escape sequence": "a\x1b[31m.jsonl",
+    "leading dashes": "--output=x.jsonl",
+    "dots": "...jsonl",
+    "percent": "%2e%2e%2fx.jsonl",
+    "backslash": "x\\..\\y.jsonl",
+    "shell": "$(touch x);`id`.jsonl",
+    "sql": "x'; drop table batches; --.jsonl",
+    "partition wildcard": "[*].jsonl",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_tricky_name_is_just_a_name(home: Home, kind: str) -> None:
+    drop(home, NAMES[kind] if kind != "dots" else "x...jsonl", "one")
+    taken = look(home)
+    assert (len(taken.received), taken.rejected) == (1, [])
+    kept = taken.received[0].path
+    assert kept.resolve().is_relative_to(home.received.resolve())
+    assert load_batch(kept).instruction.tolist() == ["one"]
+    assert len(ledger(home)) == 1
+
+
+def test_a_name_that_is_no_utf_8_is_taken_in_and_rejected_like_any_other(home: Home) -> None:
+    for name, content in ((b"\xff\xfe.csv", b"instruction_id,instruction\n1,one\n"), (b"\xff\xfd.csv", b"x\n1\n")):
+        (home.inbox / os.fsdecode(name)).write_bytes(content)
+    taken = look(home)
+    assert (len(taken.received), len(taken.rejected)) == (1, 1)
+    taken.rejected[0].encode()
+    assert "\\udcff" in next(home.rejected.glob("*.reason.txt")).read_text()
+
+
+def test_names_that_differ_in_capitals_do_not_share_a_folder(home: Home) -> None:
+    for name in ("Weekly.jsonl", "weekly.jsonl", "WEEKLY.jsonl"):
+        drop(home, name, name)
+    ids = {received.batch_id.lower() for received in look(home).received}
+    assert len(ids) == 3
+    drop(home, "weekly.jsonl", "weekly.jsonl")
+    assert not look(home).received[0].is_new
+
+
+def test_of_two_files_of_one_batch_the_other_is_rejected_with_a_reason_and_not_lost(home: Home) -> None:
+    drop(home, "ords.jsonl", "one", "two")
+    drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
+    for at, name in enumerate(("ords.jsonl", "ords.csv")):
+        os.utime(home.inbox / name, (at, at))
+    taken = look(home)
+    assert [batch.batch_id for batch in taken.received] == ["ords"]
+    assert ledger(home) == [("ords", 1)]
+    assert "'ords.csv' is newer and the same batch, 'ords'" in taken.rejected[0]
+    assert next(home.rejected.glob("*.jsonl")).read_text().count("\n") == 2
+
+
+def test_a_file_is_taken_where_the_other_of_its_batch_cannot_be_used(home: Home) -> None:
+    drop(home, "ords.csv").write_text("no,columns\n1,2\n")
+    drop(home, "ords.jsonl", "one")
+    os.utime(home.inbox / "ords.jsonl", (1, 1))
+    taken = look(home)
+    assert (len(taken.received), len(taken.rejected)) == (1, 1)
+
+
+def test_a_file_that_replaces_another_says_so(home: Home) -> None:
+    drop(home, "ords.jsonl", "one", "two")
+    look(home)
+    drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
+    taken = take_in(home, take_in(home, {}).seen)
+    assert taken.remarks == ["ords.csv replaces the earlier file of 2 instructions of batch 'ords'"]
+
+
+def test_links_pipes_and_folders_are_rejected_unopened(home: Home, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jsonl"
+    secret.write_text('{"instruction_id": "1", "instruction": "secret"}\n')
+    (home.inbox / "link.jsonl").symlink_to(secret)
+    (home.inbox / "dangling.csv").symlink_to("nowhere")
+    os.mkfifo(home.inbox / "pipe.csv")
+    (home.inbox / "folder.csv").mkdir()
+    (home.inbox / "staging").mkdir()
+    taken = look(home)
+    assert taken.received == []
+    assert len(taken.rejected) == 4
+    assert {path.name for path in home.inbox.iterdir()} == {"staging", "rejected"}
+    assert secret.read_text().count("secret") == 1
+    assert ledger(home) == []
+
+
+def test_unfinished_and_hidden_files_are_left_alone(home: Home) -> None:
+    for name in (".hidden.jsonl", "big.jsonl.part", "big.csv.tmp"):
+        drop(home, name, "one")
+    taken = look(home)
+    assert (taken.received, taken.rejected) == ([], [])
+
+
+def test_a_program_that_still_writes_changes_nothing_of_what_was_taken_in(home: Home) -> None:
+    with drop(home, "slow.jsonl", "one").open("a") as writer:
+        received = look(home).received[0]
+        writer.write('{"instruction_id": "late", "instruction": "two"}\n')
+    assert load_batch(received.path).instruction.tolist() == ["one"]
+
+
+CRASHES = {
+    "after the claim": "inbox.receive",
+    "while the copy is checked": "intake.load_batch",
+    "before the bytes are kept": "intake.kept_file",
+    "between bytes and ledger": "intake._record",
+    "between ledger and removal": "intake.ReceivedBatch",
+    "before the folder goes": "inbox.shutil.rmtree",
+}
+CRASHING = """
+import os, sys
+from pathlib import Path
+from routing_assets import inbox, intake
+from routing_assets.coalescing import Coalescing
+from routing_assets.settings import Home
+module, _, name = sys.argv[2].rpartition(".")
+place = {"inbox": inbox, "intake": intake, "inbox.shutil": inbox.shutil, "inbox.os": inbox.os}[module]
+calls, real = [], getattr(place, name)
+def crash(*a, **k):
+    calls.append(a)
+    return os._exit(9) if len(calls) == int(sys.argv[3]) else real(*a, **k)
+setattr(place, name, crash)
+home, small = Home(Path(sys.argv[1])), Coalescing(100, 5) if sys.argv[4] == "small" else None
+first = inbox.take_in(home, {}, small, now_ns=10**18)
+inbox.take_in(home, first.seen, small, now_ns=10**18 + 10 * 60 * 10**9)
+"""
+
+
+def crash(home: Home, place: str, call: int = 1, kind: str = "large") -> None:
+    arguments = [sys.executable, "-c", CRASHING, str(home.root), place, str(call), kind]
+    assert subprocess.run(arguments, check=False).returncode == 9
+
+
+@pytest.mark.parametrize("moment", CRASHES)
+def test_an_intake_killed_at_any_moment_goes_on_without_loss_or_double(home: Home, moment: str) -> None:
+    file = drop(home, "weekly.jsonl", "one", "two")
+    content = file.read_bytes()
+    crash(home, CRASHES[moment])
+    taken = look(home)
+    assert ledger(home) == [("weekly", 2)]
+    if taken.received:  # else the run is asked for by the schedule, which finds what was never decided
+        assert taken.received[0].run_key.endswith("#1")
+    assert [path.read_bytes() for path in home.received.rglob("*.jsonl")] == [content]
+    assert not list(home.claimed.iterdir())
+    assert not list(home.inbox.glob("*.jsonl"))
+
+
+def test_a_revision_that_returns_to_old_content_is_not_doubled_by_a_crash(home: Home) -> None:
+    for text in ("one", "two"):
+        drop(home, "weekly.jsonl", text)
+        look(home)
+    drop(home, "weekly.jsonl", "one")
+    crash(home, "intake.ReceivedBatch")
+    received = look(home).received[0]
+    assert (received.revision, len(ledger(home))) == (3, 3)
+
+
+SMALL = Coalescing(below=5, wait_minutes=10)
+
+
+def test_small_files_wait_until_they_are_enough(home: Home) -> None:
+    drop(home, "a.jsonl", "one", "two")
+    drop(home, "b.csv").write_text("instruction_id,instruction\ni0,three\ni1,four\n")
+    assert look(home, SMALL).received == []
+    assert {path.name for path in home.inbox.glob("[a-z]*.*")} == {"a.jsonl", "b.csv"}
+    drop(home, "c.jsonl", "five")
+    drop(home, "large.jsonl", *"123456")
+    received = {batch.batch_id: batch for batch in look(home, SMALL).received}
+    assert "large" in received
+    (joined,) = (batch for name, batch in received.items() if name.startswith("joined-"))
+    batch = load_batch(joined.path)
+    assert sorted(batch.instruction_id) == ["a/i0", "a/i1", "b/i0", "b/i1", "c/i0"]
+    assert batch.source_file is not None
+    assert dict(zip(batch.instruction_id, batch.source_file, strict=True))["b/i1"] == "b.csv"
+    assert {path.name for path in (joined.path.parent / "sources").iterdir()} == {"a.jsonl", "b.csv", "c.jsonl"}
+
+
+def test_small_files_wait_no_longer_than_they_may(home: Home) -> None:
+    drop(home, "a.jsonl", "one")
+    drop(home, "b.jsonl", "two")
+    assert look(home, SMALL, after_minutes=9.9).received == []
+    assert [batch.batch_id[:7] for batch in look(home, SMALL, after_minutes=10).received] == ["joined-"]
+
+
+def test_a_small_file_that_nobody_joins_is_a_batch_of_its_own(home: Home) -> None:
+    drop(home, "a.jsonl", "one")
+    assert [batch.batch_id for batch in look(home, SMALL, after_minutes=10).received] == ["a"]
+
+
+def test_only_files_of_one_shape_join(home: Home) -> None:
+    drop(home, "a.jsonl", "one", "two", "three")
+    drop_requests(home, "b.jsonl", "four", "five", "six")
+    drop(home, "c.csv").write_text("instruction_id,instruction,group\ni0,seven,tenant\n")
+    assert look(home, SMALL).received == []
+    drop_requests(home, "d.jsonl", "eight", "nine")
+    (joined,) = look(home, SMALL).received
+    assert joined.path.suffix == ".jsonl"
+    requests = [json.loads(line) for line in joined.path.read_text().splitlines()]
+    assert [request["custom_id"] for request in requests] == ["b/c0", "b/c1", "b/c2", "d/c0", "d/c1"]
+    assert all(request["body"]["temperature"] == 0 for request in requests)
+
+
+def test_a_small_file_sent_again_unchanged_is_not_joined_again(home: Home) -> None:
+    for _ in range(2):
+        for name in ("a.jsonl", "b.jsonl"):
+            drop(home, name, name)
+        look(home, SMALL, after_minutes=10)
+    assert [instructions for _, instructions in ledger(home)] == [2]
+    assert not list(home.inbox.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("ended", ["dispatched", "withdrawn"])
+def test_a_small_file_whose_batch_ended_is_rejected_with_a_reason_and_not_lost(home: Home, ended: str) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        drop(home, name, name)
+    (batch,) = look(home, SMALL, after_minutes=10).received
+    if ended == "withdrawn":
+        withdraw_batch(home, batch.batch_id)
+    else:
+        row = {"batch_id": [batch.batch_id], "dagster_run_id": ["run"]}
+        Warehouse(home.warehouse).append("dispatches", pa.table(row))
+    drop(home, "a.jsonl", "a.jsonl")
+    (reason,) = look(home, SMALL, after_minutes=10).rejected
+    assert batch.batch_id in reason
+    assert ended in reason
+    assert [path.suffix for path in home.rejected.glob("*.jsonl")] == [".jsonl"]
+
+
+def test_a_bad_small_file_is_rejected_and_the_others_join(home: Home) -> None:
+    drop(home, "a.jsonl", "one")
+    drop(home, "bad.jsonl", " ")
+    drop(home, "c.jsonl", "two")
+    taken = look(home, SMALL, after_minutes=10)
+    assert len(taken.rejected) == 1
+    assert [instructions for _, instructions in ledger(home)] == [2]
+
+
+def test_small_files_that_wait_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+
+    def read(path: Path, **options: bool) -> BatchInstructions:
+        reads.append(path.name)
+        return load_batch(path, **options)
+
+    monkeypatch.setattr("routing_assets.batches.inbox.load_batch", read)
+    drop(home, "a.jsonl", "one")
+    drop(home, "b.jsonl", "two")
+    seen = take_in(home, {}, SMALL, now_ns=10**18).seen
+    for minute in range(1, 6):
+        before = json.loads(json.dumps(seen))  # as the sensor's cursor keeps it
+        seen = take_in(home, before, SMALL, now_ns=10**18 + minute * 60 * 10**9).seen
+    assert sorted(reads) == ["a.jsonl", "b.jsonl"]
+    drop(home, "b.jsonl", "another")
+    seen = take_in(home, seen, SMALL, now_ns=10**18 + 6 * 60 * 10**9).seen
+    take_in(home, seen, SMALL, now_ns=10**18 + 7 * 60 * 10**9)
+    assert sorted(reads) == ["a.jsonl", "b.jsonl", "b.jsonl"]
+
+
+def test_a_small_file_of_which_a_record_is_set_aside_joins_none(home: Home) -> None:
+    drop(home, "a.jsonl", "one", " ")
+    drop(home, "b.jsonl", "two")
+    drop(home, "c.jsonl", "three")
+    assert [batch.batch_id[:7] for batch in look(home, SMALL, after_minutes=10).received] == ["joined-", "a"]
+
+
+def test_requests_of_several_endpoints_join_and_keep_theirs(home: Home) -> None:
+    for name, url in (("a", "/v1/chat/completions"), ("b", "/v1/responses")):
+        (home.inbox / f"{name}.jsonl").write_text(
+            json.dumps({"custom_id": "1", "url": url, "body": {"input": name}}) + "\n"
+        )
+    (joined,) = look(home, SMALL, after_minutes=10).received
+    assert [json.loads(line)["url"] for line in joined.path.read_text().splitlines()] == [
+        "/v1/chat/completions",
+        "/v1/responses",
+    ]
+
+
+@pytest.mark.parametrize("settings", [None, Coalescing(below=100)])
+def test_a_file_over_the_cap_leaves_the_inbox_uncopied(
+    home: Home, settings: Coalescing | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("routing_assets.datasets.reading.MOST_BYTES", 10)
+    monkeypatch.setattr("routing_assets.batches.receive.shutil.copyfile", None)
+    drop(home, "big.jsonl", "one", "two")
+    drop(home, "big.csv").write_text("instruction_id,instruction\n1,a\n")
+    rejected = look(home, settings).rejected
+    assert len(rejected) == 2
+    assert all("too large" in reason for reason in rejected)
+    assert {path.suffix for path in home.rejected.iterdir()} == {".jsonl", ".csv", ".txt"}
+    assert not list(home.inbox.glob("big*"))
+
+
+JOIN_CRASHES = {
+    "between two claims": ("inbox.os.replace", 2),
+    "before the files are joined": ("inbox.join_files", 1),
+    "between bytes and ledger": ("intake._record", 1),
+    "between ledger and its list of files": ("inbox._batch_with", 4),
+    "before the files are kept": ("inbox.os.replace", 5),
+}
+
+
+@pytest.mark.parametrize("moment", JOIN_CRASHES)
+def test_a_join_killed_at_any_moment_loses_and_doubles_no_instruction(home: Home, moment: str) -> None:
+    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
+        drop(home, name, name)
+    crash(home, *JOIN_CRASHES[moment], "small")
+    look(home, SMALL, after_minutes=10)
+    assert sum(instructions for _, instructions in ledger(home)) == 3
+    newest = [path for path in home.received.rglob("*.*") if "sources" not in path.parts]
+    texts = [text for path in newest if path.is_file() for text in load_batch(path).instruction]
+    assert sorted(texts) == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    assert not list(home.claimed.iterdir())
+
+
+@pytest.mark.parametrize("value", [5, {"wait_minutes": 3}, {"below": 0}, {"below": "x"}, {"below": 5, "size": 3}])
+def test_a_wrong_setting_names_the_file(value: object) -> None:
+    with pytest.raises(InvalidInput, match=r"policy\.yaml.*coalesce"):
+        coalescing(value, source="policy.yaml")
+
+
+def test_coalescing_is_off_by_default(home: Home) -> None:
+    assert coalescing(None, source="policy.yaml") is None
+    drop(home, "a.jsonl", "one")
+    drop(home, "b.jsonl", "two")
+    assert len(look(home).received) == 2
