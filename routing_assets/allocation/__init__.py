@@ -14,11 +14,12 @@ from routing_assets.allocation.errors import (
     UndecidedAllocation,
 )
 from routing_assets.allocation.frontier import Frontier, LeastBudget, frontier, least_budget
-from routing_assets.allocation.policies import POLICIES
+from routing_assets.allocation.policies import DEFAULT_POLICY, POLICIES
 from routing_assets.allocation.policy import Policy
 from routing_assets.allocation.problem import AllocationProblem, ExtraBudget
 
 __all__ = [
+    "DEFAULT_POLICY",
     "POLICIES",
     "Allocation",
     "AllocationProblem",

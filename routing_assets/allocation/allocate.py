@@ -8,7 +8,7 @@ import numpy as np
 
 from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.errors import InfeasibleConstraints
-from routing_assets.allocation.policies import DEFAULT, POLICIES
+from routing_assets.allocation.policies import DEFAULT_POLICY, POLICIES
 from routing_assets.allocation.policy import PAIR_RULES, Options, Policy
 from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.foundation.errors import InvalidInput
@@ -16,7 +16,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 def allocate(
     problem: AllocationProblem,
-    policy: str = DEFAULT,
+    policy: str = DEFAULT_POLICY,
     *,
     target: float = 0.75,
     seed: int = 0,
@@ -35,7 +35,9 @@ def allocate(
     """
     chosen = named_policy(policy)
     if unsupported := chosen.unsupported(problem):
-        raise InvalidInput(f"policy '{policy}' cannot keep {', '.join(unsupported)}", remedy=f"Use policy '{DEFAULT}'")
+        raise InvalidInput(
+            f"policy '{policy}' cannot keep {', '.join(unsupported)}", remedy=f"Use policy '{DEFAULT_POLICY}'"
+        )
     refuse_hopeless_rows(problem)
     return chosen.decide(problem, Options(target, seed, exact, time_limit_s, relative_gap))
 

@@ -10,4 +10,4 @@ from routing_assets.allocation.threshold import THRESHOLD
 
 POLICIES = MappingProxyType({policy.name: policy for policy in (THRESHOLD, NDCH, NDCH_P, MIP)})
 """By name, in the order in which they are shown."""
-DEFAULT = MIP.name
+DEFAULT_POLICY = MIP.name

@@ -17,7 +17,25 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
 from routing_assets.foundation.packaged import beside_package
 
-POLICY = click.Choice(["threshold", "ndch", "ndch_p", "mip"])
+
+class PolicyName(click.ParamType):
+    """A name in the table of policies, which loads only where one is given or help is asked for."""
+
+    name = "policy"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        from routing_assets.allocation import POLICIES
+
+        return f"[{'|'.join(POLICIES)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from routing_assets.allocation import POLICIES
+
+        if value not in POLICIES:
+            self.fail(f"{value!r} is not one of {', '.join(POLICIES)}.", param, ctx)
+        return str(value)
+
+
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
 METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
@@ -174,7 +192,7 @@ def rollback(version: str | None) -> None:
 
 @main.command()
 @click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--policy", type=POLICY, help="Default: the standing policy (mip).")
+@click.option("--policy", type=PolicyName(), help="Default: the standing policy (mip).")
 @click.option("--budget", type=float, help="Hard budget for the batch in USD of estimated cost.")
 @click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from routing_assets.allocation import POLICIES
 from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.intervals import mean_curves
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
@@ -29,6 +30,8 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "knn_mip": ("tuned kNN + MIP", {"color": "#444444", "lw": 1.4, "ls": ":"}),
     "random": ("random, same traffic as MIP", {"color": "#999999", "lw": 1.2, "ls": ":"}),
 }
+for _name in POLICIES:  # a policy that has no look of its own yet
+    LINES.setdefault(_name, (_name, {"color": "#777777", "lw": 1.1}))
 BANDS = ("oracle", "mip", "ndch_p", "ndch")
 LEAST_PER_BIN = 10  # labels under which a point of a reliability diagram is left out
 STYLE: Any = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
+from routing_assets.allocation import POLICIES, AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.evaluation.metrics import hull_mixture
 from routing_assets.evaluation.results import PolicyOutcome, best_model, dearest_model
 from routing_assets.pricing.held_out_spend import (
@@ -37,10 +37,7 @@ class Policy:
 
 
 ROUTED = (
-    Policy("threshold", "threshold"),
-    Policy("ndch", "ndch"),
-    Policy("ndch_p", "ndch_p"),
-    Policy("mip", "mip"),
+    *(Policy(name, name) for name in POLICIES),
     Policy("ndch_p_token_aware", "ndch_p", cost="token_aware"),
     Policy("mip_token_aware", "mip", cost="token_aware"),
     Policy("mip_safe", "mip", cost="token_aware", safe=True),

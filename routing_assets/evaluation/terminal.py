@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from routing_assets.allocation import POLICIES
 from routing_assets.evaluation.summary import Row
 
 FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-POLICIES = (
-    "best_single", "zero_router", "random", "threshold", "ndch", "ndch_p", "mip", "knn_mip",
+ORDER = (
+    "best_single", "zero_router", "random", *POLICIES, "knn_mip",
     "ndch_p_token_aware", "mip_token_aware", "mip_safe", "mip_known_costs", "oracle_predicted_costs", "oracle",
 )  # fmt: skip
 FED_BY = {"raw": "mip_raw", "scaled": "mip_scaled", "calibrated": "mip_bucket", "decision": "mip"}
@@ -21,7 +22,7 @@ def policy_lines(budget_fractions: np.ndarray, policies: Mapping[str, Row]) -> l
     """One line per policy: relative success by budget, AIQ, and the least budget that reaches 95 %."""
     shown = _shown(budget_fractions)
     lines = [f"{'':<24}" + "".join(f"{fraction:>8.0%}" for fraction in shown) + f"{'AIQ':>8}{'95 % at':>11}"]
-    for policy in POLICIES:
+    for policy in ORDER:
         if policy in policies:
             row = policies[policy]
             kept = row["budget_fraction_to_keep_95_percent"]["estimate"]

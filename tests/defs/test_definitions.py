@@ -9,7 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from routing_assets.allocation import POLICIES
+from routing_assets.cli.main import PolicyName
 from routing_assets.definitions import definitions, defs
+from routing_assets.evaluation.policies import ROUTED
+from routing_assets.evaluation.terminal import ORDER
 from routing_assets.foundation.home import Home
 from routing_assets.storage.warehouse import Warehouse
 
@@ -97,3 +101,13 @@ def test_two_installations_live_in_one_process(tmp_path: Path, monkeypatch: pyte
             op_selection=["model_catalog"],
         )
     assert [len(list((home.store / "model_catalog").glob("*.parquet"))) for home in homes] == [1, 1]
+
+
+def test_every_policy_of_the_table_has_its_asset_its_choice_and_its_curve() -> None:
+    assets = {key.to_user_string() for key in defs.get_repository_def().asset_graph.get_all_asset_keys()}
+    for name, policy in POLICIES.items():
+        assert f"{name}_allocation" in assets
+        assert defs.get_repository_def().asset_graph.get(dg.AssetKey(f"{name}_allocation")).description == policy.method
+        assert PolicyName().convert(name, None, None) == name
+        assert name in {routed.name for routed in ROUTED}
+        assert name in ORDER

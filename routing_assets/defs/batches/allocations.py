@@ -1,4 +1,4 @@
-"""Stage 5, per batch: the four allocations, side by side under the same budget."""
+"""Stage 5, per batch: an allocation by each policy, side by side under the same budget."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets.allocation import InfeasibleAllocation
+from routing_assets.allocation import DEFAULT_POLICY, POLICIES, InfeasibleAllocation
 from routing_assets.allocation.solver.exact import exact_sum, within
 from routing_assets.batches.frontier import around_budget, draw_frontier, whole_frontier
 from routing_assets.batches.known import routed_before
@@ -43,13 +43,6 @@ from routing_assets.pricing.catalog_table import catalog_from_table
 from routing_assets.pricing.cost_matrix import ASSUMED_OF_CALL
 
 GROUP = "allocations"
-
-METHODS = {
-    "threshold": "The cheapest model whose success reaches the target; the most probable one where none does.",
-    "ndch": "The two neighbouring vertices of the non-decreasing convex hull of (cost, success), mixed at random.",
-    "ndch_p": "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
-    "mip": "The most expected successes within the budget, with a proof of how near the optimum it is.",
-}
 
 # Of the long tables only what the allocation reads: for a million instructions the ids alone take seconds.
 PRICED_PROBABILITIES = {
@@ -102,28 +95,28 @@ def name_of(policy: str) -> str:
 def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
     """What is checked of each allocation."""
     # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
-    asset, blocking = name_of(policy), policy == "mip"
+    asset, blocking = name_of(policy), policy == DEFAULT_POLICY
     return (
         dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=asset, blocking=blocking, partitions_def=batches),
         dg.AssetCheckSpec("spend_is_within_budget", asset=asset, blocking=blocking, partitions_def=batches),
     )
 
 
-CHECKS = {policy: checks_of(policy) for policy in METHODS}
+CHECKS = {policy: checks_of(policy) for policy in POLICIES}
 
 
 @dg.multi_asset(
     outs={
-        name_of(policy): dg.AssetOut(
-            description=method,
+        name_of(policy.name): dg.AssetOut(
+            description=policy.method,
             group_name=GROUP,
             owners=OWNERS,
-            kinds={"ortools" if policy == "mip" else "numpy", "parquet"},
+            kinds={policy.library, "parquet"},
             dagster_type=ARROW_TABLE,
             code_version="1",
             is_required=False,
         )
-        for policy, method in METHODS.items()
+        for policy in POLICIES.values()
     },
     ins=PRICED_PROBABILITIES,
     check_specs=[check for checks in CHECKS.values() for check in checks],
@@ -158,7 +151,7 @@ def allocations(
         held_out=held_out,
         previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
     )
-    for policy in METHODS:
+    for policy in POLICIES:
         if dg.AssetKey(name_of(policy)) not in context.selected_asset_keys:
             continue
         try:

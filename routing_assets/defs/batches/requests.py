@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from routing_assets.allocation import POLICIES
 from routing_assets.batches.policy import RoutingSettings, settings_of_request, standing_policy
 from routing_assets.defs.common import failure
 from routing_assets.defs.home import RoutingHome
@@ -15,7 +16,7 @@ class RoutingRequest(dg.ConfigurableResource):
     """Settings of this run; what is left empty follows ``policy.yaml``, then the defaults."""
 
     home: dg.ResourceDependency[RoutingHome]
-    policy: str | None = Field(default=None, description="threshold, ndch, ndch_p or mip.")
+    policy: str | None = Field(default=None, description=f"One of {', '.join(POLICIES)}.")
     budget_usd: float | None = Field(default=None, description="Hard budget for the batch in USD.")
     budget_fraction: float | None = Field(
         default=None, description="Budget as a fraction of sending everything to the dearest model."

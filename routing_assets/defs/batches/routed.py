@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from routing_assets.allocation import POLICIES
 from routing_assets.batches.handoff import export_batch
 from routing_assets.batches.known import received_file, refuse_ended, routed_by
 from routing_assets.batches.ledger import record_decision, record_traffic
@@ -16,7 +17,7 @@ from routing_assets.batches.route import of_file, summary_of
 from routing_assets.batches.what_moved import compare_decisions
 from routing_assets.dagster_instance.anchors import materialised_anchor
 from routing_assets.dagster_instance.runs import runs_of
-from routing_assets.defs.batches.allocations import allocation_metadata, is_assigned_once, is_within_budget
+from routing_assets.defs.batches.allocations import allocation_metadata, is_assigned_once, is_within_budget, name_of
 from routing_assets.defs.batches.requests import RoutingRequest
 from routing_assets.defs.common import (
     ARROW_TABLE,
@@ -48,6 +49,7 @@ WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch"
     owners=OWNERS,
     kinds={"parquet"},
     partitions_def=batches,
+    ins={name_of(policy): dg.AssetIn() for policy in POLICIES},
     check_specs=[ASSIGNED_ONCE, WITHIN_BUDGET],
     dagster_type=ARROW_TABLE,
     code_version="1",
@@ -57,22 +59,13 @@ def routed_batch(
     home: RoutingHome,
     routing_request: RoutingRequest,
     batch_instructions: pa.Table,
-    threshold_allocation: pa.Table,
-    ndch_allocation: pa.Table,
-    ndch_p_allocation: pa.Table,
-    mip_allocation: pa.Table,
+    **allocations: pa.Table,
 ) -> dg.MaterializeResult:
-    """The allocation of the policy in force; the other three remain for comparison.
+    """The allocation of the policy in force; the others remain for comparison.
 
     Where the batch was routed before, it says what moved, what that buys and why.
     """
-    allocations = {
-        "threshold": threshold_allocation,
-        "ndch": ndch_allocation,
-        "ndch_p": ndch_p_allocation,
-        "mip": mip_allocation,
-    }
-    chosen = allocations[routing_request.settings().policy]
+    chosen = allocations[name_of(routing_request.settings().policy)]
     routed = of_file(chosen, about(batch_instructions)["file_sha256"])
     changes = record_changes(context, home, routed)
     return dg.MaterializeResult(
