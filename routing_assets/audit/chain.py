@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from routing_assets.batches.handoff import MANIFEST
+from routing_assets.batches.outbox import MANIFEST
 from routing_assets.foundation.home import Home
 from routing_assets.foundation.sql import query
 from routing_assets.storage.journal import GENESIS, LEDGERS, TAKEN_ON_TRUST, Head, content_of, hash_of, stored_rows

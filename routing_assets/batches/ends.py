@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from routing_assets.batches.handoff import MANIFEST, read_manifest
+from routing_assets.batches.handoff import read_manifest
 from routing_assets.batches.known import (
     decision_in_force,
     end_of_batch,
@@ -18,6 +18,7 @@ from routing_assets.batches.known import (
     outcome_files,
     refuse_ended,
 )
+from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.outcome_inbox import outcomes_wait
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home

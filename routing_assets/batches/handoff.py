@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from routing_assets.batches.join_small_files import SEPARATOR
-from routing_assets.batches.outbox import SET_ASIDE, SOURCES, next_decision
+from routing_assets.batches.outbox import MANIFEST, SET_ASIDE, SOURCES, next_decision
 from routing_assets.datasets.batch import set_aside_of
 from routing_assets.datasets.openai_batch import RequestLines, is_openai_batch_file
 from routing_assets.datasets.reading import require_file
@@ -30,7 +30,6 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256
 from routing_assets.storage.journal import Head
 
-MANIFEST = "manifest.json"
 _URL = "/v1/chat/completions"
 _URLS = {"messages": _URL, "input": "/v1/responses", "prompt": "/v1/completions"}
 """The endpoint of a request that names none, by the field of its body that holds the text."""

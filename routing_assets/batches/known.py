@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from routing_assets.batches.receive import _listed
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import is_plain, printable
@@ -157,3 +156,7 @@ def routed_before(home: Home, batch_id: str) -> pa.Table | None:
 def routed_by(home: Home, decision: Mapping[str, Any]) -> pa.Table:
     """The routed table of a decision, as the ledger names it."""
     return pq.read_table(home.store / decision["routed_path"], partitioning=None)
+
+
+def _listed(batch_ids: tuple[str, ...]) -> str:
+    return f"batch {', '.join(map(repr, batch_ids[:3]))}{f' and {len(batch_ids) - 3} more' * (len(batch_ids) > 3)}"

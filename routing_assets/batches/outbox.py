@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from routing_assets.batches.handoff import MANIFEST
 from routing_assets.foundation.files import PARTIAL
 
+MANIFEST = "manifest.json"
+"""It lists the files of a hand-off, and is written last."""
 SOURCES = "by_source_file"
 SET_ASIDE = "set_aside.jsonl"
 """Records of the batch's file that are not routed, each as it came with its row and the reason."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from routing_assets.batches.known import (
     ReceivedBatch,
+    _listed,
     intake_lock,
     kept_file,
     refuse_ended,
@@ -127,10 +128,6 @@ def duplicate_of(what: str, path: Path) -> Duplicate:
         source=str(path),
         remedy="To pay again: routing-assets route --duplicate FILE, or duplicates: route in the policy file.",
     )
-
-
-def _listed(batch_ids: tuple[str, ...]) -> str:
-    return f"batch {', '.join(map(repr, batch_ids[:3]))}{f' and {len(batch_ids) - 3} more' * (len(batch_ids) > 3)}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from routing_assets.batches.handoff import MANIFEST
+from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import settings_of_request, standing_policy
 from routing_assets.foundation.home import Home
 from routing_assets.storage.in_force import prices_in_force

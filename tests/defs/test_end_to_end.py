@@ -20,7 +20,8 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from routing_assets.audit.replay import broken_entries
-from routing_assets.batches.handoff import MANIFEST, read_manifest
+from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.outbox import MANIFEST
 from routing_assets.cli.run_job import instance_of
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate

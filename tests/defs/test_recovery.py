@@ -12,8 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from routing_assets.batches.handoff import MANIFEST
 from routing_assets.batches.known import decision_in_force
+from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.receive import receive
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import batches as batch_commands

@@ -109,7 +109,8 @@ def interrupted_stage(home: Home) -> str:
 
 def faults_of_files(home: Home) -> list[str]:
     """Files that can be seen and are not whole."""
-    from routing_assets.batches.handoff import MANIFEST, read_manifest
+    from routing_assets.batches.handoff import read_manifest
+    from routing_assets.batches.outbox import MANIFEST
     from routing_assets.foundation.errors import InvalidInput
     from routing_assets.prediction.router import Router
 

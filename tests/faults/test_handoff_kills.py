@@ -14,7 +14,8 @@ import pytest
 from crash_points import CrashPoints
 
 from routing_assets.batches import outbox
-from routing_assets.batches.handoff import MANIFEST, export_batch, read_manifest
+from routing_assets.batches.handoff import export_batch, read_manifest
+from routing_assets.batches.outbox import MANIFEST
 
 INSTRUCTIONS = pa.table({"instruction_id": ["1", "2", "3"], "instruction": ["one", "two", "three"]})
 DECISIONS = {"first": ["large", "medium", "small"], "second": ["small", "small", "other"]}

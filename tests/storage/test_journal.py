@@ -18,9 +18,9 @@ import pytest
 from routing_assets.allocation import AllocationProblem
 from routing_assets.audit.chain import audit_journal
 from routing_assets.audit.replay import broken_entries
-from routing_assets.batches.handoff import MANIFEST
 from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.money import commit_budget, commit_cost, release_commitments
+from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.foundation.home import Home
 from routing_assets.storage import journal
