@@ -103,7 +103,7 @@ def margin_in_words(summary: Mapping[str, Any]) -> str:
         return f"{said}, by the decisions on {margin['held_out_calls']} held-out calls"
     if margin.get("method") == CAUTIOUS:
         return (
-            f"{said} at most: {margin['held_out_calls']} held-out calls with recorded costs are too few to calibrate "
+            f"{said}: {margin['held_out_calls']} held-out calls with recorded costs are too few to calibrate "
             f"on ({LEAST_CALLS} are needed), so that more is held back than probably needed"
         )
     return said

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import prices as price_commands
 from routing_assets.cli.run_job import instance_of, run_job
-from routing_assets.datasets import BatchInstructions, write_batch
+from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.foundation.home import Home
+from routing_assets.routers.shelf import JUDGED_BY
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.parquet_store import Store
 
 TWIN = "r1_math"
 
@@ -72,3 +80,22 @@ def batch_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("batch") / "weekly.parquet"
     write_batch(BatchInstructions(labels.instruction_id, labels.instruction, labels.task), path)
     return path
+
+
+@pytest.fixture
+def trained_with_costs(trained: Home) -> Home:
+    """The trained installation as if its labels had recorded what each call cost."""
+    kept = trained.routers / router_in_force(trained)["router_version"] / JUDGED_BY
+    labels = with_costs(Store(trained.store).read("labelled_instructions"))
+    Store(trained.store).write(labels, "labelled_instructions", None, "test")
+    pq.write_table(with_costs(pq.read_table(kept)), kept)
+    price_commands.update_prices(trained, f"simulated:{TWIN}")
+    return trained
+
+
+def with_costs(table: pa.Table) -> pa.Table:
+    """Labels with lognormal costs, of models of rising price."""
+    labels = LabelledInstructions.from_arrow(table)
+    random, shape = np.random.default_rng(0), labels.success.shape
+    cost = 0.01 * np.arange(1.0, shape[1] + 1) * random.lognormal(0, 0.5, shape)
+    return replace(labels, cost=cost).to_arrow()

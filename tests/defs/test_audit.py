@@ -9,10 +9,14 @@ import pytest
 
 from routing_assets.audit.replay import broken_entries, replay
 from routing_assets.batches.ledger import entry_hash, record_decision
+from routing_assets.batches.route import summary_of
+from routing_assets.batches.spend_margin import CALIBRATED, CAUTIOUS
 from routing_assets.cli import batches as batch_commands
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
+from routing_assets.routers.shelf import JUDGED_BY
 from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -25,6 +29,26 @@ def tamper(home: Home, statement: str) -> None:
 def routed_twice(routed: Home, batch_file: Path) -> Home:
     batch_commands.route(routed, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
     return routed
+
+
+def test_a_confidence_is_calibrated_on_held_out_calls_and_its_decision_comes_out_the_same_without_them(
+    trained_with_costs: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = trained_with_costs
+    batch_commands.route(home, batch_file, {"budget_fraction": 0.9, "confidence": 0.9})
+    calibrated = summary_of(Store(home.store).read("routed_batch", "weekly"))
+    assert calibrated["spend_margin"]["method"] == CALIBRATED
+    assert 60 < calibrated["spend_margin"]["held_out_calls"] < 100
+    assert "by the decisions on" in capsys.readouterr().out
+    assert replay(home, "weekly").identical
+    (home.routers / router_in_force(home)["router_version"] / JUDGED_BY).unlink()
+    assert replay(home, "weekly").identical
+    batch_commands.route(home, batch_file, {"budget_fraction": 0.9, "confidence": 0.9})
+    cautious = summary_of(Store(home.store).read("routed_batch", "weekly"))
+    assert cautious["spend_margin"] == {"method": CAUTIOUS, "held_out_calls": 0}
+    assert cautious["allocated_usd"] < calibrated["allocated_usd"]
+    assert "0 held-out calls with recorded costs are too few" in capsys.readouterr().out
+    assert replay(home, "weekly").identical
 
 
 def test_an_untouched_ledger_is_whole(routed_twice: Home) -> None:
