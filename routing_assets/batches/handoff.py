@@ -1,8 +1,8 @@
 """Hand-off of a routed batch to the LLM runners: OpenAI Batch JSONL per model and endpoint, under one manifest with
 hashes.
 
-Complements ``export.py``, which writes the routed batch as one table for its user: here every file goes to one model's
-runner as it is. The manifest is written last; a folder without one, or whose files do not fit it, is not complete.
+Every request file goes to one model's runner as it is. The routed batch is written as one table for its user, too. The
+manifest is written last; a folder without one, or whose files do not fit it, is not complete.
 """
 
 from __future__ import annotations

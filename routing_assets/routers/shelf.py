@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
+from routing_assets.foundation.files import atomic_folder
 from routing_assets.foundation.home import Home
 
 if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
     from routing_assets.prediction.router import Router
 
-from pathlib import Path
-
-import pyarrow as pa
-
-from routing_assets.foundation.files import atomic_folder
-from routing_assets.prediction.router import Router
+LEARNT_FROM = "learnt_from.parquet"
+"""Hashes of the texts it learnt from, by part; see ``texts_learnt.py``."""
+JUDGED_BY = "judged_by.parquet"
+"""Labelled rows held out of everything, to compare it by."""
+UNSEEN = "unseen.parquet"
+"""Of models that were added by few labels: what fits without a label say of it, to judge these models by."""
 
 
 def load_router(home: Home, version: str) -> Router:
@@ -25,18 +28,6 @@ def load_router(home: Home, version: str) -> Router:
     from routing_assets.prediction.router import Router
 
     return Router.load(home.routers / version, embeddings_cache=home.embeddings)
-
-
-LEARNT_FROM = "learnt_from.parquet"
-"""Hashes of the texts it learnt from, by part; see ``learnt.py``."""
-
-
-JUDGED_BY = "judged_by.parquet"
-"""Labelled rows held out of everything, to compare it by."""
-
-
-UNSEEN = "unseen.parquet"
-"""Of models that were added by few labels: what fits without a label say of it, to judge these models by."""
 
 
 def keep_router(

@@ -171,9 +171,10 @@ CRASHES = {
 CRASHING = """
 import os, sys
 from pathlib import Path
-from routing_assets import inbox, intake
-from routing_assets.coalescing import Coalescing
-from routing_assets.settings import Home
+from routing_assets.batches import inbox
+from routing_assets.batches import receive as intake
+from routing_assets.batches.join_small_files import Coalescing
+from routing_assets.foundation.home import Home
 module, _, name = sys.argv[2].rpartition(".")
 place = {"inbox": inbox, "intake": intake, "inbox.shutil": inbox.shutil, "inbox.os": inbox.os}[module]
 calls, real = [], getattr(place, name)

@@ -107,8 +107,8 @@ def test_threads_lose_no_event(home: Home) -> None:
 KILLED = """
 import os, signal, sys
 import dagster as dg
-from routing_assets.runs import instance_of
-from routing_assets.settings import Home
+from routing_assets.cli.run_job import instance_of
+from routing_assets.foundation.home import Home
 @dg.op
 def dies(context):
     context.log.info("the last words")

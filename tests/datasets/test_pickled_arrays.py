@@ -51,7 +51,7 @@ READ_ALL = """
 import resource, sys
 from pathlib import Path
 from routing_assets.datasets.option_logits import read_option_logits
-from routing_assets.errors import InvalidInput
+from routing_assets.foundation.errors import InvalidInput
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:

@@ -11,6 +11,7 @@ from hostile_batches import BATCHES, RECORDS
 from hostile_tables import BENCHES, CATALOGS, LABELS, OUTCOMES, POLICIES
 from payload import Payload, mark
 
+from routing_assets.batches import outcomes as batch_outcomes
 from routing_assets.batches import receive as intake
 from routing_assets.batches.inbox import take_in
 from routing_assets.batches.join_small_files import coalescing
@@ -93,11 +94,11 @@ def test_a_hostile_record(home: Home, fault: str) -> None:
 @pytest.mark.usefixtures("refused")
 def test_hostile_outcomes(home: Home, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, content, pattern = OUTCOMES[fault]
-    monkeypatch.setattr(intake, "decision_in_force", lambda home, batch_id: {"batch_id": batch_id})
+    monkeypatch.setattr(batch_outcomes, "decision_in_force", lambda home, batch_id: {"batch_id": batch_id})
     path = home.outcomes / name
     path.write_bytes(content)
     with pytest.raises(InvalidInput) as caught:
-        intake.receive_outcomes(home, path, "weekly", move=True)
+        batch_outcomes.receive_outcomes(home, path, "weekly", move=True)
     assert_says(caught, path, pattern)
     intake.reject(home, path, str(caught.value))
     assert_kept_with_reason(home, name, content, pattern)

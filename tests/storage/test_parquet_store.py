@@ -19,7 +19,7 @@ from routing_assets.storage.parquet_store import Store
 WRITE_FOR_EVER = """
 import sys, pyarrow as pa
 from pathlib import Path
-from routing_assets.store import Store
+from routing_assets.storage.parquet_store import Store
 store = Store(Path(sys.argv[1]))
 i = 0
 while True:

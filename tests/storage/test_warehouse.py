@@ -57,7 +57,7 @@ def test_writers_in_several_processes_all_get_through(warehouse: Warehouse) -> N
 WRITE = """
 import sys, time
 from pathlib import Path
-from routing_assets.warehouse import Warehouse
+from routing_assets.storage.warehouse import Warehouse
 with Warehouse(Path(sys.argv[1])).transaction():
     print("writing", flush=True)
     time.sleep(1)
