@@ -43,6 +43,6 @@ def test_the_page_of_commands_names_every_command() -> None:
 
 def test_the_page_of_the_article_covers_its_steps() -> None:
     page = (ROOT / "docs" / "article.md").read_text(encoding="utf-8")
-    for step in ("70 %", "transformer", "multi-label head", "Temperature", "get_precision", "Threshold", "hull", "NDCH(P)",
-                 "MIP", "latency", "fairness", "Five seeds", "95 %", "70 % of its cost", "escalated"):  # fmt: skip
+    steps = ("70 %", "transformer", "multi-label head", "Temperature", "get_precision", "Threshold", "hull", "NDCH(P)")
+    for step in (*steps, "MIP", "latency", "fairness", "Five seeds", "95 %", "70 % of its cost", "escalated"):
         assert step in page
