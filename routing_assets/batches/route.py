@@ -102,9 +102,20 @@ def route_batch(
         safe = allocate_as_recorded(solve, problem, recorded)
     else:
         safe = allocate_safely(solve, allocation, estimate, settings, catalog, held_out, left_out)
-    allocation = safe.allocation
     format = FORMAT if recorded is None else format_of(recorded)
     summary = {
+        **_decided(safe, policy, budget, not_kept),
+        **_decided_by(batch, probabilities, costs, catalog, settings),
+        **({"format": format} if format > 1 else {}),
+    }
+    return RoutedBatch(safe.allocation, _table(batch, safe.allocation, summary, format))
+
+
+def _decided(safe: SafeAllocation, policy: str, budget: float, not_kept: tuple[str, ...]) -> dict[str, Any]:
+    """What was decided, with its certificate."""
+    allocation = safe.allocation
+    notes = {name: _plain(value) for name, value in allocation.notes.items()}
+    return {
         "policy": policy,
         "budget_usd": budget,
         "allocated_usd": allocation.problem.budget,
@@ -117,8 +128,19 @@ def route_batch(
         "shadow_price": allocation.shadow_price,
         "status": allocation.status,
         "binding": list(allocation.binding),
-        "notes": {name: _plain(value) for name, value in allocation.notes.items()}
-        | ({"not_kept": list(not_kept)} if not_kept else {}),
+        "notes": notes | ({"not_kept": list(not_kept)} if not_kept else {}),
+    }
+
+
+def _decided_by(
+    batch: BatchInstructions,
+    probabilities: pa.Table,
+    costs: pa.Table,
+    catalog: ModelCatalog | None,
+    settings: RoutingSettings,
+) -> dict[str, Any]:
+    """What the decision rests on: batch, settings, router and prices."""
+    return {
         "instructions": len(batch),
         "settings": json.loads(settings.to_json()),
         "settings_version": settings.version,
@@ -127,9 +149,7 @@ def route_batch(
         "price_version": about(costs)["price_version"],
         **({BEYOND_TEXT: json.loads(about(costs)[BEYOND_TEXT])} if BEYOND_TEXT in about(costs) else {}),
         **({SET_ASIDE: count_set_aside(batch.set_aside)} if batch.set_aside else {}),
-        **({"format": format} if format > 1 else {}),
     }
-    return RoutedBatch(allocation, _table(batch, allocation, summary, format))
 
 
 def no_allocation(policy: str, budget: float, reason: str) -> pa.Table:
