@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from routing_assets.batches.stale import stale_batches
 from routing_assets.cli.prices import costs_in_force
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.cli.tables import text_table
+from routing_assets.evaluation.terminal import gain_rows
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
 from routing_assets.pricing.catalog_table import SIMULATED, absolute, read_catalog
@@ -187,7 +189,7 @@ def evaluate(
     output: Path,
     confirm_prices: bool = False,
 ) -> None:
-    """Run ``budget_curves`` on a label table and print its summary."""
+    """Run ``budget_curves`` on a label table and print its verdict: a sentence, a table, and where the rest is."""
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out before the splits, not after
     config = {
         "labels": absolute(labels),
@@ -203,7 +205,14 @@ def evaluate(
     }
     with instance_of(home) as instance:
         run_job(instance, "evaluate_router", ops={"budget_curves": config})
-    click.echo((output / "summary.txt").read_text(encoding="utf-8"))
+    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    verdict = summary["verdict"]
+    click.echo(f"{verdict['text']}\n")
+    if verdict["gains"]:
+        simulated = " (simulated)" if summary["simulated"] and "simulated" not in summary["dataset"] else ""
+        click.echo(f"{summary['dataset']}{simulated}: success relative to the best single model")
+        click.echo(text_table(gain_rows(verdict["gains"])))
+    click.echo(f"\nfine print: {output / 'fine_print.txt'}; every policy: {output / 'summary.txt'}")
     click.echo(f"written to {output}")
 
 

@@ -54,8 +54,12 @@ def run_job(
         RunFailed: with the reason of the first failed step or blocking check.
         KeyboardInterrupt: the run was stopped from outside.
     """
+    from mlflow.utils.logging_utils import disable_logging
+
     from routing_assets.definitions import defs
     from routing_assets.defs.common import BATCHES
+
+    disable_logging()  # what MLflow says of its tables is no news to who runs a command; its errors are raised
 
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
