@@ -38,6 +38,46 @@ def train(
     confirm_prices: bool = False,
 ) -> None:
     """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
+    train_router(
+        home,
+        labels,
+        catalog,
+        format,
+        method=method,
+        seed=seed,
+        ignore_columns=ignore_columns,
+        allow_missing=allow_missing,
+        size=size,
+        force=force,
+        confirm_prices=confirm_prices,
+    )
+    trained = show_comparison(home)
+    click.echo(f"router {trained} on the test split of its labels, after each step:")
+    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
+    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
+    click.echo(learnt(home))
+
+
+def learnt(home: Home) -> str:
+    """What the newest router learnt, in a sentence."""
+    return str(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
+
+
+def train_router(
+    home: Home,
+    labels: str,
+    catalog: str | None,
+    format: str,
+    *,
+    method: str,
+    seed: int,
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    size: int | None = None,
+    force: bool = False,
+    confirm_prices: bool = False,
+) -> None:
+    """Run the job that trains a router, and print nothing of what it made."""
     with instance_of(home) as instance:
         say_what_becomes_of_added_models(home, _catalog(labels, catalog))
         run_job(
@@ -59,11 +99,6 @@ def train(
                 "router_comparison": {"force": force},
             },
         )
-    trained = show_comparison(home)
-    click.echo(f"router {trained} on the test split of its labels, after each step:")
-    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
-    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
-    click.echo(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
 
 
 def add_models(
