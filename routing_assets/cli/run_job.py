@@ -26,6 +26,7 @@ class RunFailed(RuntimeError):
 @contextmanager
 def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of this installation, made on first use."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its progress is no news to who runs a command
     home.create()
     Warehouse(home.warehouse).create()
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
@@ -54,12 +55,8 @@ def run_job(
         RunFailed: with the reason of the first failed step or blocking check.
         KeyboardInterrupt: the run was stopped from outside.
     """
-    from mlflow.utils.logging_utils import disable_logging
-
     from routing_assets.definitions import defs
     from routing_assets.defs.common import BATCHES
-
-    disable_logging()  # what MLflow says of its tables is no news to who runs a command; its errors are raised
 
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
