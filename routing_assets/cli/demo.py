@@ -34,7 +34,7 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     refuse_real_router(home)
     source = f"simulated:{TWIN}"
     click.secho(f"1/3  training on {size} simulated instructions, 16 models", bold=True)
-    router_commands.train(home, source, None, "auto", method=METHOD, seed=seed, size=size)
+    router_commands.train_router(home, source, None, "auto", method=METHOD, seed=seed, size=size)
 
     click.secho(
         f"\n2/3  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True
@@ -55,18 +55,25 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     rows = []
     for policy in POLICIES:
         routed = store.read_version(f"{policy}_allocation", batch.batch_id, run.run_id)
-        row = batch_commands.allocation_row(summary_of(routed))
-        rows.append({**row, "realised success (simulated)": realised_success(routed, truth)})
-    click.echo(text_table(rows))
-    best = truth.models[int(truth.success.mean(axis=0).argmax())]
-    click.echo(f"best single model on everything: {best}, {truth.success.mean(axis=0).max():.4f} realised (simulated)")
-    click.echo(f"routed batch: {home.outbox / batch.batch_id / 'routed.parquet'}")
+        summary = batch_commands.allocation_row(summary_of(routed))
+        shown = {name: summary[name] for name in ("policy", "budget USD", "cost USD", "expected success")}
+        rows.append({**shown, "realised (simulated)": realised_success(routed, truth)})
 
     click.secho(f"\n3/3  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
     router_commands.evaluate(
         home, source, None, "auto", method=METHOD, seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation"
     )
-    click.echo("\nSee it all: make ui")
+    click.secho("\nWhat was learnt", bold=True)
+    click.echo(f"{router_commands.learnt(home)}\n")
+    click.secho(f"How the batch of {BATCH_SIZE} was routed", bold=True)
+    click.echo(text_table(rows))
+    best = truth.models[int(truth.success.mean(axis=0).argmax())]
+    dearest = f"{best}, the best single model, would realise {truth.success.mean(axis=0).max():.4g} on all of it"
+    click.echo(f"{dearest}, whatever it costs.\n")
+    click.secho("Where to look next", bold=True)
+    click.echo(f"routed batch:   {home.outbox / batch.batch_id / 'routed.parquet'}")
+    click.echo(f"budget curves:  {home.root / 'demo' / 'evaluation' / 'curves.png'}")
+    click.echo("every step:     make ui (or: routing-assets ui)")
 
 
 def refuse_real_router(home: Home) -> None:

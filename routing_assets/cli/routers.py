@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from routing_assets.batches.stale import stale_batches
 from routing_assets.cli.prices import costs_in_force
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.cli.tables import text_table
+from routing_assets.evaluation.terminal import gain_rows
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
 from routing_assets.pricing.catalog_table import SIMULATED, absolute, read_catalog
@@ -36,6 +38,46 @@ def train(
     confirm_prices: bool = False,
 ) -> None:
     """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
+    train_router(
+        home,
+        labels,
+        catalog,
+        format,
+        method=method,
+        seed=seed,
+        ignore_columns=ignore_columns,
+        allow_missing=allow_missing,
+        size=size,
+        force=force,
+        confirm_prices=confirm_prices,
+    )
+    trained = show_comparison(home)
+    click.echo(f"router {trained} on the test split of its labels, after each step:")
+    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
+    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
+    click.echo(learnt(home))
+
+
+def learnt(home: Home) -> str:
+    """What the newest router learnt, in a sentence."""
+    return str(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
+
+
+def train_router(
+    home: Home,
+    labels: str,
+    catalog: str | None,
+    format: str,
+    *,
+    method: str,
+    seed: int,
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    size: int | None = None,
+    force: bool = False,
+    confirm_prices: bool = False,
+) -> None:
+    """Run the job that trains a router, and print nothing of what it made."""
     with instance_of(home) as instance:
         say_what_becomes_of_added_models(home, _catalog(labels, catalog))
         run_job(
@@ -57,11 +99,6 @@ def train(
                 "router_comparison": {"force": force},
             },
         )
-    trained = show_comparison(home)
-    click.echo(f"router {trained} on the test split of its labels, after each step:")
-    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
-    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
-    click.echo(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
 
 
 def add_models(
@@ -187,7 +224,7 @@ def evaluate(
     output: Path,
     confirm_prices: bool = False,
 ) -> None:
-    """Run ``budget_curves`` on a label table and print its summary."""
+    """Run ``budget_curves`` on a label table and print its verdict: a sentence, a table, and where the rest is."""
     output.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out before the splits, not after
     config = {
         "labels": absolute(labels),
@@ -203,7 +240,14 @@ def evaluate(
     }
     with instance_of(home) as instance:
         run_job(instance, "evaluate_router", ops={"budget_curves": config})
-    click.echo((output / "summary.txt").read_text(encoding="utf-8"))
+    summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    verdict = summary["verdict"]
+    click.echo(f"{verdict['text']}\n")
+    if verdict["gains"]:
+        simulated = " (simulated)" if summary["simulated"] and "simulated" not in summary["dataset"] else ""
+        click.echo(f"{summary['dataset']}{simulated}: success relative to the best single model")
+        click.echo(text_table(gain_rows(verdict["gains"])))
+    click.echo(f"\nfine print: {output / 'fine_print.txt'}; every policy: {output / 'summary.txt'}")
     click.echo(f"written to {output}")
 
 

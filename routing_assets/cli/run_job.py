@@ -26,6 +26,7 @@ class RunFailed(RuntimeError):
 @contextmanager
 def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of this installation, made on first use."""
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its progress is no news to who runs a command
     home.create()
     Warehouse(home.warehouse).create()
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)

@@ -1,17 +1,34 @@
-"""Tables for the terminal."""
+"""Tables for the terminal, and for the scripts that read a command's output."""
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from routing_assets.foundation.names import printable
 
+WIDER_THAN_ANY = 1_000_000
+"""Characters; a value is never wrapped or cut, so that it can be copied whole."""
+
 
 def text_table(rows: list[dict[str, Any]]) -> str:
-    """Rows as aligned columns; floats with four significant digits. Nothing for no rows."""
+    """Rows as aligned columns, numbers to the right; floats with four significant digits. Nothing for no rows.
+
+    The head is bold in a terminal. Files and pipes get plain text.
+    """
     if not rows:
         return ""
-    cells = [[f"{v:.4g}" if isinstance(v, float) else printable(str(v)) for v in row.values()] for row in rows]
-    lines = [list(rows[0]), *cells]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in rows[0]:
+        numeric = all(isinstance(row[name], int | float) or row[name] == "-" for row in rows)
+        table.add_column(Text(printable(name)), no_wrap=True, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(Text(f"{v:.4g}" if isinstance(v, float) else printable(str(v))) for v in row.values()))
+    out = io.StringIO()
+    Console(file=out, width=WIDER_THAN_ANY, force_terminal=sys.stdout.isatty()).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

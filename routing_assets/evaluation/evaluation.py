@@ -115,7 +115,13 @@ class Evaluation:
         everything = {
             "dataset": self.dataset,
             "simulated": self.simulated,
-            "verdict": {"route": self.verdict.route, "budgets": self.verdict.budgets, "text": self.verdict.text},
+            "verdict": {
+                "route": self.verdict.route,
+                "budgets": self.verdict.budgets,
+                "text": self.verdict.text,
+                "fine_print": self.verdict.fine_print,
+                "gains": list(self.verdict.gains),
+            },
             "models": list(self.models),
             "best_single": self.best_single,
             "seeds": [seed.seed for seed in self.seeds],
@@ -145,16 +151,16 @@ class Evaluation:
         return figures.calibration_rows(self.models, self.seeds)
 
     def table(self) -> str:
-        """Relative success by policy and budget, what calibration changed, and the verdict, for a terminal."""
+        """The verdict, relative success by policy and budget, and what calibration changed, as lines of text."""
         return "\n".join(
             [
+                self.verdict.text,
+                "",
                 f"{self.title}: {len(self.seeds)} seeds, {self.scored}",
                 "Success relative to the best single model",
                 *policy_lines(self.budget_fractions, self.policies),
                 "",
                 "What calibration changed: quality of the probabilities on test, and of MIP fed with them",
                 *calibration_lines(self.budget_fractions, self.policies, self.calibration),
-                "",
-                self.verdict.text,
             ]
         )

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
-from tqdm import tqdm
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
@@ -25,6 +24,7 @@ from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.calibration.buckets import STEPS
 from routing_assets.prediction.classifier.neighbours import TunedNeighbours
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
@@ -99,7 +99,11 @@ def evaluate(
         for split, rows, seed in zip(splits, scored, seeds, strict=True)
     )
     done = Parallel(min(workers, len(seeds)), return_as="generator")(each)
-    results = list(tqdm(done, f"evaluating {labels.name}", len(seeds), unit="seed", disable=not progress))
+    results = []
+    with progress_bar(f"evaluating {labels.name}", len(seeds), "splits", shown=progress) as advance:
+        for result in done:
+            results.append(result)
+            advance()
     return Evaluation(
         dataset=labels.name,
         simulated=labels.simulated,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -46,6 +46,22 @@ def calibration_lines(
             f"{step:<24}{_cells(policies[policy], shown)}{row['log_loss']:>10.4f}{row['brier']:>8.4f}{row['ece']:>8.4f}"
         )
     return lines
+
+
+def gain_rows(gains: Sequence[Row]) -> list[dict[str, str]]:
+    """The gains of a verdict as the cells of a table, one row per budget."""
+    return [
+        {
+            "budget": f"{gain['budget_fraction']:.0%}",
+            "fixed mixture": f"{gain['fixed_mixture']:.1%}",
+            "MIP": f"{gain['mip']:.1%}",
+            "gain [95 %], points": "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+                100 * gain["gain"], *(100 * end for end in gain["interval"])
+            ),
+            "spent of budget": f"{gain['spent_of_budget']:.1%}",
+        }
+        for gain in gains
+    ]
 
 
 def _shown(budget_fractions: np.ndarray) -> list[float]:

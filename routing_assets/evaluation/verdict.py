@@ -24,12 +24,17 @@ class Verdict:
         route: whether routing by predictions is worth it at some budget.
         budgets: budget fractions at which it is: MIP above the best fixed mixture of models for the same money, by
             more than half a point, with a 95 % interval that excludes zero.
-        text: the verdict in words.
+        text: the verdict in one sentence.
+        gains: per budget that can be judged: success of the best fixed mixture and of MIP, relative to the best single
+            model; the difference with its 95 % interval; what MIP really spent of its budget.
+        fine_print: everything else that bears on it, in words.
     """
 
     route: bool
     budgets: tuple[float, ...]
     text: str
+    gains: tuple[Row, ...] = ()
+    fine_print: str = ""
 
 
 def give_verdict(
@@ -58,13 +63,15 @@ def give_verdict(
     judged = judged_policy(point.policies)
     gains = difference(fractions, point, replicates, judged, SAME_SPEND)
     if not gains:
-        return Verdict(False, (), f"{name}: cannot be judged: {_nothing_to_compare(point)}.")
+        return Verdict(False, (), f"Cannot be judged: {_nothing_to_compare(point)}.")
+    rows = tuple(_gain_rows(gains, policies[SAME_SPEND], policies[judged]))
     worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
     if worth and unrelated < LEAST_UNRELATED:
         few = f"the test splits hold {unrelated} unrelated instructions, fewer than {LEAST_UNRELATED}"
-        return Verdict(False, (), f"{name}: cannot be judged: {few}.")
+        return Verdict(False, (), f"Cannot be judged: {few}.", rows)
     sentences = [
-        _decision(name, judged, gains, worth, unrelated),
+        f"{name}.",
+        _compared(judged, gains, worth),
         _overall(point, replicates, judged),
         _too_small(fractions, point, judged),
         _savings(best_single, best_single_cost, judged, policies[judged]),
@@ -73,7 +80,25 @@ def give_verdict(
         _spend(policies, judged),
         _unrecorded(costs_recorded),
     ]
-    return Verdict(bool(worth), tuple(gain["budget_fraction"] for gain in worth), " ".join(filter(None, sentences)))
+    budgets = tuple(gain["budget_fraction"] for gain in worth)
+    text = _decision(judged, gains, worth, unrelated)
+    return Verdict(bool(worth), budgets, text, rows, "\n".join(filter(None, sentences)))
+
+
+def _gain_rows(gains: list[Row], mixture: Row, mip: Row) -> list[Row]:
+    """What the table beside the sentence holds, one row per budget."""
+    fixed, routed = ({cell["budget_fraction"]: cell for cell in row["curve"]} for row in (mixture, mip))
+    return [
+        {
+            "budget_fraction": (at := gain["budget_fraction"]),
+            "fixed_mixture": fixed[at]["relative_success"],
+            "mip": routed[at]["relative_success"],
+            "gain": gain["difference"],
+            "interval": gain["interval"],
+            "spent_of_budget": routed[at]["realised_spend_over_budget"],
+        }
+        for gain in gains
+    ]
 
 
 def _nothing_to_compare(point: Curves) -> str:
@@ -82,26 +107,40 @@ def _nothing_to_compare(point: Curves) -> str:
     return "no budget pays for MIP and for a fixed mixture of models in the same split"
 
 
-def _decision(name: str, judged: str, gains: list[Row], worth: list[Row], unrelated: int) -> str:
+def _decision(judged: str, gains: list[Row], worth: list[Row], unrelated: int) -> str:
     if not worth:
-        best = max(gains, key=lambda gain: gain["difference"])
         excluded = unrelated >= LEAST_UNRELATED and max(gain["interval"][1] for gain in gains) < WORTHWHILE
+        if excluded:
+            return f"Do not route: {LABELS[judged]} gains less than half a point at every budget."
         return (
-            f"{name}: do not route. At no budget is {LABELS[judged]} clearly better than the best fixed mixture of "
-            f"models for the same money, picked in hindsight; at most it gains {_points(best)} (at "
-            f"{best['budget_fraction']:.0%} budget)."
-            + ("" if excluded else " That more test instructions would show a gain is not excluded.")
+            f"Do not route: no budget shows a sure gain of half a point or more, and {unrelated} unrelated test "
+            "instructions are too few to rule one out."
         )
     best = max(worth, key=lambda gain: gain["difference"])
-    sure = min(gain["probability_above"] for gain in worth)
-    certainty = f"each of these gains is above zero with a probability of {_probability(sure)}"
-    rest = [gain["budget_fraction"] for gain in gains if gain not in worth]
     return (
-        f"{name}: route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest "
-        f"model's spend. {LABELS[judged]} beats the best fixed mixture of models for the same money, picked in "
-        f"hindsight, there by {_points(best)} at best (at {best['budget_fraction']:.0%}); {certainty}."
-        + (f" At {_ranges(rest, gains)} it is not clearly better." if rest else "")
+        f"Route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest model's "
+        f"spend: {LABELS[judged]} beats the best fixed mixture of models for the same money there, by up to "
+        f"{100 * best['difference']:.1f} points (at {best['budget_fraction']:.0%})."
     )
+
+
+def _compared(judged: str, gains: list[Row], worth: list[Row]) -> str:
+    best = max(worth or gains, key=lambda gain: gain["difference"])
+    text = (
+        f"{LABELS[judged]} is compared with the best fixed mixture of models for the same money, picked in hindsight. "
+        f"It pays where it gains half a point or more and the 95 % interval is above zero. The largest gain "
+        f"{'of these ' if worth else ''}is {_points(best)}, at {best['budget_fraction']:.0%}."
+    )
+    if worth:
+        sure = min(gain["probability_above"] for gain in worth)
+        text += f" Each of these gains is above zero with a probability of {_probability(sure)}."
+    small = [gain["budget_fraction"] for gain in gains if gain not in worth and gain["interval"][0] > 0]
+    unsure = [gain["budget_fraction"] for gain in gains if gain["interval"][0] <= 0]
+    if small:
+        text += f" At {_ranges(small, gains)} the gain is sure, but less than half a point."
+    if unsure:
+        text += f" At {_ranges(unsure, gains)} the interval does not exclude zero."
+    return text
 
 
 def _overall(point: Curves, replicates: Curves, judged: str) -> str:

@@ -1,4 +1,6 @@
-"""Write an evaluation to a directory: curves.parquet, summary.json, summary.txt, curves.png, reliability.png."""
+"""Write an evaluation to a directory: curves.parquet, summary.json, summary.txt, fine_print.txt, curves.png,
+reliability.png.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ def write_evaluation(evaluation: Evaluation, directory: Path | str) -> dict[str,
         "curves.parquet": lambda path: pq.write_table(evaluation.curves, path),
         "summary.json": lambda path: path.write_text(json.dumps(evaluation.summary, indent=1, allow_nan=False)),
         "summary.txt": lambda path: path.write_text(f"{evaluation.table()}\n", encoding="utf-8"),
+        "fine_print.txt": lambda path: path.write_text(f"{evaluation.verdict.fine_print}\n", encoding="utf-8"),
         "curves.png": lambda path: draw_curves(evaluation, path),
         "reliability.png": lambda path: draw_reliability(evaluation, path),
     }

@@ -79,10 +79,14 @@ def log_classifier(
             artifacts={"classifier": str(directory)},
             signature=infer_signature(example, output),
             input_example=example,
-            registered_model_name=REGISTERED_MODEL,
             pip_requirements=["routing_assets"],
         )
-    version = int(logged.registered_model_version)
+    if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
+        client.create_registered_model(REGISTERED_MODEL)
+    registered = client.create_model_version(  # by the client, for it prints nothing
+        REGISTERED_MODEL, logged.model_uri, run_id=run.info.run_id, model_id=logged.model_id
+    )
+    version = int(registered.version)
     client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, str(version))
     return LoggedClassifier(run.info.run_id, version)
 

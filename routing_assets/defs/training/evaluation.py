@@ -79,6 +79,7 @@ def budget_curves(
             "dataset": evaluation.dataset,
             "simulated": evaluation.simulated,
             "verdict": evaluation.verdict.text,
+            "fine_print": dg.MetadataValue.path(str(folder / "fine_print.txt")),
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
             "figure": inline_png((folder / "curves.png").read_bytes()),
             "success_by_budget": dg.MetadataValue.md(code_block(evaluation.table())),

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
+
+from routing_assets.foundation.progress import progress_bar
 
 Rows = NDArray[np.int64]
 
@@ -91,13 +92,12 @@ def train_network(
     run = _Run(network, groups, config, targets[0].device.type, mixed_precision)
     if checkpoint is not None:
         run.resume(checkpoint)
-    with tqdm(total=config.epochs, initial=run.epoch, desc=label, unit="epoch", disable=not progress) as bar:
+    with progress_bar(label, config.epochs, "epochs", shown=progress, done=run.epoch) as advance:
         while run.epoch < config.epochs and run.epochs_without_gain < config.patience:
             run.one_epoch(forward, batches, targets, validation)
             if checkpoint is not None:
                 run.save(checkpoint)
-            bar.update()
-            bar.set_postfix(train=f"{run.history[-1].train:.4f}", validation=f"{run.history[-1].validation:.4f}")
+            advance(note=f"loss {run.history[-1].train:.4f}, on validation {run.history[-1].validation:.4f}")
     network.load_state_dict(run.best)
     network.eval()
     return run.history

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from tqdm import tqdm
 
+from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.encoder.encoder import SentenceEncoder
 
 SHARD_ROWS = 4_096
@@ -76,10 +76,10 @@ class EmbeddingCache:
         self._register(keys, embeddings if directory is None else self._write_shard(directory, keys, embeddings))
 
     def _compute(self, texts: list[str], progress: bool) -> None:
-        with tqdm(total=len(texts), desc="embedding", unit="text", disable=not progress) as bar:
+        with progress_bar("embedding", len(texts), "texts", shown=progress) as advance:
             for start in range(0, len(texts), SHARD_ROWS):
                 part = texts[start : start + SHARD_ROWS]
-                self.add(part, self.encoder.embed(part, bar.update))
+                self.add(part, self.encoder.embed(part, advance))
 
     def _look_up(self, rows: NDArray[np.int64]) -> Vectors:
         values = np.empty((len(rows), self.encoder.embedding_width), dtype=np.float32)

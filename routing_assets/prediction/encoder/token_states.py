@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
+from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.encoder.encoder import (
     ROWS_PER_STEP,
     SentenceEncoder,
@@ -70,8 +70,10 @@ class TokenStates:
     def _compute_all(self, progress: bool) -> Tensor:
         kept = torch.empty(int(self._starts[-1]), self._encoder.width, dtype=torch.float16, device=self._device)
         batches = list(batches_by_length(self.lengths, ROWS_PER_STEP))
-        for rows in tqdm(batches, desc="lower layers", unit="batch", disable=not progress):
-            states, _ = self._compute(rows)
-            for text, row in zip(rows, states, strict=True):
-                kept[self._starts[text] : self._starts[text + 1]] = row[: self.lengths[text]].half()
+        with progress_bar("lower layers", len(batches), "batches", shown=progress) as advance:
+            for rows in batches:
+                states, _ = self._compute(rows)
+                for text, row in zip(rows, states, strict=True):
+                    kept[self._starts[text] : self._starts[text + 1]] = row[: self.lengths[text]].half()
+                advance()
         return kept
