@@ -182,6 +182,13 @@ def test_frontier_agrees_with_single_solves(seed: int, share: float) -> None:
     assert curve.expected_success[-1] == pytest.approx(ends.expected_success, abs=1e-12)
 
 
+def test_a_budget_on_a_breakpoint_of_the_frontier_reaches_it() -> None:
+    for seed in range(20):
+        curve = frontier(small_problem(seed))
+        np.testing.assert_array_equal(curve.at(curve.budget).expected_success, curve.expected_success)
+        np.testing.assert_array_equal(curve.at(curve.budget).shadow_price, curve.shadow_price)
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), wanted=st.floats(0.05, 1.0))
 def test_least_budget_is_the_cheapest_that_reaches_the_target(seed: int, wanted: float) -> None:
