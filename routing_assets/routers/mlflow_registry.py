@@ -78,7 +78,6 @@ def log_classifier(
             python_model=str(Path(__file__).with_name("mlflow_model.py")),
             artifacts={"classifier": str(directory)},
             signature=infer_signature(example, output),
-            input_example=example,
             pip_requirements=["routing_assets"],
         )
     if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):

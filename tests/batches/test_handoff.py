@@ -62,6 +62,15 @@ def test_the_order_of_the_instructions_does_not_matter(tmp_path: Path) -> None:
     assert one == other
 
 
+@pytest.mark.parametrize("requests_per_file", [1, 50])
+def test_each_file_costs_what_its_own_requests_cost(tmp_path: Path, requests_per_file: int) -> None:
+    cost = {"1": 1.0, "2": 2.0, "../3": 4.0, "4": 8.0}
+    table = routed().set_column(3, "cost", pa.array(cost.values()))
+    manifest = hand_off(instructions(), table, tmp_path, batch_id="b", requests_per_file=requests_per_file)
+    for file in manifest.files:
+        assert file.cost_usd == sum(cost[name] for name in load_batch(tmp_path / file.name).instruction_id)
+
+
 def test_large_parts_are_split_and_the_bytes_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = hand_off(instructions(), routed(), tmp_path, batch_id="b", requests_per_file=1)
     assert [file.rows for file in manifest.files] == [1] * 4
