@@ -20,8 +20,8 @@ demo: $(READY)      ## labels -> classifier -> calibration -> routed batch -> bu
 ui: $(READY)        ## Dagster's UI on http://127.0.0.1:3000
 	$(BIN)/routing-assets ui
 
-test: $(READY)      ## the tests, on $$WORKERS cores, a file at a time
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
+test: $(READY)      ## the tests, on $$WORKERS cores
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow
