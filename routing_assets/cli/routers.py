@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,34 +24,13 @@ from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 
-def train(
-    home: Home,
-    labels: str,
-    catalog: str | None,
-    format: str,
-    *,
-    method: str,
-    seed: int,
-    ignore_columns: Sequence[str] = (),
-    allow_missing: bool = False,
-    size: int | None = None,
-    force: bool = False,
-    confirm_prices: bool = False,
-) -> None:
-    """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on."""
-    train_router(
-        home,
-        labels,
-        catalog,
-        format,
-        method=method,
-        seed=seed,
-        ignore_columns=ignore_columns,
-        allow_missing=allow_missing,
-        size=size,
-        force=force,
-        confirm_prices=confirm_prices,
-    )
+def train(home: Home, labels: str, catalog: str | None, format: str, **options: Any) -> None:
+    """Train and calibrate a router, compare it with the one in force, and say which of them routes from now on.
+
+    Args:
+        options: those of :func:`train_router`.
+    """
+    train_router(home, labels, catalog, format, **options)
     trained = show_comparison(home)
     click.echo(f"router {trained} on the test split of its labels, after each step:")
     click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
