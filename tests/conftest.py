@@ -13,7 +13,7 @@ import pytest
 from absl import logging as absl_logging
 from filelock import FileLock
 
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ |= {"DAGSTER_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}

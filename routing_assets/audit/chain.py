@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.outbox import MANIFEST
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.sql import query
 from routing_assets.storage.journal import GENESIS, LEDGERS, TAKEN_ON_TRUST, Head, content_of, hash_of, stored_rows
 from routing_assets.storage.warehouse import Warehouse
@@ -33,16 +33,17 @@ class JournalAudit:
     found: tuple[str, ...]
 
 
-def audit_journal(home: Home, anchored_elsewhere: Mapping[str, Sequence[Head]] | None = None) -> JournalAudit:
+def audit_journal(
+    warehouse: Warehouse, folders: BatchFolders, anchored_elsewhere: Mapping[str, Sequence[Head]] | None = None
+) -> JournalAudit:
     """Compare the journal with itself, with the rows of every ledger, and with every anchor, each both ways.
 
     Args:
         anchored_elsewhere: further anchors, by where they lie.
     """
-    warehouse = Warehouse(home.warehouse)
     heads, unreadable = warehouse.anchors.read()  # before the journal, which others may append to meanwhile
     file = warehouse.anchors.path.name
-    anchors = {file: heads, "hand-offs in the outbox": _handed_heads(home), **(anchored_elsewhere or {})}
+    anchors = {file: heads, "hand-offs in the outbox": _handed_heads(folders), **(anchored_elsewhere or {})}
     with warehouse.reader() as connection:
         entries = _entries(connection)
         rows = {table: stored_rows(connection, table) for table in LEDGERS}
@@ -132,10 +133,10 @@ def _contradictions(where: str, anchors: Sequence[Head], entries: Rows) -> Itera
         )
 
 
-def _handed_heads(home: Home) -> list[Head]:
+def _handed_heads(folders: BatchFolders) -> list[Head]:
     """The heads in the manifests that lie in the outbox; those of earlier versions, or not readable, have none."""
     heads = []
-    for path in home.outbox.glob(f"*/{MANIFEST}"):
+    for path in folders.outbox.glob(f"*/{MANIFEST}"):
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             heads.append(Head(manifest["ledger_entry"], manifest["ledger_hash"]))

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.money import month_state, period_budget, standing
 from routing_assets.batches.month_plans import plan_followed, recorded_plans
 from routing_assets.batches.policy import standing_policy
 from routing_assets.foundation.files import atomic_path
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.markdown import table
 from routing_assets.storage.warehouse import Warehouse
 
@@ -28,7 +28,9 @@ SECTIONS = {
 }
 
 
-def day_report(home: Home, day: date, failures: Rows) -> dict[str, Rows]:
+def day_report(
+    warehouse: Warehouse, folders: BatchFolders, policy_file: Path, day: date, failures: Rows
+) -> dict[str, Rows]:
     """The rows of each section of one day (UTC).
 
     Args:
@@ -36,20 +38,19 @@ def day_report(home: Home, day: date, failures: Rows) -> dict[str, Rows]:
     """
     start = datetime.combine(day, time(), UTC)
     bounds = {"start": start, "end": start + timedelta(days=1)}
-    warehouse = Warehouse(home.warehouse)
     sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in ("routed", "outcomes", "drift", "routers")}
     return {
         **sections,
-        "budget": _budget(home, bounds["end"] - timedelta(microseconds=1)),
+        "budget": _budget(warehouse, policy_file, bounds["end"] - timedelta(microseconds=1)),
         "failures": failures,
-        "rejected": _with_reasons(home.rejected, bounds["start"], bounds["end"]),
-        "held": _with_reasons(home.held, bounds["start"], bounds["end"]),
+        "rejected": _with_reasons(folders.rejected, bounds["start"], bounds["end"]),
+        "held": _with_reasons(folders.held, bounds["start"], bounds["end"]),
     }
 
 
-def write_report(home: Home, day: date, report: dict[str, Rows]) -> tuple[Path, Path]:
+def write_report(reports: Path, day: date, report: dict[str, Rows]) -> tuple[Path, Path]:
     """Write ``reports/<day>.md`` and ``.json``; a report made again replaces the earlier one."""
-    page, data = (home.reports / f"{day}.{ending}" for ending in ("md", "json"))
+    page, data = (reports / f"{day}.{ending}" for ending in ("md", "json"))
     with atomic_path(page) as temporary:
         temporary.write_text(as_markdown(day, report), encoding="utf-8")
     with atomic_path(data) as temporary:
@@ -72,12 +73,12 @@ def _time_of_day(value: Any) -> Any:
     return f"{value.astimezone(UTC):%H:%M}" if isinstance(value, datetime) else value
 
 
-def _budget(home: Home, now: datetime) -> Rows:
+def _budget(warehouse: Warehouse, policy_file: Path, now: datetime) -> Rows:
     """The running month as it stood ``now``, by the plan recorded in it; by today's policy where none was."""
-    with Warehouse(home.warehouse).reader() as connection:
+    with warehouse.reader() as connection:
         past = [batch for _, batch in standing(connection, until=now)]
         plans = recorded_plans(connection, until=now)
-    recorded, today = plan_followed(plans, now), standing_policy(home.policy_file).period
+    recorded, today = plan_followed(plans, now), standing_policy(policy_file).period
     if recorded is None and today is None:
         return []
     plan = period_budget(today) if recorded is None else recorded

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.audit.chain import audit_journal
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import kept_file
 from routing_assets.batches.ledger import GENESIS, is_as_recorded
 from routing_assets.batches.matrices import score_batch
@@ -19,28 +20,28 @@ from routing_assets.batches.route import SET_ASIDE, of_file, route_batch, set_ba
 from routing_assets.datasets import load_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
-from routing_assets.foundation.home import Home
 from routing_assets.prediction.router import Router
 from routing_assets.pricing.catalog_table import catalog_from_rows
 from routing_assets.pricing.cost_matrix import BEYOND_TEXT, price_batch
+from routing_assets.routers.shelf import Shelf
 from routing_assets.storage.in_force import price_list
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 
-def broken_entries(home: Home) -> list[str]:
+def broken_entries(warehouse: Warehouse, store: Store, folders: BatchFolders) -> list[str]:
     """What does not add up in the ledgers, one line each; empty when chains, rows, anchors and files are as recorded.
 
     See ``audit_journal`` for the rows that the journal chains, and what it proves.
     """
-    return [*broken_decisions(home), *audit_journal(home).found]
+    return [*broken_decisions(warehouse, store), *audit_journal(warehouse, folders).found]
 
 
-def broken_decisions(home: Home) -> list[str]:
+def broken_decisions(warehouse: Warehouse, store: Store) -> list[str]:
     """What does not add up in the chain of decisions and in the routed files that it names."""
     found, previous, expected = [], GENESIS, 1
-    retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
-    for row in Warehouse(home.warehouse).fetch("ledger_entries"):
+    retired = {row["batch_id"] for row in warehouse.fetch("retirements")}
+    for row in warehouse.fetch("ledger_entries"):
         name = f"entry {row['entry']} (batch {row['batch_id']})"
         if row["entry"] != expected:
             found.append(f"{name}: {_missing(expected, row['entry'] - 1)}")
@@ -48,7 +49,7 @@ def broken_decisions(home: Home) -> list[str]:
             found.append(f"{name}: does not follow the entry before it")
         if not is_as_recorded(row):
             found.append(f"{name}: was changed after it was recorded")
-        file = home.store / row["routed_path"]
+        file = store.root / row["routed_path"]
         if not file.exists():
             found += [] if row["batch_id"] in retired else [f"{name}: {row['routed_path']} is gone"]
         elif file_sha256(file) != row["routed_sha256"]:
@@ -73,7 +74,9 @@ class Replay:
     """What differs, or which input is gone."""
 
 
-def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
+def replay(
+    warehouse: Warehouse, store: Store, folders: BatchFolders, shelf: Shelf, batch_id: str, run_id: str | None = None
+) -> Replay:
     """Make a decision again: the received file through the same router, prices, settings and solver.
 
     Args:
@@ -82,7 +85,7 @@ def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
     Raises:
         InvalidInput: the ledger knows no such decision.
     """
-    entries = Warehouse(home.warehouse).fetch("batch_decisions", {"batch_id": batch_id})
+    entries = warehouse.fetch("batch_decisions", {"batch_id": batch_id})
     matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
     if not matching:
         runs = ", ".join(entry["dagster_run_id"] for entry in entries)
@@ -92,33 +95,42 @@ def replay(home: Home, batch_id: str, run_id: str | None = None) -> Replay:
         )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]
-    gone = _missing_inputs(home, decision)
+    gone = _missing_inputs(warehouse, store, folders, shelf, decision)
     if gone:
         return Replay(batch_id, decision["dagster_run_id"], False, tuple(gone))
-    recorded = pq.read_table(home.store / decision["routed_path"], partitioning=None)
-    again = _route_again(home, decision, recorded, before[-1] if before else None)
+    recorded = pq.read_table(store.root / decision["routed_path"], partitioning=None)
+    again = _route_again(store, folders, shelf, decision, recorded, before[-1] if before else None)
     identical = _sha256(again) == decision["routed_sha256"]
     differences = () if identical else tuple(_differences(recorded, again))
     return Replay(batch_id, decision["dagster_run_id"], identical, differences)
 
 
-def _missing_inputs(home: Home, decision: dict[str, Any]) -> list[str]:
+def _missing_inputs(
+    warehouse: Warehouse, store: Store, folders: BatchFolders, shelf: Shelf, decision: dict[str, Any]
+) -> list[str]:
     inputs = {
-        f"the received file {decision['file_name']}": _received(home, decision).exists(),
-        f"router {decision['router_version']}": (home.routers / decision["router_version"]).exists(),
-        f"price list {decision['price_version']}": price_list(home, decision["price_version"]) is not None,
-        f"the routed file {decision['routed_path']}": (home.store / decision["routed_path"]).exists(),
+        f"the received file {decision['file_name']}": _received(folders, decision).exists(),
+        f"router {decision['router_version']}": (shelf.folder / decision["router_version"]).exists(),
+        f"price list {decision['price_version']}": price_list(store, decision["price_version"]) is not None,
+        f"the routed file {decision['routed_path']}": (store.root / decision["routed_path"]).exists(),
     }
-    retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": decision["batch_id"]})
+    retired = warehouse.fetch("retirement_of", {"batch_id": decision["batch_id"]})
     reason = f": retired on {retired[0]['retired_at']:%Y-%m-%d} UTC, {retired[0]['why']}" if retired else ""
     return [f"{name} is gone{reason}" for name, there in inputs.items() if not there]
 
 
-def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, before: dict[str, Any] | None) -> pa.Table:
-    batch, summary = load_batch(_received(home, decision)), summary_of(recorded)
+def _route_again(
+    store: Store,
+    folders: BatchFolders,
+    shelf: Shelf,
+    decision: dict[str, Any],
+    recorded: pa.Table,
+    before: dict[str, Any] | None,
+) -> pa.Table:
+    batch, summary = load_batch(_received(folders, decision)), summary_of(recorded)
     catalog = catalog_from_rows(summary["catalog"])
-    router = Router.load(home.routers / decision["router_version"], embeddings_cache=home.embeddings)
-    cost_model = price_list(home, decision["price_version"])
+    router = Router.load(shelf.folder / decision["router_version"], embeddings_cache=shelf.embeddings)
+    cost_model = price_list(store, decision["price_version"])
     if cost_model is None:
         raise InvalidInput(f"price list {decision['price_version']} is gone")
     settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
@@ -133,14 +145,14 @@ def _route_again(home: Home, decision: dict[str, Any], recorded: pa.Table, befor
         summary["budget_usd"],
         settings,
         decision["policy"],
-        previous=pq.read_table(home.store / before["routed_path"], partitioning=None) if churn and before else None,
+        previous=pq.read_table(store.root / before["routed_path"], partitioning=None) if churn and before else None,
         recorded=summary,
     )
     return of_file(routed.table, decision["file_sha256"])
 
 
-def _received(home: Home, decision: dict[str, Any]) -> Path:
-    return kept_file(home, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
+def _received(folders: BatchFolders, decision: dict[str, Any]) -> Path:
+    return kept_file(folders, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
 
 
 def _sha256(table: pa.Table) -> str:

@@ -13,7 +13,6 @@ from routing_assets.allocation.solver.exact import exact_sum, float_not_above, f
 from routing_assets.batches.money import room_of_month
 from routing_assets.batches.policy import RoutingSettings, allocation_problem, incapable
 from routing_assets.datasets import BatchInstructions
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.long_table import matrix_of
 from routing_assets.pacing import PeriodExhausted
 from routing_assets.pricing.catalog import ModelCatalog
@@ -25,7 +24,7 @@ OF_SUCCESS = ("group_floor", "max_group_gap", "max_changes")
 
 
 def refuse_unaffordable(
-    home: Home,
+    warehouse: Warehouse,
     batch_id: str,
     batch: BatchInstructions,
     costs: pa.Table,
@@ -40,7 +39,7 @@ def refuse_unaffordable(
         InfeasibleBudget: the batch's own budget is too small; it names the smallest that would do.
         PeriodExhausted: the month has too little left.
     """
-    known = candidate(home, router_in_force(home)["router_version"])["models"]
+    known = candidate(warehouse, router_in_force(warehouse)["router_version"])["models"]
     priced = matrix_of(costs, "cost", known)
     problem = unscored_problem(priced, tuple(known), batch, catalog, settings)
     allowed = problem.allowed
@@ -52,7 +51,7 @@ def refuse_unaffordable(
     if own is not None and not within(least, own):
         allocate(replace(problem, budget=own))  # cannot succeed: it says what the smallest budget is
     if settings.period is not None:
-        room, held = room_of_month(Warehouse(home.warehouse), batch_id, settings)
+        room, held = room_of_month(warehouse, batch_id, settings)
         if not within(least, room):
             raise PeriodExhausted(float_not_below(least), float_not_above(room), held)
 

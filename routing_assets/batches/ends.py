@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import read_manifest
 from routing_assets.batches.known import (
     decision_in_force,
@@ -21,12 +22,11 @@ from routing_assets.batches.known import (
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.outcome_inbox import outcomes_wait
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.storage.warehouse import Warehouse
 
 
-def withdraw_batch(home: Home, batch_id: str) -> None:
+def withdraw_batch(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> None:
     """Remove a batch from the outbox for good, and enter that in the ledger, whose decisions on it stay as history.
 
     A run that is under way ends without a hand-off. A withdrawal that was interrupted is to be repeated.
@@ -34,56 +34,56 @@ def withdraw_batch(home: Home, batch_id: str) -> None:
     Raises:
         InvalidInput: no file was received for the batch, or it went out, or was withdrawn before.
     """
-    folder = home.outbox / batch_id
-    with batch_lock(home, batch_id), intake_lock(home):  # neither hand-off nor outcomes may come in between
-        latest_revision(home, batch_id)
-        if end_of_batch(home, batch_id) != "withdrawn" or not folder.exists():
-            refuse_ended(home, batch_id)
-            _refuse_gone(home, batch_id)
+    folder = folders.outbox / batch_id
+    with batch_lock(folders.locks, batch_id), intake_lock(folders):  # neither hand-off nor outcomes may come in between
+        latest_revision(warehouse, folders, batch_id)
+        if end_of_batch(warehouse, batch_id) != "withdrawn" or not folder.exists():
+            refuse_ended(warehouse, batch_id)
+            _refuse_gone(warehouse, folders, batch_id)
             (folder / MANIFEST).unlink(missing_ok=True)  # without it runners do not take the folder for complete
-            Warehouse(home.warehouse).append("withdrawals", pa.table({"batch_id": [batch_id]}))
-        for left in (home.staged / batch_id, folder):
+            warehouse.append("withdrawals", pa.table({"batch_id": [batch_id]}))
+        for left in (folders.staged / batch_id, folder):
             if left.exists():
                 shutil.rmtree(left)
 
 
-def _refuse_gone(home: Home, batch_id: str) -> None:
+def _refuse_gone(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> None:
     """Raise InvalidInput where outcomes came, or where the runners took the outbox folder away."""
-    if outcome_files(home, batch_id) or outcomes_wait(home, batch_id):
+    if outcome_files(folders, batch_id) or outcomes_wait(warehouse, folders, batch_id):
         raise InvalidInput(f"outcomes of batch '{batch_id}' came, so it went out")
-    decided = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
-    if decided and not (home.outbox / batch_id).exists():
+    decided = warehouse.fetch("current_decision", {"batch_id": batch_id})
+    if decided and not (folders.outbox / batch_id).exists():
         raise InvalidInput(
             f"batch '{batch_id}' is not in the outbox any more, so it went out",
             remedy=f"Enter that with: routing-assets dispatch {batch_id}",
         )
 
 
-def dispatch_batch(home: Home, batch_id: str) -> str | None:
+def dispatch_batch(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> str | None:
     """Freeze the decision in force of a batch; returns its run, None where the batch is dispatched already.
 
     Raises:
         InvalidInput: the decision is not of the batch's newest file, or not as it was asked for last.
     """
-    with batch_lock(home, batch_id), intake_lock(home):  # no other file may come in between
-        if end_of_batch(home, batch_id) == "dispatched":
+    with batch_lock(folders.locks, batch_id), intake_lock(folders):  # no other file may come in between
+        if end_of_batch(warehouse, batch_id) == "dispatched":
             return None
-        refuse_ended(home, batch_id)
-        decision = decision_in_force(home, batch_id)
-        refuse_outdated(home, decision)
+        refuse_ended(warehouse, batch_id)
+        decision = decision_in_force(warehouse, batch_id)
+        refuse_outdated(warehouse, folders, decision)
         row = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
-        folder = home.outbox / batch_id  # which the runners may have taken away
+        folder = folders.outbox / batch_id  # which the runners may have taken away
         if folder.exists() and read_manifest(folder).dagster_run_id != row["dagster_run_id"]:
             raise InvalidInput(
                 f"the outbox of batch '{batch_id}' holds files of a run that did not finish", remedy="Route it again."
             )
-        Warehouse(home.warehouse).append("dispatches", pa.Table.from_pylist([row]))
+        warehouse.append("dispatches", pa.Table.from_pylist([row]))
     return str(row["dagster_run_id"])
 
 
-def refuse_outdated(home: Home, decision: Mapping[str, Any]) -> None:
+def refuse_outdated(warehouse: Warehouse, folders: BatchFolders, decision: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a decision that a newer file of its batch, or a newer request for it, has overtaken."""
-    newest = latest_revision(home, decision["batch_id"])
+    newest = latest_revision(warehouse, folders, decision["batch_id"])
     if decision["file_sha256"] != newest.file_sha256:
         raise InvalidInput(
             f"batch '{newest.batch_id}' is not routed since its newest file came; "

@@ -22,6 +22,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.join_small_files import Coalescing, SmallFile, due, join_files, shape_of
 from routing_assets.batches.known import ReceivedBatch, end_of_batch, intake_lock
 from routing_assets.batches.receive import (
@@ -38,7 +39,6 @@ from routing_assets.batches.receive import (
 from routing_assets.datasets import load_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import batch_id_of, printable, told_apart
 from routing_assets.storage.warehouse import Warehouse
 
@@ -97,24 +97,25 @@ def standing_alone(taken: TakenIn, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def usable(home: Home, file: Path, taken: TakenIn) -> Iterator[None]:
+def usable(folders: BatchFolders, file: Path, taken: TakenIn) -> Iterator[None]:
     """A file that turns out to be unusable in this block is rejected, or held where another batch holds it."""
     try:
         yield
     except Duplicate as error:
-        taken.held.append(f"{error.of(None)} It is kept in {hold(home, file, str(error.of(None)))}")
+        taken.held.append(f"{error.of(None)} It is kept in {hold(folders, file, str(error.of(None)))}")
     except InvalidInput as error:
-        _reject(home, file, str(error.of(None)), taken)
+        _reject(folders, file, str(error.of(None)), taken)
     except ENVIRONMENT:
         raise
     except Exception as error:
         taken.faults.append(traceback.format_exc())
         fault = f"by a fault of the file or of this program it cannot be read ({type(error).__name__}: {error})"
-        _reject(home, file, fault, taken)
+        _reject(folders, file, fault, taken)
 
 
 def take_in(
-    home: Home,
+    warehouse: Warehouse,
+    folders: BatchFolders,
     before: Mapping[str, list[Any]],
     coalescing: Coalescing | None = None,
     *,
@@ -128,20 +129,20 @@ def take_in(
         coalescing: small files wait for each other; None: each file is a batch.
         admission: which files may become batches; a file that another batch holds byte for byte is held by default.
     """
-    with intake_lock(home):
+    with intake_lock(folders):
         taken, until = TakenIn(), time.monotonic() + LONGEST_TICK_S
         if admission.may_repeat:
-            with standing_alone(taken, home.held.name):
-                _release_held(home)
-        files, taken.seen = whole_files(home.inbox, before, now_ns)
-        for path in strange_entries(home.inbox):
+            with standing_alone(taken, folders.held.name):
+                _release_held(folders)
+        files, taken.seen = whole_files(folders.inbox, before, now_ns)
+        for path in strange_entries(folders.inbox):
             with standing_alone(taken, path.name):
-                _reject(home, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
-        for claim in sorted(path for path in home.claimed.glob("*") if path.is_dir()):
+                _reject(folders, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
+        for claim in sorted(path for path in folders.claimed.glob("*") if path.is_dir()):
             with standing_alone(taken, claim.name):
-                _finish(home, claim, taken, admission)
+                _finish(warehouse, folders, claim, taken, admission)
         if coalescing is not None:
-            joining = _Joining(home, coalescing, taken, admission)
+            joining = _Joining(warehouse, folders, coalescing, taken, admission)
             files = joining.join(files, now_ns or time.time_ns())
         of_batch: dict[str, list[Path]] = {}
         for file in files:
@@ -150,7 +151,7 @@ def take_in(
             if time.monotonic() > until:
                 break
             with standing_alone(taken, name):
-                _take_in_newest(home, name, same, taken, admission)
+                _take_in_newest(warehouse, folders, name, same, taken, admission)
         return taken
 
 
@@ -190,15 +191,17 @@ def _visible(inbox: Path) -> Iterator[os.DirEntry[str]]:
         yield from (e for e in entries if not e.name.startswith(".") and not e.name.lower().endswith(UNFINISHED))
 
 
-def _release_held(home: Home) -> None:
+def _release_held(folders: BatchFolders) -> None:
     """Move what is held back into the inbox, where its place there is free."""
-    for file in sorted(home.held.glob("*")) if home.held.exists() else ():
-        if not file.name.endswith(".reason.txt") and not (home.inbox / file.name).exists():
-            os.replace(file, home.inbox / file.name)
+    for file in sorted(folders.held.glob("*")) if folders.held.exists() else ():
+        if not file.name.endswith(".reason.txt") and not (folders.inbox / file.name).exists():
+            os.replace(file, folders.inbox / file.name)
             held_reason(file).unlink(missing_ok=True)
 
 
-def _take_in_newest(home: Home, name: str, same: list[Path], taken: TakenIn, admission: Admission) -> None:
+def _take_in_newest(
+    warehouse: Warehouse, folders: BatchFolders, name: str, same: list[Path], taken: TakenIn, admission: Admission
+) -> None:
     """Of files of one batch, oldest first, take in the newest that can be used; reject those before it.
 
     While an earlier claim of the batch waits, so do they.
@@ -206,22 +209,22 @@ def _take_in_newest(home: Home, name: str, same: list[Path], taken: TakenIn, adm
     newest = None
     for file in reversed(same):
         if newest is not None:
-            _reject(home, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken)
-        elif (home.claimed / name).exists():
+            _reject(folders, file, f"'{newest}' is newer and the same batch, '{name}'. Give it another name", taken)
+        elif (folders.claimed / name).exists():
             return
-        elif _finish(home, _claim(home, name, [file]), taken, admission):
+        elif _finish(warehouse, folders, _claim(folders, name, [file]), taken, admission):
             newest = printable(file.name)
 
 
-def _claim(home: Home, batch_id: str, files: list[Path]) -> Path:
-    folder = home.claimed / batch_id
+def _claim(folders: BatchFolders, batch_id: str, files: list[Path]) -> Path:
+    folder = folders.claimed / batch_id
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         os.replace(file, folder / file.name)
     return folder
 
 
-def _finish(home: Home, claim: Path, taken: TakenIn, admission: Admission) -> bool:
+def _finish(warehouse: Warehouse, folders: BatchFolders, claim: Path, taken: TakenIn, admission: Admission) -> bool:
     """Take in the files of a claim, together or else one by one, or reject or hold them; returns whether a batch came
     of it.
     """
@@ -229,20 +232,20 @@ def _finish(home: Home, claim: Path, taken: TakenIn, admission: Admission) -> bo
     files = sorted(path for path in claim.iterdir() if path.name[0] != ".")
     if len(files) > 1:
         try:
-            taken.received.append(_receive_joined(home, claim, files))
+            taken.received.append(_receive_joined(warehouse, folders, claim, files))
             return True
         except ENVIRONMENT:
             raise
         except Exception as error:
-            if Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": claim.name}):
+            if warehouse.fetch("batch_revisions", {"batch_id": claim.name}):
                 raise  # it is one batch already, and its files must not become others
             taken.remarks.append(f"{claim.name} cannot be one batch: {error}")
             if not isinstance(error, InvalidInput):
                 taken.faults.append(traceback.format_exc())
     for file in files:
-        with standing_alone(taken, file.name), usable(home, file, taken):
+        with standing_alone(taken, file.name), usable(folders, file, taken):
             request = {"urgent": True} if is_urgent(file) else None
-            received = receive(home, file, request=request, move=True, admission=admission)
+            received = receive(warehouse, folders, file, request=request, move=True, admission=admission)
             taken.received.append(received)
             if received.remark:
                 taken.remarks.append(f"{printable(file.name)} {received.remark}")
@@ -251,14 +254,14 @@ def _finish(home: Home, claim: Path, taken: TakenIn, admission: Admission) -> bo
     return len(taken.received) > before
 
 
-def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch:
+def _receive_joined(warehouse: Warehouse, folders: BatchFolders, claim: Path, files: list[Path]) -> ReceivedBatch:
     """Make one batch of several files; the files are kept beside it, moved in one step once the ledger has it."""
     sources: dict[str, Path] = {}
     for file in files:
         own = batch_id_of(file.name)
         sources[told_apart(own, file.name) if own in sources else own] = file
     joined = join_files(sources, claim / f".{claim.name}")
-    received = receive(home, joined, batch_id=claim.name, move=True, admission=_LOOKED_AT)
+    received = receive(warehouse, folders, joined, batch_id=claim.name, move=True, admission=_LOOKED_AT)
     rows = [
         {
             "batch_id": received.batch_id,
@@ -268,8 +271,8 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
         }
         for own, file in sources.items()
     ]
-    if _batch_with(home, files[0], file_sha256(files[0])) != received.batch_id:
-        Warehouse(home.warehouse).append("joined_files", pa.Table.from_pylist(rows))
+    if _batch_with(warehouse, files[0], file_sha256(files[0])) != received.batch_id:
+        warehouse.append("joined_files", pa.Table.from_pylist(rows))
     os.replace(claim, received.path.parent / "sources")
     return received
 
@@ -278,7 +281,8 @@ def _receive_joined(home: Home, claim: Path, files: list[Path]) -> ReceivedBatch
 class _Joining:
     """Small files that wait for each other."""
 
-    home: Home
+    warehouse: Warehouse
+    folders: BatchFolders
     settings: Coalescing
     taken: TakenIn
     admission: Admission
@@ -296,7 +300,13 @@ class _Joining:
                 if len(paths) == 1:
                     large += paths
                 else:
-                    _finish(self.home, _claim(self.home, _joined_id(paths), paths), self.taken, self.admission)
+                    _finish(
+                        self.warehouse,
+                        self.folders,
+                        _claim(self.folders, _joined_id(paths), paths),
+                        self.taken,
+                        self.admission,
+                    )
         return large
 
     def _sort(self, file: Path, waited_minutes: float, small: list[SmallFile], large: list[Path]) -> None:
@@ -311,10 +321,10 @@ class _Joining:
             large.append(file)  # rejected where it is received
             return
         size, sha256, joinable, *shape = state[_UNREAD:]
-        known = _batch_with(self.home, file, sha256)
-        if known is not None and (ended := end_of_batch(self.home, known)):
+        known = _batch_with(self.warehouse, file, sha256)
+        if known is not None and (ended := end_of_batch(self.warehouse, known)):
             reason = f"batch '{known}', which is {ended} and frozen, has it byte for byte. Give it another name"
-            _reject(self.home, file, reason, self.taken)
+            _reject(self.folders, file, reason, self.taken)
         elif known is not None:
             self.taken.remarks.append(f"{printable(file.name)} is in batch {known} already, byte for byte")
             file.unlink()
@@ -325,7 +335,7 @@ class _Joining:
 
     def _is_repeated(self, file: Path, sha256: str) -> bool:
         """Whether it is to be held where it is received."""
-        return not self.admission.may_repeat and bool(repeated_batches(self.home, batch_id_of(file.name), sha256))
+        return not self.admission.may_repeat and bool(repeated_batches(self.warehouse, batch_id_of(file.name), sha256))
 
     def _distinct(self, files: list[Path]) -> list[Path]:
         """The files but those that another of them equals, byte for byte: these are held."""
@@ -333,7 +343,7 @@ class _Joining:
         for file in files:
             same = kept.setdefault(file.name if self.admission.may_repeat else file_sha256(file), file)
             if same is not file:
-                with usable(self.home, file, self.taken):
+                with usable(self.folders, file, self.taken):
                     raise duplicate_of(f"'{printable(same.name)}', which came with it", file)
         return list(kept.values())
 
@@ -349,12 +359,12 @@ def _joined_id(files: list[Path]) -> str:
     return f"joined-{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
 
-def _batch_with(home: Home, file: Path, sha256: str) -> str | None:
+def _batch_with(warehouse: Warehouse, file: Path, sha256: str) -> str | None:
     """The batch that has this very file, of this hash, already."""
     parameters = {"file_name": printable(file.name), "file_sha256": sha256}
-    known = Warehouse(home.warehouse).fetch("batch_with_file", parameters)
+    known = warehouse.fetch("batch_with_file", parameters)
     return known[0]["batch_id"] if known else None
 
 
-def _reject(home: Home, path: Path, reason: str, taken: TakenIn) -> None:
-    taken.rejected.append(f"{reason}; moved to {reject(home, path, reason)}")
+def _reject(folders: BatchFolders, path: Path, reason: str, taken: TakenIn) -> None:
+    taken.rejected.append(f"{reason}; moved to {reject(folders, path, reason)}")

@@ -13,20 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import is_plain, printable
+from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 
-def known_batch(home: Home, name: str) -> str:
+def known_batch(warehouse: Warehouse, name: str) -> str:
     """The id of the batch that is called ``name``, or that came as a file of this name which is no plain id.
 
     Raises:
         InvalidInput: there is none, or more than one, or the file of a plain name became a batch of another id.
     """
     shown = printable(name)
-    found = Warehouse(home.warehouse).fetch("batches_named", {"name": shown})
+    found = warehouse.fetch("batches_named", {"name": shown})
     ids = [row["batch_id"] for row in found]
     if found and (found[0]["is_its_id"] or (len(ids) == 1 and not is_plain(name))):
         return str(ids[0])
@@ -74,88 +75,88 @@ class ReceivedBatch:
         return "; ".join(words for words, holds in said.items() if holds)
 
 
-def latest_revision(home: Home, batch_id: str) -> ReceivedBatch:
+def latest_revision(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> ReceivedBatch:
     """The newest file received for a batch. Raises InvalidInput when the ledger knows none."""
-    known = Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id})
+    known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
     if not known:
         raise InvalidInput(
             f"no file was received for batch '{batch_id}'", remedy="Register it with routing-assets route FILE."
         )
     sha256, name = known[-1]["file_sha256"], Path(known[-1]["file_name"])
-    kept = kept_file(home, batch_id, sha256, name.suffix)
+    kept = kept_file(folders, batch_id, sha256, name.suffix)
     request = json.loads(known[-1]["request"] or "{}")
     return ReceivedBatch(batch_id, sha256, kept, len(known), is_new=False, request=request)
 
 
-def received_file(home: Home, batch_id: str, sha256: str) -> Path:
+def received_file(warehouse: Warehouse, folders: BatchFolders, batch_id: str, sha256: str) -> Path:
     """The file of this content that was received for a batch, which need not be its newest.
 
     Raises InvalidInput when the ledger knows none.
     """
-    for row in Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id}):
+    for row in warehouse.fetch("batch_revisions", {"batch_id": batch_id}):
         if row["file_sha256"] == sha256:
-            return kept_file(home, batch_id, sha256, Path(row["file_name"]).suffix)
+            return kept_file(folders, batch_id, sha256, Path(row["file_name"]).suffix)
     raise InvalidInput(f"no file of content {sha256[:16]} was received for batch '{batch_id}'")
 
 
-def kept_file(home: Home, batch_id: str, sha256: str, suffix: str) -> Path:
+def kept_file(folders: BatchFolders, batch_id: str, sha256: str, suffix: str) -> Path:
     """Where the bytes of a received file are kept."""
-    return home.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
+    return folders.received / batch_id / f"{sha256[:16]}{suffix.lower()}"
 
 
 @contextmanager
-def intake_lock(home: Home) -> Iterator[None]:
+def intake_lock(folders: BatchFolders) -> Iterator[None]:
     """One process at a time takes files in; the lock of a killed one is free. May be nested."""
-    home.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.root / ".intake.lock", is_singleton=True):
+    folders.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(folders.root / ".intake.lock", is_singleton=True):
         yield
 
 
-def outcome_files(home: Home, batch_id: str) -> list[Path]:
+def outcome_files(folders: BatchFolders, batch_id: str) -> list[Path]:
     """The outcome files received for a batch, earliest first."""
-    return sorted((home.received / batch_id / "outcomes").glob("[0-9]*"))
+    return sorted((folders.received / batch_id / "outcomes").glob("[0-9]*"))
 
 
-def end_of_batch(home: Home, batch_id: str) -> str | None:
+def end_of_batch(warehouse: Warehouse, batch_id: str) -> str | None:
     """How the batch ended: ``dispatched`` to the LLM runners, or ``withdrawn`` before that; None for an open one."""
-    ends = Warehouse(home.warehouse).fetch("end_of_batch", {"batch_id": batch_id})
+    ends = warehouse.fetch("end_of_batch", {"batch_id": batch_id})
     return ends[0]["ended"] if ends else None
 
 
-def refuse_ended(home: Home, batch_id: str, remedy: str = "") -> None:
+def refuse_ended(warehouse: Warehouse, batch_id: str, remedy: str = "") -> None:
     """Raise InvalidInput for a batch that was dispatched or withdrawn: it is frozen."""
-    if ended := end_of_batch(home, batch_id):
+    if ended := end_of_batch(warehouse, batch_id):
         raise InvalidInput(f"batch '{batch_id}' is {ended} and frozen", remedy=remedy)
 
 
-def refuse_retired(home: Home, batch_id: str) -> None:
+def refuse_retired(warehouse: Warehouse, batch_id: str) -> None:
     """Raise InvalidInput for a batch whose data was deleted."""
-    retired = Warehouse(home.warehouse).fetch("retirement_of", {"batch_id": batch_id})
+    retired = warehouse.fetch("retirement_of", {"batch_id": batch_id})
     if retired:
         raise InvalidInput(
             f"batch '{batch_id}' was retired on {retired[0]['retired_at']:%Y-%m-%d}: {retired[0]['why']}"
         )
 
 
-def decision_in_force(home: Home, batch_id: str) -> dict[str, Any]:
+def decision_in_force(warehouse: Warehouse, batch_id: str) -> dict[str, Any]:
     """The ledger's entry for a batch. Raises InvalidInput when it was never routed, or withdrawn."""
-    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
-    if not decisions and end_of_batch(home, batch_id) == "withdrawn":
+    decisions = warehouse.fetch("current_decision", {"batch_id": batch_id})
+    if not decisions and end_of_batch(warehouse, batch_id) == "withdrawn":
         raise InvalidInput(f"batch '{batch_id}' is withdrawn: no decision on it is in force")
     if not decisions:
         raise InvalidInput(f"batch '{batch_id}' is not routed", remedy="Route it first.")
     return decisions[0]
 
 
-def routed_before(home: Home, batch_id: str) -> pa.Table | None:
+def routed_before(warehouse: Warehouse, store: Store, batch_id: str) -> pa.Table | None:
     """The routed table of the decision in force; None for a batch that was never routed."""
-    decisions = Warehouse(home.warehouse).fetch("current_decision", {"batch_id": batch_id})
-    return routed_by(home, decisions[0]) if decisions else None
+    decisions = warehouse.fetch("current_decision", {"batch_id": batch_id})
+    return routed_by(store, decisions[0]) if decisions else None
 
 
-def routed_by(home: Home, decision: Mapping[str, Any]) -> pa.Table:
+def routed_by(store: Store, decision: Mapping[str, Any]) -> pa.Table:
     """The routed table of a decision, as the ledger names it."""
-    return pq.read_table(home.store / decision["routed_path"], partitioning=None)
+    return pq.read_table(store.root / decision["routed_path"], partitioning=None)
 
 
 def _listed(batch_ids: tuple[str, ...]) -> str:

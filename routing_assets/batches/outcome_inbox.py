@@ -5,41 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.inbox import TakenIn, standing_alone, usable
 from routing_assets.batches.known import known_batch
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import printable
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 
-def take_in_outcomes(home: Home, name: str, files: Sequence[Path], taken: TakenIn) -> str | None:
+def take_in_outcomes(
+    warehouse: Warehouse, store: Store, folders: BatchFolders, name: str, files: Sequence[Path], taken: TakenIn
+) -> str | None:
     """Take in the outcome files of the batch called ``name``, each alone; returns its id.
 
     Files of a batch that nobody knows are rejected, and what becomes of each file is added to ``taken``.
     """
     try:
-        batch_id = known_batch(home, name)
+        batch_id = known_batch(warehouse, name)
     except InvalidInput as unknown:
         for file in files:
-            with standing_alone(taken, file.name), usable(home, file, taken):
+            with standing_alone(taken, file.name), usable(folders, file, taken):
                 raise unknown
         return None
     if files and batch_id != name:
         taken.remarks.append(f"outcomes/{printable(name)} is taken for batch '{batch_id}', which came as that file")
     for file in files:
-        with standing_alone(taken, file.name), usable(home, file, taken):
-            remarks = receive_outcomes(home, file, batch_id, move=True)
+        with standing_alone(taken, file.name), usable(folders, file, taken):
+            remarks = receive_outcomes(warehouse, store, folders, file, batch_id, move=True)
             taken.remarks += [f"{printable(file.name)}: {remark}" for remark in remarks]
     return batch_id
 
 
-def outcomes_wait(home: Home, batch_id: str) -> bool:
+def outcomes_wait(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> bool:
     """Whether outcomes of a batch lie in a folder of its id, or of its file, and were not taken in yet."""
-    for folder in home.outcomes.iterdir():
+    for folder in folders.outcomes.iterdir():
         if folder.is_dir() and any(folder.iterdir()):
             try:
-                if folder.name == batch_id or known_batch(home, folder.name) == batch_id:
+                if folder.name == batch_id or known_batch(warehouse, folder.name) == batch_id:
                     return True
             except InvalidInput:
                 continue  # of a batch that nobody knows

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import (
     decision_in_force,
     intake_lock,
@@ -31,7 +32,6 @@ from routing_assets.datasets.outcomes import (
 )
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.foundation.names import printable
 from routing_assets.monitoring.realised import Realised, realised
@@ -49,7 +49,9 @@ class RecordedOutcomes:
     conflicts: int
 
 
-def record_batch_outcomes(home: Home, batch_id: str, run_id: str) -> RecordedOutcomes:
+def record_batch_outcomes(
+    warehouse: Warehouse, store: Store, folders: BatchFolders, batch_id: str, run_id: str
+) -> RecordedOutcomes:
     """Match every outcome file received for a batch with its decision, and freeze the batch: it went out.
 
     The batch is locked meanwhile, so that no other decision can come between.
@@ -57,24 +59,26 @@ def record_batch_outcomes(home: Home, batch_id: str, run_id: str) -> RecordedOut
     Raises:
         InvalidInput: the batch was never routed, or no outcomes of it came yet.
     """
-    with batch_lock(home, batch_id):
-        files = [load_outcomes(path) for path in outcome_files(home, batch_id)]
-        routed = routed_before(home, batch_id)
+    with batch_lock(folders.locks, batch_id):
+        files = [load_outcomes(path) for path in outcome_files(folders, batch_id)]
+        routed = routed_before(warehouse, store, batch_id)
         if routed is None or not files:
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
         outcomes = merge_outcomes(*files)
         require_usable(routed, outcomes)  # again, for the batch may have been routed again since they were received
         matched, _ = match_outcomes(routed, outcomes)
         result = realised(routed, outcomes)
-        decided = decision_in_force(home, batch_id)
-        instructions = Store(home.store).read("batch_instructions", batch_id, decided["dagster_run_id"])
-        with Warehouse(home.warehouse).transaction() as ledger:
+        decided = decision_in_force(warehouse, batch_id)
+        instructions = store.read("batch_instructions", batch_id, decided["dagster_run_id"])
+        with warehouse.transaction() as ledger:
             record_realised_traffic(ledger, batch_id, run_id, matched, instructions)
             record_outcomes(ledger, decided, result, run_id=run_id)
     return RecordedOutcomes(matched, result, len(files), outcomes.conflicts)
 
 
-def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = False) -> list[str]:
+def receive_outcomes(
+    warehouse: Warehouse, store: Store, folders: BatchFolders, path: Path, batch_id: str, *, move: bool = False
+) -> list[str]:
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
 
     Returns:
@@ -83,16 +87,16 @@ def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = Fals
     Raises:
         InvalidInput: the file holds no usable outcomes of the batch, or the batch was never routed.
     """
-    with intake_lock(home):
-        decision = decision_in_force(home, batch_id)
-        refuse_retired(home, batch_id)
-        with private_copy(home, path) as copy:
+    with intake_lock(folders):
+        decision = decision_in_force(warehouse, batch_id)
+        refuse_retired(warehouse, batch_id)
+        with private_copy(folders, path) as copy:
             try:
-                remarks = _checked_outcomes(home, copy, decision)
+                remarks = _checked_outcomes(store, copy, decision)
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
-            folder = home.received / batch_id / "outcomes"
+            folder = folders.received / batch_id / "outcomes"
             folder.mkdir(parents=True, exist_ok=True)
             known = sorted(folder.glob(f"*-{sha256[:16]}.*"))
             kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{path.suffix.lower()}"
@@ -102,9 +106,9 @@ def receive_outcomes(home: Home, path: Path, batch_id: str, *, move: bool = Fals
         return remarks
 
 
-def _checked_outcomes(home: Home, path: Path, decision: Mapping[str, Any]) -> list[str]:
+def _checked_outcomes(store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
     """What is not used of a usable file. Raises InvalidInput for any other: outcomes freeze their batch for good."""
-    outcomes, routed = load_outcomes(path), routed_by(home, decision)
+    outcomes, routed = load_outcomes(path), routed_by(store, decision)
     require_usable(routed, outcomes)
     remarks = []
     if unknown := strays(routed, outcomes):

@@ -19,7 +19,7 @@ from routing_assets.allocation.solver.rows import decimal
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.request_content import CAPABILITY
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.policy_file import read_policy
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
 DEFAULT_FRACTION = 0.5
@@ -172,7 +172,7 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
 
 def standing_policy(path: Path) -> RoutingSettings:
     """The routing settings in the policy file (YAML); the defaults where there is none."""
-    values = policy_file(path)
+    values = read_policy(path)
     settings = settings_from(values, source=str(path), beside=OF_OTHERS)
     refuse_doubtful_budget(settings, str(path))
     return settings

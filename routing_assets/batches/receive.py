@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import (
     ReceivedBatch,
     _listed,
@@ -26,9 +27,8 @@ from routing_assets.datasets import load_batch
 from routing_assets.datasets.reading import require_size
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256, sync
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import batch_id_of, plain_id, printable, told_apart
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.policy_file import read_policy
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -50,7 +50,8 @@ ORDINARY = Admission()
 
 
 def receive(
-    home: Home,
+    warehouse: Warehouse,
+    folders: BatchFolders,
     path: Path,
     *,
     batch_id: str | None = None,
@@ -75,29 +76,29 @@ def receive(
         InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
             withdrawn; nothing was recorded.
     """
-    with intake_lock(home):
+    with intake_lock(folders):
         if batch_id is not None and batch_id != plain_id(batch_id):
             raise InvalidInput(
                 f"the batch id {batch_id!r} cannot be a partition and a folder",
                 remedy="Use at most 80 letters, digits, dots, dashes and underscores, a letter or digit in front.",
             )
         given, batch_id = batch_id, batch_id or batch_id_of(path.name)
-        if Warehouse(home.warehouse).fetch("batch_ids_alike", {"batch_id": batch_id}):
+        if warehouse.fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
-        refuse_ended(home, batch_id, remedy="Give the new batch another name.")
-        with private_copy(home, path) as copy:
+        refuse_ended(warehouse, batch_id, remedy="Give the new batch another name.")
+        with private_copy(folders, path) as copy:
             try:
                 instructions = len(load_batch(copy, strict=admission.strict))
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
-            repeats = repeated_batches(home, batch_id, sha256)
+            repeats = repeated_batches(warehouse, batch_id, sha256)
             if repeats and not admission.may_repeat:
                 raise duplicate_of(_listed(repeats), path)
-            kept = kept_file(home, batch_id, sha256, path.suffix)
+            kept = kept_file(folders, batch_id, sha256, path.suffix)
             kept.parent.mkdir(parents=True, exist_ok=True)
             os.replace(copy, kept)
-        received = _record(home, batch_id, path.name, kept, sha256, instructions, request)
+        received = _record(warehouse, batch_id, path.name, kept, sha256, instructions, request)
         if move:
             path.unlink()
             held_reason(path).unlink(missing_ok=True)
@@ -106,18 +107,18 @@ def receive(
 
 def repeats_allowed(policy: Path) -> bool:
     """``duplicates`` in the policy file: ``hold`` a file that another batch has (the default), or ``route`` it."""
-    setting = policy_file(policy).get("duplicates", "hold")
+    setting = read_policy(policy).get("duplicates", "hold")
     if setting not in ("hold", "route"):
         raise InvalidInput(f"duplicates is {setting!r}", source=str(policy), remedy="Write duplicates: hold, or route.")
     return bool(setting == "route")
 
 
-def repeated_batches(home: Home, batch_id: str, sha256: str) -> tuple[str, ...]:
+def repeated_batches(warehouse: Warehouse, batch_id: str, sha256: str) -> tuple[str, ...]:
     """Other batches that hold this very file; none for one that ``batch_id`` itself has as its newest."""
-    known = Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": batch_id})
+    known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
     if known and known[-1]["file_sha256"] == sha256:
         return ()
-    others = Warehouse(home.warehouse).fetch("batches_with_bytes", {"batch_id": batch_id, "file_sha256": sha256})
+    others = warehouse.fetch("batches_with_bytes", {"batch_id": batch_id, "file_sha256": sha256})
     return tuple(row["batch_id"] for row in others)
 
 
@@ -131,14 +132,14 @@ def duplicate_of(what: str, path: Path) -> Duplicate:
 
 
 @contextmanager
-def private_copy(home: Home, path: Path) -> Iterator[Path]:
+def private_copy(folders: BatchFolders, path: Path) -> Iterator[Path]:
     """A copy that nobody else writes to; gone at the end unless it was moved. Raises InvalidInput where it cannot be
     read.
     """
     require_regular(path)
     require_size(path)
-    home.claimed.mkdir(parents=True, exist_ok=True)
-    copy = home.claimed / f".copy{path.suffix.lower()[:16]}"
+    folders.claimed.mkdir(parents=True, exist_ok=True)
+    copy = folders.claimed / f".copy{path.suffix.lower()[:16]}"
     try:
         try:
             shutil.copyfile(path, copy)
@@ -162,29 +163,29 @@ def require_regular(path: Path) -> None:
         raise InvalidInput(f"this is a {kind}, not a file", source=str(path), remedy="Give a file")
 
 
-def reject(home: Home, path: Path, reason: str) -> Path:
+def reject(folders: BatchFolders, path: Path, reason: str) -> Path:
     """Move a file to ``inbox/rejected/`` with its reason beside it; an earlier rejected file is never overwritten.
 
     Links, pipes and folders are moved as they are, and not opened.
     """
-    home.rejected.mkdir(parents=True, exist_ok=True)
+    folders.rejected.mkdir(parents=True, exist_ok=True)
     name = f"{batch_id_of(path.name)}{plain_suffix(path)}"
-    target = home.rejected / f"{time.time_ns():020d}-{name}"
+    target = folders.rejected / f"{time.time_ns():020d}-{name}"
     with atomic_path(target.with_name(f"{target.name}.reason.txt")) as temporary:
         temporary.write_text(f"{printable(path.name)!r} was rejected: {reason}\n", encoding="utf-8")
     os.replace(path, target)
     return target
 
 
-def hold(home: Home, path: Path, reason: str) -> Path:
+def hold(folders: BatchFolders, path: Path, reason: str) -> Path:
     """Move a file to ``inbox/held/``, under its own name, with its reason beside it.
 
     Another file of that name which is held already moves to ``inbox/rejected/``.
     """
-    home.held.mkdir(parents=True, exist_ok=True)
-    target = home.held / path.name
+    folders.held.mkdir(parents=True, exist_ok=True)
+    target = folders.held / path.name
     if target.exists() and file_sha256(target) != file_sha256(path):
-        reject(home, target, "a newer file of that name is held in its place")
+        reject(folders, target, "a newer file of that name is held in its place")
     with atomic_path(held_reason(target)) as temporary:
         temporary.write_text(f"{printable(path.name)!r} is held: {reason}\n", encoding="utf-8")
     os.replace(path, target)
@@ -203,7 +204,7 @@ def plain_suffix(path: Path) -> str:
 
 
 def _record(
-    home: Home,
+    warehouse: Warehouse,
     batch_id: str,
     name: str,
     kept: Path,
@@ -212,7 +213,6 @@ def _record(
     request: Mapping[str, Any] | None,
 ) -> ReceivedBatch:
     """Enter the file in the ledger, unless it is the newest entry of the batch already."""
-    warehouse = Warehouse(home.warehouse)
     known = warehouse.fetch("batch_revisions", {"batch_id": batch_id})
     request_json = json.dumps(request, sort_keys=True) if request else None
     is_new = not known or known[-1]["file_sha256"] != sha256 or known[-1]["request"] != request_json

@@ -11,26 +11,27 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import intake_lock
 from routing_assets.batches.receive import held_reason
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, file_sha256
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import batch_lock
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.policy_file import read_policy
+from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 LEFT_BEHIND_S = 24 * 3600.0
 """A temporary file this old belongs to a process that was killed."""
 
 
-def retirement_day(home: Home, now: datetime | None = None) -> datetime | None:
+def retirement_day(policy_file: Path, now: datetime | None = None) -> datetime | None:
     """Batches that ended before this moment are retired by the policy file; None where it has no retention_days."""
-    days = policy_file(home.policy_file).get("retention_days")
+    days = read_policy(policy_file).get("retention_days")
     if days is None:
         return None
     if not isinstance(days, int | float) or isinstance(days, bool) or not days >= 0:
-        raise InvalidInput(f"retention_days is {days!r}", source=str(home.policy_file), remedy="Give a number of days.")
+        raise InvalidInput(f"retention_days is {days!r}", source=str(policy_file), remedy="Give a number of days.")
     return (now or datetime.now(UTC)) - timedelta(days=days)
 
 
@@ -45,15 +46,15 @@ class Retirable:
     bytes: int
 
 
-def retirable_batches(home: Home, before: datetime) -> list[Retirable]:
+def retirable_batches(warehouse: Warehouse, store: Store, folders: BatchFolders, before: datetime) -> list[Retirable]:
     """Every batch that a retirement of what ended before ``before`` would delete, in the order in which they ended."""
     return [
-        Retirable(row["batch_id"], row["ended"], row["ended_at"], _bytes_of(home, row["batch_id"]))
-        for row in Warehouse(home.warehouse).fetch("retirable_batches", {"before": before})
+        Retirable(row["batch_id"], row["ended"], row["ended_at"], _bytes_of(store, folders, row["batch_id"]))
+        for row in warehouse.fetch("retirable_batches", {"before": before})
     ]
 
 
-def retire_batches(home: Home, before: datetime) -> list[str]:
+def retire_batches(warehouse: Warehouse, store: Store, folders: BatchFolders, before: datetime) -> list[str]:
     """Retire every batch that was dispatched or withdrawn before ``before``; returns their ids.
 
     The retirement is entered first: one that was interrupted is finished by the next call. Outcomes that come later
@@ -64,24 +65,22 @@ def retire_batches(home: Home, before: datetime) -> list[str]:
         InvalidInput: ``before`` lies in the future: what would end until then is not known yet.
     """
     refuse_future(before)
-    warehouse = Warehouse(home.warehouse)
     retired = []
     for row in warehouse.fetch("retirable_batches", {"before": before}):
         why = f"{row['ended']} on {_moment(row['ended_at'])}, before {_moment(before)}"
         warehouse.append("retirements", pa.Table.from_pylist([{"batch_id": row["batch_id"], "why": why}]))
         retired.append(row["batch_id"])
-    for batch_id in retired_batches(home):
-        with batch_lock(home, batch_id):
-            for folder in folders_of(home, batch_id):
+    for batch_id in retired_batches(warehouse):
+        with batch_lock(folders.locks, batch_id):
+            for folder in folders_of(store, folders, batch_id):
                 shutil.rmtree(folder)
-    remove_set_aside(home)
-    remove_leftovers(home)
+    remove_set_aside(warehouse, folders)
     return retired
 
 
-def retired_batches(home: Home) -> list[str]:
+def retired_batches(warehouse: Warehouse) -> list[str]:
     """Ids of all batches that were ever retired."""
-    return [row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")]
+    return [row["batch_id"] for row in warehouse.fetch("retirements")]
 
 
 def refuse_future(before: datetime) -> None:
@@ -93,8 +92,8 @@ def refuse_future(before: datetime) -> None:
         )
 
 
-def _bytes_of(home: Home, batch_id: str) -> int:
-    files = (path for folder in folders_of(home, batch_id) for path in folder.rglob("*") if path.is_file())
+def _bytes_of(store: Store, folders: BatchFolders, batch_id: str) -> int:
+    files = (path for folder in folders_of(store, folders, batch_id) for path in folder.rglob("*") if path.is_file())
     return sum(path.stat().st_size for path in files)
 
 
@@ -102,17 +101,17 @@ def _moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def folders_of(home: Home, batch_id: str) -> list[Path]:
+def folders_of(store: Store, folders: BatchFolders, batch_id: str) -> list[Path]:
     """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox and what goes there."""
-    roots = (home.received, home.outbox, home.staged, home.outcomes)
-    folders = [root / batch_id for root in roots]
-    return [folder for folder in [*folders, *home.store.glob(f"*/{batch_id}")] if folder.is_dir()]
+    roots = (folders.received, folders.outbox, folders.staged, folders.outcomes)
+    own = [root / batch_id for root in roots]
+    return [folder for folder in [*own, *store.root.glob(f"*/{batch_id}")] if folder.is_dir()]
 
 
-def remove_leftovers(home: Home, now: float | None = None) -> int:
-    """Remove temporary files of processes that were killed long ago; returns how many."""
+def remove_leftovers(*roots: Path, now: float | None = None) -> int:
+    """Remove temporary files under ``roots`` of processes that were killed long ago; returns how many."""
     removed = 0
-    for root in (home.store, home.outbox, home.received, home.routers, home.embeddings):
+    for root in roots:
         for path in list(root.rglob(f".*{PARTIAL}")):  # a batch's folder may end so, but never begins with a dot
             if (now or time.time()) - path.stat().st_mtime > LEFT_BEHIND_S:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -120,17 +119,16 @@ def remove_leftovers(home: Home, now: float | None = None) -> int:
     return removed
 
 
-def remove_set_aside(home: Home) -> list[Path]:
+def remove_set_aside(warehouse: Warehouse, folders: BatchFolders) -> list[Path]:
     """Remove files in the inbox's folders for rejected and held files that bring a retired batch, by name or by bytes;
     returns which.
     """
-    warehouse = Warehouse(home.warehouse)
     retired = {row["batch_id"] for row in warehouse.fetch("retirements")}
     contents = {row["file_sha256"] for row in warehouse.fetch("retired_files")}
     removed = []
-    with intake_lock(home):
-        for path in sorted(home.inbox.glob("*/*")):
-            if not path.is_file() or path.is_symlink() or path.parent == home.claimed:
+    with intake_lock(folders):
+        for path in sorted(folders.inbox.glob("*/*")):
+            if not path.is_file() or path.is_symlink() or path.parent == folders.claimed:
                 continue
             name = re.sub(r"^\d{20}-", "", path.name)  # as rejected files are numbered
             if Path(name).stem in retired or name in retired or file_sha256(path) in contents:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import settings_of_request, standing_policy
-from routing_assets.foundation.home import Home
 from routing_assets.storage.in_force import prices_in_force
+from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -41,17 +42,17 @@ def _handed_run(folder: Path, decided_run: str | None) -> str | None:
         return None
 
 
-def stale_batches(home: Home) -> list[StaleBatch]:
+def stale_batches(warehouse: Warehouse, store: Store, folders: BatchFolders, policy_file: Path) -> list[StaleBatch]:
     """Batches to be routed (again): never decided, or file, router, prices or settings changed since.
 
     So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision. Those
     that share a month's money, which may not have sufficed, are asked for again in the next month and whenever a batch
     was withdrawn.
     """
-    standing = standing_policy(home.policy_file)
-    price_version, _ = prices_in_force(home)
+    standing = standing_policy(policy_file)
+    price_version, _ = prices_in_force(store)
     stale = []
-    for row in Warehouse(home.warehouse).fetch("open_batches"):
+    for row in warehouse.fetch("open_batches"):
         request = json.loads(row["request"]) if row["request"] else {}
         settings = settings_of_request(request, standing, source=f"the request of batch {row['batch_id']}")
         now = {
@@ -59,7 +60,7 @@ def stale_batches(home: Home) -> list[StaleBatch]:
             "router": (row["decided_router"], row["router_version"]),
             "prices": (row["decided_prices"], price_version),
             "policy": (row["decided_settings"], settings.version),
-            "hand-off": (_handed_run(home.outbox / row["batch_id"], row["decided_run"]), row["decided_run"]),
+            "hand-off": (_handed_run(folders.outbox / row["batch_id"], row["decided_run"]), row["decided_run"]),
         }
         reasons = tuple(name for name, (decided, current) in now.items() if decided != current)
         if reasons and row["router_version"] is not None:

@@ -12,8 +12,7 @@ from routing_assets.cli.run_job import instance_of
 from routing_assets.cli.tables import text_table
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 UNITS = {
     "switching_price": " expected successes",
@@ -26,13 +25,13 @@ UNITS = {
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
     """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
-    decided_by = decision_in_force(home, batch_id)["dagster_run_id"]
-    refuse_retired(home, batch_id)
+    decided_by = decision_in_force(home.warehouse, batch_id)["dagster_run_id"]
+    refuse_retired(home.warehouse, batch_id)
     with instance_of(home) as instance:
         run = instance.get_run_by_id(decided_by)
         runs = [decided_by] if run is None else runs_of(instance, run)
-    of_batch = {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store)}
-    rows = Warehouse(home.warehouse).fetch("trace_instruction", of_batch | {"runs": runs})
+    of_batch = {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store.root)}
+    rows = home.warehouse.fetch("trace_instruction", of_batch | {"runs": runs})
     if not rows:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
     for name, value in rows[0].items():
@@ -54,23 +53,25 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     if run_id is not None and batch_id is None:
         raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
     with instance_of(home) as instance:
-        journal = audit_journal(home, {"materialisations in Dagster's log": materialised_heads(instance)})
-        broken = [*broken_decisions(home), *journal.found]
-    entries = len(Warehouse(home.warehouse).fetch("ledger_entries"))
+        journal = audit_journal(
+            home.warehouse, home.folders, {"materialisations in Dagster's log": materialised_heads(instance)}
+        )
+        broken = [*broken_decisions(home.warehouse, home.store), *journal.found]
+    entries = len(home.warehouse.fetch("ledger_entries"))
     click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
     show_journal(journal)
     for of in ("spend_by_policy", "spend_by_model", "spend_by_tenant"):
-        months = Warehouse(home.warehouse).fetch(of)
+        months = home.warehouse.fetch(of)
         if months:
             click.echo(
                 text_table([{name: "-" if value is None else value for name, value in m.items()} for m in months])
             )
     if batch_id is None:
         return not broken
-    if ended := end_of_batch(home, batch_id):
+    if ended := end_of_batch(home.warehouse, batch_id):
         click.echo(f"batch {batch_id} is {ended}")
     show_reroutings(home, batch_id)
-    again = replay(home, batch_id, run_id)
+    again = replay(home.warehouse, home.store, home.folders, home.shelf, batch_id, run_id)
     said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
     click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
     return again.identical and not broken
@@ -97,7 +98,7 @@ def show_journal(journal: JournalAudit) -> None:
 
 def show_reroutings(home: Home, batch_id: str) -> None:
     """Print how the decisions on a batch followed each other: what moved, what it buys, and why."""
-    for row in Warehouse(home.warehouse).fetch("reroutings_of", {"batch_id": batch_id}):
+    for row in home.warehouse.fetch("reroutings_of", {"batch_id": batch_id}):
         moves = ", ".join(f"{move['count']} {move['from']} -> {move['to']}" for move in json.loads(row["moves"])[:6])
         why = ", ".join(row["reasons"]) or "nothing that changed"
         click.echo(

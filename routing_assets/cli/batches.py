@@ -29,11 +29,10 @@ from routing_assets.datasets.batch import set_aside_of
 from routing_assets.datasets.set_aside import MOST_REASONS, count_set_aside
 from routing_assets.defs.upkeep.retention import forget_labels, retire_with_partitions
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import printable
+from routing_assets.home import Home
 from routing_assets.routers.release import why_by_rates
 from routing_assets.storage.in_force import router_in_force
-from routing_assets.storage.parquet_store import Store
 
 
 def route(
@@ -52,16 +51,18 @@ def route(
     refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
     if output is not None:
         refuse_unknown_ending(output)
-    router_in_force(home)
+    router_in_force(home.warehouse)
     strict = settings_of_request(request, standing_policy(home.policy_file), source="the command line").strict
     with instance_of(home) as instance:
-        held = batch.resolve().parent == home.held.resolve()
+        held = batch.resolve().parent == home.folders.held.resolve()
         admission = Admission(strict=strict, may_repeat=duplicate or repeats_allowed(home.policy_file))
-        received = receive(home, batch, batch_id=batch_id, request=request, move=held, admission=admission)
+        received = receive(
+            home.warehouse, home.folders, batch, batch_id=batch_id, request=request, move=held, admission=admission
+        )
         if received.remark:
             click.echo(f"{printable(batch.name)} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
-    store = Store(home.store)
+    store = home.store
     made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
     routed = made("routed_batch")
     click.echo(allocations_table([summary_of(made(f"{policy}_allocation")) for policy in POLICIES]))
@@ -73,11 +74,11 @@ def route(
     )
     if why != SET_FOR_BATCH:
         click.echo(f"budget: {why}")
-    if by_rates := why_by_rates(home):
+    if by_rates := why_by_rates(home.warehouse, home.shelf):
         click.echo(by_rates)
     warn_of_doubtful_costs(result, summary)
-    say_what_is_set_aside(made("batch_instructions"), home.outbox / received.batch_id / SET_ASIDE)
-    click.echo(f"written to {home.outbox / received.batch_id}")
+    say_what_is_set_aside(made("batch_instructions"), home.folders.outbox / received.batch_id / SET_ASIDE)
+    click.echo(f"written to {home.folders.outbox / received.batch_id}")
     if output is not None:
         write_routed(routed, made("batch_instructions"), output)
         click.echo(f"written to {output}")
@@ -101,7 +102,7 @@ def reroute(home: Home) -> bool:
     """
     failed = 0
     with instance_of(home) as instance:
-        stale = stale_batches(home)
+        stale = stale_batches(home.warehouse, home.store, home.folders, home.policy_file)
         waiting = [batch for batch in stale if batch.refused is None]
         for batch in stale:
             if batch.refused is not None:
@@ -114,7 +115,7 @@ def reroute(home: Home) -> bool:
                 request = {"routing_request": batch.request}
                 result = run_job(instance, "route_batch", resources=request, batch_id=batch.batch_id)
                 click.echo(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
-                routed = Store(home.store).read_version("routed_batch", batch.batch_id, result.run_id)
+                routed = home.store.read_version("routed_batch", batch.batch_id, result.run_id)
                 warn_of_doubtful_costs(result, summary_of(routed))
             except RunFailed as error:
                 failed += 1
@@ -127,7 +128,7 @@ def reroute(home: Home) -> bool:
 def outcomes(home: Home, batch_id: str, file: Path) -> None:
     """Take in what came of a batch, and say how it compares with what was promised."""
     with instance_of(home) as instance:
-        for remark in receive_outcomes(home, file, batch_id):
+        for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id):
             click.echo(remark)
         result = run_job(instance, "record_outcomes", batch_id=batch_id)
     metadata = result.asset_materializations_for_node("batch_outcomes")[0].metadata
@@ -146,7 +147,7 @@ def report(home: Home, day: str) -> None:
 def dispatch(home: Home, batch_id: str) -> None:
     """Freeze the decision in force of a batch; one that is dispatched stays so."""
     with instance_of(home):
-        run_id = dispatch_batch(home, batch_id)
+        run_id = dispatch_batch(home.warehouse, home.folders, batch_id)
     if run_id is None:
         click.echo(f"batch {batch_id} is dispatched already")
     else:
@@ -156,7 +157,7 @@ def dispatch(home: Home, batch_id: str) -> None:
 def withdraw(home: Home, batch_id: str) -> None:
     """Take a batch back that did not go out. Raises InvalidInput where it did, or is unknown."""
     with instance_of(home):
-        withdraw_batch(home, batch_id)
+        withdraw_batch(home.warehouse, home.folders, batch_id)
     click.echo(f"batch {batch_id} is withdrawn: its outbox is removed, and money held for it is free again")
 
 
@@ -168,14 +169,14 @@ def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: b
         yes: do not ask.
     """
     with instance_of(home) as instance:
-        cutoff = retirement_day(home) if before is None else before.replace(tzinfo=UTC)
+        cutoff = retirement_day(home.policy_file) if before is None else before.replace(tzinfo=UTC)
         if cutoff is None:
             raise InvalidInput(
                 "the policy has no retention_days", source=str(home.policy_file), remedy="Give --before."
             )
         refuse_future(cutoff)
         before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        listed = retirable_batches(home, cutoff)
+        listed = retirable_batches(home.warehouse, home.store, home.folders, cutoff)
         click.echo(f"{len(listed)} batches were dispatched or withdrawn before {before_day}")
         click.echo(text_table([retirable_row(batch) for batch in listed]), nl=bool(listed))
         if dry_run:

@@ -16,9 +16,7 @@ from routing_assets.cli.tables import text_table
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 TWIN: Twin = "llm_uncertainty_bench"
 BATCH_SIZE = 500
@@ -44,14 +42,14 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task), file)
     with instance_of(home) as instance:
-        batch = receive(home, file, request={"budget_fraction": 0.5})
+        batch = receive(home.warehouse, home.folders, file, request={"budget_fraction": 0.5})
         run = run_job(
             instance,
             "route_batch",
             resources={"routing_request": {"budget_fraction": 0.5}},
             batch_id=batch.batch_id,
         )
-    store = Store(home.store)
+    store = home.store
     rows = []
     for policy in POLICIES:
         routed = store.read_version(f"{policy}_allocation", batch.batch_id, run.run_id)
@@ -71,7 +69,7 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     dearest = f"{best}, the best single model, would realise {truth.success.mean(axis=0).max():.4g} on all of it"
     click.echo(f"{dearest}, whatever it costs.\n")
     click.secho("Where to look next", bold=True)
-    click.echo(f"routed batch:   {home.outbox / batch.batch_id / 'routed.parquet'}")
+    click.echo(f"routed batch:   {home.folders.outbox / batch.batch_id / 'routed.parquet'}")
     click.echo(f"budget curves:  {home.root / 'demo' / 'evaluation' / 'curves.png'}")
     click.echo("every step:     make ui (or: routing-assets ui)")
 
@@ -79,7 +77,7 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
 def refuse_real_router(home: Home) -> None:
     """Raise InvalidInput where the router in force learnt from labels that are not simulated."""
     with instance_of(home):
-        listed = Warehouse(home.warehouse).fetch("routers")
+        listed = home.warehouse.fetch("routers")
     for router in listed:
         if router["state"] == "in force" and not router["simulated"]:
             raise InvalidInput(

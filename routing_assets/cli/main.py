@@ -14,8 +14,8 @@ import click
 
 from routing_assets.cli.interrupts import exits_when_stopped
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.packaged import beside_package
+from routing_assets.home import Home
 
 
 class PolicyName(click.ParamType):
@@ -94,12 +94,11 @@ def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], 
         @wraps(command)
         def wrapped(batch_id: str | None, **others: Any) -> None:
             from routing_assets.batches.known import known_batch
-            from routing_assets.storage.warehouse import Warehouse
 
             if batch_id is not None:
                 home = Home.from_env().create()
-                Warehouse(home.warehouse).create()
-                batch_id = known_batch(home, batch_id)
+                home.warehouse.create()
+                batch_id = known_batch(home.warehouse, batch_id)
             command(batch_id=batch_id, **others)
 
         return click.argument("batch_id", required=required)(wrapped)
@@ -351,11 +350,10 @@ def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> 
 def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
     from routing_assets.routers.release_ledger import finish_release
-    from routing_assets.storage.warehouse import Warehouse
 
     home = Home.from_env().create()
-    Warehouse(home.warehouse).create()
-    finish_release(home)
+    home.warehouse.create()
+    finish_release(home.releases)
     os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
     workspace = ["--workspace", str(beside_package("workspace.yaml"))]
     address = ["--host", "127.0.0.1", "--port", str(port)]

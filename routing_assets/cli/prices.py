@@ -11,11 +11,10 @@ import dagster as dg
 
 from routing_assets.batches.spend_margin import margin_in_words
 from routing_assets.cli.run_job import instance_of, run_job
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.pricing.catalog_table import absolute, read_catalog
 from routing_assets.pricing.cost_model import CostModel
 from routing_assets.storage.in_force import candidate, router_in_force
-from routing_assets.storage.parquet_store import Store
 
 
 def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, force: bool = False) -> None:
@@ -51,14 +50,14 @@ def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, for
 
 def refuse_to_unprice(home: Home, catalog: str) -> None:
     """Raise InvalidInput for a catalog with which the router in force could not serve, or where there is none."""
-    prices, in_force = read_catalog(catalog), router_in_force(home)
+    prices, in_force = read_catalog(catalog), router_in_force(home.warehouse)
     if prices is not None:
-        prices.check_covers(candidate(home, in_force["router_version"])["models"])
+        prices.check_covers(candidate(home.warehouse, in_force["router_version"])["models"])
 
 
 def costs_in_force(home: Home) -> CostModel:
     """The cost model that batches are priced by."""
-    return CostModel.from_dict(json.loads(Store(home.store).read("cost_model")["cost_model"][0].as_py()))
+    return CostModel.from_dict(json.loads(home.store.read("cost_model")["cost_model"][0].as_py()))
 
 
 def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult, summary: Mapping[str, Any]) -> None:

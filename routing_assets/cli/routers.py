@@ -15,13 +15,11 @@ from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.cli.tables import text_table
 from routing_assets.evaluation.terminal import gain_rows
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.pricing.catalog_table import SIMULATED, absolute, read_catalog
 from routing_assets.routers.few_labels import checked_addition, kept_labels, priced_models
 from routing_assets.routers.release import why_by_rates
 from routing_assets.storage.in_force import router_in_force
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 
 def train(home: Home, labels: str, catalog: str | None, format: str, **options: Any) -> None:
@@ -33,14 +31,14 @@ def train(home: Home, labels: str, catalog: str | None, format: str, **options: 
     train_router(home, labels, catalog, format, **options)
     trained = show_comparison(home)
     click.echo(f"router {trained} on the test split of its labels, after each step:")
-    click.echo(text_table(Warehouse(home.warehouse).fetch("router_quality", {"router_version": trained})))
+    click.echo(text_table(home.warehouse.fetch("router_quality", {"router_version": trained})))
     click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
     click.echo(learnt(home))
 
 
 def learnt(home: Home) -> str:
     """What the newest router learnt, in a sentence."""
-    return str(Warehouse(home.warehouse).fetch("latest_comparison")[0]["worth"])
+    return str(home.warehouse.fetch("latest_comparison")[0]["worth"])
 
 
 def train_router(
@@ -93,12 +91,12 @@ def add_models(
     """Add models to the router in force by a few labels, and say whether the extended router took over."""
     labels, catalog = absolute(labels), None if catalog is None else absolute(catalog)
     with instance_of(home) as instance:
-        router_in_force(home)
-        if catalog is None and Store(home.store).read("model_catalog").num_rows:
+        router_in_force(home.warehouse)
+        if catalog is None and home.store.read("model_catalog").num_rows:
             raise InvalidInput(
                 "the prices in force come from a catalog", remedy="Give one that names the new models too."
             )
-        checked_addition(home, labels, models, read_catalog(catalog))
+        checked_addition(home.warehouse, home.store, home.shelf, labels, models, read_catalog(catalog))
         result = run_job(
             instance,
             "add_model",
@@ -113,15 +111,15 @@ def add_models(
     learnt, held_back = (made[f"instructions_{which}"].value for which in ("learnt_from", "held_back"))
     aside = f"; {held_back} more are held back, for they test the router" if held_back else ""
     click.echo(f"learnt from {learnt} labelled instructions, nothing trained{aside}; predicted unseen:")
-    click.echo(text_table(Store(home.store).read("extended_router").to_pylist()))
+    click.echo(text_table(home.store.read("extended_router").to_pylist()))
     show_comparison(home)
-    if waiting := len(stale_batches(home)):
+    if waiting := len(stale_batches(home.warehouse, home.store, home.folders, home.policy_file)):
         click.echo(f"{waiting} batches that are not dispatched will be routed again")
 
 
 def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
     """Print which models that were added by few labels are learnt from these as well, and which are left out."""
-    kept, prices = kept_labels(home), read_catalog(catalog)
+    kept, prices = kept_labels(home.store), read_catalog(catalog)
     learnt = priced_models(kept, prices)
     if learnt:
         click.echo(f"labels of added models are learnt from as well: {', '.join(learnt)}")
@@ -138,8 +136,8 @@ def recalibrate(home: Home) -> None:
 
 def show_comparison(home: Home) -> str:
     """Print the newest comparison, its figures, and what is in force; returns the router that was compared."""
-    compared = Warehouse(home.warehouse).fetch("latest_comparison")[0]
-    router = router_in_force(home)
+    compared = home.warehouse.fetch("latest_comparison")[0]
+    router = router_in_force(home.warehouse)
     if router["router_version"] != compared["challenger"]:
         click.echo(
             f"router {compared['challenger']} is not put in force: {compared['why']}\n"
@@ -156,7 +154,7 @@ def show_comparison(home: Home) -> str:
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
         f"decides by {router['decision_estimate']})"
     )
-    if why := why_by_rates(home):
+    if why := why_by_rates(home.warehouse, home.shelf):
         click.echo(why)
     return str(compared["challenger"])
 
@@ -164,7 +162,7 @@ def show_comparison(home: Home) -> str:
 def routers(home: Home) -> None:
     """List every router that passed its checks."""
     with instance_of(home):
-        rows = Warehouse(home.warehouse).fetch("routers")
+        rows = home.warehouse.fetch("routers")
     if not rows:
         raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
     for row in rows:
@@ -182,8 +180,8 @@ def rollback(home: Home, version: str | None) -> None:
     from routing_assets.routers.release import rollback
 
     with instance_of(home):
-        router = rollback(home, version)
-        waiting = len(stale_batches(home))
+        router = rollback(home.releases, home.shelf, version)
+        waiting = len(stale_batches(home.warehouse, home.store, home.folders, home.policy_file))
     click.echo(
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}); "
         f"{waiting} batches that are not dispatched will be routed again by it"

@@ -11,10 +11,9 @@ from uuid import uuid4
 import dagster as dg
 
 from routing_assets.dagster_instance.runs import fail_lost_runs, step_reason, was_interrupted
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import run_alive
+from routing_assets.home import Home
 from routing_assets.routers.release_ledger import finish_release
-from routing_assets.storage.warehouse import Warehouse
 
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
@@ -28,11 +27,11 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of this installation, made on first use."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its progress is no news to who runs a command
     home.create()
-    Warehouse(home.warehouse).create()
+    home.warehouse.create()
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
     with dg.DagsterInstance.get() as instance:
-        fail_lost_runs(instance, home)
-        finish_release(home)
+        fail_lost_runs(instance, home.locks)
+        finish_release(home.releases)
         yield instance
 
 
@@ -61,7 +60,7 @@ def run_job(
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
     run_id = str(uuid4())
-    with run_alive(Home.from_env(), run_id):
+    with run_alive(Home.from_env().locks, run_id):
         result = defs.resolve_job_def(job).execute_in_process(
             run_config={
                 "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import forget_lost_run, lost_runs
 from routing_assets.storage.warehouse import WarehouseBusy, WarehouseUnavailable
 
 _SAYS_WHAT_TO_DO = {error.__name__ for error in (InvalidInput, WarehouseBusy, WarehouseUnavailable)}
 
 
-def fail_lost_runs(instance: dg.DagsterInstance, home: Home) -> list[str]:
+def fail_lost_runs(instance: dg.DagsterInstance, locks: Path) -> list[str]:
     """Mark runs whose process died as failed and free their pool slots; returns their ids.
 
     Dagster itself notices such a run only as long as the server that started it lives.
     """
-    lost = lost_runs(home)
+    lost = lost_runs(locks)
     for run_id in lost:
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
             instance.report_run_failed(run, "The process of this run died.")
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-        forget_lost_run(home, run_id)
+        forget_lost_run(locks, run_id)
     return lost
 
 

@@ -53,8 +53,8 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["ParquetStoreIOManager"]:
         home = self.home.paths()
-        finish_release(home)
-        with run_alive(home, context.run_id) if context.run_id else nullcontext():
+        finish_release(home.releases)
+        with run_alive(home.locks, context.run_id) if context.run_id else nullcontext():
             yield self
 
     def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
@@ -76,7 +76,7 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
         return self._store().read(context.asset_key.path[-1], _partition(context), *runs, columns=columns)
 
     def _store(self) -> Store:
-        return Store(self.home.paths().store)
+        return self.home.paths().store
 
 
 def _column(field: pa.Field) -> dg.TableColumn:

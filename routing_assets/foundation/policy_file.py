@@ -9,7 +9,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.yaml_files import read_yaml
 
 
-def policy_file(path: Path) -> dict[str, Any]:
+def read_policy(path: Path) -> dict[str, Any]:
     """Everything that the policy file says; nothing where there is none."""
     values = (read_yaml(path) if path.exists() else None) or {}
     if not isinstance(values, dict):

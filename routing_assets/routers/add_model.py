@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.datasets.related import related_rows
 from routing_assets.foundation.content_version import content_version
-from routing_assets.foundation.home import Home
 from routing_assets.prediction.classifier.added_model import left_out_logits
 from routing_assets.prediction.router import Router
 from routing_assets.routers import mlflow_registry as tracking
 from routing_assets.routers.few_labels import labels_of, learnable
-from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, keep_router, load_router
+from routing_assets.routers.registry import Registry
+from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, Shelf, keep_router, load_router
 from routing_assets.routers.texts_learnt import learnt_table
 from routing_assets.routers.train import step_quality
 
@@ -42,7 +42,13 @@ class Extended:
 
 
 def extend(
-    home: Home, champion: Mapping[str, Any], added: LabelledInstructions, names: Sequence[str], *, run_id: str
+    shelf: Shelf,
+    registry: Registry,
+    champion: Mapping[str, Any],
+    added: LabelledInstructions,
+    names: Sequence[str],
+    *,
+    run_id: str,
 ) -> Extended:
     """Add the named models to the router in force; one that was added before is learnt anew.
 
@@ -53,10 +59,10 @@ def extend(
     Raises:
         InvalidInput: the router was trained on one of the models, or there are too few labels of it.
     """
-    directory = home.routers / champion["router_version"]
+    directory = shelf.folder / champion["router_version"]
     learnt = pq.read_table(directory / LEARNT_FROM)
     judges = LabelledInstructions.from_arrow(pq.read_table(directory / JUDGED_BY))
-    before = router = load_router(home, champion["router_version"])
+    before = router = load_router(shelf, champion["router_version"])
     fit, held_back = learnable(labels_of(added, names), learnt)
     panel = router.classifier.panel_logits(fit.instruction, fit.task)
     for name, success in zip(names, fit.success.T, strict=True):
@@ -72,7 +78,7 @@ def extend(
     }
     version = content_version(origin, fits, fitted, router.buckets, pa.table({"decision": [router.decision]}))
     keep_router(
-        home.routers / version,
+        shelf.folder / version,
         router,
         learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"extension": np.arange(len(fit))})]),
         judged_by=append_labels(judges.take(~np.isin(judges.instruction_id, held_back.instruction_id)), held_back),
@@ -83,8 +89,8 @@ def extend(
     new = LabelledInstructions(fit.name, router.models, fit.instruction_id, fit.instruction, success)
     quality = pa.concat_tables([of_known, step_quality(router, logits, new)])
     logged = tracking.log_classifier(
-        home,
-        home.routers / version / "classifier",
+        registry,
+        shelf.folder / version / "classifier",
         router.models,
         parameters={"extended_from": champion["router_version"], "added": ", ".join(names)},
         losses=[],

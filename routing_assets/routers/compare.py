@@ -17,12 +17,11 @@ import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.related import related_rows
-from routing_assets.foundation.home import Home
 from routing_assets.monitoring import LEAST_GROUPS, MARGIN, beats
 from routing_assets.monitoring.skill import Skill, skill
 from routing_assets.prediction.calibration.estimate import model_rates
 from routing_assets.routers.outcome_labels import is_outcome
-from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, UNSEEN, load_router
+from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, UNSEEN, Shelf, load_router
 from routing_assets.routers.texts_learnt import learnt_rows
 
 
@@ -72,7 +71,7 @@ class Comparison:
 
 
 def compare(
-    home: Home,
+    shelf: Shelf,
     champion: Mapping[str, Any] | None,
     challenger: Mapping[str, Any],
     *,
@@ -94,8 +93,8 @@ def compare(
         priced: the models of the price list in force.
         simulates: simulated labels or prices of the challenger would replace real ones.
     """
-    judged = judge(home, challenger)
-    compared = _against_champion(home, champion, challenger, champion_is_stale=champion_is_stale, priced=priced)
+    judged = judge(shelf, challenger)
+    compared = _against_champion(shelf, champion, challenger, champion_is_stale=champion_is_stale, priced=priced)
     compared = replace(compared, worth=judged.why, has_skill=judged.shown)
     if simulates:
         return replace(compared, takes_over=False, why="it is simulated, and what is in force is not")
@@ -104,7 +103,7 @@ def compare(
     return replace(compared, why=judged.why) if champion is None else compared
 
 
-def judge(home: Home, challenger: Mapping[str, Any]) -> Skill:
+def judge(shelf: Shelf, challenger: Mapping[str, Any]) -> Skill:
     """Whether a router's predictions say more than the success rates of its models, on rows it did not learn from.
 
     These are its held-out rows, and of models added by few labels what fits without a label say of it. The classifier
@@ -114,19 +113,19 @@ def judge(home: Home, challenger: Mapping[str, Any]) -> Skill:
     Args:
         challenger: its record in the ledger of candidates.
     """
-    folder = home.routers / challenger["router_version"]
+    folder = shelf.folder / challenger["router_version"]
     if challenger["decision_estimate"] == "rate":
         return Skill(True, "it decides by each model's success rate alone", 0)
     if (folder / UNSEEN).exists():
         of_model = [_skill_of_added(rows) for _, rows in pq.read_table(folder / UNSEEN).to_pandas().groupby("model")]
         return next((found for found in of_model if not found.shown), of_model[0])
-    rows = held_out_rows(home, challenger["router_version"], challenger["models"])
+    rows = held_out_rows(shelf, challenger["router_version"], challenger["models"])
     group = related_rows(rows.instruction, rows.group)
     if (found := len(np.unique(group))) < LEAST_GROUPS:
         labelled = pq.read_metadata(folder / LEARNT_FROM).num_rows
         few = f"of {labelled} labelled instructions, {found} unrelated ones were held out: {LEAST_GROUPS} are needed"
         return Skill(challenger["origin"] == "recalibrated", f"{few} to judge the predictions", found)
-    router = load_router(home, challenger["router_version"])
+    router = load_router(shelf, challenger["router_version"])
     order = [router.models.index(model) for model in rows.models]
     p = router.predict(rows.instruction, rows.task).decision
     judged = skill(p[:, order], rows.success, model_rates(p, router.buckets)[order], group)
@@ -140,7 +139,7 @@ def _skill_of_added(unseen: pd.DataFrame) -> Skill:
 
 
 def _against_champion(
-    home: Home,
+    shelf: Shelf,
     champion: Mapping[str, Any] | None,
     challenger: Mapping[str, Any],
     *,
@@ -156,7 +155,7 @@ def _against_champion(
     if not known <= models:
         why = "it knows other models than the router in force; the prices in force are its own"
         return Comparison(version, present, True, why, champion_is_stale)
-    rows = judging_rows(home, present, version, champion["models"], only_outcomes=champion_is_stale)
+    rows = judging_rows(shelf, present, version, champion["models"], only_outcomes=champion_is_stale)
     groups = related_rows(rows.instruction, rows.group)
     found = len(np.unique(groups))
     has_more = what_it_has_more(champion, challenger)
@@ -164,7 +163,7 @@ def _against_champion(
         why = f"{found} unrelated held-out rows that neither router learnt from are too few to judge by"
         why = f"{has_more}; {why}" if has_more else f"{why}: it stays out"
         return Comparison(version, present, has_more is not None, why, champion_is_stale, len(rows))
-    before, after = (predictions(home, name, rows) for name in (present, version))
+    before, after = (predictions(shelf, name, rows) for name in (present, version))
     losses = [np.nanmean((p - rows.success) ** 2, axis=1) for p in (before, after)]
     challenge = beats(*losses, group=groups, champion_is_stale=champion_is_stale)
     same = np.array_equal(*losses)
@@ -211,7 +210,7 @@ def why_unfit(known: set[str], models: set[str], priced: set[str]) -> str | None
 
 
 def judging_rows(
-    home: Home, champion: str, challenger: str, models: Sequence[str], *, only_outcomes: bool
+    shelf: Shelf, champion: str, challenger: str, models: Sequence[str], *, only_outcomes: bool
 ) -> LabelledInstructions:
     """The challenger's held-out rows that neither router learnt from.
 
@@ -219,23 +218,23 @@ def judging_rows(
         models: those to be judged; both routers know them.
         only_outcomes: leave out label rows, if the outcomes alone are enough to judge by.
     """
-    rows = held_out_rows(home, challenger, models)
-    rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / champion / LEARNT_FROM)))
+    rows = held_out_rows(shelf, challenger, models)
+    rows = rows.take(~learnt_rows(rows, pq.read_table(shelf.folder / champion / LEARNT_FROM)))
     outcomes = rows.take(is_outcome(rows))
     enough = len(np.unique(related_rows(outcomes.instruction))) >= LEAST_GROUPS
     return outcomes if only_outcomes and enough else rows
 
 
-def held_out_rows(home: Home, version: str, models: Sequence[str]) -> LabelledInstructions:
+def held_out_rows(shelf: Shelf, version: str, models: Sequence[str]) -> LabelledInstructions:
     """The rows to judge a router by that label one of the models, and that it did not learn from."""
-    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / version / JUDGED_BY)).of_models(models)
-    rows = rows.take(~learnt_rows(rows, pq.read_table(home.routers / version / LEARNT_FROM)))
+    rows = LabelledInstructions.from_arrow(pq.read_table(shelf.folder / version / JUDGED_BY)).of_models(models)
+    rows = rows.take(~learnt_rows(rows, pq.read_table(shelf.folder / version / LEARNT_FROM)))
     return rows.take(~np.isnan(rows.success).all(axis=1))
 
 
-def predictions(home: Home, version: str, rows: LabelledInstructions) -> np.ndarray:
+def predictions(shelf: Shelf, version: str, rows: LabelledInstructions) -> np.ndarray:
     """What the router decides by, (N, K), in the columns of ``rows``."""
-    router = load_router(home, version)
+    router = load_router(shelf, version)
     order = [router.models.index(model) for model in rows.models]
     return router.predict(rows.instruction, rows.task).decision[:, order]
 

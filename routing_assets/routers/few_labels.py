@@ -19,12 +19,12 @@ from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.table import table_labels
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.pricing.catalog import ModelCatalog
-from routing_assets.routers.shelf import LEARNT_FROM
+from routing_assets.routers.shelf import LEARNT_FROM, Shelf
 from routing_assets.routers.texts_learnt import learnt_rows, tested_rows, text_hashes
 from routing_assets.storage.in_force import candidate, router_in_force
 from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 TABLE = "added_labels"
 PREFIX = "added:"
@@ -34,7 +34,7 @@ LEAST_LABELS = 20
 
 
 def checked_addition(
-    home: Home, path: str, models: Sequence[str], catalog: ModelCatalog | None
+    warehouse: Warehouse, store: Store, shelf: Shelf, path: str, models: Sequence[str], catalog: ModelCatalog | None
 ) -> LabelledInstructions:
     """All labels of added models, with those of the named ones in a label table.
 
@@ -42,24 +42,24 @@ def checked_addition(
         InvalidInput: the table cannot be used, the router in force was trained on one of the models, there is no price
             of one, or too few labels to learn one from.
     """
-    router = router_in_force(home)["router_version"]
+    router = router_in_force(warehouse)["router_version"]
     few = read_few(path, models)
-    trained = json.loads((home.routers / router / "classifier" / "classifier.json").read_text())["models"]
+    trained = json.loads((shelf.folder / router / "classifier" / "classifier.json").read_text())["models"]
     if known := [model for model in models if model in trained]:
         raise InvalidInput(
             f"the router in force was trained on '{known[0]}' already",
             remedy="Put these labels into its label table and train again.",
         )
     if catalog is not None:
-        catalog.check_covers([*candidate(home, router)["models"], *models])
+        catalog.check_covers([*candidate(warehouse, router)["models"], *models])
     elif few.cost is None or np.isnan(few.cost).all(axis=0).any():
         raise InvalidInput(
             f"there is no price of {', '.join(models)}",
             source=path,
             remedy="Give a catalog that names every model, or a column '<model>|cost' in USD.",
         )
-    together = merged(kept_labels(home), few)
-    learnable(labels_of(together, models), pq.read_table(home.routers / router / LEARNT_FROM))
+    together = merged(kept_labels(store), few)
+    learnable(labels_of(together, models), pq.read_table(shelf.folder / router / LEARNT_FROM))
     return together
 
 
@@ -101,9 +101,8 @@ def labels_of(labels: LabelledInstructions, models: Sequence[str]) -> LabelledIn
     return few.take(~np.isnan(few.success).all(axis=1))
 
 
-def kept_labels(home: Home) -> LabelledInstructions | None:
+def kept_labels(store: Store) -> LabelledInstructions | None:
     """The labels of every model that was ever added; None where none was."""
-    store = Store(home.store)
     return LabelledInstructions.from_arrow(store.read(TABLE)) if store.path(TABLE).exists() else None
 
 

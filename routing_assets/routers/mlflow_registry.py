@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from routing_assets.foundation.home import Home
+from routing_assets.routers.registry import Registry
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -35,19 +35,19 @@ class LoggedClassifier:
     model_version: int
 
 
-def connect(home: Home) -> MlflowClient:
+def connect(registry: Registry) -> MlflowClient:
     """A client of the project's own store, made under a lock on first use (SQLite migrations do not share)."""
-    home.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.root / ".mlflow.lock"):
-        mlflow.set_tracking_uri(home.mlflow_uri)
+    registry.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(registry.root / ".mlflow.lock"):
+        mlflow.set_tracking_uri(registry.uri)
         client = MlflowClient()
         if client.get_experiment_by_name(EXPERIMENT) is None:
-            client.create_experiment(EXPERIMENT, artifact_location=home.mlflow_artifacts.as_uri())
+            client.create_experiment(EXPERIMENT, artifact_location=registry.artifacts.as_uri())
     return client
 
 
 def log_classifier(
-    home: Home,
+    registry: Registry,
     directory: Path,
     models: tuple[str, ...],
     *,
@@ -64,7 +64,7 @@ def log_classifier(
         metrics: figures on the test split.
         tags: label hash, Dagster run id and the like.
     """
-    client = connect(home)
+    client = connect(registry)
     mlflow.set_experiment(EXPERIMENT)
     example = pd.DataFrame({"instruction": ["What is 2 + 2?"]})
     output = pd.DataFrame({model: np.zeros(1, dtype=np.float32) for model in models})
@@ -90,9 +90,9 @@ def log_classifier(
     return LoggedClassifier(run.info.run_id, version)
 
 
-def register_recalibrated(home: Home, model_version: int, *, tags: Mapping[str, str]) -> LoggedClassifier:
+def register_recalibrated(registry: Registry, model_version: int, *, tags: Mapping[str, str]) -> LoggedClassifier:
     """Register a recalibrated router's classifier, which is that of ``model_version``, as a version of its own."""
-    client = connect(home)
+    client = connect(registry)
     parent = client.get_model_version(REGISTERED_MODEL, str(model_version))
     source, run_id = str(parent.source), str(parent.run_id)
     version = client.create_model_version(
@@ -102,9 +102,9 @@ def register_recalibrated(home: Home, model_version: int, *, tags: Mapping[str, 
     return LoggedClassifier(run_id, int(version.version))
 
 
-def put_in_force(home: Home, model_version: int, previous: int | None = None) -> None:
+def put_in_force(registry: Registry, model_version: int, previous: int | None = None) -> None:
     """Point ``champion`` at a version and ``previous`` at the one that served before; it challenges nobody any more."""
-    client, version = connect(home), str(model_version)
+    client, version = connect(registry), str(model_version)
     aliases = {name: str(at) for name, at in client.get_registered_model(REGISTERED_MODEL).aliases.items()}
     for name, at in ((PREVIOUS, previous), (IN_FORCE, model_version)):
         if at is not None and aliases.get(name) != str(at):

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, append_labels
-from routing_assets.foundation.home import Home
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
@@ -65,22 +64,23 @@ def without_outcomes(labels: LabelledInstructions) -> LabelledInstructions:
     return labels.take(~is_outcome(labels))
 
 
-def judged_batches(home: Home, *, batches: int, router_version: str | None = None) -> list[dict[str, str]]:
+def judged_batches(
+    warehouse: Warehouse, store: Store, *, batches: int, router_version: str | None = None
+) -> list[dict[str, str]]:
     """``batch_id, dagster_run_id, router_version`` of the most recent decisions with outcomes, newest first.
 
     Args:
         batches: at most so many.
         router_version: only what this router decided; by default whatever router did.
     """
-    decided = Warehouse(home.warehouse).fetch("recent_decisions", {"router_version": router_version})
-    store = Store(home.store)
+    decided = warehouse.fetch("recent_decisions", {"router_version": router_version})
     found = [row for row in decided if store.path("batch_outcomes", row["batch_id"]).exists()]  # others were retired
     return found[:batches]
 
 
-def outcome_labels(home: Home, judged: list[dict[str, str]], models: tuple[str, ...]) -> LabelledInstructions:
+def outcome_labels(store: Store, judged: list[dict[str, str]], models: tuple[str, ...]) -> LabelledInstructions:
     """The labelled rows of these batches, as the store has them; no rows for no batches."""
-    store, nothing = Store(home.store), np.empty(0, dtype=object)
+    store, nothing = store, np.empty(0, dtype=object)
     together = LabelledInstructions("outcomes", models, nothing, nothing, np.empty((0, len(models))))
     for row in judged:
         batch = store.read("batch_instructions", row["batch_id"], row["dagster_run_id"])

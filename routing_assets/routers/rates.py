@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.foundation.content_version import content_version
-from routing_assets.foundation.home import Home
 from routing_assets.routers import mlflow_registry as tracking
-from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, keep_router, load_router
+from routing_assets.routers.registry import Registry
+from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, Shelf, keep_router, load_router
 from routing_assets.routers.train import step_quality
 
 
@@ -27,7 +27,7 @@ class RateRouter:
     """Of each model after each step, on the held-out rows of the router that it stands in for."""
 
 
-def rate_router(home: Home, router: Mapping[str, Any], why: str) -> RateRouter:
+def rate_router(shelf: Shelf, registry: Registry, router: Mapping[str, Any], why: str) -> RateRouter:
     """The router as it is, but for its decisions: every instruction gets its model's success rate.
 
     Args:
@@ -35,15 +35,15 @@ def rate_router(home: Home, router: Mapping[str, Any], why: str) -> RateRouter:
         why: why its own predictions do not decide.
     """
     parent = router["router_version"]
-    directory = home.routers / parent
-    by_rates = replace(load_router(home, parent), decision="rate", why=why)
+    directory = shelf.folder / parent
+    by_rates = replace(load_router(shelf, parent), decision="rate", why=why)
     version = content_version(pa.table({"router_version": [parent], "decision": ["rate"]}))
     judges = LabelledInstructions.from_arrow(pq.read_table(directory / JUDGED_BY))
-    keep_router(home.routers / version, by_rates, learnt_from=pq.read_table(directory / LEARNT_FROM), judged_by=judges)
+    keep_router(shelf.folder / version, by_rates, learnt_from=pq.read_table(directory / LEARNT_FROM), judged_by=judges)
     logits = by_rates.classifier.logits(judges.instruction, judges.task)
     quality = step_quality(by_rates, logits, judges).drop(["model_index"])
     tags = {"router_version": version, "by_rates_of": parent}
-    logged = tracking.register_recalibrated(home, router["mlflow_model_version"], tags=tags)
+    logged = tracking.register_recalibrated(registry, router["mlflow_model_version"], tags=tags)
     return RateRouter(
         {
             **router,

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.monitoring import LEAST_GROUPS
 from routing_assets.prediction.calibration.recalibration import (
     enough_for_buckets,
@@ -23,8 +22,11 @@ from routing_assets.prediction.calibration.recalibration import (
 from routing_assets.prediction.calibration.temperatures import scale
 from routing_assets.routers import mlflow_registry as tracking
 from routing_assets.routers.outcome_labels import judged_batches, outcome_labels
-from routing_assets.routers.shelf import LEARNT_FROM, keep_router, load_router
+from routing_assets.routers.registry import Registry
+from routing_assets.routers.shelf import LEARNT_FROM, Shelf, keep_router, load_router
 from routing_assets.routers.texts_learnt import learnt_rows, learnt_table, text_hashes
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.warehouse import Warehouse
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,9 @@ class Recalibrated:
     """Outcomes held out to compare it by."""
 
 
-def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Recalibrated:
+def recalibrate(
+    warehouse: Warehouse, store: Store, shelf: Shelf, registry: Registry, champion: Mapping[str, Any], *, batches: int
+) -> Recalibrated:
     """Recalibrate the router in force; nothing is trained.
 
     Half of the outcomes, by text, is held out for the comparison with the router as it is. Texts that the classifier
@@ -55,9 +59,11 @@ def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Rec
         InvalidInput: there are too few outcomes.
     """
     parent = champion["router_version"]
-    router = load_router(home, parent)
-    rows = outcome_labels(home, judged_batches(home, batches=batches, router_version=parent), router.models)
-    learnt = pq.read_table(home.routers / parent / LEARNT_FROM)
+    router = load_router(shelf, parent)
+    rows = outcome_labels(
+        store, judged_batches(warehouse, store, batches=batches, router_version=parent), router.models
+    )
+    learnt = pq.read_table(shelf.folder / parent / LEARNT_FROM)
     fit, held_out = halves(rows, learnt)
     if len(fit) < LEAST_GROUPS:
         raise InvalidInput(
@@ -76,13 +82,13 @@ def recalibrate(home: Home, champion: Mapping[str, Any], *, batches: int) -> Rec
     ids = {"temperatures_id": content_version(origin, fitted), "buckets_id": content_version(origin, fitted, buckets)}
     version = content_version(origin, fitted, buckets, pa.table({"decision": [router.decision]}))
     keep_router(
-        home.routers / version,
+        shelf.folder / version,
         recalibrated,
         learnt_from=pa.concat_tables([learnt, learnt_table(fit, {"recalibration": np.arange(len(fit))})]),
         judged_by=held_out,
     )
     tags = {"router_version": version, "recalibrated_from": parent}
-    logged = tracking.register_recalibrated(home, champion["mlflow_model_version"], tags=tags)
+    logged = tracking.register_recalibrated(registry, champion["mlflow_model_version"], tags=tags)
     record = {**champion, **ids, "router_version": version, "mlflow_model_version": logged.model_version}
     return Recalibrated(
         record,

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
-from routing_assets.routers.release_ledger import record_release, releasing
-from routing_assets.routers.shelf import load_router
+from routing_assets.routers.release_ledger import ReleaseLedger, record_release, releasing
+from routing_assets.routers.shelf import Shelf, load_router
 from routing_assets.storage.in_force import candidate, next_price_release, prices_in_force, router_in_force
 from routing_assets.storage.warehouse import Warehouse
 
@@ -39,18 +38,18 @@ class Champion:
     router: Router
 
 
-def load_champion(home: Home) -> Champion:
+def load_champion(warehouse: Warehouse, shelf: Shelf) -> Champion:
     """The router in force. Raises InvalidInput when none was trained yet."""
-    version = router_in_force(home)["router_version"]
-    return Champion(version, load_router(home, version))
+    version = router_in_force(warehouse)["router_version"]
+    return Champion(version, load_router(shelf, version))
 
 
-def why_by_rates(home: Home) -> str | None:
+def why_by_rates(warehouse: Warehouse, shelf: Shelf) -> str | None:
     """That the router in force decides by each model's success rate alone, and why; None where it does not."""
-    router = router_in_force(home)
+    router = router_in_force(warehouse)
     if router["decision_estimate"] != "rate":
         return None
-    about = json.loads((home.routers / router["router_version"] / "router.json").read_text())
+    about = json.loads((shelf.folder / router["router_version"] / "router.json").read_text())
     return f"batches are routed by each model's success rate alone, for {about['why']}"
 
 
@@ -60,7 +59,7 @@ def is_trained_again(router: Mapping[str, Any], before: Mapping[str, Any]) -> bo
 
 
 def record_candidate(
-    home: Home,
+    warehouse: Warehouse,
     router: Mapping[str, Any],
     *,
     origin: str,
@@ -83,10 +82,12 @@ def record_candidate(
         "training_config": training_config,
         "dagster_run_id": run_id,
     }
-    Warehouse(home.warehouse).append("candidates", pa.Table.from_pylist([row]))
+    warehouse.append("candidates", pa.Table.from_pylist([row]))
 
 
-def put_in_force(home: Home, router: Mapping[str, Any], *, reason: str, run_id: str, prices_of: Sequence[str]) -> None:
+def put_in_force(
+    releases: ReleaseLedger, router: Mapping[str, Any], *, reason: str, run_id: str, prices_of: Sequence[str]
+) -> None:
     """What serves from now on: a line in the ledger, and with it the prices that came along; see ``releases``.
 
     To be called within ``releasing``.
@@ -98,40 +99,38 @@ def put_in_force(home: Home, router: Mapping[str, Any], *, reason: str, run_id: 
         prices_of: runs whose prices, of the first that made some, come into force as well.
     """
     row = {name: router[name] for name in _RECORDED} | {"reason": reason, "dagster_run_id": run_id}
-    record_release(home, router=row, prices=next_price_release(home, prices_of, run_id=run_id))
+    record_release(
+        releases, router=row, prices=next_price_release(releases.warehouse, releases.store, prices_of, run_id=run_id)
+    )
 
 
-def put_prices_in_force(home: Home, made_by: Sequence[str], *, run_id: str) -> None:
+def put_prices_in_force(releases: ReleaseLedger, made_by: Sequence[str], *, run_id: str) -> None:
     """Put the price list of the first of these runs that made one in force; where none did, nothing changes.
 
     To be called within ``releasing``.
     """
-    if prices := next_price_release(home, made_by, run_id=run_id):
-        record_release(home, router=None, prices=prices)
+    if prices := next_price_release(releases.warehouse, releases.store, made_by, run_id=run_id):
+        record_release(releases, router=None, prices=prices)
 
 
-def learnt_from_simulated(home: Home, router: Mapping[str, Any]) -> bool:
+def learnt_from_simulated(warehouse: Warehouse, router: Mapping[str, Any]) -> bool:
     """Whether the labels of a router are simulated."""
-    rows = Warehouse(home.warehouse).fetch("labels_of", {"label_hash": router["label_hash"]})
+    rows = warehouse.fetch("labels_of", {"label_hash": router["label_hash"]})
     return bool(rows and rows[0]["simulated"])
 
 
-def labels_config(home: Home, given: Mapping[str, Any]) -> dict[str, Any]:
+def labels_config(warehouse: Warehouse, given: Mapping[str, Any]) -> dict[str, Any]:
     """How labels are read: as given, or as for the router in force where no labels are named.
 
     Raises InvalidInput where none are named and no router is in force that says it.
     """
     if given.get("labels") is not None:
         return dict(given)
-    in_force = Warehouse(home.warehouse).fetch("latest_router")
-    trained = json.loads(candidate(home, in_force[0]["router_version"])["training_config"]) if in_force else {}
+    in_force = warehouse.fetch("latest_router")
+    trained = json.loads(candidate(warehouse, in_force[0]["router_version"])["training_config"]) if in_force else {}
     known = trained.get("labelled_instructions", {}).get("config", {})
     if in_force and known.get("labels") is None:  # trained when labels had a default
-        known = {
-            "labels": Warehouse(home.warehouse).fetch("labels_of", {"label_hash": in_force[0]["label_hash"]})[0][
-                "source"
-            ]
-        }
+        known = {"labels": warehouse.fetch("labels_of", {"label_hash": in_force[0]["label_hash"]})[0]["source"]}
     if not known:
         raise InvalidInput(
             "no labels are named, and no router is in force whose labels could be taken",
@@ -140,7 +139,7 @@ def labels_config(home: Home, given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(known)
 
 
-def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
+def rollback(releases: ReleaseLedger, shelf: Shelf, version: str | None = None) -> dict[str, Any]:
     """Put the router that served before, or the named one, in force; returns its record. Nothing is deleted.
 
     Prices stay, unless they lack one of its models: then those that it came with are put in force as well.
@@ -149,40 +148,40 @@ def rollback(home: Home, version: str | None = None) -> dict[str, Any]:
         InvalidInput: there is no such router, it is in force already, its files are gone, or neither the prices in
             force nor its own are of all its models.
     """
-    with releasing(home):
-        return _put_back(home, version)
+    with releasing(releases):
+        return _put_back(releases, shelf, version)
 
 
-def _put_back(home: Home, version: str | None) -> dict[str, Any]:
-    now = router_in_force(home)["router_version"]
+def _put_back(releases: ReleaseLedger, shelf: Shelf, version: str | None) -> dict[str, Any]:
+    now = router_in_force(releases.warehouse)["router_version"]
     if version is None:
-        before = Warehouse(home.warehouse).fetch("router_before", {"router_version": now})
+        before = releases.warehouse.fetch("router_before", {"router_version": now})
         if not before:
             raise InvalidInput(f"no other router than {now} was ever in force", remedy="Name one: see routers.")
         version = before[0]["router_version"]
     if version == now:
         raise InvalidInput(f"router {version} is in force already")
-    target = candidate(home, version)
-    if not (home.routers / version).is_dir():
-        raise InvalidInput(f"the files of router {version} are gone", source=str(home.routers / version))
+    target = candidate(releases.warehouse, version)
+    if not (shelf.folder / version).is_dir():
+        raise InvalidInput(f"the files of router {version} are gone", source=str(shelf.folder / version))
     runs: list[str] = []
-    if not set(target["models"]) <= set(prices_in_force(home)[1]):
-        runs = _runs_behind(home, target)
-        _, priced = prices_in_force(home, made_by=runs)
+    if not set(target["models"]) <= set(prices_in_force(releases.store)[1]):
+        runs = _runs_behind(releases.warehouse, target)
+        _, priced = prices_in_force(releases.store, made_by=runs)
         if not set(target["models"]) <= set(priced):
             raise InvalidInput(
                 f"router {version} knows {', '.join(target['models'])}, but the prices in force are of "
                 f"{', '.join(sorted(priced))}",
                 remedy="Train again on its labels and catalog.",
             )
-    put_in_force(home, target, reason="rollback", run_id="command line", prices_of=runs)
+    put_in_force(releases, target, reason="rollback", run_id="command line", prices_of=runs)
     return target
 
 
-def _runs_behind(home: Home, router: Mapping[str, Any]) -> list[str]:
+def _runs_behind(warehouse: Warehouse, router: Mapping[str, Any]) -> list[str]:
     """The runs that made a router and those that it was recalibrated or extended from, newest first."""
     runs = [router["dagster_run_id"]]
     while router["parent"] is not None:
-        router = candidate(home, router["parent"])
+        router = candidate(warehouse, router["parent"])
         runs.append(router["dagster_run_id"])
     return runs

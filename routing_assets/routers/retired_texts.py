@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
-from routing_assets.foundation.home import Home
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.policy_file import read_policy
 from routing_assets.routers.outcome_labels import PREFIX
-from routing_assets.routers.shelf import JUDGED_BY
+from routing_assets.routers.registry import Registry
+from routing_assets.routers.shelf import JUDGED_BY, Shelf
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
@@ -25,15 +26,17 @@ READERS = {"train_router", "retrain_router", "recalibrate_router", "add_model", 
 """Jobs whose steps read the label table one after another, and must find the same rows in it."""
 
 
-def keeps_outcomes_as_labels(home: Home) -> bool:
+def keeps_outcomes_as_labels(policy_file: Path) -> bool:
     """Whether the policy file says so. Raises InvalidInput where it says something else than yes or no."""
-    keeps = policy_file(home.policy_file).get(KEEPS, False)
+    keeps = read_policy(policy_file).get(KEEPS, False)
     if not isinstance(keeps, bool):
-        raise InvalidInput(f"{KEEPS} is {keeps!r}", source=str(home.policy_file), remedy="Write true or false.")
+        raise InvalidInput(f"{KEEPS} is {keeps!r}", source=str(policy_file), remedy="Write true or false.")
     return keeps
 
 
-def forget_retired_labels(home: Home, reading: str | None) -> str:
+def forget_retired_labels(
+    warehouse: Warehouse, store: Store, shelf: Shelf, registry: Registry, policy_file: Path, reading: str | None
+) -> str:
     """Remove the label rows that outcomes of retired batches made, unless the policy keeps them; says what was done.
 
     They leave every version of the label table and of its splits, and what routers are compared by. Routers keep what
@@ -42,29 +45,29 @@ def forget_retired_labels(home: Home, reading: str | None) -> str:
     Args:
         reading: the run that reads labels just now; None where none does.
     """
-    retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
-    if keeps_outcomes_as_labels(home):
+    retired = {row["batch_id"] for row in warehouse.fetch("retirements")}
+    if keeps_outcomes_as_labels(policy_file):
         return f"judged texts of retired batches are kept as labels, for the policy says {KEEPS}"
     if reading is not None:
         return f"labels made of retired batches wait for the next retirement, for run {reading} reads labels"
     of_others = _rows_of_others(retired)
-    removed = [Store(home.store).keep_rows(asset, of_others) for asset in LABEL_TABLES]
-    for path in home.routers.glob(f"*/{JUDGED_BY}"):
+    removed = [store.keep_rows(asset, of_others) for asset in LABEL_TABLES]
+    for path in shelf.folder.glob(f"*/{JUDGED_BY}"):
         keep = of_others(pq.read_table(path, columns=["instruction_id"])["instruction_id"].to_pylist())
         if not keep.all():
             rows = pq.read_table(path, partitioning=None).filter(keep)
             with atomic_path(path) as temporary:
                 pq.write_table(rows, temporary)
-    hash_shared_blocks(home)
+    hash_shared_blocks(shelf, registry)
     return f"{removed[0]} labelled rows that outcomes of retired batches made are removed"
 
 
-def hash_shared_blocks(home: Home) -> None:
+def hash_shared_blocks(shelf: Shelf, registry: Registry) -> None:
     """Put hashes in place of the openings and ends of texts that routers of earlier versions kept word for word."""
     from routing_assets.prediction.classifier.features import InstructionFeatures
     from routing_assets.prediction.encoder.text import TextPreparation
 
-    for root in (home.routers, home.mlflow_artifacts):
+    for root in (shelf.folder, registry.artifacts):
         for path in root.rglob("classifier.json"):
             about = json.loads(path.read_text(encoding="utf-8"))
             hashed = about | {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.foundation.files import atomic_folder
-from routing_assets.foundation.home import Home
 
 if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
     from routing_assets.prediction.router import Router
@@ -23,11 +23,21 @@ UNSEEN = "unseen.parquet"
 """Of models that were added by few labels: what fits without a label say of it, to judge these models by."""
 
 
-def load_router(home: Home, version: str) -> Router:
+@dataclass(frozen=True)
+class Shelf:
+    """Where trained routers are kept, and the sentence embeddings that they share."""
+
+    folder: Path
+    """One folder per version: safetensors, Parquet and JSON."""
+    embeddings: Path
+    """By content hash."""
+
+
+def load_router(shelf: Shelf, version: str) -> Router:
     """A router that was kept."""
     from routing_assets.prediction.router import Router
 
-    return Router.load(home.routers / version, embeddings_cache=home.embeddings)
+    return Router.load(shelf.folder / version, embeddings_cache=shelf.embeddings)
 
 
 def keep_router(

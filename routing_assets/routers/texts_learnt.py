@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.related import normalise_text, related_rows
 from routing_assets.datasets.splits import Split
-from routing_assets.foundation.home import Home
-from routing_assets.routers.shelf import LEARNT_FROM
+from routing_assets.routers.shelf import LEARNT_FROM, Shelf
 from routing_assets.storage.warehouse import Warehouse
 
 TEST = "test"
@@ -63,10 +62,10 @@ def steadied(split: Split, labels: LabelledInstructions, learnt: pa.Table) -> Sp
     return Split(*parts) if all(len(rows) for rows in parts) else split
 
 
-def learnt_by_router_in_force(home: Home) -> pa.Table | None:
+def learnt_by_router_in_force(warehouse: Warehouse, shelf: Shelf) -> pa.Table | None:
     """The ``learnt_table`` of the router in force; None where there is none yet."""
-    in_force = Warehouse(home.warehouse).fetch("latest_router")
-    path = home.routers / in_force[0]["router_version"] / LEARNT_FROM if in_force else None
+    in_force = warehouse.fetch("latest_router")
+    path = shelf.folder / in_force[0]["router_version"] / LEARNT_FROM if in_force else None
     return pq.read_table(path) if path else None
 
 

@@ -17,7 +17,6 @@ from routing_assets.datasets.related import related_rows
 from routing_assets.datasets.splits import Split
 from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.files import file_sha256
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.long_table import long_table, matrix
 from routing_assets.prediction.calibration.buckets import STEPS, CalibrationConfig, config_of, fit_buckets
 from routing_assets.prediction.calibration.quality import calibration_metrics
@@ -28,7 +27,8 @@ from routing_assets.prediction.classifier.train import train_classifier
 from routing_assets.prediction.encoder.encoder import EncoderConfig
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
 from routing_assets.routers import mlflow_registry as tracking
-from routing_assets.routers.shelf import keep_router
+from routing_assets.routers.registry import Registry
+from routing_assets.routers.shelf import Shelf, keep_router
 from routing_assets.routers.texts_learnt import learnt_table
 
 
@@ -49,24 +49,31 @@ class TrainedClassifier:
 
 
 def train_and_log(
-    home: Home, labels: LabelledInstructions, split: Split, settings: Mapping[str, Any], *, run_id: str
+    shelf: Shelf,
+    registry: Registry,
+    checkpoints: Path,
+    labels: LabelledInstructions,
+    split: Split,
+    settings: Mapping[str, Any],
+    *,
+    run_id: str,
 ) -> TrainedClassifier:
     """Train the classifier, keep it under ``routers/``, log and register it in MLflow.
 
     An interrupted training of the same labels and settings goes on where it stopped.
     """
     config = classifier_config(settings)
-    work = home.checkpoints / content_version(pa.Table.from_pylist([{"labels": labels.content_hash, **settings}]))
+    work = checkpoints / content_version(pa.Table.from_pylist([{"labels": labels.content_hash, **settings}]))
     classifier = train_classifier(
         labels,
         split.train,
         split.validation,
         config,
-        embeddings_cache=home.embeddings,
+        embeddings_cache=shelf.embeddings,
         checkpoint=work,
         progress=True,
     )
-    classifier_id, directory = _keep(classifier, work, home.routers / "classifiers")
+    classifier_id, directory = _keep(classifier, work, shelf.folder / "classifiers")
     test = labels.take(split.test)
     quality = calibration_metrics(sigmoid(classifier.logits(test.instruction, test.task)), test.success, labels.models)
     trained = TrainedClassifier(
@@ -77,7 +84,7 @@ def train_and_log(
     )
     per_model = {f"{n}/{row['model']}": row[n] for row in trained.test_quality for n in ("auc", "log_loss", "brier")}
     logged = tracking.log_classifier(
-        home,
+        registry,
         directory,
         labels.models,
         parameters=settings,
@@ -90,9 +97,9 @@ def train_and_log(
     return replace(trained, record=trained.record | record)
 
 
-def held_out_logits(home: Home, record: Mapping[str, Any], labels: LabelledInstructions, split: Split) -> pa.Table:
+def held_out_logits(shelf: Shelf, record: Mapping[str, Any], labels: LabelledInstructions, split: Split) -> pa.Table:
     """Logit and success of every labelled pair that calibrates: instructions the classifier did not learn from."""
-    logits, success, component = calibration_data(_classifier(home, record), labels, split)
+    logits, success, component = calibration_data(_classifier(shelf, record), labels, split)
     rows = np.arange(len(logits)).astype(str)
     related = np.repeat(component[:, None], len(labels.models), axis=1)
     columns: dict[str, np.ndarray] = {"logit": logits, "success": success, "component": related}
@@ -136,7 +143,7 @@ class AssembledRouter:
 
 
 def assemble(
-    home: Home,
+    shelf: Shelf,
     record: Mapping[str, Any],
     logits: pa.Table,
     temperatures: pa.Table,
@@ -149,7 +156,7 @@ def assemble(
 
     Beside the router lie what it learnt from and the rows to judge it by.
     """
-    classifier, fitted = _classifier(home, record), temperatures["temperature"].to_numpy()
+    classifier, fitted = _classifier(shelf, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
     decision, why = choose_decision(
         matrix(logits, "logit", labels.models),
@@ -162,7 +169,7 @@ def assemble(
     entry = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
     version = content_version(pa.Table.from_pylist([entry]))
     keep_router(
-        home.routers / version,
+        shelf.folder / version,
         router,
         learnt_from=learnt_table(labels, dict(split.parts())),
         judged_by=labels.take(split.test),
@@ -220,9 +227,9 @@ def _keep(classifier: SuccessClassifier, work: Path, folder: Path) -> tuple[str,
     return classifier_id, directory
 
 
-def _classifier(home: Home, record: Mapping[str, Any]) -> SuccessClassifier:
-    directory = home.routers / "classifiers" / record["classifier_id"]
-    return SuccessClassifier.load(directory, embeddings_cache=home.embeddings)
+def _classifier(shelf: Shelf, record: Mapping[str, Any]) -> SuccessClassifier:
+    directory = shelf.folder / "classifiers" / record["classifier_id"]
+    return SuccessClassifier.load(directory, embeddings_cache=shelf.embeddings)
 
 
 def _mean(values: list[float | None]) -> float:

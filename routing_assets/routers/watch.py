@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.long_table import about, matrix
 from routing_assets.monitoring import (
     LEAST_INSTRUCTIONS,
@@ -24,7 +23,7 @@ from routing_assets.monitoring import (
     drift_report,
 )
 from routing_assets.routers.outcome_labels import judged_batches
-from routing_assets.routers.shelf import JUDGED_BY, load_router
+from routing_assets.routers.shelf import JUDGED_BY, Shelf, load_router
 from routing_assets.storage.in_force import candidate
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
@@ -36,7 +35,9 @@ MOST_TEXTS = 2_000
 """Recent and tested texts looked at, at most: seconds, where scoring did not leave their embeddings in the cache."""
 
 
-def watch(home: Home, router_version: str, settings: DriftSettings, *, batches: int) -> DriftReport:
+def watch(
+    warehouse: Warehouse, store: Store, shelf: Shelf, router_version: str, settings: DriftSettings, *, batches: int
+) -> DriftReport:
     """Judge the router by the most recent batches that it decided and that have outcomes.
 
     Calibration and ranking are judged by outcomes; what the router predicts of these batches, and their embeddings, are
@@ -46,10 +47,9 @@ def watch(home: Home, router_version: str, settings: DriftSettings, *, batches: 
     Raises:
         InvalidInput: no batch has outcomes yet.
     """
-    store = Store(home.store)
-    recent = judged_batches(home, batches=batches, router_version=router_version)
+    recent = judged_batches(warehouse, store, batches=batches, router_version=router_version)
     if not recent:
-        if judged_batches(home, batches=1):
+        if judged_batches(warehouse, store, batches=1):
             return DriftReport((), "none", f"no outcome of what router {router_version} decided came in yet")
         raise InvalidInput(
             f"no batch that router {router_version} decided has outcomes yet",
@@ -63,7 +63,7 @@ def watch(home: Home, router_version: str, settings: DriftSettings, *, batches: 
     texts = np.concatenate([table["instruction"].to_numpy(zero_copy_only=False) for table in batches_asked])
     component = related_rows(texts)
     once = first_of_each(component)
-    router, tested = load_router(home, router_version), held_out_rows(home, router_version)
+    router, tested = load_router(shelf, router_version), held_out_rows(warehouse, shelf, router_version)
     occupancy = Occupancy(router.predict(tested.instruction, tested.task).scaled, asked[once], models)
     embeddings = embedded(router, tested.instruction, texts[once])
     return drift_report(decisions(pa.concat_tables(judged), component), occupancy, embeddings, settings)
@@ -92,15 +92,15 @@ def first_of_each(component: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(component, return_index=True)[1])
 
 
-def held_out_rows(home: Home, router_version: str, seed: int = 0) -> LabelledInstructions:
+def held_out_rows(warehouse: Warehouse, shelf: Shelf, router_version: str, seed: int = 0) -> LabelledInstructions:
     """The rows that tested the router's classifier, each text once, in random order and at most :data:`MOST_TEXTS`.
 
     It learnt from none of them. The logits that calibrated it will not do as a reference: most are out-of-fold ones, by
     a single member each, which are distributed otherwise than those of the whole ensemble.
     """
-    classifier_id = candidate(home, router_version)["classifier_id"]
-    trained = Warehouse(home.warehouse).fetch("trained_router_of", {"classifier_id": classifier_id})[0]
-    rows = LabelledInstructions.from_arrow(pq.read_table(home.routers / trained["router_version"] / JUDGED_BY))
+    classifier_id = candidate(warehouse, router_version)["classifier_id"]
+    trained = warehouse.fetch("trained_router_of", {"classifier_id": classifier_id})[0]
+    rows = LabelledInstructions.from_arrow(pq.read_table(shelf.folder / trained["router_version"] / JUDGED_BY))
     once = first_of_each(related_rows(rows.instruction))
     return rows.take(np.random.default_rng(seed).permutation(once)[:MOST_TEXTS])
 

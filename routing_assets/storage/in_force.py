@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
@@ -18,7 +17,7 @@ PRICES = ("model_catalog", "cost_model")
 """Assets whose tables are current only once they are put in force."""
 
 
-def prices_in_force(home: Home, made_by: Sequence[str] = ()) -> tuple[str | None, tuple[str, ...]]:
+def prices_in_force(store: Store, made_by: Sequence[str] = ()) -> tuple[str | None, tuple[str, ...]]:
     """Version and models of the prices in force; None and no models before the first.
 
     They are those of the stored cost model, not of the ledger's newest list, which need not have come into force.
@@ -26,22 +25,22 @@ def prices_in_force(home: Home, made_by: Sequence[str] = ()) -> tuple[str | None
     Args:
         made_by: runs whose price list, of the first that made one, is taken instead.
     """
-    store = Store(home.store)
     if not any(store.path("cost_model", None, run).exists() for run in (*made_by, None)):
         return None, ()
     stored = store.read("cost_model", None, *made_by)
     return stored["price_version"][0].as_py(), tuple(json.loads(stored["cost_model"][0].as_py())["models"])
 
 
-def next_price_release(home: Home, made_by: Sequence[str], *, run_id: str) -> dict[str, Any] | None:
+def next_price_release(
+    warehouse: Warehouse, store: Store, made_by: Sequence[str], *, run_id: str
+) -> dict[str, Any] | None:
     """The ledger's line that puts the price list of the first of these runs that made one in force; None where none
     did, or it is in force already.
     """
-    store = Store(home.store)
     made = {asset: [run for run in made_by if store.path(asset, None, run).exists()] for asset in PRICES}
     if not made["cost_model"]:
         return None
-    newest = Warehouse(home.warehouse).fetch("latest_price_release")
+    newest = warehouse.fetch("latest_price_release")
     before = newest[0] if newest else {"cost_model_run": None, "model_catalog_run": None}
     now = {
         "cost_model_run": made["cost_model"][0],
@@ -49,29 +48,29 @@ def next_price_release(home: Home, made_by: Sequence[str], *, run_id: str) -> di
     }
     if all(before[name] == run for name, run in now.items()):
         return None
-    return {"price_version": prices_in_force(home, made_by)[0], **now, "dagster_run_id": run_id}
+    return {"price_version": prices_in_force(store, made_by)[0], **now, "dagster_run_id": run_id}
 
 
-def link_prices(home: Home) -> None:
+def link_prices(warehouse: Warehouse, store: Store) -> None:
     """Make the stored prices current that the ledger says are in force."""
-    for released in Warehouse(home.warehouse).fetch("latest_price_release"):
+    for released in warehouse.fetch("latest_price_release"):
         for asset in PRICES:
             if run := released[f"{asset}_run"]:
-                Store(home.store).make_current(asset, None, run)
+                store.make_current(asset, None, run)
 
 
-def price_list(home: Home, version: str) -> pa.Table | None:
+def price_list(store: Store, version: str) -> pa.Table | None:
     """The stored ``cost_model`` of a version; None where it is gone."""
-    for path in sorted((home.store / "cost_model").glob("*.parquet")):
+    for path in sorted((store.root / "cost_model").glob("*.parquet")):
         table = pq.read_table(path, partitioning=None)
         if table["price_version"][0].as_py() == version:
             return table
     return None
 
 
-def candidate(home: Home, version: str) -> dict[str, Any]:
+def candidate(warehouse: Warehouse, version: str) -> dict[str, Any]:
     """A router that passed its checks, by version. Raises InvalidInput when there is none of that name."""
-    rows = Warehouse(home.warehouse).fetch("candidate", {"router_version": version})
+    rows = warehouse.fetch("candidate", {"router_version": version})
     if not rows:
         raise InvalidInput(
             f"there is no router '{version}' that passed its checks", remedy="List them: routing-assets routers."
@@ -79,9 +78,11 @@ def candidate(home: Home, version: str) -> dict[str, Any]:
     return rows[0]
 
 
-def router_in_force(home: Home) -> dict[str, Any]:
+def router_in_force(warehouse: Warehouse) -> dict[str, Any]:
     """The ledger's entry of the router that serves batches. Raises InvalidInput when none was trained yet."""
-    rows = Warehouse(home.warehouse).fetch("latest_router")
+    rows = warehouse.fetch("latest_router")
     if not rows:
-        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
+        raise InvalidInput(
+            "no router was trained yet", source=str(warehouse.path.parent), remedy="Run routing-assets train first."
+        )
     return rows[0]

@@ -16,20 +16,19 @@ from routing_assets.batches.inbox import TakenIn, take_in
 from routing_assets.batches.join_small_files import Coalescing, coalescing
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home").create()
-    Warehouse(home.warehouse).create()
+    home.warehouse.create()
     return home
 
 
 def drop(home: Home, name: str, *texts: str) -> Path:
     rows = [{"instruction_id": f"i{n}", "instruction": text} for n, text in enumerate(texts)]
-    path = home.inbox / name
+    path = home.folders.inbox / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -39,20 +38,20 @@ def drop_requests(home: Home, name: str, *texts: str) -> Path:
         {"custom_id": f"c{n}", "body": {"messages": [{"role": "user", "content": text}], "temperature": 0}}
         for n, text in enumerate(texts)
     ]
-    path = home.inbox / name
+    path = home.folders.inbox / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
 def look(home: Home, small: Coalescing | None = None, after_minutes: float = 0) -> TakenIn:
     """Two looks, so that what rests is whole; the second so many minutes later."""
-    first = take_in(home, {}, small, now_ns=10**18)
-    second = take_in(home, first.seen, small, now_ns=10**18 + int(after_minutes * 60e9))
+    first = take_in(home.warehouse, home.folders, {}, small, now_ns=10**18)
+    second = take_in(home.warehouse, home.folders, first.seen, small, now_ns=10**18 + int(after_minutes * 60e9))
     return TakenIn(first.received + second.received, first.rejected + second.rejected, seen=second.seen)
 
 
 def ledger(home: Home) -> list[tuple[str, int]]:
-    with Warehouse(home.warehouse).reader() as connection:
+    with home.warehouse.reader() as connection:
         return connection.execute("select batch_id, instructions from batches order by received_at").fetchall()
 
 
@@ -79,18 +78,18 @@ def test_a_tricky_name_is_just_a_name(home: Home, kind: str) -> None:
     taken = look(home)
     assert (len(taken.received), taken.rejected) == (1, [])
     kept = taken.received[0].path
-    assert kept.resolve().is_relative_to(home.received.resolve())
+    assert kept.resolve().is_relative_to(home.folders.received.resolve())
     assert load_batch(kept).instruction.tolist() == ["one"]
     assert len(ledger(home)) == 1
 
 
 def test_a_name_that_is_no_utf_8_is_taken_in_and_rejected_like_any_other(home: Home) -> None:
     for name, content in ((b"\xff\xfe.csv", b"instruction_id,instruction\n1,one\n"), (b"\xff\xfd.csv", b"x\n1\n")):
-        (home.inbox / os.fsdecode(name)).write_bytes(content)
+        (home.folders.inbox / os.fsdecode(name)).write_bytes(content)
     taken = look(home)
     assert (len(taken.received), len(taken.rejected)) == (1, 1)
     taken.rejected[0].encode()
-    assert "\\udcff" in next(home.rejected.glob("*.reason.txt")).read_text()
+    assert "\\udcff" in next(home.folders.rejected.glob("*.reason.txt")).read_text()
 
 
 def test_names_that_differ_in_capitals_do_not_share_a_folder(home: Home) -> None:
@@ -106,18 +105,18 @@ def test_of_two_files_of_one_batch_the_other_is_rejected_with_a_reason_and_not_l
     drop(home, "ords.jsonl", "one", "two")
     drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
     for at, name in enumerate(("ords.jsonl", "ords.csv")):
-        os.utime(home.inbox / name, (at, at))
+        os.utime(home.folders.inbox / name, (at, at))
     taken = look(home)
     assert [batch.batch_id for batch in taken.received] == ["ords"]
     assert ledger(home) == [("ords", 1)]
     assert "'ords.csv' is newer and the same batch, 'ords'" in taken.rejected[0]
-    assert next(home.rejected.glob("*.jsonl")).read_text().count("\n") == 2
+    assert next(home.folders.rejected.glob("*.jsonl")).read_text().count("\n") == 2
 
 
 def test_a_file_is_taken_where_the_other_of_its_batch_cannot_be_used(home: Home) -> None:
     drop(home, "ords.csv").write_text("no,columns\n1,2\n")
     drop(home, "ords.jsonl", "one")
-    os.utime(home.inbox / "ords.jsonl", (1, 1))
+    os.utime(home.folders.inbox / "ords.jsonl", (1, 1))
     taken = look(home)
     assert (len(taken.received), len(taken.rejected)) == (1, 1)
 
@@ -126,22 +125,22 @@ def test_a_file_that_replaces_another_says_so(home: Home) -> None:
     drop(home, "ords.jsonl", "one", "two")
     look(home)
     drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
-    taken = take_in(home, take_in(home, {}).seen)
+    taken = take_in(home.warehouse, home.folders, take_in(home.warehouse, home.folders, {}).seen)
     assert taken.remarks == ["ords.csv replaces the earlier file of 2 instructions of batch 'ords'"]
 
 
 def test_links_pipes_and_folders_are_rejected_unopened(home: Home, tmp_path: Path) -> None:
     secret = tmp_path / "secret.jsonl"
     secret.write_text('{"instruction_id": "1", "instruction": "secret"}\n')
-    (home.inbox / "link.jsonl").symlink_to(secret)
-    (home.inbox / "dangling.csv").symlink_to("nowhere")
-    os.mkfifo(home.inbox / "pipe.csv")
-    (home.inbox / "folder.csv").mkdir()
-    (home.inbox / "staging").mkdir()
+    (home.folders.inbox / "link.jsonl").symlink_to(secret)
+    (home.folders.inbox / "dangling.csv").symlink_to("nowhere")
+    os.mkfifo(home.folders.inbox / "pipe.csv")
+    (home.folders.inbox / "folder.csv").mkdir()
+    (home.folders.inbox / "staging").mkdir()
     taken = look(home)
     assert taken.received == []
     assert len(taken.rejected) == 4
-    assert {path.name for path in home.inbox.iterdir()} == {"staging", "rejected"}
+    assert {path.name for path in home.folders.inbox.iterdir()} == {"staging", "rejected"}
     assert secret.read_text().count("secret") == 1
     assert ledger(home) == []
 
@@ -174,7 +173,7 @@ from pathlib import Path
 from routing_assets.batches import inbox
 from routing_assets.batches import receive as intake
 from routing_assets.batches.join_small_files import Coalescing
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 module, _, name = sys.argv[2].rpartition(".")
 place = {"inbox": inbox, "intake": intake, "inbox.shutil": inbox.shutil, "inbox.os": inbox.os}[module]
 calls, real = [], getattr(place, name)
@@ -202,9 +201,9 @@ def test_an_intake_killed_at_any_moment_goes_on_without_loss_or_double(home: Hom
     assert ledger(home) == [("weekly", 2)]
     if taken.received:  # else the run is asked for by the schedule, which finds what was never decided
         assert taken.received[0].run_key.endswith("#1")
-    assert [path.read_bytes() for path in home.received.rglob("*.jsonl")] == [content]
-    assert not list(home.claimed.iterdir())
-    assert not list(home.inbox.glob("*.jsonl"))
+    assert [path.read_bytes() for path in home.folders.received.rglob("*.jsonl")] == [content]
+    assert not list(home.folders.claimed.iterdir())
+    assert not list(home.folders.inbox.glob("*.jsonl"))
 
 
 def test_a_revision_that_returns_to_old_content_is_not_doubled_by_a_crash(home: Home) -> None:
@@ -224,7 +223,7 @@ def test_small_files_wait_until_they_are_enough(home: Home) -> None:
     drop(home, "a.jsonl", "one", "two")
     drop(home, "b.csv").write_text("instruction_id,instruction\ni0,three\ni1,four\n")
     assert look(home, SMALL).received == []
-    assert {path.name for path in home.inbox.glob("[a-z]*.*")} == {"a.jsonl", "b.csv"}
+    assert {path.name for path in home.folders.inbox.glob("[a-z]*.*")} == {"a.jsonl", "b.csv"}
     drop(home, "c.jsonl", "five")
     drop(home, "large.jsonl", *"123456")
     received = {batch.batch_id: batch for batch in look(home, SMALL).received}
@@ -268,7 +267,7 @@ def test_a_small_file_sent_again_unchanged_is_not_joined_again(home: Home) -> No
             drop(home, name, name)
         look(home, SMALL, after_minutes=10)
     assert [instructions for _, instructions in ledger(home)] == [2]
-    assert not list(home.inbox.glob("*.jsonl"))
+    assert not list(home.folders.inbox.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("ended", ["dispatched", "withdrawn"])
@@ -277,15 +276,15 @@ def test_a_small_file_whose_batch_ended_is_rejected_with_a_reason_and_not_lost(h
         drop(home, name, name)
     (batch,) = look(home, SMALL, after_minutes=10).received
     if ended == "withdrawn":
-        withdraw_batch(home, batch.batch_id)
+        withdraw_batch(home.warehouse, home.folders, batch.batch_id)
     else:
         row = {"batch_id": [batch.batch_id], "dagster_run_id": ["run"]}
-        Warehouse(home.warehouse).append("dispatches", pa.table(row))
+        home.warehouse.append("dispatches", pa.table(row))
     drop(home, "a.jsonl", "a.jsonl")
     (reason,) = look(home, SMALL, after_minutes=10).rejected
     assert batch.batch_id in reason
     assert ended in reason
-    assert [path.suffix for path in home.rejected.glob("*.jsonl")] == [".jsonl"]
+    assert [path.suffix for path in home.folders.rejected.glob("*.jsonl")] == [".jsonl"]
 
 
 def test_a_bad_small_file_is_rejected_and_the_others_join(home: Home) -> None:
@@ -307,14 +306,14 @@ def test_small_files_that_wait_are_read_once(home: Home, monkeypatch: pytest.Mon
     monkeypatch.setattr("routing_assets.batches.inbox.load_batch", read)
     drop(home, "a.jsonl", "one")
     drop(home, "b.jsonl", "two")
-    seen = take_in(home, {}, SMALL, now_ns=10**18).seen
+    seen = take_in(home.warehouse, home.folders, {}, SMALL, now_ns=10**18).seen
     for minute in range(1, 6):
         before = json.loads(json.dumps(seen))  # as the sensor's cursor keeps it
-        seen = take_in(home, before, SMALL, now_ns=10**18 + minute * 60 * 10**9).seen
+        seen = take_in(home.warehouse, home.folders, before, SMALL, now_ns=10**18 + minute * 60 * 10**9).seen
     assert sorted(reads) == ["a.jsonl", "b.jsonl"]
     drop(home, "b.jsonl", "another")
-    seen = take_in(home, seen, SMALL, now_ns=10**18 + 6 * 60 * 10**9).seen
-    take_in(home, seen, SMALL, now_ns=10**18 + 7 * 60 * 10**9)
+    seen = take_in(home.warehouse, home.folders, seen, SMALL, now_ns=10**18 + 6 * 60 * 10**9).seen
+    take_in(home.warehouse, home.folders, seen, SMALL, now_ns=10**18 + 7 * 60 * 10**9)
     assert sorted(reads) == ["a.jsonl", "b.jsonl", "b.jsonl"]
 
 
@@ -327,7 +326,7 @@ def test_a_small_file_of_which_a_record_is_set_aside_joins_none(home: Home) -> N
 
 def test_requests_of_several_endpoints_join_and_keep_theirs(home: Home) -> None:
     for name, url in (("a", "/v1/chat/completions"), ("b", "/v1/responses")):
-        (home.inbox / f"{name}.jsonl").write_text(
+        (home.folders.inbox / f"{name}.jsonl").write_text(
             json.dumps({"custom_id": "1", "url": url, "body": {"input": name}}) + "\n"
         )
     (joined,) = look(home, SMALL, after_minutes=10).received
@@ -348,8 +347,8 @@ def test_a_file_over_the_cap_leaves_the_inbox_uncopied(
     rejected = look(home, settings).rejected
     assert len(rejected) == 2
     assert all("too large" in reason for reason in rejected)
-    assert {path.suffix for path in home.rejected.iterdir()} == {".jsonl", ".csv", ".txt"}
-    assert not list(home.inbox.glob("big*"))
+    assert {path.suffix for path in home.folders.rejected.iterdir()} == {".jsonl", ".csv", ".txt"}
+    assert not list(home.folders.inbox.glob("big*"))
 
 
 JOIN_CRASHES = {
@@ -368,10 +367,10 @@ def test_a_join_killed_at_any_moment_loses_and_doubles_no_instruction(home: Home
     crash(home, *JOIN_CRASHES[moment], "small")
     look(home, SMALL, after_minutes=10)
     assert sum(instructions for _, instructions in ledger(home)) == 3
-    newest = [path for path in home.received.rglob("*.*") if "sources" not in path.parts]
+    newest = [path for path in home.folders.received.rglob("*.*") if "sources" not in path.parts]
     texts = [text for path in newest if path.is_file() for text in load_batch(path).instruction]
     assert sorted(texts) == ["a.jsonl", "b.jsonl", "c.jsonl"]
-    assert not list(home.claimed.iterdir())
+    assert not list(home.folders.claimed.iterdir())
 
 
 @pytest.mark.parametrize("value", [5, {"wait_minutes": 3}, {"below": 0}, {"below": "x"}, {"below": 5, "size": 3}])

@@ -17,7 +17,7 @@ from routing_assets.audit.daily_report import day_report
 from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.money import commit_budget, commit_cost, month_state, release_commitments
 from routing_assets.batches.policy import RoutingSettings
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.pacing import PastBatch, PeriodBudget, PeriodExhausted, SpendCurve
 from routing_assets.storage.warehouse import Warehouse
 
@@ -27,7 +27,7 @@ NO_CURVE = SpendCurve(1.0, 0.0, np.zeros(0), np.zeros(0))
 
 @pytest.fixture
 def warehouse(home: Home) -> Warehouse:
-    warehouse = Warehouse(home.create().warehouse)
+    warehouse = home.create().warehouse
     warehouse.create()
     return warehouse
 
@@ -166,12 +166,12 @@ def test_the_report_of_a_past_day_reads_the_plan_of_its_month(home: Home, wareho
     commit(warehouse, 60.0, at(9), budget_usd=100.0, carry_over=0.5)
     commit(warehouse, 10.0, at(10), budget_usd=100.0, carry_over=0.5)
     home.policy_file.write_text("period: {budget_usd: 5000}\n")
-    (october,) = day_report(home, date(2026, 10, 20), [])["budget"]
+    (october,) = day_report(home.warehouse, home.folders, home.policy_file, date(2026, 10, 20), [])["budget"]
     assert (october["planned USD"], october["carried over USD"], october["left USD"]) == (120.0, 20.0, 110.0)
     assert october["planned by"] == "the plan recorded"
     home.policy_file.unlink()
-    assert day_report(home, date(2026, 10, 20), [])["budget"] == [october]
-    (before,) = day_report(home, date(2026, 9, 2), [])["budget"] or [None]
+    assert day_report(home.warehouse, home.folders, home.policy_file, date(2026, 10, 20), [])["budget"] == [october]
+    (before,) = day_report(home.warehouse, home.folders, home.policy_file, date(2026, 9, 2), [])["budget"] or [None]
     assert before is None
 
 

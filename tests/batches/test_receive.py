@@ -13,8 +13,8 @@ from routing_assets.batches.inbox import whole_files
 from routing_assets.batches.known import latest_revision
 from routing_assets.batches.receive import Admission, receive, reject
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import batch_id_of
+from routing_assets.home import Home
 
 
 @pytest.fixture
@@ -46,23 +46,23 @@ def test_names_that_look_alike_once_cleaned_stay_apart() -> None:
 
 def test_a_file_sent_again_unchanged_is_not_new(home: Home, tmp_path: Path) -> None:
     file = batch(tmp_path / "weekly.jsonl", "one", "two")
-    first, second = receive(home, file), receive(home, file)
+    first, second = receive(home.warehouse, home.folders, file), receive(home.warehouse, home.folders, file)
     assert (first.is_new, second.is_new) == (True, False)
     assert first.run_key == second.run_key
 
 
 def test_a_changed_file_is_a_revision_even_when_it_returns_to_its_old_content(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "weekly.jsonl"
-    keys = [receive(home, batch(file, *texts)).run_key for texts in (["one"], ["two"], ["one"])]
+    keys = [receive(home.warehouse, home.folders, batch(file, *texts)).run_key for texts in (["one"], ["two"], ["one"])]
     assert len(set(keys)) == 3
-    assert latest_revision(home, "weekly").revision == 3
+    assert latest_revision(home.warehouse, home.folders, "weekly").revision == 3
 
 
 def test_only_a_file_of_other_content_replaces_the_one_before(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "weekly.jsonl"
-    assert receive(home, batch(file, "one", "two")).remark == ""
-    assert receive(home, file, request={"urgent": True}).remark == ""
-    remark = receive(home, batch(file, "one")).remark
+    assert receive(home.warehouse, home.folders, batch(file, "one", "two")).remark == ""
+    assert receive(home.warehouse, home.folders, file, request={"urgent": True}).remark == ""
+    remark = receive(home.warehouse, home.folders, batch(file, "one")).remark
     assert remark == "replaces the earlier file of 2 instructions of batch 'weekly'"
 
 
@@ -70,55 +70,55 @@ def test_only_a_file_of_other_content_replaces_the_one_before(home: Home, tmp_pa
 def test_a_batch_id_of_ones_own_is_not_changed_but_refused(home: Home, tmp_path: Path, batch_id: str) -> None:
     file = batch(tmp_path / "weekly.jsonl", "one")
     with pytest.raises(InvalidInput, match=r"cannot be a partition and a folder.*Use at most 80 letters"):
-        receive(home, file, batch_id=batch_id)
-    assert receive(home, file, batch_id="Q1_2026").batch_id == "Q1_2026"
+        receive(home.warehouse, home.folders, file, batch_id=batch_id)
+    assert receive(home.warehouse, home.folders, file, batch_id="Q1_2026").batch_id == "Q1_2026"
 
 
 def test_a_claimed_file_leaves_the_inbox_and_its_bytes_are_kept(home: Home) -> None:
-    file = batch(home.inbox / "weekly.jsonl", "one")
+    file = batch(home.folders.inbox / "weekly.jsonl", "one")
     content = file.read_bytes()
-    received = receive(home, file, move=True)
+    received = receive(home.warehouse, home.folders, file, move=True)
     assert not file.exists()
     assert received.path.read_bytes() == content
-    assert latest_revision(home, "weekly").path == received.path
+    assert latest_revision(home.warehouse, home.folders, "weekly").path == received.path
 
 
 def test_a_bad_file_is_recorded_nowhere_and_kept_with_its_reason(home: Home) -> None:
-    file = batch(home.inbox / "bad.jsonl", "one", "  ")
+    file = batch(home.folders.inbox / "bad.jsonl", "one", "  ")
     with pytest.raises(InvalidInput) as error:
-        receive(home, file, move=True, admission=Admission(strict=True))
-    kept = reject(home, file, str(error.value))
+        receive(home.warehouse, home.folders, file, move=True, admission=Admission(strict=True))
+    kept = reject(home.folders, file, str(error.value))
     reason = kept.with_name(f"{kept.name}.reason.txt").read_text()
     assert "row 2" in reason
     assert "bad.jsonl" in reason
     assert kept.read_text().count("\n") == 2
     assert not file.exists()
     with pytest.raises(InvalidInput, match="no file was received"):
-        latest_revision(home, "bad")
+        latest_revision(home.warehouse, home.folders, "bad")
 
 
 def test_two_bad_files_of_one_name_are_both_kept(home: Home) -> None:
     for text in ("{", "}"):
-        file = home.inbox / "bad.jsonl"
+        file = home.folders.inbox / "bad.jsonl"
         file.write_text(text)
-        reject(home, file, "no JSON")
-    assert len(list(home.rejected.glob("*.jsonl"))) == 2
+        reject(home.folders, file, "no JSON")
+    assert len(list(home.folders.rejected.glob("*.jsonl"))) == 2
 
 
 def test_a_growing_file_is_left_alone_until_it_rests(home: Home) -> None:
-    file = batch(home.inbox / "big.jsonl", "one")
-    whole, seen = whole_files(home.inbox, {})
+    file = batch(home.folders.inbox / "big.jsonl", "one")
+    whole, seen = whole_files(home.folders.inbox, {})
     assert whole == []
     batch(file, "one", "two")
-    whole, seen = whole_files(home.inbox, seen)
+    whole, seen = whole_files(home.folders.inbox, seen)
     assert whole == []
-    whole, _ = whole_files(home.inbox, seen)
+    whole, _ = whole_files(home.folders.inbox, seen)
     assert whole == [file]
 
 
 def test_hidden_files_folders_and_links_are_no_batches(home: Home, tmp_path: Path) -> None:
-    batch(home.inbox / ".partial.jsonl", "one")
-    (home.inbox / "link.jsonl").symlink_to(batch(tmp_path / "outside.jsonl", "one"))
-    _, seen = whole_files(home.inbox, {})
-    whole, _ = whole_files(home.inbox, seen)
+    batch(home.folders.inbox / ".partial.jsonl", "one")
+    (home.folders.inbox / "link.jsonl").symlink_to(batch(tmp_path / "outside.jsonl", "one"))
+    _, seen = whole_files(home.folders.inbox, {})
+    whole, _ = whole_files(home.folders.inbox, seen)
     assert whole == []

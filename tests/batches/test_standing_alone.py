@@ -16,8 +16,8 @@ from routing_assets.batches import receive as intake
 from routing_assets.batches.inbox import TakenIn, take_in
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.batches.outcome_inbox import take_in_outcomes
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse, WarehouseBusy
+from routing_assets.home import Home
+from routing_assets.storage.warehouse import WarehouseBusy
 
 ENVIRONMENT = [
     OSError(errno.ENOSPC, "No space left on device"),
@@ -31,7 +31,7 @@ FAULTS = [RuntimeError("a fault"), RecursionError("too deep"), KeyError("x"), Me
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home").create()
-    Warehouse(home.warehouse).create()
+    home.warehouse.create()
     return home
 
 
@@ -42,8 +42,8 @@ def drop(path: Path, *texts: str) -> Path:
 
 
 def look(home: Home, small: Coalescing | None = None) -> TakenIn:
-    first = take_in(home, {}, small, now_ns=10**18)
-    return take_in(home, first.seen, small, now_ns=10**18 + 20 * 60 * 10**9)
+    first = take_in(home.warehouse, home.folders, {}, small, now_ns=10**18)
+    return take_in(home.warehouse, home.folders, first.seen, small, now_ns=10**18 + 20 * 60 * 10**9)
 
 
 def failing(real: Callable[..., Any], error: Exception, part: str) -> Callable[..., Any]:
@@ -66,20 +66,18 @@ def test_what_the_environment_stopped_waits_and_the_others_go_on(
     home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
-        drop(home.inbox / name, name)
+        drop(home.folders.inbox / name, name)
     with monkeypatch.context() as patch:
         patch.setattr(inbox, "receive", failing(inbox.receive, error, "bad"))
         taken = look(home)
         assert ids(taken) == ["a", "c"]
         assert [type(error).__name__ in said and "bad.jsonl" in said for said in taken.waiting] == [True]
-        assert (home.claimed / "bad" / "bad.jsonl").exists()
+        assert (home.folders.claimed / "bad" / "bad.jsonl").exists()
         assert len(look(home).waiting) == 1
     taken = look(home)
-    assert list(home.rejected.iterdir()) == []
-    assert not list(home.claimed.iterdir())
-    assert [row["instructions"] for row in Warehouse(home.warehouse).fetch("batch_revisions", {"batch_id": "bad"})] == [
-        1
-    ]
+    assert list(home.folders.rejected.iterdir()) == []
+    assert not list(home.folders.claimed.iterdir())
+    assert [row["instructions"] for row in home.warehouse.fetch("batch_revisions", {"batch_id": "bad"})] == [1]
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=repr)
@@ -87,15 +85,15 @@ def test_a_fault_of_a_file_or_of_ours_rejects_it_with_a_traceback_and_the_others
     home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
-        drop(home.inbox / name, name)
-    content = (home.inbox / "bad.jsonl").read_bytes()
+        drop(home.folders.inbox / name, name)
+    content = (home.folders.inbox / "bad.jsonl").read_bytes()
     monkeypatch.setattr(inbox, "receive", failing(inbox.receive, error, "bad"))
     taken = look(home)
     assert type(error).__name__ in taken.rejected[0]
     assert "Traceback" in taken.faults[0]
-    (kept,) = home.rejected.glob("*.jsonl")
+    (kept,) = home.folders.rejected.glob("*.jsonl")
     assert kept.read_bytes() == content
-    assert not list(home.claimed.iterdir())
+    assert not list(home.folders.claimed.iterdir())
 
 
 @pytest.mark.parametrize("error", [ENVIRONMENT[0], FAULTS[0]], ids=repr)
@@ -103,7 +101,7 @@ def test_a_small_file_that_cannot_be_read_stops_no_group(
     home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
-        drop(home.inbox / name, name)
+        drop(home.folders.inbox / name, name)
     monkeypatch.setattr(inbox, "load_batch", failing(inbox.load_batch, error, "bad"))
     monkeypatch.setattr(inbox, "receive", failing(inbox.receive, error, "bad"))
     taken = look(home, Coalescing(below=5, wait_minutes=10))
@@ -115,7 +113,7 @@ def test_files_that_cannot_be_joined_for_a_fault_are_batches_of_their_own(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "b.jsonl"):
-        drop(home.inbox / name, name)
+        drop(home.folders.inbox / name, name)
 
     def fault(*_: object) -> None:
         raise RuntimeError("a fault")
@@ -131,7 +129,7 @@ def test_files_that_are_one_batch_already_never_become_others(
     home: Home, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "b.jsonl"):
-        drop(home.inbox / name, name)
+        drop(home.folders.inbox / name, name)
     real, recorded = getattr(inbox, step), []
 
     def fault(*args: Any) -> Any:
@@ -145,30 +143,30 @@ def test_files_that_are_one_batch_already_never_become_others(
         patch.setattr(inbox, step, fault)
         taken = look(home, Coalescing(below=5, wait_minutes=10))
         assert (taken.received, taken.rejected, len(taken.waiting)) == ([], [], 1)
-    assert [batch_id[:7] for batch_id in ids(take_in(home, {}))] == ["joined-"]
-    assert not list(home.claimed.iterdir())
+    assert [batch_id[:7] for batch_id in ids(take_in(home.warehouse, home.folders, {}))] == ["joined-"]
+    assert not list(home.folders.claimed.iterdir())
 
 
 def test_newer_files_of_a_batch_wait_behind_a_claim_that_waits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    drop(home.inbox / "weekly.jsonl", "one")
+    drop(home.folders.inbox / "weekly.jsonl", "one")
     with monkeypatch.context() as patch:
         patch.setattr(inbox, "receive", failing(inbox.receive, ENVIRONMENT[0], "weekly"))
         look(home)
-        drop(home.inbox / "weekly.jsonl", "two")
-        (home.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,three\n")
+        drop(home.folders.inbox / "weekly.jsonl", "two")
+        (home.folders.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,three\n")
         look(home)
-        assert {path.name for path in home.inbox.glob("weekly.*")} == {"weekly.jsonl", "weekly.csv"}
-        assert "one" in (home.claimed / "weekly" / "weekly.jsonl").read_text()
-    first = take_in(home, {})
+        assert {path.name for path in home.folders.inbox.glob("weekly.*")} == {"weekly.jsonl", "weekly.csv"}
+        assert "one" in (home.folders.claimed / "weekly" / "weekly.jsonl").read_text()
+    first = take_in(home.warehouse, home.folders, {})
     assert ids(first) == ["weekly"]
-    taken = take_in(home, first.seen)
+    taken = take_in(home.warehouse, home.folders, first.seen)
     assert (ids(taken), len(taken.rejected)) == (["weekly"], 1)
 
 
 def test_what_cannot_even_be_claimed_or_moved_stops_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
-        drop(home.inbox / name, name)
-    (home.inbox / "bad.csv").mkdir()
+        drop(home.folders.inbox / name, name)
+    (home.folders.inbox / "bad.csv").mkdir()
     monkeypatch.setattr("os.replace", failing(inbox.os.replace, PermissionError(errno.EPERM, "Not permitted"), "bad"))
     taken = look(home)
     assert ids(taken) == ["a", "c"]
@@ -177,9 +175,9 @@ def test_what_cannot_even_be_claimed_or_moved_stops_nothing(home: Home, monkeypa
 
 @pytest.mark.parametrize("error", [*ENVIRONMENT, *FAULTS], ids=repr)
 def test_outcomes_stand_alone_as_well(home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    intake.receive(home, drop(home.root / "weekly.jsonl", "one"))
-    (home.outcomes / "weekly").mkdir()
-    files = [drop(home.outcomes / "weekly" / name, name) for name in ("a.csv", "bad.csv", "c.csv")]
+    intake.receive(home.warehouse, home.folders, drop(home.root / "weekly.jsonl", "one"))
+    (home.folders.outcomes / "weekly").mkdir()
+    files = [drop(home.folders.outcomes / "weekly" / name, name) for name in ("a.csv", "bad.csv", "c.csv")]
 
     def received(home: Home, path: Path, batch_id: str, *, move: bool) -> list[str]:
         path.unlink()
@@ -187,7 +185,7 @@ def test_outcomes_stand_alone_as_well(home: Home, error: Exception, monkeypatch:
 
     monkeypatch.setattr(outcome_inbox, "receive_outcomes", failing(received, error, "bad"))
     taken = TakenIn()
-    assert take_in_outcomes(home, "weekly", files, taken) == "weekly"
+    assert take_in_outcomes(home.warehouse, home.store, home.folders, "weekly", files, taken) == "weekly"
     assert taken.remarks == ["a.csv: a remark", "c.csv: a remark"]
     waits = isinstance(error, OSError | duckdb.Error)
     assert (len(taken.waiting), len(taken.rejected), len(taken.faults)) == ((1, 0, 0) if waits else (0, 1, 1))

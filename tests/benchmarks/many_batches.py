@@ -31,9 +31,7 @@ from routing_assets.cli import routers as router_commands
 from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
-from routing_assets.foundation.home import Home
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 ASSETS = ("routed_batch", "batch_outcomes")
 PARTITION_STATUS = """
@@ -75,7 +73,7 @@ def decisions_of(names: list[str]) -> list[dict[str, Any]]:
 
 def fill(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     """Ledger rows, partitions, materialisations and hand-offs of so many batches."""
-    warehouse = Warehouse(home.warehouse)
+    warehouse = home.warehouse
     received = [{"batch_id": n, "file_name": f"{n}.csv", "file_sha256": "f" * 64, "instructions": 100} for n in names]
     router = {
         "router_version": "router", "classifier_id": "c", "label_hash": "l", "temperatures_id": "t", "buckets_id": "b",
@@ -88,16 +86,16 @@ def fill(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     warehouse.append("candidates", pa.Table.from_pylist([candidate]))
     warehouse.append("price_lists", pa.Table.from_pylist([price]))
     prices = pa.table({"cost_model": ['{"models": ["m"]}'], "price_version": ["prices"]})
-    Store(home.store).write(prices, "cost_model", None, "r")
+    home.store.write(prices, "cost_model", None, "r")
     decisions = decisions_of(names)
     warehouse.append("decisions", pa.Table.from_pylist(decisions))
     dispatched = [{"batch_id": d["batch_id"], "dagster_run_id": d["dagster_run_id"]} for d in decisions[::3]]
     warehouse.append("dispatches", pa.Table.from_pylist(dispatched))
     for decision in decisions:
-        folder = home.outbox / decision["batch_id"]
+        folder = home.folders.outbox / decision["batch_id"]
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps({"dagster_run_id": decision["dagster_run_id"], "files": []}))
-        (home.outcomes / decision["batch_id"]).mkdir(parents=True)
+        (home.folders.outcomes / decision["batch_id"]).mkdir(parents=True)
     for start in range(0, len(names), 500):
         instance.add_dynamic_partitions(BATCHES, names[start : start + 500])
     for name in names:

@@ -27,7 +27,7 @@ from routing_assets.batches.receive import receive
 from routing_assets.cli import routers as router_commands
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets.simulated import simulate
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.prediction.encoder.embedding_cache import SHARD_ROWS, EmbeddingCache
 from routing_assets.routers.release import load_champion
 
@@ -60,7 +60,7 @@ def main() -> None:
 def prepare(home: Home, batch: Path, size: int, models: int) -> None:
     """A trained router, the batch file, and the embeddings of its instructions."""
     batch.parent.mkdir(parents=True, exist_ok=True)
-    if not home.routers.exists():
+    if not home.shelf.folder.exists():
         labels = simulate(TWIN, size=2_000, seed=0).to_arrow().replace_schema_metadata(None)
         texts = [name for name in ("instruction_id", "instruction", "task") if name in labels.column_names]
         names = [name for name in labels.column_names if name not in (*texts, "group") and "|" not in name]
@@ -76,8 +76,8 @@ def prepare(home: Home, batch: Path, size: int, models: int) -> None:
 
 def fill_cache(home: Home, texts: list[str]) -> None:
     """Unit vectors for texts that were never embedded, through the cache's own door."""
-    classifier = load_champion(home).router.classifier
-    cache = EmbeddingCache(classifier._embeddings.encoder, home.embeddings)
+    classifier = load_champion(home.warehouse, home.shelf).router.classifier
+    cache = EmbeddingCache(classifier._embeddings.encoder, home.shelf.embeddings)
     layers = len(cache.encoder.config.pooled_layers)
     random = np.random.default_rng(0)
     for start in range(0, len(texts), SHARD_ROWS):
@@ -118,7 +118,7 @@ def measure_run(home: Home, batch: Path) -> None:
     """Receive and route the batch in this process; print what each step took."""
     processor, began = Processor(), time.time()
     with instance_of(home) as instance:
-        received = receive(home, batch)
+        received = receive(home.warehouse, home.folders, batch)
         show("received and checked", time.time() - began, processor.between(began, time.time()))
         result = run_job(instance, "route_batch", batch_id=received.batch_id)
         steps = instance.get_run_step_stats(result.run_id)

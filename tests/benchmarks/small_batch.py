@@ -24,7 +24,7 @@ from routing_assets.batches.receive import Admission, receive
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 TWIN = "r1_math"
 
@@ -45,7 +45,7 @@ def main() -> None:
 def measure(home: Home, size: int, runs: int, *, profile: bool) -> None:
     """Train where nothing is trained yet, then route a small batch again and again."""
     with instance_of(home) as instance:
-        if not home.routers.exists():
+        if not home.shelf.folder.exists():
             train(instance)
         batch = simulate(TWIN, size=size, seed=7)
         path = home.root / "small.parquet"
@@ -53,7 +53,9 @@ def measure(home: Home, size: int, runs: int, *, profile: bool) -> None:
         taken, transactions = [], []
         sa.event.listen(sa.Engine, "commit", transactions.append)
         for number in range(runs + 1):
-            received = receive(home, path, batch_id=f"small-{number}", admission=Admission(may_repeat=True))
+            received = receive(
+                home.warehouse, home.folders, path, batch_id=f"small-{number}", admission=Admission(may_repeat=True)
+            )
             profiler = cProfile.Profile()
             transactions.clear()
             if profile and number == runs:

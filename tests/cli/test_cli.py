@@ -17,8 +17,8 @@ from routing_assets.cli.tables import text_table
 from routing_assets.datasets.load import LabelFormat
 from routing_assets.defs.training.router import ClassifierSettings
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import batch_lock
+from routing_assets.home import Home
 from routing_assets.prediction.classifier.config import Method
 from routing_assets.routers.label_sources import read_labels
 
@@ -139,7 +139,7 @@ def test_no_path_is_made_of_a_batch_that_nobody_knows(run, tmp_path: Path, comma
 
 @pytest.mark.parametrize("name", PATHS)
 def test_no_lock_is_made_of_what_is_no_batch_id(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidInput, match="is no batch id"), batch_lock(Home(tmp_path), name):
+    with pytest.raises(InvalidInput, match="is no batch id"), batch_lock(Home(tmp_path).locks, name):
         pytest.fail("it was locked")
     assert list(tmp_path.iterdir()) == []
 

@@ -19,7 +19,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
 from routing_assets.cli.run_job import instance_of
 from routing_assets.dagster_instance.kept_connections import KEPT_RUNS, Events
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 
 @dg.asset(partitions_def=dg.DynamicPartitionsDefinition(name="batches"))
@@ -108,7 +108,7 @@ KILLED = """
 import os, signal, sys
 import dagster as dg
 from routing_assets.cli.run_job import instance_of
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 @dg.op
 def dies(context):
     context.log.info("the last words")

@@ -13,7 +13,7 @@ import yaml
 from dagster._config import validate_config
 from dagster._core.instance.config import dagster_instance_config_schema
 
-from routing_assets.foundation.home import DAGSTER_YAML
+from routing_assets.home import DAGSTER_YAML
 
 PRODUCTION = DAGSTER_YAML.with_name("dagster_production.yaml")
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -67,7 +67,7 @@ def test_a_router_is_trained_on_postgres(postgres: int, tmp_path: Path, monkeypa
     import dagster as dg
 
     from routing_assets.cli.run_job import instance_of, run_job
-    from routing_assets.foundation.home import Home
+    from routing_assets.home import Home
 
     home = Home(tmp_path / "home")
     home.dagster.mkdir(parents=True)

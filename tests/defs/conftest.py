@@ -17,10 +17,9 @@ from routing_assets.cli import prices as price_commands
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers.shelf import JUDGED_BY
 from routing_assets.storage.in_force import router_in_force
-from routing_assets.storage.parquet_store import Store
 
 TWIN = "r1_math"
 
@@ -85,9 +84,9 @@ def batch_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trained_with_costs(trained: Home) -> Home:
     """The trained installation as if its labels had recorded what each call cost."""
-    kept = trained.routers / router_in_force(trained)["router_version"] / JUDGED_BY
-    labels = with_costs(Store(trained.store).read("labelled_instructions"))
-    Store(trained.store).write(labels, "labelled_instructions", None, "test")
+    kept = trained.shelf.folder / router_in_force(trained.warehouse)["router_version"] / JUDGED_BY
+    labels = with_costs(trained.store.read("labelled_instructions"))
+    trained.store.write(labels, "labelled_instructions", None, "test")
     pq.write_table(with_costs(pq.read_table(kept)), kept)
     price_commands.update_prices(trained, f"simulated:{TWIN}")
     return trained

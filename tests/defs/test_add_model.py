@@ -22,12 +22,10 @@ from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.datasets.simulated import simulate
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers.few_labels import without_added
 from routing_assets.routers.release import load_champion
 from routing_assets.storage.in_force import candidate, prices_in_force, router_in_force
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 PRICES = {"R1": 8.0, "R1-32B": 3.0, "R1-14B": 1.0, "R1-7B": 0.6, "R1-1.5B": 0.3}
 NEW, BRIGHT = "bright", "R1"
@@ -51,7 +49,7 @@ def catalog(path: Path, **new: float) -> str:
 
 
 def priced(home: Home) -> set[str]:
-    return set(prices_in_force(home)[1])
+    return set(prices_in_force(home.store)[1])
 
 
 @pytest.fixture(scope="session")
@@ -77,41 +75,44 @@ def extended(home: Home, extended_once: Path) -> Home:
 def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
     routed: Home, extended_once: Path, monkeypatch: pytest.MonkeyPatch, batch_file: Path
 ) -> None:
-    before = load_champion(routed)
+    before = load_champion(routed.warehouse, routed.shelf)
     shutil.rmtree(routed.root)
     shutil.copytree(extended_once, routed.root)
-    after, known = load_champion(routed), router_in_force(routed)
+    after, known = load_champion(routed.warehouse, routed.shelf), router_in_force(routed.warehouse)
     assert after.version != before.version
     assert after.router.models == (*before.router.models, NEW)
     fresh = simulate("r1_math", size=40, seed=11)
     old, new = (of.router.predict(fresh.instruction, fresh.task) for of in (before, after))
     for step in ("raw", "scaled", "calibrated", "decision"):
         np.testing.assert_array_equal(getattr(new, step)[:, :-1], getattr(old, step))
-    assert (known["reason"], candidate(routed, after.version)["parent"]) == ("forced", before.version)
+    assert (known["reason"], candidate(routed.warehouse, after.version)["parent"]) == ("forced", before.version)
     assert priced(routed) == {*PRICES, NEW}
 
-    first = Warehouse(routed.warehouse).fetch("batch_decisions", {"batch_id": "weekly"})[0]
-    assert [(batch.batch_id, batch.reasons) for batch in stale_batches(routed)] == [("weekly", ("router", "prices"))]
+    first = routed.warehouse.fetch("batch_decisions", {"batch_id": "weekly"})[0]
+    assert [
+        (batch.batch_id, batch.reasons)
+        for batch in stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file)
+    ] == [("weekly", ("router", "prices"))]
     batch_commands.route(routed, batch_file, FRACTION)
-    chosen = Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist()
+    chosen = routed.store.read("routed_batch", "weekly")["model"].to_pylist()
     assert chosen.count(NEW) > 20
-    assert replay(routed, "weekly").identical
-    assert replay(routed, "weekly", first["dagster_run_id"]).identical
-    audit_commands.explain(
-        routed, "weekly", Store(routed.store).read("routed_batch", "weekly")["instruction_id"][0].as_py()
-    )
+    assert replay(routed.warehouse, routed.store, routed.folders, routed.shelf, "weekly").identical
+    assert replay(
+        routed.warehouse, routed.store, routed.folders, routed.shelf, "weekly", first["dagster_run_id"]
+    ).identical
+    audit_commands.explain(routed, "weekly", routed.store.read("routed_batch", "weekly")["instruction_id"][0].as_py())
 
     router_commands.rollback(routed, None)
     batch_commands.route(routed, batch_file, FRACTION)
-    assert NEW not in Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist()
+    assert NEW not in routed.store.read("routed_batch", "weekly")["model"].to_pylist()
 
 
 def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> None:
-    first = load_champion(extended)
+    first = load_champion(extended.warehouse, extended.shelf)
     more = few_labels(tmp_path / "more.parquet", slice(420, 500), **{NEW: BRIGHT, "weak": "R1-1.5B"})
     prices = catalog(tmp_path / "m.yaml", **{NEW: 0.5, "weak": 0.1})
     router_commands.add_models(extended, [NEW, "weak"], more, prices, force=True)
-    second = load_champion(extended)
+    second = load_champion(extended.warehouse, extended.shelf)
     assert second.router.models == (*first.router.models, "weak")
     labels = {model.name: model.labels for model in second.router.classifier.added}
     assert labels["weak"] == 80
@@ -133,9 +134,9 @@ def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.Ca
     }
     with instance_of(extended) as instance:
         run_job(instance, "retrain_router", ops=config | {"router_comparison": {"force": True}})
-    trained = load_champion(extended).router
+    trained = load_champion(extended.warehouse, extended.shelf).router
     assert trained.classifier.trained_models == (*PRICES, NEW)
-    labels = LabelledInstructions.from_arrow(Store(extended.store).read("labelled_instructions"))
+    labels = LabelledInstructions.from_arrow(extended.store.read("labelled_instructions"))
     assert (~np.isnan(labels.success[:, -1])).sum() == 60
     alone = without_added(labels)
     assert (alone.models, len(alone)) == (tuple(PRICES), 400)
@@ -147,10 +148,10 @@ def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.Ca
 def test_it_is_put_in_force_if_it_is_predicted_better_than_by_its_rate(
     trained: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: slice, learns: bool
 ) -> None:
-    before = router_in_force(trained)
+    before = router_in_force(trained.warehouse)
     few = few_labels(tmp_path / "few.parquet", rows, **{NEW: BRIGHT})
     router_commands.add_models(trained, [NEW], few, catalog(tmp_path / "models.yaml", **{NEW: 0.5}))
-    assert (router_in_force(trained) != before) == learns
+    assert (router_in_force(trained.warehouse) != before) == learns
     said = "replaces" if learns else "unrelated held-out instructions; 30 are needed to judge the predictions of model"
     assert said in capsys.readouterr().out
 
@@ -166,12 +167,12 @@ def test_it_is_put_in_force_if_it_is_predicted_better_than_by_its_rate(
 def test_what_cannot_be_added_is_refused_before_anything_changes(
     trained: Home, tmp_path: Path, model: str, rows: slice, named: str, said: str
 ) -> None:
-    before = [router_in_force(trained), priced(trained)]
+    before = [router_in_force(trained.warehouse), priced(trained)]
     few = few_labels(tmp_path / "few.parquet", rows, new=BRIGHT)
     with pytest.raises(InvalidInput, match=said):
         router_commands.add_models(trained, [model], few, catalog(tmp_path / "m.yaml", **{named: 1.0}))
-    assert [router_in_force(trained), priced(trained)] == before
-    assert not Store(trained.store).path("added_labels").exists()
+    assert [router_in_force(trained.warehouse), priced(trained)] == before
+    assert not trained.store.path("added_labels").exists()
 
 
 def test_a_trained_model_is_no_new_one_and_test_instructions_teach_nothing(trained: Home, tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_a_trained_model_is_no_new_one_and_test_instructions_teach_nothing(train
     known = few_labels(tmp_path / "known.parquet", slice(370, 430), **{"R1-7B": BRIGHT})
     with pytest.raises(InvalidInput, match="was trained on 'R1-7B' already"):
         router_commands.add_models(trained, ["R1-7B"], known, prices)
-    split = Store(trained.store).read("splits")["split"].to_numpy(zero_copy_only=False)
+    split = trained.store.read("splits")["split"].to_numpy(zero_copy_only=False)
     few = pq.read_table(few_labels(tmp_path / "few.parquet", slice(0, 400), new=BRIGHT))
     tested = np.flatnonzero(split == "test")
     pq.write_table(few.take(np.concatenate([tested, np.flatnonzero(split == "train")[:8]])), tmp_path / "few.parquet")

@@ -15,8 +15,7 @@ from routing_assets.batches.inbox import take_in
 from routing_assets.batches.known import latest_revision
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.main import main
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 def said_by(*arguments: str) -> tuple[int, str]:
@@ -29,15 +28,15 @@ def test_a_file_that_is_a_batch_already_is_refused_until_that_is_meant(
     routed: Home, batch_file: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copy(batch_file, tmp_path / "my file (2).parquet")
-    before = Warehouse(routed.warehouse).fetch("ledger_entries")
+    before = routed.warehouse.fetch("ledger_entries")
     code, said = said_by("route", str(copy), "--budget-fraction", "0.4")
     assert code == 2
     assert "this is batch 'weekly', byte for byte" in said
     assert "routing-assets route --duplicate" in said
-    assert Warehouse(routed.warehouse).fetch("ledger_entries") == before
+    assert routed.warehouse.fetch("ledger_entries") == before
     code, said = said_by("route", str(copy), "--budget-fraction", "0.4", "--duplicate")
     assert code == 0, said
-    (decided,) = Warehouse(routed.warehouse).fetch("ledger_entries")[len(before) :]
+    (decided,) = routed.warehouse.fetch("ledger_entries")[len(before) :]
     assert f"my file (2).parquet becomes batch '{decided['batch_id']}'" in said
     assert "is batch 'weekly', byte for byte, and is paid for again" in said
     for _ in range(2):
@@ -49,16 +48,16 @@ def test_a_file_that_is_a_batch_already_is_refused_until_that_is_meant(
 
 
 def test_a_file_that_is_held_is_confirmed_by_routing_it(routed: Home, batch_file: Path) -> None:
-    shutil.copy(batch_file, routed.inbox / "again.parquet")
-    take_in(routed, take_in(routed, {}).seen)
-    assert said_by("route", str(routed.held / "again.parquet"))[0] == 2
-    assert (routed.held / "again.parquet").exists()
-    (row,) = day_report(routed, datetime.now(UTC).date(), [])["held"]
+    shutil.copy(batch_file, routed.folders.inbox / "again.parquet")
+    take_in(routed.warehouse, routed.folders, take_in(routed.warehouse, routed.folders, {}).seen)
+    assert said_by("route", str(routed.folders.held / "again.parquet"))[0] == 2
+    assert (routed.folders.held / "again.parquet").exists()
+    (row,) = day_report(routed.warehouse, routed.folders, routed.policy_file, datetime.now(UTC).date(), [])["held"]
     assert "'again.parquet' is held: this is batch 'weekly', byte for byte" in row["reason"]
-    code, said = said_by("route", str(routed.held / "again.parquet"), "--budget-fraction", "0.4", "--duplicate")
+    code, said = said_by("route", str(routed.folders.held / "again.parquet"), "--budget-fraction", "0.4", "--duplicate")
     assert code == 0, said
-    assert list(routed.held.iterdir()) == []
-    assert latest_revision(routed, "again").path.read_bytes() == batch_file.read_bytes()
+    assert list(routed.folders.held.iterdir()) == []
+    assert latest_revision(routed.warehouse, routed.folders, "again").path.read_bytes() == batch_file.read_bytes()
 
 
 def test_requests_to_several_endpoints_go_into_files_of_their_own(trained: Home, tmp_path: Path) -> None:
@@ -71,9 +70,9 @@ def test_requests_to_several_endpoints_go_into_files_of_their_own(trained: Home,
     path = tmp_path / "mixed.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     batch_commands.route(trained, path, {})
-    manifest = read_manifest(trained.outbox / "mixed")
+    manifest = read_manifest(trained.folders.outbox / "mixed")
     requests = [file for file in manifest.files if file.model]
-    sent = {file: (trained.outbox / "mixed" / file.name).read_text().splitlines() for file in requests}
+    sent = {file: (trained.folders.outbox / "mixed" / file.name).read_text().splitlines() for file in requests}
     assert {file.endpoint for file in sent} == {"/v1/chat/completions", "/v1/responses"}
     assert all(json.loads(line)["url"] == file.endpoint for file, handed in sent.items() for line in handed)
     assert sorted(json.loads(line)["custom_id"] for handed in sent.values() for line in handed) == sorted(

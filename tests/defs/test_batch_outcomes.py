@@ -22,14 +22,12 @@ from routing_assets.defs.outcomes.sensors import outcomes_sensor
 from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR
 from routing_assets.defs.upkeep.setbacks import Setback
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 def write_outcomes(home: Home, path: Path, success: np.ndarray | None = None, rows: slice = slice(None)) -> Path:
     """Outcomes of the routed batch, drawn as promised unless ``success`` is given."""
-    table = Store(home.store).read("routed_batch", "weekly")
+    table = home.store.read("routed_batch", "weekly")
     promised = table["expected_success"].to_numpy()
     drawn = np.random.default_rng(1).random(len(promised)) < promised if success is None else success
     lines = [
@@ -67,15 +65,15 @@ def test_figures_of_all_models_are_plotted_over_time(routed: Home, tmp_path: Pat
     batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / "broken.jsonl", failed))
     broken = figures()
     assert set(broken) == of_all - {"ranking"}
-    promised = Store(routed.store).read("routed_batch", "weekly")["expected_success"].to_numpy()
+    promised = routed.store.read("routed_batch", "weekly")["expected_success"].to_numpy()
     assert broken["success_gap"] == pytest.approx(promised.mean(), rel=1e-4)
 
 
 def test_parts_that_come_late_and_twice_add_up(routed: Home, tmp_path: Path) -> None:
     for name, rows in (("a", slice(0, 30)), ("b", slice(20, 60)), ("c", slice(0, 30))):
         batch_commands.outcomes(routed, "weekly", write_outcomes(routed, tmp_path / f"{name}.jsonl", rows=rows))
-    assert len(outcome_files(routed, "weekly")) == 2
-    table = Store(routed.store).read("batch_outcomes", "weekly")
+    assert len(outcome_files(routed.folders, "weekly")) == 2
+    table = routed.store.read("batch_outcomes", "weekly")
     assert table.num_rows == 60
     assert table["success"].null_count == 0
 
@@ -88,7 +86,7 @@ def test_a_contradiction_within_a_file_is_said_and_bills_are_counted_beside_what
     file.write_text("\n".join([*lines, json.dumps(flipped)]))
     batch_commands.outcomes(routed, "weekly", file)
     assert "1 pairs of instruction and model have different outcomes; the last counts" in capsys.readouterr().out
-    (month,) = Warehouse(routed.warehouse).fetch("spend_by_policy")
+    (month,) = routed.warehouse.fetch("spend_by_policy")
     assert (month["instructions"], month["billed"]) == (60, 3)
     assert month["usd_of_billed"] < month["estimated_usd_of_all"]
 
@@ -112,8 +110,8 @@ def look(instance: dg.DagsterInstance, cursor: str | None) -> tuple[str | None, 
 
 
 def test_a_tick_that_died_after_it_took_outcomes_in_is_made_up_for(routed: Home) -> None:
-    (routed.outcomes / "weekly").mkdir(parents=True)
-    write_outcomes(routed, routed.outcomes / "weekly" / "part.jsonl")
+    (routed.folders.outcomes / "weekly").mkdir(parents=True)
+    write_outcomes(routed, routed.folders.outcomes / "weekly" / "part.jsonl")
     with instance_of(routed) as instance:
         cursor, nothing_yet = look(instance, None)
         _, lost = look(instance, cursor)
@@ -145,7 +143,7 @@ def test_outcomes_whose_run_the_environment_stopped_are_recorded_after_a_pause(
         instance.add_run(again)
         assert look(instance, None)[1] == []
         instance.delete_run(again.run_id)
-        shutil.rmtree(routed.received / "weekly")
+        shutil.rmtree(routed.folders.received / "weekly")
         assert look(instance, None)[1] == []
 
 
@@ -171,7 +169,7 @@ def test_a_batch_is_not_decided_anew_while_its_outcomes_are_recorded(
 
 
 def test_the_sensor_takes_in_whole_files_and_rejects_bad_ones(routed: Home) -> None:
-    folder = routed.outcomes / "weekly"
+    folder = routed.folders.outcomes / "weekly"
     folder.mkdir(parents=True)
     write_outcomes(routed, folder / "part.jsonl")
     (folder / "bad.csv").write_text("instruction_id,model,success\n1,R1,2\n")
@@ -180,15 +178,17 @@ def test_the_sensor_takes_in_whole_files_and_rejects_bad_ones(routed: Home) -> N
         cursor, _ = look(instance, None)
         _, requests = look(instance, cursor)
     assert [request.partition_key for request in requests] == ["weekly"]
-    assert len(outcome_files(routed, "weekly")) == 1
-    reasons = "".join(sorted(path.read_text() for path in routed.rejected.glob("*.reason.txt")))
+    assert len(outcome_files(routed.folders, "weekly")) == 1
+    reasons = "".join(sorted(path.read_text() for path in routed.folders.rejected.glob("*.reason.txt")))
     assert "bad.csv" in reasons
     assert "'elsewhere' by 'R1'" in reasons
 
 
 def test_outcomes_of_a_batch_that_was_never_routed_are_refused(routed: Home, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="not routed"):
-        receive_outcomes(routed, write_outcomes(routed, tmp_path / "o.jsonl"), "unknown")
+        receive_outcomes(
+            routed.warehouse, routed.store, routed.folders, write_outcomes(routed, tmp_path / "o.jsonl"), "unknown"
+        )
 
 
 def test_outcomes_of_nothing_in_the_batch_are_refused_and_freeze_nothing(
@@ -196,12 +196,12 @@ def test_outcomes_of_nothing_in_the_batch_are_refused_and_freeze_nothing(
 ) -> None:
     stray, blank = tmp_path / "stray.csv", tmp_path / "blank.csv"
     stray.write_text("instruction_id,model,success\nelsewhere,R1,1\n")
-    table = Store(routed.store).read("routed_batch", "weekly").slice(0, 1).to_pylist()[0]
+    table = routed.store.read("routed_batch", "weekly").slice(0, 1).to_pylist()[0]
     blank.write_text(f"instruction_id,model,success,note\n{table['instruction_id']},{table['model']},,x\n")
     for file, message in ((stray, "'elsewhere' by 'R1'"), (blank, "has a success or a cost")):
         with pytest.raises(InvalidInput, match=f"{file.name}.*{message}"):
             batch_commands.outcomes(routed, "weekly", file)
-    assert outcome_files(routed, "weekly") == []
+    assert outcome_files(routed.folders, "weekly") == []
     batch_commands.route(routed, batch_file, {"budget_fraction": 0.5})  # which a frozen batch refuses
 
 
@@ -220,12 +220,12 @@ def test_what_of_an_outcome_file_is_not_used_is_printed(
 
 def test_outcomes_that_a_new_decision_left_behind_freeze_nothing(routed: Home, tmp_path: Path) -> None:
     file = write_outcomes(routed, tmp_path / "part.jsonl", rows=slice(0, 3))
-    receive_outcomes(routed, file, "weekly")
-    (kept,) = outcome_files(routed, "weekly")
+    receive_outcomes(routed.warehouse, routed.store, routed.folders, file, "weekly")
+    (kept,) = outcome_files(routed.folders, "weekly")
     kept.write_text('{"instruction_id": "as if", "model": "routed again", "success": 1}\n')
     with instance_of(routed) as instance, pytest.raises(RunFailed, match="'as if' by 'routed again'"):
         run_job(instance, "record_outcomes", batch_id="weekly")
-    assert end_of_batch(routed, "weekly") is None
+    assert end_of_batch(routed.warehouse, "weekly") is None
 
 
 def test_drift_without_outcomes_says_what_is_missing(routed: Home) -> None:

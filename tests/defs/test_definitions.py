@@ -14,8 +14,7 @@ from routing_assets.cli.main import PolicyName
 from routing_assets.definitions import definitions, defs
 from routing_assets.evaluation.policies import ROUTED
 from routing_assets.evaluation.terminal import ORDER
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
@@ -94,13 +93,13 @@ def test_two_installations_live_in_one_process(tmp_path: Path, monkeypatch: pyte
     homes = [Home(tmp_path / name).create() for name in ("one", "two")]
     for home in homes:
         run = definitions(str(home.root)).resolve_job_def("update_prices")
-        Warehouse(home.warehouse).create()
+        home.warehouse.create()
         run.execute_in_process(
             run_config={"ops": {"model_catalog": {"config": {"catalog": "simulated:r1_math"}}}},
             instance=dg.DagsterInstance.ephemeral(),
             op_selection=["model_catalog"],
         )
-    assert [len(list((home.store / "model_catalog").glob("*.parquet"))) for home in homes] == [1, 1]
+    assert [len(list((home.store.root / "model_catalog").glob("*.parquet"))) for home in homes] == [1, 1]
 
 
 def test_every_policy_of_the_table_has_its_asset_its_choice_and_its_curve() -> None:

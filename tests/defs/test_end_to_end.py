@@ -25,8 +25,7 @@ from routing_assets.batches.outbox import MANIFEST
 from routing_assets.cli.run_job import instance_of
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.foundation.home import Home
-from routing_assets.storage.parquet_store import Store
+from routing_assets.home import Home
 
 PATIENCE_S = 240.0
 BATCHES = {"monday": 80, "tuesday": 90, "wednesday": 100}
@@ -88,11 +87,11 @@ def process_of_a_run(instance: dg.DagsterInstance) -> int | None:
 
 def promises_broken(home: Home, batch_id: str, random: np.random.Generator) -> None:
     """Outcomes that come true half as often as promised."""
-    table = Store(home.store).read("routed_batch", batch_id)
+    table = home.store.read("routed_batch", batch_id)
     success = random.random(table.num_rows) < 0.5 * table["expected_success"].to_numpy()
     columns = (table["instruction_id"].to_pylist(), table["model"].to_pylist(), success)
     lines = [json.dumps({"instruction_id": i, "model": m, "success": int(s)}) for i, m, s in zip(*columns, strict=True)]
-    folder = home.outcomes / batch_id
+    folder = home.folders.outcomes / batch_id
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "outcomes.jsonl").write_text("\n".join(lines) + "\n")
 
@@ -107,20 +106,20 @@ def test_files_are_routed_a_killed_run_is_made_again_and_a_drift_is_acted_on(
     for number, (name, size) in enumerate(BATCHES.items()):
         labels = simulate("r1_math", size=size, seed=100 + number)
         batch = BatchInstructions(labels.instruction_id, labels.instruction, labels.task)
-        write_batch(batch, trained.inbox / f"{name}.parquet")
+        write_batch(batch, trained.folders.inbox / f"{name}.parquet")
     with instance_of(trained) as instance:
         until("a run", lambda: process_of_a_run(instance), log)
         killed = process_of_a_run(instance)
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
 
-        manifests = [trained.outbox / name / MANIFEST for name in BATCHES]
+        manifests = [trained.folders.outbox / name / MANIFEST for name in BATCHES]
         until("the routed batches", lambda: all(path.exists() for path in manifests), log)
         for name, size in BATCHES.items():
-            assert read_manifest(trained.outbox / name).rows == size
+            assert read_manifest(trained.folders.outbox / name).rows == size
         statuses = [run.status for run in instance.get_runs(dg.RunsFilter(job_name="route_batch"))]
         assert statuses.count(dg.DagsterRunStatus.FAILURE) == 1
-        assert broken_entries(trained) == []
+        assert broken_entries(trained.warehouse, trained.store, trained.folders) == []
 
         random = np.random.default_rng(0)
         for name in BATCHES:

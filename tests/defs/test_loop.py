@@ -25,7 +25,7 @@ from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.sensors import act_on_drift
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.monitoring import DriftSettings
 from routing_assets.prediction.calibration.buckets import SETTINGS
 from routing_assets.routers import mlflow_registry as tracking
@@ -33,8 +33,6 @@ from routing_assets.routers.release import rollback
 from routing_assets.routers.shelf import load_router
 from routing_assets.routers.watch import watch
 from routing_assets.storage.in_force import router_in_force
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 FRACTION = {"budget_fraction": 0.4}
 
@@ -48,7 +46,7 @@ def new_batch(folder: Path, name: str, size: int, seed: int, twin: str = "r1_mat
 
 def report_outcomes(home: Home, batch_id: str, folder: Path, fall: float, luck: np.ndarray | None = None) -> None:
     """Outcomes of a batch that succeed less often than promised, by ``fall``; ``luck`` is uniform, of each row."""
-    routed = Store(home.store).read("routed_batch", batch_id)
+    routed = home.store.read("routed_batch", batch_id)
     promised = routed["expected_success"].to_numpy()
     success = (np.random.default_rng(1).random(len(promised)) if luck is None else luck) < promised - fall
     columns = (routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), success.tolist())
@@ -74,7 +72,7 @@ def release_again(home: Home) -> None:
 
 
 def aliases(home: Home) -> dict[str, int]:
-    model = tracking.connect(home).get_registered_model(tracking.REGISTERED_MODEL)
+    model = tracking.connect(home.registry).get_registered_model(tracking.REGISTERED_MODEL)
     return {name: int(version) for name, version in model.aliases.items()}
 
 
@@ -104,7 +102,7 @@ def drifted(home: Home, drifted_once: Path) -> Home:
 def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     drifted: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, decided = router_in_force(drifted), decision_in_force(drifted, "open")
+    before, decided = router_in_force(drifted.warehouse), decision_in_force(drifted.warehouse, "open")
     with instance_of(drifted) as instance:
         asked = wanted(instance)
         assert asked is not None
@@ -116,11 +114,11 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     assert shown["takes_over"].value is True
     assert "before" in shown["before_and_after"].value
 
-    after = router_in_force(drifted)
+    after = router_in_force(drifted.warehouse)
     assert (after["reason"], after["classifier_id"]) == ("comparison", before["classifier_id"])
-    old, new = (load_router(drifted, of["router_version"]).buckets for of in (before, after))
+    old, new = (load_router(drifted.shelf, of["router_version"]).buckets for of in (before, after))
     assert json.loads(new.schema.metadata[SETTINGS]) == json.loads(old.schema.metadata[SETTINGS])
-    compared = Warehouse(drifted.warehouse).fetch("latest_comparison")[0]
+    compared = drifted.warehouse.fetch("latest_comparison")[0]
     assert (compared["champion"], compared["challenger"]) == (before["router_version"], after["router_version"])
     assert compared["challenger_ece"] < compared["champion_ece"] - 0.1
     for figure in ("brier", "log_loss"):
@@ -130,31 +128,38 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
         "previous": before["mlflow_model_version"],
     }
 
-    assert [(batch.batch_id, batch.reasons) for batch in stale_batches(drifted)] == [("open", ("router",))]
-    batch_commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
-    moved = decision_in_force(drifted, "open")
+    assert [
+        (batch.batch_id, batch.reasons)
+        for batch in stale_batches(drifted.warehouse, drifted.store, drifted.folders, drifted.policy_file)
+    ] == [("open", ("router",))]
+    batch_commands.route(
+        drifted, next((drifted.folders.received / "open").glob("*.parquet")), FRACTION, batch_id="open"
+    )
+    moved = decision_in_force(drifted.warehouse, "open")
     assert moved["router_version"] == after["router_version"]
     assert moved["expected_success"] < decided["expected_success"] - 0.05
 
-    change = Warehouse(drifted.warehouse).fetch("reroutings_of", {"batch_id": "open"})[-1]
+    change = drifted.warehouse.fetch("reroutings_of", {"batch_id": "open"})[-1]
     assert change["reasons"] == ["router"]
     assert change["moved"] + change["kept"] == 60
     assert change["moved"] == sum(move["count"] for move in json.loads(change["moves"]))
 
     router_commands.rollback(drifted, None)
-    assert router_in_force(drifted)["router_version"] == before["router_version"]
+    assert router_in_force(drifted.warehouse)["router_version"] == before["router_version"]
     assert aliases(drifted)["champion"] == before["mlflow_model_version"]
     assert aliases(drifted)["previous"] == after["mlflow_model_version"]
     release_again(drifted)
-    assert router_in_force(drifted)["router_version"] == before["router_version"]
-    batch_commands.route(drifted, next((drifted.received / "open").glob("*.parquet")), FRACTION, batch_id="open")
-    assert decision_in_force(drifted, "open")["routed_sha256"] == decided["routed_sha256"]
+    assert router_in_force(drifted.warehouse)["router_version"] == before["router_version"]
+    batch_commands.route(
+        drifted, next((drifted.folders.received / "open").glob("*.parquet")), FRACTION, batch_id="open"
+    )
+    assert decision_in_force(drifted.warehouse, "open")["routed_sha256"] == decided["routed_sha256"]
 
     capsys.readouterr()
     assert audit_commands.audit(drifted, "open", None)
     audited = capsys.readouterr().out
     assert audited.count("routed again") == 2
-    spent = Warehouse(drifted.warehouse).fetch("spend_by_model")
+    spent = drifted.warehouse.fetch("spend_by_model")
     assert sum(row["instructions"] for row in spent) == 660
     assert sum(row["judged"] for row in spent) == 600
     batch_commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
@@ -169,15 +174,15 @@ def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(train
     report_outcomes(trained, "foreign", tmp_path, fall=0.25)
     with instance_of(trained) as instance:
         run_job(instance, "watch_router")
-    figures = {row["figure"]: row for row in Store(trained.store).read("calibration_drift").to_pylist()}
+    figures = {row["figure"]: row for row in trained.store.read("calibration_drift").to_pylist()}
     assert figures["embedding_auc"]["value"] > 0.9
-    advice = Warehouse(trained.warehouse).fetch("latest_advice")[0]
+    advice = trained.warehouse.fetch("latest_advice")[0]
     assert advice["advice"] == "retrain"
     assert "instructions of a new kind" in advice["why"] or "order" in advice["why"]
 
 
 def test_instructions_of_the_known_kind_cannot_be_told_apart(drifted: Home) -> None:
-    rows = Store(drifted.store).read("calibration_drift").to_pylist()
+    rows = drifted.store.read("calibration_drift").to_pylist()
     assert not [row for row in rows if row["figure"] == "bucket_psi" and row["drifted"]]
     figures = {row["figure"]: row for row in rows}
     assert not figures["embedding_auc"]["drifted"]
@@ -192,21 +197,30 @@ def test_copies_of_a_text_are_no_drift(trained: Home, tmp_path: Path) -> None:
     write_batch(BatchInstructions(ids, once.instruction[text], None if once.task is None else once.task[text]), path)
     batch_commands.route(trained, path, FRACTION)
     report_outcomes(trained, "copies", tmp_path, fall=0.0, luck=np.random.default_rng(1).random(120)[text])
-    report = watch(trained, router_in_force(trained)["router_version"], DriftSettings(), batches=30)
+    report = watch(
+        trained.warehouse,
+        trained.store,
+        trained.shelf,
+        router_in_force(trained.warehouse)["router_version"],
+        DriftSettings(),
+        batches=30,
+    )
     assert report.judged == 120
     assert [metric.name for metric in report.drifted] == []
 
 
 def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:
     with pytest.raises(InvalidInput, match="dispatched"):
-        batch_commands.route(drifted, next((drifted.received / "sent").glob("*.parquet")), FRACTION, batch_id="sent")
+        batch_commands.route(
+            drifted, next((drifted.folders.received / "sent").glob("*.parquet")), FRACTION, batch_id="sent"
+        )
 
 
 def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest.CaptureFixture[str]) -> None:
     """Labels that were spoilt, but for the test rows, teach a worse router."""
-    champion = router_in_force(trained)
+    champion = router_in_force(trained.warehouse)
     labels = simulate("r1_math", size=400, seed=0)
-    spoilt = Store(trained.store).read("splits")["split"].to_numpy(zero_copy_only=False) != "test"
+    spoilt = trained.store.read("splits")["split"].to_numpy(zero_copy_only=False) != "test"
     noisy = np.where(spoilt[:, None], 1 - labels.success, labels.success)
     path = trained.root / "labels.parquet"
     pq.write_table(replace(labels, success=noisy, simulated=False).to_arrow(), path)
@@ -219,23 +233,23 @@ def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest
         run_job(instance, "retrain_router", ops=ops)
     router_commands.routers(trained)
     listed = capsys.readouterr().out
-    assert router_in_force(trained) == champion
-    compared = Warehouse(trained.warehouse).fetch("latest_comparison")[0]
+    assert router_in_force(trained.warehouse) == champion
+    compared = trained.warehouse.fetch("latest_comparison")[0]
     assert not compared["takes_over"]
     assert f"{compared['challenger']} is not in force: the challenger lowers" in listed
     assert aliases(trained)["challenger"] != champion["mlflow_model_version"]
 
-    rollback(trained, compared["challenger"])
-    assert router_in_force(trained)["router_version"] == compared["challenger"]
+    rollback(trained.releases, trained.shelf, compared["challenger"])
+    assert router_in_force(trained.warehouse)["router_version"] == compared["challenger"]
 
 
 def test_rolling_back_to_nothing_is_refused(trained: Home) -> None:
     with pytest.raises(InvalidInput, match="no other router"):
-        rollback(trained)
+        rollback(trained.releases, trained.shelf)
     with pytest.raises(InvalidInput, match="no router 'nope'"):
-        rollback(trained, "nope")
+        rollback(trained.releases, trained.shelf, "nope")
     with pytest.raises(InvalidInput, match="in force already"):
-        rollback(trained, router_in_force(trained)["router_version"])
+        rollback(trained.releases, trained.shelf, router_in_force(trained.warehouse)["router_version"])
 
 
 def test_too_few_outcomes_recalibrate_nothing(routed: Home) -> None:

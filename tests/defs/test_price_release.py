@@ -17,10 +17,9 @@ from routing_assets.cli.demo import run_demo
 from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets.simulated import simulate
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers.release import rollback
 from routing_assets.storage.in_force import prices_in_force, router_in_force
-from routing_assets.storage.parquet_store import Store
 
 MODELS = ("R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B")
 LENIENT = {"router": {"ece_limit": 1.0, "ece_tolerance": 1.0}, "success_classifier": {"method": "frozen"}}
@@ -49,46 +48,46 @@ def train(home: Home, labels: str, prices: str) -> None:
 def test_a_router_that_does_not_take_over_leaves_the_prices_as_they_are(
     trained: Home, batch_file: Path, tmp_path: Path
 ) -> None:
-    before, router = prices_in_force(trained), router_in_force(trained)
-    limits = Store(trained.store).read("model_catalog")
+    before, router = prices_in_force(trained.store), router_in_force(trained.warehouse)
+    limits = trained.store.read("model_catalog")
     train(trained, table(tmp_path / "spoilt.parquet", spoilt=True), catalog(tmp_path / "dear.yaml", factor=20))
-    assert router_in_force(trained) == router
-    assert prices_in_force(trained) == before
-    assert Store(trained.store).read("model_catalog").equals(limits)
+    assert router_in_force(trained.warehouse) == router
+    assert prices_in_force(trained.store) == before
+    assert trained.store.read("model_catalog").equals(limits)
     batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
 
 
 def test_the_very_same_router_comes_with_new_prices(trained: Home, tmp_path: Path) -> None:
     train(trained, table(tmp_path / "own.parquet"), catalog(tmp_path / "first.yaml"))
-    router, before = router_in_force(trained), prices_in_force(trained)
+    router, before = router_in_force(trained.warehouse), prices_in_force(trained.store)
     train(trained, table(tmp_path / "own.parquet"), catalog(tmp_path / "dear.yaml", factor=2))
-    assert router_in_force(trained) == router
-    assert prices_in_force(trained) != before
+    assert router_in_force(trained.warehouse) == router
+    assert prices_in_force(trained.store) != before
 
 
 def test_a_roll_back_brings_the_prices_that_a_router_came_with(trained: Home, tmp_path: Path, batch_file: Path) -> None:
     """Renamed models are other models, though the weights of the two classifiers are the same."""
-    before, renamed = prices_in_force(trained), ("gpt@mini", *MODELS[1:-1], "o3 (high)")
+    before, renamed = prices_in_force(trained.store), ("gpt@mini", *MODELS[1:-1], "o3 (high)")
     train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
-    assert set(prices_in_force(trained)[1]) == set(renamed)
+    assert set(prices_in_force(trained.store)[1]) == set(renamed)
     batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
-    rollback(trained)
-    assert prices_in_force(trained) == before
+    rollback(trained.releases, trained.shelf)
+    assert prices_in_force(trained.store) == before
     batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
 
 
 def test_prices_that_the_router_in_force_cannot_serve_at_change_nothing(trained: Home) -> None:
-    before, limits = prices_in_force(trained), Store(trained.store).read("model_catalog")
+    before, limits = prices_in_force(trained.store), trained.store.read("model_catalog")
     with instance_of(trained) as instance, pytest.raises(RunFailed):
         run_job(instance, "update_prices", ops={"model_catalog": {"catalog": "simulated:llm_uncertainty_bench"}})
-    assert prices_in_force(trained) == before
-    assert Store(trained.store).read("model_catalog").equals(limits)
+    assert prices_in_force(trained.store) == before
+    assert trained.store.read("model_catalog").equals(limits)
 
 
 def test_a_new_catalog_is_in_force_at_once(trained: Home, tmp_path: Path) -> None:
-    before = prices_in_force(trained)
+    before = prices_in_force(trained.store)
     price_commands.update_prices(trained, catalog(tmp_path / "dear.yaml", factor=3))
-    assert prices_in_force(trained)[0] != before[0]
+    assert prices_in_force(trained.store)[0] != before[0]
 
 
 def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(trained: Home, tmp_path: Path) -> None:
@@ -100,16 +99,16 @@ def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(trained: Ho
 
 def test_simulated_prices_never_replace_real_ones_unless_forced(trained: Home, tmp_path: Path) -> None:
     price_commands.update_prices(trained, catalog(tmp_path / "own.yaml"))
-    real = prices_in_force(trained)
+    real = prices_in_force(trained.store)
     with pytest.raises(RunFailed, match="simulated prices would replace real ones"):
         price_commands.update_prices(trained, "simulated:r1_math")
-    assert prices_in_force(trained) == real
+    assert prices_in_force(trained.store) == real
     price_commands.update_prices(trained, "simulated:r1_math", force=True)
-    assert prices_in_force(trained) != real
+    assert prices_in_force(trained.store) != real
 
 
 def test_prices_per_token_are_refused_by_every_way_in_unless_confirmed(trained: Home, tmp_path: Path) -> None:
-    before, per_token = prices_in_force(trained), catalog(tmp_path / "per_token.yaml", factor=1e-6)
+    before, per_token = prices_in_force(trained.store), catalog(tmp_path / "per_token.yaml", factor=1e-6)
     said = "move by a factor of 200 or more: 'R1' from .* to 5e-06, as if per token"
     with pytest.raises(RunFailed, match=said):
         price_commands.update_prices(trained, per_token)
@@ -119,6 +118,6 @@ def test_prices_per_token_are_refused_by_every_way_in_unless_confirmed(trained: 
         router_commands.evaluate(
             trained, "simulated:r1_math", per_token, "auto", seeds=1, size=300, output=tmp_path / "evaluation"
         )
-    assert prices_in_force(trained) == before
+    assert prices_in_force(trained.store) == before
     price_commands.update_prices(trained, per_token, confirm_prices=True)
-    assert prices_in_force(trained) != before
+    assert prices_in_force(trained.store) != before

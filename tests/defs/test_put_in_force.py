@@ -16,11 +16,9 @@ from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import routers as router_commands
 from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets.simulated import simulate
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers import release as champion
 from routing_assets.storage.in_force import prices_in_force, router_in_force
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 LENIENT = {"router": {"ece_limit": 1.0, "ece_tolerance": 1.0}, "success_classifier": {"method": "frozen"}}
 SIMULATED = "simulated:llm_uncertainty_bench"
@@ -52,7 +50,7 @@ def train(home: Home, labels: str, *, force: bool = False) -> None:
 
 
 def why(home: Home) -> str:
-    return str(Warehouse(home.warehouse).fetch("latest_comparison")[0]["why"])
+    return str(home.warehouse.fetch("latest_comparison")[0]["why"])
 
 
 def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
@@ -60,7 +58,7 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
 ) -> None:
     few = table(tmp_path / "few.parquet", 40, prefix="other-")
     train(home, few)
-    kept, present = Warehouse(home.warehouse).fetch("latest_comparison")[0]["challenger"], router_in_force(home)
+    kept, present = home.warehouse.fetch("latest_comparison")[0]["challenger"], router_in_force(home.warehouse)
     assert "of 40 labelled instructions, 8 unrelated ones were held out: 30 are needed" in why(home)
     assert (present["reason"], present["decision_estimate"]) == ("rates", "rate")
     by_rates = champion.candidate(home, present["router_version"])
@@ -70,26 +68,22 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     router_commands.show_comparison(home)
     batch_commands.route(home, batch_file, FRACTION)
     assert capsys.readouterr().out.count("batches are routed by each model's success rate alone, for of 40") == 2
-    used = (
-        Store(home.store).read("probability_matrix", "weekly").to_pandas().groupby("model", observed=True)["decision"]
-    )
+    used = home.store.read("probability_matrix", "weekly").to_pandas().groupby("model", observed=True)["decision"]
     assert (used.nunique() == 1).all()
-    assert replay(home, "weekly").identical
-    audit_commands.explain(
-        home, "weekly", Store(home.store).read("routed_batch", "weekly")["instruction_id"][0].as_py()
-    )
+    assert replay(home.warehouse, home.store, home.folders, home.shelf, "weekly").identical
+    audit_commands.explain(home, "weekly", home.store.read("routed_batch", "weekly")["instruction_id"][0].as_py())
 
     train(home, table(tmp_path / "more.parquet", 400, prefix="other-"))
     assert "tells instructions apart" in why(home)
-    learnt = router_in_force(home)
+    learnt = router_in_force(home.warehouse)
     assert (learnt["reason"], learnt["decision_estimate"] != "rate") == ("comparison", True)
     train(home, few)
-    assert router_in_force(home) == learnt
+    assert router_in_force(home.warehouse) == learnt
     train(home, table(tmp_path / "few-others.parquet", 40))  # of other models, which take over without a comparison
-    assert router_in_force(home) == learnt
+    assert router_in_force(home.warehouse) == learnt
     assert "of 40 labelled instructions" in why(home)
     train(home, str(tmp_path / "few-others.parquet"), force=True)
-    assert router_in_force(home)["reason"] == "forced"
+    assert router_in_force(home.warehouse)["reason"] == "forced"
 
 
 def test_a_router_that_learnt_nothing_is_not_put_in_force(home: Home, tmp_path: Path) -> None:
@@ -100,32 +94,32 @@ def test_a_router_that_learnt_nothing_is_not_put_in_force(home: Home, tmp_path: 
     labels.to_parquet(path)
     train(home, str(path))
     assert "do not beat each model's success rate beyond noise: they save" in why(home)
-    assert router_in_force(home)["decision_estimate"] == "rate"
+    assert router_in_force(home.warehouse)["decision_estimate"] == "rate"
 
 
 def test_the_jobs_defaults_never_replace_what_learnt_from_real_labels(home: Home, tmp_path: Path) -> None:
     with instance_of(home) as instance, pytest.raises(RunFailed, match="no labels are named"):
         run_job(instance, "train_router")
     train(home, table(tmp_path / "own.parquet", 400))
-    real, prices = router_in_force(home), prices_in_force(home)
+    real, prices = router_in_force(home.warehouse), prices_in_force(home.store)
     assert real["reason"] == "first"
 
     train(home, SIMULATED)
     assert why(home) == "it is simulated, and what is in force is not"
-    assert router_in_force(home) == real
-    assert prices_in_force(home) == prices
+    assert router_in_force(home.warehouse) == real
+    assert prices_in_force(home.store) == prices
 
     with instance_of(home) as instance:
         for job in ("train_router", "retrain_router"):
             run_job(instance, job, ops=LENIENT)
-            assert router_in_force(home)["label_hash"] == real["label_hash"]
+            assert router_in_force(home.warehouse)["label_hash"] == real["label_hash"]
         run_job(instance, "update_prices")
-    assert prices_in_force(home)[1] == prices[1]
-    newest = Warehouse(home.warehouse).fetch("newest_candidate", {"runs": []})[0]
+    assert prices_in_force(home.store)[1] == prices[1]
+    newest = home.warehouse.fetch("newest_candidate", {"runs": []})[0]
     assert json.loads(newest["training_config"])["labelled_instructions"]["config"]["labels"].endswith("own.parquet")
 
     train(home, SIMULATED, force=True)
-    assert router_in_force(home)["reason"] == "forced"
-    champion.rollback(home)
-    assert router_in_force(home)["label_hash"] == real["label_hash"]
-    assert prices_in_force(home)[1] == prices[1]
+    assert router_in_force(home.warehouse)["reason"] == "forced"
+    champion.rollback(home.releases, home.shelf)
+    assert router_in_force(home.warehouse)["label_hash"] == real["label_hash"]
+    assert prices_in_force(home.store)[1] == prices[1]

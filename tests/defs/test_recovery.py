@@ -23,29 +23,29 @@ from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR, failed_
 from routing_assets.defs.upkeep.reports import failed_runs
 from routing_assets.defs.upkeep.setbacks import Setback, setbacks
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import lost_runs, run_alive
-from routing_assets.storage.warehouse import Warehouse, WarehouseBusy
+from routing_assets.home import Home
+from routing_assets.storage.warehouse import WarehouseBusy
 
 
 def die_in(home: Home, run_id: str) -> None:
     """A process that is killed while it works on a run."""
     pid = os.fork()
     if pid == 0:
-        with run_alive(home, run_id):
+        with run_alive(home.locks, run_id):
             os.kill(os.getpid(), signal.SIGKILL)
         sys.exit(1)
     os.waitpid(pid, 0)
 
 
 def test_a_run_is_lost_once_its_process_died_and_not_before(home: Home) -> None:
-    with run_alive(home, "alive"):
-        with run_alive(home, "alive"):
+    with run_alive(home.locks, "alive"):
+        with run_alive(home.locks, "alive"):
             pass
         assert (home.locks / "runs" / "alive.lock").exists()
         die_in(home, "dead")
-        assert lost_runs(home) == ["dead"]
-    assert lost_runs(home) == ["dead"]
+        assert lost_runs(home.locks) == ["dead"]
+    assert lost_runs(home.locks) == ["dead"]
 
 
 def test_a_lost_run_is_marked_as_failed_and_frees_its_pool_slot(home: Home) -> None:
@@ -55,8 +55,8 @@ def test_a_lost_run_is_marked_as_failed_and_frees_its_pool_slot(home: Home) -> N
         instance.event_log_storage.claim_concurrency_slot("training", run.run_id, "step")
         assert instance.event_log_storage.get_concurrency_info("training").active_slot_count == 1
         die_in(home, run.run_id)
-        assert fail_lost_runs(instance, home) == [run.run_id]
-        assert fail_lost_runs(instance, home) == []
+        assert fail_lost_runs(instance, home.locks) == [run.run_id]
+        assert fail_lost_runs(instance, home.locks) == []
         found = instance.get_run_by_id(run.run_id)
         assert found is not None
         assert found.status == dg.DagsterRunStatus.FAILURE
@@ -92,7 +92,7 @@ def test_a_wrong_policy_file_fails_a_run_for_its_input(trained: Home, batch_file
     trained.policy_file.write_text("budget_fraction: -1")
     with pytest.raises(InvalidInput, match=r"policy\.yaml"):
         batch_commands.route(trained, batch_file, {})
-    receive(trained, batch_file)
+    receive(trained.warehouse, trained.folders, batch_file)
     with instance_of(trained) as instance:
         with pytest.raises(RunFailed, match=r"policy\.yaml"):
             run_job(instance, "route_batch", batch_id="weekly")
@@ -145,18 +145,22 @@ def test_pauses_grow_to_six_hours() -> None:
 
 
 def test_an_interrupted_hand_over_is_made_again_and_cannot_be_dispatched(routed: Home) -> None:
-    (routed.outbox / "weekly" / MANIFEST).write_text("{half a")
-    assert [batch.reasons for batch in stale_batches(routed)] == [("hand-off",)]
-    (routed.outbox / "weekly" / MANIFEST).unlink()
-    assert [batch.reasons for batch in stale_batches(routed)] == [("hand-off",)]
+    (routed.folders.outbox / "weekly" / MANIFEST).write_text("{half a")
+    assert [
+        batch.reasons for batch in stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file)
+    ] == [("hand-off",)]
+    (routed.folders.outbox / "weekly" / MANIFEST).unlink()
+    assert [
+        batch.reasons for batch in stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file)
+    ] == [("hand-off",)]
     with pytest.raises(InvalidInput):
         batch_commands.dispatch(routed, "weekly")
 
 
 def test_the_order_of_entry_holds_when_the_clock_jumps_back(routed: Home, batch_file: Path) -> None:
-    with Warehouse(routed.warehouse).transaction() as connection:
+    with routed.warehouse.transaction() as connection:
         for table, stamp in (("batches", "received_at"), ("routers", "recorded_at")):
             connection.execute(f"update {table} set {stamp} = {stamp} + interval 40 day")
     batch_commands.route(routed, batch_file, {"policy": "ndch"})
-    assert stale_batches(routed) == []
-    assert decision_in_force(routed, "weekly")["policy"] == "ndch"
+    assert stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file) == []
+    assert decision_in_force(routed.warehouse, "weekly")["policy"] == "ndch"

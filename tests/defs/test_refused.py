@@ -13,7 +13,7 @@ from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.run_job import RunFailed, instance_of
 from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
 from routing_assets.defs.home import RoutingHome
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 CHECKED = {"routed_batch": "spend_is_within_budget", "probability_matrix": "probabilities_are_valid"}
 
@@ -58,7 +58,9 @@ def test_a_refused_batch_is_tried_again_only_once_something_changed(
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
         assert isinstance(reroute_stale_batches(context, home=RoutingHome()), dg.SkipReason)
     trained.policy_file.write_text("budget_fraction: 0.5\n")
-    assert [batch.refused for batch in stale_batches(trained)] == [None]
+    assert [
+        batch.refused for batch in stale_batches(trained.warehouse, trained.store, trained.folders, trained.policy_file)
+    ] == [None]
     assert batch_commands.reroute(trained)
     assert "1 batches routed, 0 failed\n" in capsys.readouterr().out
 

@@ -17,8 +17,7 @@ from routing_assets.cli.run_job import RunFailed, instance_of
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.definitions import defs
 from routing_assets.defs.batches.scores import ended_in_vain
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 def route_batch() -> dg.JobDefinition:
@@ -59,31 +58,33 @@ def test_it_hands_over_what_was_decided_and_can_be_explained(
     failed: Home, instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert resume(instance).success
-    assert (failed.outbox / "weekly" / "manifest.json").exists()
-    routed = batch_commands.Store(failed.store).read("routed_batch", "weekly").to_pylist()[0]
+    assert (failed.folders.outbox / "weekly" / "manifest.json").exists()
+    routed = batch_commands.Store(failed.store.root).read("routed_batch", "weekly").to_pylist()[0]
     capsys.readouterr()
     audit_commands.explain(failed, "weekly", routed["instruction_id"])
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert float(said["used_probability"]) == pytest.approx(routed["expected_success"])
     assert float(said["temperature"]) > 0
-    with Warehouse(failed.warehouse).reader() as connection:
-        assert [past.usd for _, past in standing(connection)] == [decision_in_force(failed, "weekly")["total_cost"]]
+    with failed.warehouse.reader() as connection:
+        assert [past.usd for _, past in standing(connection)] == [
+            decision_in_force(failed.warehouse, "weekly")["total_cost"]
+        ]
 
 
 def test_it_does_not_spend_what_was_given_to_others_since(failed: Home, instance: dg.DagsterInstance) -> None:
-    warehouse = Warehouse(failed.warehouse)
+    warehouse = failed.warehouse
     release_commitments(warehouse, undecided_runs(warehouse))
     other = {"batch_id": ["other"], "dagster_run_id": ["r"], "usd": [0.5], "urgent": [False]}
     with warehouse.reader() as connection:
         ((curve, at),) = connection.sql("select curve::varchar, committed_at from commitments limit 1").fetchall()
     warehouse.append("commitments", pa.table(other | {"curve": [curve], "committed_at": [at]}))
     assert not resume(instance).success
-    assert not (failed.outbox / "weekly").exists()
+    assert not (failed.folders.outbox / "weekly").exists()
     assert warehouse.fetch("ledger_entries") == []
 
 
 def test_runs_that_ended_or_were_deleted_hold_no_money(failed: Home, instance: dg.DagsterInstance) -> None:
-    warehouse = Warehouse(failed.warehouse)
+    warehouse = failed.warehouse
     (run,) = undecided_runs(warehouse)
     under_way = instance.create_run_for_job(route_batch(), status=dg.DagsterRunStatus.STARTED).run_id
     made_its_budget_alone = instance.create_run_for_job(route_batch(), status=dg.DagsterRunStatus.SUCCESS).run_id

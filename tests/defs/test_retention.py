@@ -21,8 +21,7 @@ from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.upkeep.retention import retire_with_partitions
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
@@ -35,7 +34,7 @@ def test_an_open_batch_is_never_retired(routed: Home) -> None:
     with instance_of(routed) as instance:
         assert retire_with_partitions(routed, instance, datetime.now(UTC)) == []
         assert instance.has_dynamic_partition("batches", "weekly")
-    assert len(folders_of(routed, "weekly")) > 8
+    assert len(folders_of(routed.store, routed.folders, "weekly")) > 8
 
 
 def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(routed: Home, batch_file: Path) -> None:
@@ -45,15 +44,15 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
         assert retire_with_partitions(routed, instance, datetime.now(UTC)) == ["weekly"]
         assert retire_with_partitions(routed, instance, datetime.now(UTC)) == []
         assert not instance.has_dynamic_partition("batches", "weekly")
-    assert folders_of(routed, "weekly") == []
-    assert broken_entries(routed) == []
-    again = replay(routed, "weekly")
+    assert folders_of(routed.store, routed.folders, "weekly") == []
+    assert broken_entries(routed.warehouse, routed.store, routed.folders) == []
+    again = replay(routed.warehouse, routed.store, routed.folders, routed.shelf, "weekly")
     assert not again.identical
     assert all("retired on" in line and "dispatched on" in line for line in again.differences)
     with pytest.raises(InvalidInput, match="retired on"):
         audit_commands.explain(routed, "weekly", "0")
     with pytest.raises(InvalidInput, match="retired on"):
-        receive_outcomes(routed, batch_file, "weekly")
+        receive_outcomes(routed.warehouse, routed.store, routed.folders, batch_file, "weekly")
 
 
 def test_times_are_said_in_utc_wherever_it_runs(
@@ -63,14 +62,14 @@ def test_times_are_said_in_utc_wherever_it_runs(
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TZ", "Pacific/Auckland")
         time.tzset()
-        (row,) = Warehouse(routed.warehouse).fetch("retirable_batches", {"before": TOMORROW})
+        (row,) = routed.warehouse.fetch("retirable_batches", {"before": TOMORROW})
         routed.policy_file.write_text("retention_days: 0\n")
         before = datetime.now(UTC)
         batch_commands.retire(routed, None, yes=True)
     time.tzset()
     assert row["ended_at"].utcoffset() == timedelta(0)
     assert f"before {before:%Y-%m-%d %H:}" in capsys.readouterr().out
-    (retired,) = Warehouse(routed.warehouse).fetch("retirements")
+    (retired,) = routed.warehouse.fetch("retirements")
     assert retired["why"].startswith(f"dispatched on {row['ended_at']:%Y-%m-%d %H:%M} UTC, before")
 
 
@@ -81,16 +80,16 @@ def test_an_interrupted_retirement_is_finished_by_the_next(routed: Home, monkeyp
             patch.setattr("routing_assets.batches.retention.folders_of", power_cut)
             with pytest.raises(OSError, match="power cut"):
                 retire_with_partitions(routed, instance, datetime.now(UTC))
-        assert len(folders_of(routed, "weekly")) > 8
+        assert len(folders_of(routed.store, routed.folders, "weekly")) > 8
         retire_with_partitions(routed, instance, datetime.now(UTC))
-    assert folders_of(routed, "weekly") == []
+    assert folders_of(routed.store, routed.folders, "weekly") == []
 
 
 def test_the_policy_file_says_how_long_batches_are_kept(home: Home) -> None:
     home.create()
-    assert retirement_day(home) is None
+    assert retirement_day(home.policy_file) is None
     home.policy_file.write_text("policy: ndch\nretention_days: 90\n")
-    assert retirement_day(home, TOMORROW) == TOMORROW - timedelta(days=90)
+    assert retirement_day(home.policy_file, TOMORROW) == TOMORROW - timedelta(days=90)
     assert standing_policy(home.policy_file).policy == "ndch"
     home.policy_file.write_text("retention_day: 90\n")
     with pytest.raises(
@@ -99,19 +98,19 @@ def test_the_policy_file_says_how_long_batches_are_kept(home: Home) -> None:
         standing_policy(home.policy_file)
     home.policy_file.write_text("retention_days: soon\n")
     with pytest.raises(InvalidInput, match="retention_days is 'soon'"):
-        retirement_day(home)
+        retirement_day(home.policy_file)
 
 
 def test_leftovers_of_killed_processes_are_removed_once_they_are_old(home: Home) -> None:
     home.create()
-    with atomic_path(home.store / "asset" / "table.parquet") as temporary:
+    with atomic_path(home.store.root / "asset" / "table.parquet") as temporary:
         temporary.write_bytes(b"whole")
         (temporary.parent / f".old{temporary.suffix}").write_bytes(b"half")
-    for root in (home.store / "asset", home.received, home.outbox):
+    for root in (home.store.root / "asset", home.folders.received, home.folders.outbox):
         (root / f"weekly{temporary.suffix}").mkdir()  # of a batch 'weekly.partial'
-    assert remove_leftovers(home) == 0
-    assert remove_leftovers(home, now=time.time() + 25 * 3600) == 1
-    assert (home.store / "asset" / "table.parquet").exists()
+    assert remove_leftovers(home.store.root, home.shelf.folder) == 0
+    assert remove_leftovers(home.store.root, home.shelf.folder, now=time.time() + 25 * 3600) == 1
+    assert (home.store.root / "asset" / "table.parquet").exists()
     assert len(list(home.root.rglob("weekly.partial"))) == 3
 
 
@@ -123,7 +122,7 @@ def test_a_date_in_the_future_is_refused_and_nothing_is_deleted(routed: Home) ->
     assert f"{day} 00:00 UTC is in the future" in result.output
     with instance_of(routed) as instance, pytest.raises(InvalidInput, match="in the future"):
         retire_with_partitions(routed, instance, TOMORROW)
-    assert len(folders_of(routed, "weekly")) > 8
+    assert len(folders_of(routed.store, routed.folders, "weekly")) > 8
 
 
 def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
@@ -140,8 +139,8 @@ def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
     monkeypatch.setattr("routing_assets.cli.batches.at_terminal", lambda: True)
     refused = CliRunner().invoke(main, ["retire"], input="n\n")
     assert "nothing was deleted" in refused.output
-    assert len(folders_of(routed, "weekly")) > 8
+    assert len(folders_of(routed.store, routed.folders, "weekly")) > 8
     agreed = CliRunner().invoke(main, ["retire"], input="y\n")
     assert agreed.exit_code == 0, agreed.output
     assert "1 batches retired" in agreed.output
-    assert folders_of(routed, "weekly") == []
+    assert folders_of(routed.store, routed.folders, "weekly") == []

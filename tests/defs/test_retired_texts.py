@@ -21,13 +21,12 @@ from routing_assets.datasets import BatchInstructions, LabelledInstructions, wri
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.upkeep.retention import forget_labels
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.prediction.encoder.text import SharedBlock, TextPreparation
 from routing_assets.routers.outcome_labels import PREFIX
 from routing_assets.routers.retired_texts import KEEPS
 from routing_assets.routers.shelf import JUDGED_BY
 from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 CANARY = "kanariengelb7Q"
 SHARED = f"You are the {CANARY} assistant of a company that nobody else may hear of. Answer in one word.\n"
@@ -60,15 +59,15 @@ def test_no_byte_of_a_retired_text_is_left(trained: Home, tmp_path: Path) -> Non
     with pytest.raises(RunFailed):
         batch_commands.route(trained, file, {"budget_usd": 1e-9})
     batch_commands.route(trained, file, {"budget_fraction": 0.4})
-    routed = Store(trained.store).read("routed_batch", "weekly")
+    routed = trained.store.read("routed_batch", "weekly")
     pairs = zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True)
     rows = [f"{instruction},{model},{n % 2}" for n, (instruction, model) in enumerate(pairs)]
     outcomes.write_text("\n".join(["instruction_id,model,success", *rows]))
     batch_commands.outcomes(trained, "weekly", outcomes)
-    copy, other = trained.inbox / "weekly.parquet", trained.inbox / "again.parquet"
+    copy, other = trained.folders.inbox / "weekly.parquet", trained.folders.inbox / "again.parquet"
     for rejected in (copy, other):
         rejected.write_bytes(file.read_bytes())
-        reject(trained, rejected, "it was sent before")
+        reject(trained.folders, rejected, "it was sent before")
     with instance_of(trained) as instance:
         run_job(
             instance,
@@ -86,7 +85,7 @@ def test_no_byte_of_a_retired_text_is_left(trained: Home, tmp_path: Path) -> Non
     assert any(name.endswith(JUDGED_BY) for name in before)
     _retire(trained)
     assert files_with_the_canary(trained) == []
-    assert list(trained.rejected.iterdir()) == []
+    assert list(trained.folders.rejected.iterdir()) == []
     second = tmp_path / "monthly.parquet"
     write_batch(BatchInstructions(labels.instruction_id, labels.instruction, labels.task), second)
     batch_commands.route(trained, second, {"budget_fraction": 0.4})
@@ -105,17 +104,17 @@ def _retire(home: Home) -> None:
 def labelled(home: Home) -> Home:
     """An installation whose labels hold an outcome of the retired batch 'weekly' and one of 'weekly-2', by hand."""
     home.create()
-    Warehouse(home.warehouse).create()
-    Warehouse(home.warehouse).append("retirements", pa.table({"batch_id": ["weekly"], "why": ["it is old"]}))
+    home.warehouse.create()
+    home.warehouse.append("retirements", pa.table({"batch_id": ["weekly"], "why": ["it is old"]}))
     ids = ["1", f"{PREFIX}weekly/2", f"{PREFIX}weekly-2/weekly/3"]
     texts = np.array(["own", f"{CANARY}", "another"], dtype=object)
     labels = LabelledInstructions("labels", ("a",), np.array(ids, dtype=object), texts, np.ones((3, 1)))
-    store = Store(home.store)
+    store = home.store
     for run in ("first", "second"):
         store.write(labels.to_arrow(), "labelled_instructions", None, run)
         store.write(pa.table({"instruction_id": ids, "split": ["train"] * 3}), "splits", None, run)
-    (home.routers / "r").mkdir(parents=True)
-    pq.write_table(labels.to_arrow(), home.routers / "r" / JUDGED_BY)
+    (home.shelf.folder / "r").mkdir(parents=True)
+    pq.write_table(labels.to_arrow(), home.shelf.folder / "r" / JUDGED_BY)
     return home
 
 
@@ -132,7 +131,7 @@ class Runs:
 def test_rows_of_a_retired_batch_leave_labels_splits_and_judges_and_no_other_row_does(labelled: Home) -> None:
     assert forget_labels(labelled, Runs()).startswith("1 labelled rows")
     assert files_with_the_canary(labelled) == []
-    store = Store(labelled.store)
+    store = labelled.store
     kept = ["1", f"{PREFIX}weekly-2/weekly/3"]
     for asset in ("labelled_instructions", "splits"):
         tables = [store.read(asset), *(store.read_version(asset, None, run) for run in ("first", "second"))]
@@ -140,7 +139,7 @@ def test_rows_of_a_retired_batch_leave_labels_splits_and_judges_and_no_other_row
         assert store.path(asset).samefile(store.path(asset, None, "second"))
     rows = LabelledInstructions.from_arrow(store.read("labelled_instructions"))
     assert rows.instruction.tolist() == ["own", "another"]
-    judges = LabelledInstructions.from_arrow(pq.read_table(labelled.routers / "r" / JUDGED_BY))
+    judges = LabelledInstructions.from_arrow(pq.read_table(labelled.shelf.folder / "r" / JUDGED_BY))
     assert judges.instruction_id.tolist() == kept
     assert forget_labels(labelled, Runs()).startswith("0 labelled rows")
 
@@ -180,7 +179,7 @@ def test_a_router_of_an_earlier_version_gives_up_the_openings_it_kept_word_for_w
     block = f"{CANARY} " * 10
     preparation = TextPreparation((SharedBlock.of(block),)).to_dict() | {"preambles": [block]}
     features = {"center": [0.0], "spread": [1.0], "templates": [block], "tasks": []}
-    path = labelled.routers / "r" / "classifier" / "classifier.json"
+    path = labelled.shelf.folder / "r" / "classifier" / "classifier.json"
     path.parent.mkdir()
     path.write_text(json.dumps({"models": ["a"], "preparation": preparation, "features": features}))
     forget_labels(labelled, Runs())

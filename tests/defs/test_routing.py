@@ -30,14 +30,12 @@ from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
 from routing_assets.definitions import defs
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.storage.in_force import prices_in_force
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 
 def test_each_instruction_gets_exactly_one_model_within_the_budget(routed: Home, batch_file: Path) -> None:
-    table = Store(routed.store).read("routed_batch", "weekly")
+    table = routed.store.read("routed_batch", "weekly")
     assert table["instruction_id"].to_pylist() == load_batch(batch_file).instruction_id.tolist()
     spent = sum((Fraction(cost) for cost in table["cost"].to_pylist()), Fraction(0))
     assert spent <= Fraction(summary_of(table)["budget_usd"])
@@ -45,7 +43,7 @@ def test_each_instruction_gets_exactly_one_model_within_the_budget(routed: Home,
 
 
 def test_the_four_allocations_stand_side_by_side(routed: Home) -> None:
-    store = Store(routed.store)
+    store = routed.store
     expected = {
         policy: summary_of(store.read(f"{policy}_allocation", "weekly"))["expected_success"]
         for policy in ("ndch", "ndch_p", "mip")
@@ -55,7 +53,7 @@ def test_the_four_allocations_stand_side_by_side(routed: Home) -> None:
 
 
 def test_one_allocation_can_be_made_alone(routed: Home) -> None:
-    before = {policy: Store(routed.store).path(f"{policy}_allocation", "weekly").stat().st_ino for policy in POLICIES}
+    before = {policy: routed.store.path(f"{policy}_allocation", "weekly").stat().st_ino for policy in POLICIES}
     with instance_of(routed) as instance:
         job = defs.resolve_implicit_global_asset_job_def()
         run = job.execute_in_process(
@@ -64,35 +62,35 @@ def test_one_allocation_can_be_made_alone(routed: Home) -> None:
     (materialised,) = run.get_asset_materialization_events()
     assert materialised.asset_key == dg.AssetKey("ndch_p_allocation")
     assert len(run.get_asset_check_evaluations()) == 2
-    after = {policy: Store(routed.store).path(f"{policy}_allocation", "weekly").stat().st_ino for policy in POLICIES}
+    after = {policy: routed.store.path(f"{policy}_allocation", "weekly").stat().st_ino for policy in POLICIES}
     assert {policy for policy in POLICIES if before[policy] != after[policy]} == {"ndch_p"}
 
 
 def test_the_outbox_holds_the_instructions_with_their_models(routed: Home, batch_file: Path) -> None:
-    rows = [json.loads(line) for line in (routed.outbox / "weekly" / "routed.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (routed.folders.outbox / "weekly" / "routed.jsonl").read_text().splitlines()]
     batch = load_batch(batch_file)
     assert [(row["instruction_id"], row["instruction"]) for row in rows] == list(
         zip(batch.instruction_id, batch.instruction, strict=True)
     )
-    parquet = pq.read_table(routed.outbox / "weekly" / "routed.parquet")
+    parquet = pq.read_table(routed.folders.outbox / "weekly" / "routed.parquet")
     assert parquet["model"].to_pylist() == [row["model"] for row in rows]
 
 
 def test_each_model_gets_its_own_requests_under_one_manifest(routed: Home) -> None:
-    manifest = read_manifest(routed.outbox / "weekly")
-    routed_to = Counter(Store(routed.store).read("routed_batch", "weekly")["model"].to_pylist())
+    manifest = read_manifest(routed.folders.outbox / "weekly")
+    routed_to = Counter(routed.store.read("routed_batch", "weekly")["model"].to_pylist())
     requests = {model: sum(file.rows or 0 for file in manifest.of(model)) for model in routed_to}
     assert requests == dict(routed_to)
 
 
 def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, batch_file: Path) -> None:
-    table = Store(routed.store).read("routed_batch", "weekly")
-    warehouse = Warehouse(routed.warehouse)
+    table = routed.store.read("routed_batch", "weekly")
+    warehouse = routed.warehouse
     router = warehouse.fetch("latest_router")[0]
     of_batch = {
         "batch_id": "weekly",
-        "store": str(routed.store),
-        "runs": [decision_in_force(routed, "weekly")["dagster_run_id"]],
+        "store": str(routed.store.root),
+        "runs": [decision_in_force(routed.warehouse, "weekly")["dagster_run_id"]],
     }
     for row in table.slice(0, 10).to_pylist():
         traces = warehouse.fetch("trace_instruction", of_batch | {"instruction_id": row["instruction_id"]})
@@ -110,23 +108,23 @@ def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, ba
 
 def test_a_home_may_have_a_pattern_for_a_name(routed: Home, tmp_path: Path) -> None:
     store = tmp_path / "runs [ab]*?"
-    store.symlink_to(routed.store)
+    store.symlink_to(routed.store.root)
     asked = {
         "batch_id": "weekly",
-        "instruction_id": Store(routed.store).read("routed_batch", "weekly")[0][0].as_py(),
-        "runs": [decision_in_force(routed, "weekly")["dagster_run_id"]],
+        "instruction_id": routed.store.read("routed_batch", "weekly")[0][0].as_py(),
+        "runs": [decision_in_force(routed.warehouse, "weekly")["dagster_run_id"]],
     }
-    query = Warehouse(routed.warehouse).fetch
+    query = routed.warehouse.fetch
     (trace,) = query("trace_instruction", asked | {"store": str(store)})
-    assert [trace] == query("trace_instruction", asked | {"store": str(routed.store)})
+    assert [trace] == query("trace_instruction", asked | {"store": str(routed.store.root)})
 
 
 def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(routed: Home, batch_file: Path) -> None:
-    first = Store(routed.store).read("routed_batch", "weekly")
+    first = routed.store.read("routed_batch", "weekly")
     batch_commands.route(routed, batch_file, {"budget_fraction": 0.4})
-    second = Store(routed.store).read("routed_batch", "weekly")
+    second = routed.store.read("routed_batch", "weekly")
     assert second.equals(first)
-    with Warehouse(routed.warehouse).reader() as connection:
+    with routed.warehouse.reader() as connection:
         assert connection.execute("select count(*) from decisions").fetchone() == (2,)
         assert connection.execute("select count(*) from current_decisions").fetchone() == (1,)
 
@@ -134,7 +132,7 @@ def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(
 def test_a_budget_that_cannot_pay_names_the_cheapest_that_can(trained: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed, match="cheapest feasible budget"):
         batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
-    assert not (trained.outbox / "weekly").exists()
+    assert not (trained.folders.outbox / "weekly").exists()
 
 
 def test_an_allocation_beyond_its_budget_goes_no_further(
@@ -143,17 +141,17 @@ def test_an_allocation_beyond_its_budget_goes_no_further(
     monkeypatch.setattr("routing_assets.defs.batches.allocations.within", lambda cost, budget: False)
     with pytest.raises(RunFailed, match="spend_is_within_budget"):
         batch_commands.route(trained, batch_file, {})
-    assert Store(trained.store).path("mip_allocation", "weekly").exists()
-    assert not Store(trained.store).path("routed_batch", "weekly").exists()
+    assert trained.store.path("mip_allocation", "weekly").exists()
+    assert not trained.store.path("routed_batch", "weekly").exists()
 
 
 def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_path: Path) -> None:
-    assert stale_batches(routed) == []
+    assert stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file) == []
     price_commands.update_prices(routed, price_list(tmp_path))
-    stale = stale_batches(routed)
+    stale = stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file)
     assert [(batch.batch_id, batch.reasons) for batch in stale] == [("weekly", ("prices",))]
     batch_commands.dispatch(routed, "weekly")
-    assert stale_batches(routed) == []
+    assert stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file) == []
 
 
 def price_list(folder: Path, times: float = 1.0) -> str:
@@ -166,10 +164,10 @@ def price_list(folder: Path, times: float = 1.0) -> str:
 
 def labels_that_record(home: Home, cost: float | None) -> None:
     """Put labels in the store that record no tokens, and each call's cost or none."""
-    labels = LabelledInstructions.from_arrow(Store(home.store).read("labelled_instructions"))
+    labels = LabelledInstructions.from_arrow(home.store.read("labelled_instructions"))
     of_calls = None if cost is None else cost * np.arange(1.0, len(labels.models) + 1) * np.ones((len(labels), 1))
     labels = replace(labels, input_tokens=None, output_tokens=None, cost=of_calls)
-    Store(home.store).write(labels.to_arrow(), "labelled_instructions", None, "test")
+    home.store.write(labels.to_arrow(), "labelled_instructions", None, "test")
 
 
 def test_prices_that_change_no_estimate_are_said_to(
@@ -237,7 +235,7 @@ def test_a_decision_on_another_file_than_the_newest_is_not_dispatched(
     assert "weekly.parquet replaces the earlier file of 60 instructions of batch 'weekly'" in capsys.readouterr().out
     with pytest.raises(InvalidInput, match=r"its newest file .* 60 instructions.* another budget"):
         batch_commands.dispatch(routed, "weekly")
-    assert end_of_batch(routed, "weekly") is None
+    assert end_of_batch(routed.warehouse, "weekly") is None
     batch_commands.route(routed, newer, {"budget_fraction": 0.5})
     batch_commands.dispatch(routed, "weekly")
 
@@ -249,7 +247,7 @@ def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched
         batch_commands.route(routed, batch_file, {"budget_usd": 1e-9})
     with pytest.raises(InvalidInput, match=r"with budget_usd 1e-09; .* with budget_usd unset\. Route it"):
         batch_commands.dispatch(routed, "weekly")
-    assert end_of_batch(routed, "weekly") is None
+    assert end_of_batch(routed.warehouse, "weekly") is None
     batch_commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
     batch_commands.dispatch(routed, "weekly")
 
@@ -266,7 +264,7 @@ def test_a_budget_that_the_period_cuts_says_so(
 
 def test_a_budget_next_to_the_greatest_float_is_as_good_as_any(trained: Home, batch_file: Path) -> None:
     batch_commands.route(trained, batch_file, {"budget_usd": 1.7e308, "policy": "ndch"})
-    assert decision_in_force(trained, "weekly")["budget"] == 1.7e308
+    assert decision_in_force(trained.warehouse, "weekly")["budget"] == 1.7e308
 
 
 def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(trained: Home, batch_file: Path) -> None:
@@ -279,11 +277,11 @@ def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(traine
 def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
     routed: Home, batch_file: Path, tmp_path: Path
 ) -> None:
-    decided = decision_in_force(routed, "weekly")
+    decided = decision_in_force(routed.warehouse, "weekly")
     with pytest.raises(InvalidInput, match=r"r\.xlsx.* no known ending"):
         batch_commands.route(routed, batch_file, {}, output=tmp_path / "r.xlsx")
-    assert decision_in_force(routed, "weekly") == decided
-    assert stale_batches(routed) == []
+    assert decision_in_force(routed.warehouse, "weekly") == decided
+    assert stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file) == []
 
 
 def test_an_error_that_speaks_for_itself_is_shown_without_its_class(home: Home) -> None:
@@ -303,24 +301,26 @@ def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:
 
 def test_prices_of_a_run_that_died_before_it_stored_them_route_nothing_again(routed: Home) -> None:
     row = {"price_version": "entered", "model": "R1", "mean_cost": 1.0, "source": "catalog", "dagster_run_id": "died"}
-    Warehouse(routed.warehouse).append("price_lists", pa.Table.from_pylist([row]))
-    assert stale_batches(routed) == []
-    assert prices_in_force(routed)[1] == ("R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B")
+    routed.warehouse.append("price_lists", pa.Table.from_pylist([row]))
+    assert stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file) == []
+    assert prices_in_force(routed.store)[1] == ("R1", "R1-32B", "R1-14B", "R1-7B", "R1-1.5B")
 
 
 def test_a_changed_standing_policy_makes_batches_without_own_settings_stale(trained: Home, batch_file: Path) -> None:
     batch_commands.route(trained, batch_file, {})
     trained.policy_file.write_text("policy: ndch_p\nbudget_fraction: 0.6\n")
-    assert [batch.reasons for batch in stale_batches(trained)] == [("policy",)]
+    assert [
+        batch.reasons for batch in stale_batches(trained.warehouse, trained.store, trained.folders, trained.policy_file)
+    ] == [("policy",)]
 
 
 def test_constraints_hold_though_other_policies_cannot_keep_them(
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch_commands.route(trained, batch_file, {"constraints": {"max_share": {"R1": 0.1}}, "budget_fraction": 0.9})
-    table = Store(trained.store).read("routed_batch", "weekly")
+    table = trained.store.read("routed_batch", "weekly")
     assert 0 < Counter(table["model"].to_pylist())["R1"] <= 6
-    compared = summary_of(Store(trained.store).read("ndch_allocation", "weekly"))
+    compared = summary_of(trained.store.read("ndch_allocation", "weekly"))
     assert compared["notes"]["not_kept"] == ["max_share"]
     said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if "_p" in line or "mip" in line}
     assert said["ndch_p"].rstrip().endswith("ignores max_share")
@@ -334,10 +334,10 @@ def test_a_limit_on_latencies_that_no_catalog_gives_is_refused(trained: Home, ba
 
 def test_a_budget_that_only_the_mip_can_keep_is_kept(trained: Home, batch_file: Path) -> None:
     batch_commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
-    costs = Store(trained.store).read("cost_matrix", "weekly")["cost"].to_numpy().reshape(60, 5)
+    costs = trained.store.read("cost_matrix", "weekly")["cost"].to_numpy().reshape(60, 5)
     least = float(costs.min(axis=1).sum())
     batch_commands.route(trained, batch_file, {"budget_usd": least * 1.0001})
-    summary = summary_of(Store(trained.store).read("routed_batch", "weekly"))
+    summary = summary_of(trained.store.read("routed_batch", "weekly"))
     assert summary["policy"] == "mip"
     assert summary["cost_usd"] <= least * 1.0001
 
@@ -348,13 +348,15 @@ def test_the_parts_of_a_joined_batch_can_be_told_apart(trained: Home, kind: str)
         text = f"What is 2 + 2, asks {name}?"
         table = {"instruction_id": "1", "instruction": text}
         request = {"custom_id": "1", "body": {"messages": [{"role": "user", "content": text}], "seed": 7}}
-        (trained.inbox / f"{name}.jsonl").write_text(json.dumps(table if kind == "tables" else request) + "\n")
+        (trained.folders.inbox / f"{name}.jsonl").write_text(json.dumps(table if kind == "tables" else request) + "\n")
     settings, minutes = Coalescing(below=100, wait_minutes=10), 60 * 10**9
-    first = take_in(trained, {}, settings, now_ns=10**18)
-    (received,) = take_in(trained, first.seen, settings, now_ns=10**18 + 10 * minutes).received
+    first = take_in(trained.warehouse, trained.folders, {}, settings, now_ns=10**18)
+    (received,) = take_in(
+        trained.warehouse, trained.folders, first.seen, settings, now_ns=10**18 + 10 * minutes
+    ).received
     with instance_of(trained) as instance:
         run_job(instance, "route_batch", batch_id=received.batch_id)
-    folder = trained.outbox / received.batch_id
+    folder = trained.folders.outbox / received.batch_id
     for name in ("a", "b"):
         (row,) = [json.loads(line) for line in (folder / "by_source_file" / f"{name}.jsonl").read_text().splitlines()]
         assert (row["instruction_id"], row["instruction"]) == ("1", f"What is 2 + 2, asks {name}?")
@@ -374,14 +376,16 @@ def test_a_file_that_arrives_during_a_run_is_not_sent_under_the_decision_on_the_
         return path
 
     def another_arrives(*_: object) -> dict[str, object]:
-        receive(trained, requests(seed=2))
+        receive(trained.warehouse, trained.folders, requests(seed=2))
         return {}
 
     monkeypatch.setattr("routing_assets.defs.batches.routed.record_changes", another_arrives)
     batch_commands.route(trained, requests(seed=1), {})
-    (sent,) = (trained.outbox / "weekly").glob("requests-*.jsonl")
+    (sent,) = (trained.folders.outbox / "weekly").glob("requests-*.jsonl")
     assert json.loads(sent.read_text())["body"]["seed"] == 1
-    assert [batch.reasons for batch in stale_batches(trained)] == [("file",)]
+    assert [
+        batch.reasons for batch in stale_batches(trained.warehouse, trained.store, trained.folders, trained.policy_file)
+    ] == [("file",)]
 
 
 def test_routing_before_training_says_what_to_do(home: Home, batch_file: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from routing_assets.cli.main import main
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

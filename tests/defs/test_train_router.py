@@ -17,17 +17,15 @@ from routing_assets.datasets.simulated import simulate
 from routing_assets.definitions import defs
 from routing_assets.defs.training.labels import split_from_table
 from routing_assets.defs.training.router import DecisionSettings, calibration_holds
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.prediction.router import Router, RouterConfig, fit_router
 from routing_assets.routers import mlflow_registry as tracking
 from routing_assets.routers.train import classifier_config
 from routing_assets.storage.in_force import router_in_force
-from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 
 def test_the_router_in_force_is_recorded_with_its_calibration(trained: Home) -> None:
-    warehouse, router = Warehouse(trained.warehouse), router_in_force(trained)
+    warehouse, router = trained.warehouse, router_in_force(trained.warehouse)
     with warehouse.reader() as connection:
         temperatures = connection.execute(
             "select model, temperature from calibration_temperatures where temperatures_id = ?",
@@ -45,26 +43,26 @@ def test_the_router_in_force_is_recorded_with_its_calibration(trained: Home) -> 
 
 
 def test_mlflow_holds_the_model_and_loads_it_without_pickle(trained: Home) -> None:
-    client = tracking.connect(trained)
+    client = tracking.connect(trained.registry)
     version = client.get_model_version_by_alias(tracking.REGISTERED_MODEL, tracking.IN_FORCE)
-    router = router_in_force(trained)
+    router = router_in_force(trained.warehouse)
     assert int(version.version) == router["mlflow_model_version"]
     run = client.get_run(version.run_id)
     assert run.data.tags["label_hash"] == router["label_hash"]
     assert {"test_log_loss", "test_auc/R1", "train", "validation"} <= set(run.data.metrics)
-    files = {path.name for path in trained.mlflow_artifacts.rglob("*") if path.is_file()}
+    files = {path.name for path in trained.registry.artifacts.rglob("*") if path.is_file()}
     assert "classifier.safetensors" in files
     assert not any(name.endswith((".pkl", ".pickle", ".pt", ".bin")) for name in files)
 
     model = mlflow.pyfunc.load_model(f"models:/{tracking.REGISTERED_MODEL}@{tracking.IN_FORCE}")
     texts = list(simulate("r1_math", size=5, seed=3).instruction)
     served = model.predict(pd.DataFrame({"instruction": texts})).to_numpy()
-    ours = Router.load(trained.routers / router["router_version"]).predict(texts).raw
+    ours = Router.load(trained.shelf.folder / router["router_version"]).predict(texts).raw
     np.testing.assert_allclose(served, ours, atol=1e-6)
 
 
 def test_the_assets_make_the_very_router_that_the_evaluation_fits(trained: Home) -> None:
-    store = Store(trained.store)
+    store = trained.store
     labels = LabelledInstructions.from_arrow(store.read("labelled_instructions"))
     split = split_from_table(store.read("splits"))
     settings = {"method": "frozen", "encoder": "packaged", "seed": 0}
@@ -72,9 +70,9 @@ def test_the_assets_make_the_very_router_that_the_evaluation_fits(trained: Home)
         labels,
         split,
         RouterConfig(classifier=classifier_config(settings)),
-        embeddings_cache=trained.embeddings,
+        embeddings_cache=trained.shelf.embeddings,
     )
-    released = Router.load(trained.routers / router_in_force(trained)["router_version"])
+    released = Router.load(trained.shelf.folder / router_in_force(trained.warehouse)["router_version"])
     fresh = simulate("r1_math", size=20, seed=11)
     ours, theirs = (router.predict(fresh.instruction, fresh.task) for router in (released, fitted))
     for step in ("raw", "scaled", "calibrated", "decision"):
@@ -83,13 +81,13 @@ def test_the_assets_make_the_very_router_that_the_evaluation_fits(trained: Home)
 
 
 def test_the_stored_labels_are_those_that_were_recorded(trained: Home) -> None:
-    labels = LabelledInstructions.from_arrow(Store(trained.store).read("labelled_instructions"))
+    labels = LabelledInstructions.from_arrow(trained.store.read("labelled_instructions"))
     assert labels.simulated
-    assert labels.content_hash == router_in_force(trained)["label_hash"]
+    assert labels.content_hash == router_in_force(trained.warehouse)["label_hash"]
 
 
 def test_a_router_with_a_poor_calibration_is_refused_and_the_old_one_stays(trained: Home) -> None:
-    before = router_in_force(trained)
+    before = router_in_force(trained.warehouse)
     with instance_of(trained) as instance:
         result = defs.resolve_job_def("train_router").execute_in_process(
             run_config={"ops": {"router": {"config": {"ece_limit": -1.0}}}, "loggers": QUIET},
@@ -100,7 +98,7 @@ def test_a_router_with_a_poor_calibration_is_refused_and_the_old_one_stays(train
     refused = [check for check in result.get_asset_check_evaluations() if not check.passed]
     assert [check.check_name for check in refused] == ["calibration_holds"]
     assert not result.success
-    assert router_in_force(trained) == before
+    assert router_in_force(trained.warehouse) == before
 
 
 def test_the_limit_of_calibration_error_leaves_room_for_few_rows() -> None:

@@ -20,8 +20,7 @@ from routing_assets.defs.batches.inbox_sensor import inbox_sensor
 from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.upkeep.failures import report_failures
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 class Inbox:
@@ -49,13 +48,13 @@ def scheduled(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
 def test_a_file_is_claimed_once_it_rests_and_only_once(home: Home, batch_file: Path) -> None:
     with instance_of(home) as instance:
         inbox = Inbox(instance)
-        shutil.copy(batch_file, home.inbox / "weekly.parquet")
+        shutil.copy(batch_file, home.folders.inbox / "weekly.parquet")
         assert inbox.tick() == []
         requests = inbox.tick()
         assert [request.partition_key for request in requests] == ["weekly"]
         assert instance.has_dynamic_partition("batches", "weekly")
         assert inbox.tick() == []
-        assert not (home.inbox / "weekly.parquet").exists()
+        assert not (home.folders.inbox / "weekly.parquet").exists()
 
 
 def test_an_urgent_file_waits_for_no_other_and_its_run_goes_first(home: Home, batch_file: Path) -> None:
@@ -63,13 +62,13 @@ def test_an_urgent_file_waits_for_no_other_and_its_run_goes_first(home: Home, ba
         home.policy_file.write_text("coalesce: {below: 1000, wait_minutes: 60}\n")
         inbox = Inbox(instance)
         for name in ("calm.parquet", "calm2.parquet", "night.urgent.parquet"):
-            shutil.copy(batch_file, home.inbox / name)
+            shutil.copy(batch_file, home.folders.inbox / name)
         inbox.tick()
         (request,) = inbox.tick()
     assert request.partition_key == "night.urgent"
     assert request.tags["dagster/priority"] == "10"
     assert request.run_config["resources"]["routing_request"]["config"] == {"urgent": True}
-    assert sorted(path.name for path in home.inbox.glob("*.parquet")) == ["calm.parquet", "calm2.parquet"]
+    assert sorted(path.name for path in home.folders.inbox.glob("*.parquet")) == ["calm.parquet", "calm2.parquet"]
 
 
 def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_ones(home: Home, batch_file: Path) -> None:
@@ -77,21 +76,21 @@ def test_several_files_are_claimed_in_one_tick_and_bad_ones_do_not_stop_good_one
         home.policy_file.write_text("duplicates: route\n")
         inbox = Inbox(instance)
         for name in ("a.parquet", "b.parquet"):
-            shutil.copy(batch_file, home.inbox / name)
-        (home.inbox / "bad.csv").write_text("instruction_id,instruction\n1,\n")
+            shutil.copy(batch_file, home.folders.inbox / name)
+        (home.folders.inbox / "bad.csv").write_text("instruction_id,instruction\n1,\n")
         inbox.tick()
         assert sorted(str(request.partition_key) for request in inbox.tick()) == ["a", "b"]
-        assert len(list(home.rejected.glob("*.reason.txt"))) == 1
+        assert len(list(home.folders.rejected.glob("*.reason.txt"))) == 1
 
 
 def test_of_two_equal_files_one_is_held_until_the_policy_routes_duplicates(home: Home, batch_file: Path) -> None:
     with instance_of(home) as instance:
         inbox = Inbox(instance)
         for name in ("a.parquet", "b.parquet"):
-            shutil.copy(batch_file, home.inbox / name)
+            shutil.copy(batch_file, home.folders.inbox / name)
         inbox.tick()
         (first,) = inbox.tick()
-        assert {first.partition_key} | {path.stem for path in home.held.glob("*.parquet")} == {"a", "b"}
+        assert {first.partition_key} | {path.stem for path in home.folders.held.glob("*.parquet")} == {"a", "b"}
         home.policy_file.write_text("duplicates: route\n")
         (second,) = [*inbox.tick(), *inbox.tick()]
         assert {first.partition_key, second.partition_key} == {"a", "b"}
@@ -104,7 +103,7 @@ def test_a_changed_file_is_routed_again_and_an_unchanged_one_has_the_key_of_its_
         inbox = Inbox(instance)
         keys = []
         for content in (b"one", b"one", b"two"):
-            file = home.inbox / "weekly.csv"
+            file = home.folders.inbox / "weekly.csv"
             file.write_bytes(b"instruction_id,instruction\n1," + content + b"\n")
             inbox.tick()
             keys += [request.run_key for request in inbox.tick()]
@@ -115,10 +114,10 @@ def test_small_files_wait_for_each_other_where_the_policy_says_so(home: Home) ->
     with instance_of(home) as instance:
         home.policy_file.write_text("coalesce: {below: 3, wait_minutes: 60}\n")
         inbox = Inbox(instance)
-        (home.inbox / "a.csv").write_text("instruction_id,instruction\n1,one\n")
+        (home.folders.inbox / "a.csv").write_text("instruction_id,instruction\n1,one\n")
         inbox.tick()
         assert inbox.tick() == []
-        (home.inbox / "b.csv").write_text("instruction_id,instruction\n1,two\n2,three\n")
+        (home.folders.inbox / "b.csv").write_text("instruction_id,instruction\n1,two\n2,three\n")
         inbox.tick()
         (request,) = inbox.tick()
         assert str(request.partition_key).startswith("joined-")
@@ -129,10 +128,10 @@ def test_a_file_for_a_dispatched_batch_is_rejected(routed: Home, batch_file: Pat
     batch_commands.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         inbox = Inbox(instance)
-        (routed.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,new\n")
+        (routed.folders.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,new\n")
         inbox.tick()
         assert inbox.tick() == []
-    assert "dispatched" in next(routed.rejected.glob("*.reason.txt")).read_text()
+    assert "dispatched" in next(routed.folders.rejected.glob("*.reason.txt")).read_text()
 
 
 def test_the_schedule_leaves_routed_batches_alone(routed: Home) -> None:
@@ -143,7 +142,7 @@ def test_the_schedule_leaves_routed_batches_alone(routed: Home) -> None:
 def test_a_batch_whose_run_never_came_is_picked_up_by_the_schedule(trained: Home, batch_file: Path) -> None:
     with instance_of(trained) as instance:
         inbox = Inbox(instance)
-        shutil.copy(batch_file, trained.inbox / "weekly.parquet")
+        shutil.copy(batch_file, trained.folders.inbox / "weekly.parquet")
         inbox.tick()
         inbox.tick()
         requests = scheduled(instance)
@@ -163,7 +162,8 @@ def test_many_stale_batches_are_asked_for_in_turn_urgent_ones_first(
     monkeypatch.setattr("routing_assets.defs.batches.reroute_schedule.LONGEST_QUEUE", 2)
     for name in "abcde":
         receive(
-            trained,
+            trained.warehouse,
+            trained.folders,
             batch_file,
             batch_id=name,
             request={"urgent": True} if name == "d" else {},
@@ -182,7 +182,7 @@ def test_many_stale_batches_are_asked_for_in_turn_urgent_ones_first(
 
 
 def test_a_run_that_was_created_but_never_started_is_asked_for_again(trained: Home, batch_file: Path) -> None:
-    receive(trained, batch_file)
+    receive(trained.warehouse, trained.folders, batch_file)
     with instance_of(trained) as instance:
         (request,) = scheduled(instance)
         start(instance, request, dg.DagsterRunStatus.NOT_STARTED)
@@ -193,14 +193,24 @@ def test_all_stale_batches_are_routed_in_one_process_and_a_failing_one_stops_non
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, request in (("a", {"budget_usd": 1e-9}), ("b", {}), ("c", {"policy": "ndch"})):
-        receive(trained, batch_file, batch_id=name, request=request, admission=Admission(may_repeat=True))
+        receive(
+            trained.warehouse,
+            trained.folders,
+            batch_file,
+            batch_id=name,
+            request=request,
+            admission=Admission(may_repeat=True),
+        )
     assert not batch_commands.reroute(trained)
     said = capsys.readouterr()
     assert "cheapest feasible budget" in said.err
     assert said.out.endswith("2 batches routed, 1 failed\n")
-    assert [batch.batch_id for batch in stale_batches(trained)] == ["a"]
-    assert decision_in_force(trained, "c")["policy"] == "ndch"
-    runs = {decision_in_force(trained, name)["dagster_run_id"] for name in "bc"}
+    assert [
+        batch.batch_id
+        for batch in stale_batches(trained.warehouse, trained.store, trained.folders, trained.policy_file)
+    ] == ["a"]
+    assert decision_in_force(trained.warehouse, "c")["policy"] == "ndch"
+    runs = {decision_in_force(trained.warehouse, name)["dagster_run_id"] for name in "bc"}
     assert len(runs) == 2
 
 
@@ -245,7 +255,7 @@ def test_a_failed_run_leaves_the_money_of_the_month_to_others(
         with pytest.raises(RunFailed, match="after the budget"):
             batch_commands.route(trained, batch_file, {})
     batch_commands.route(trained, shutil.copy(batch_file, tmp_path / "other.parquet"), {}, duplicate=True)
-    with Warehouse(trained.warehouse).reader() as connection:
+    with trained.warehouse.reader() as connection:
         usd = {name: past.usd for name, past in standing(connection)}
     assert usd["weekly"] == 0.0
     assert usd["other"] > 0

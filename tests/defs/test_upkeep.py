@@ -17,7 +17,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.sensors import act_on_drift, retrain_on_new_labels
 from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR
 from routing_assets.defs.upkeep.setbacks import Setback
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.storage.in_force import router_in_force
 from routing_assets.storage.warehouse import Warehouse
 
@@ -28,13 +28,13 @@ def asked_on_drift(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReaso
 
 def advise(home: Home, advice: str, judged: int, router: str | None = None) -> None:
     row = {
-        "router_version": router or router_in_force(home)["router_version"],
+        "router_version": router or router_in_force(home.warehouse)["router_version"],
         "advice": advice,
         "why": "planted",
         "judged": judged,
         "dagster_run_id": "test",
     }
-    Warehouse(home.warehouse).append("drift_reports", pa.Table.from_pylist([row]))
+    home.warehouse.append("drift_reports", pa.Table.from_pylist([row]))
 
 
 def test_an_advice_is_followed_once_for_each_doubling_of_its_outcomes(trained: Home) -> None:
@@ -111,7 +111,7 @@ def label_file(trained: Home, tmp_path: Path) -> Path:
     labels = replace(simulate("r1_math", size=50), simulated=False)
     pq.write_table(labels.to_arrow(), path)
     row = {
-        "label_hash": router_in_force(trained)["label_hash"],
+        "label_hash": router_in_force(trained.warehouse)["label_hash"],
         "name": "t",
         "source": str(path),
         "source_sha256": "what it learnt from",
@@ -120,7 +120,7 @@ def label_file(trained: Home, tmp_path: Path) -> Path:
         "models": list(labels.models),
         "dagster_run_id": "test",
     }
-    Warehouse(trained.warehouse).append("labels", pa.Table.from_pylist([row]))
+    trained.warehouse.append("labels", pa.Table.from_pylist([row]))
     return path
 
 
@@ -166,7 +166,7 @@ def test_labels_that_return_are_learnt_from_again_under_another_router(
 ) -> None:
     with instance_of(trained) as instance:
         cursor, (first,) = look(instance, look(instance, None)[0])
-        known = Warehouse(trained.warehouse).fetch("labels_in_force")
+        known = trained.warehouse.fetch("labels_in_force")
         monkeypatch.setattr(Warehouse, "fetch", lambda *_: [known[0] | {"router_version": "another"}])
         monkeypatch.setattr("routing_assets.defs.training.sensors.retraining_config", lambda *_: {})
         _, (again,) = look(instance, cursor)
@@ -176,7 +176,7 @@ def test_labels_that_return_are_learnt_from_again_under_another_router(
 @pytest.mark.parametrize("gone", [True, False])
 def test_labels_that_are_simulated_or_gone_start_nothing(trained: Home, gone: bool) -> None:
     if gone:
-        with Warehouse(trained.warehouse).transaction() as connection:
+        with trained.warehouse.transaction() as connection:
             connection.execute("update labels set source = '/nowhere/labels.csv'")
     with instance_of(trained) as instance:
         context = dg.build_sensor_context(instance=instance, resources={"home": RoutingHome()})

@@ -14,9 +14,8 @@ from routing_assets.batches.known import latest_revision
 from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.run_job import RunFailed
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.pricing.cost_matrix import price_batch
-from routing_assets.storage.parquet_store import Store
 
 
 def request(name: str, **body: object) -> dict[str, object]:
@@ -48,9 +47,9 @@ def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_pat
         batch_commands.route(
             trained, write(tmp_path / f"{name}.jsonl", *(request(f"r{i}", **body) for i in range(3))), {}
         )
-        costs = Store(trained.store).read("cost_matrix", name)["cost"].to_pylist()
+        costs = trained.store.read("cost_matrix", name)["cost"].to_pylist()
         cost[name] = sum(costs)
-        assert replay(trained, name).identical
+        assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, name).identical
     tokens = 3 * len(json.dumps(TOOLS, separators=(",", ":"))) / 4
     price = sum((2.19, 1.18, 0.9, 0.69, 0.18)) * 1e-6
     assert cost["tools"] - cost["plain"] == pytest.approx(tokens * price, rel=0.01)
@@ -67,7 +66,7 @@ def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed
     said = capsys.readouterr().err
     assert "3 records are set aside" in said
     assert "asks for embeddings" in said
-    folder = trained.outbox / "mixed"
+    folder = trained.folders.outbox / "mixed"
     aside = [json.loads(line) for line in (folder / "set_aside.jsonl").read_text().splitlines()]
     assert [(row["row"], row["record"]) for row in aside] == list(zip([2, 3, 4], ODD, strict=True))
     assert [word in row["reason"] for word, row in zip(("embeddings", "vision", "no text"), aside, strict=True)] == [
@@ -76,15 +75,15 @@ def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed
     manifest = read_manifest(folder)
     assert "set_aside.jsonl" in {file.name for file in manifest.files}
     assert manifest.rows == 2
-    routed = Store(trained.store).read("routed_batch", "mixed")
+    routed = trained.store.read("routed_batch", "mixed")
     assert routed["instruction_id"].to_pylist() == ["one", "two"]
     assert summary_of(routed)["set_aside"] == 3
-    assert replay(trained, "mixed").identical
+    assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "mixed").identical
     with pytest.raises((RunFailed, ValueError), match="embeddings"):
         batch_commands.route(trained, file, {"strict": True})
     batch_commands.route(trained, write(file, request("one"), request("two")), {})
     assert not (folder / "set_aside.jsonl").exists()
-    assert latest_revision(trained, "mixed").revision == 2
+    assert latest_revision(trained.warehouse, trained.folders, "mixed").revision == 2
 
 
 def test_where_the_policy_is_strict_a_batch_that_no_model_may_get_in_part_is_refused(
@@ -101,5 +100,5 @@ def test_a_decision_from_before_requests_were_priced_whole_is_replayed_as_it_was
     monkeypatch.setattr("routing_assets.defs.batches.scores.price_batch", partial(price_batch, texts_alone=True))
     briefly = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}]
     batch_commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
-    assert "beyond_text" not in summary_of(Store(trained.store).read("routed_batch", "old"))
-    assert replay(trained, "old").identical
+    assert "beyond_text" not in summary_of(trained.store.read("routed_batch", "old"))
+    assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "old").identical

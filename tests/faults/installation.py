@@ -16,7 +16,7 @@ from forked import result_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 TWIN = "r1_math"
 PERIOD_USD = 0.5
@@ -115,17 +115,21 @@ def faults_of_files(home: Home) -> list[str]:
     from routing_assets.prediction.router import Router
 
     found = []
-    for path in [*home.store.rglob("*.parquet"), *home.outbox.rglob("*.parquet"), *home.received.rglob("*.parquet")]:
+    for path in [
+        *home.store.root.rglob("*.parquet"),
+        *home.folders.outbox.rglob("*.parquet"),
+        *home.folders.received.rglob("*.parquet"),
+    ]:
         try:
             pq.read_table(path, partitioning=None)
         except Exception as error:
             found.append(f"{path.relative_to(home.root)}: {error}")
-    for manifest in home.outbox.glob(f"*/{MANIFEST}"):
+    for manifest in home.folders.outbox.glob(f"*/{MANIFEST}"):
         try:
             read_manifest(manifest.parent)
         except InvalidInput as error:
             found.append(str(error))
-    for router in home.routers.glob("[!.]*"):
+    for router in home.shelf.folder.glob("[!.]*"):
         if router.name != "classifiers":
             try:
                 Router.load(router)
@@ -147,8 +151,6 @@ def faults_of_state(home: Home) -> list[str]:
     from routing_assets.datasets.reading import read_json_lines
     from routing_assets.routers.mlflow_registry import IN_FORCE, REGISTERED_MODEL
     from routing_assets.storage.in_force import router_in_force
-    from routing_assets.storage.parquet_store import Store
-    from routing_assets.storage.warehouse import Warehouse
 
     found = faults_of_files(home)
     with instance_of(home) as instance:
@@ -157,9 +159,12 @@ def faults_of_state(home: Home) -> list[str]:
         for key in instance.event_log_storage.get_concurrency_keys():
             slots = instance.event_log_storage.get_concurrency_info(key).active_slot_count
             found += [f"pool {key} has {slots} stuck slots"] if slots else []
-        found += broken_entries(home)
-        found += [f"batch {batch.batch_id} waits: {batch.reasons}" for batch in stale_batches(home)]
-    with Warehouse(home.warehouse).reader() as connection:
+        found += broken_entries(home.warehouse, home.store, home.folders)
+        found += [
+            f"batch {batch.batch_id} waits: {batch.reasons}"
+            for batch in stale_batches(home.warehouse, home.store, home.folders, home.policy_file)
+        ]
+    with home.warehouse.reader() as connection:
         decisions = connection.sql("from current_decisions").to_arrow_table().to_pylist()
         twice = connection.sql("select dagster_run_id from decisions group by all having count(*) > 1").fetchall()
         past = [batch for _, batch in standing(connection)]
@@ -174,19 +179,19 @@ def faults_of_state(home: Home) -> list[str]:
         found.append(f"{float(committed)} USD committed and {spent} USD decided of {PERIOD_USD} USD")
     for decision in decisions:
         name = decision["batch_id"]
-        wanted = Store(home.store).read("batch_instructions", name)["instruction_id"].to_pylist()
-        manifest = read_manifest(home.outbox / name)
+        wanted = home.store.read("batch_instructions", name)["instruction_id"].to_pylist()
+        manifest = read_manifest(home.folders.outbox / name)
         handed = [
             line["custom_id"]
             for file in manifest.files
             if file.model is not None
-            for line in read_json_lines(home.outbox / name / file.name)
+            for line in read_json_lines(home.folders.outbox / name / file.name)
         ]
         if sorted(handed) != sorted(wanted):
             found.append(f"batch {name}: {len(handed)} requests handed over for {len(wanted)} instructions")
         if manifest.dagster_run_id != decision["dagster_run_id"]:
             found.append(f"batch {name}: the outbox is of run {manifest.dagster_run_id}")
-    champion = MlflowClient(home.mlflow_uri).get_model_version_by_alias(REGISTERED_MODEL, IN_FORCE)
-    if int(champion.version) != router_in_force(home)["mlflow_model_version"]:
+    champion = MlflowClient(home.registry.uri).get_model_version_by_alias(REGISTERED_MODEL, IN_FORCE)
+    if int(champion.version) != router_in_force(home.warehouse)["mlflow_model_version"]:
         found.append(f"MLflow's champion is {champion.version}, the ledger's another")
     return found

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from installation import Installation, faults_of_state
 
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -55,9 +55,8 @@ def said_by(installation: Installation, *arguments: str) -> str:
 
 
 def decisions(home: Home) -> int:
-    from routing_assets.storage.warehouse import Warehouse
 
-    return len(Warehouse(home.warehouse).fetch("ledger_entries"))
+    return len(home.warehouse.fetch("ledger_entries"))
 
 
 def test_a_disk_that_is_full_while_a_partition_is_written(
@@ -65,7 +64,7 @@ def test_a_disk_that_is_full_while_a_partition_is_written(
 ) -> None:
     first, large = batch_files[0], batch_files[4]
     assert forked.done(lambda: installation.route(first), installation.log)
-    folder = installation.home.store / "probability_matrix"
+    folder = installation.home.store.root / "probability_matrix"
     with mounted(folder, "-t", "tmpfs", "-o", "size=8k", "tmpfs"):
         said = said_by(installation, "route", str(large))
         assert "No space left on device" in said
@@ -141,7 +140,7 @@ def test_an_mlflow_database_that_is_locked(installation: Installation, report: l
 def router(home: Home) -> str:
     from routing_assets.storage.in_force import router_in_force
 
-    return str(router_in_force(home)["router_version"])
+    return str(router_in_force(home.warehouse)["router_version"])
 
 
 @pytest.mark.parametrize("jump", ["1 day", "-31 day"], ids=["back a day", "forward a month"])
@@ -161,14 +160,13 @@ def test_a_clock_that_jumps(
 
 
 def shift(home: Home, jump: str) -> None:
-    from routing_assets.storage.warehouse import Warehouse
 
     stamps = {
         "batches": "received_at",
         "routers": "recorded_at",
         "commitments": "committed_at",
     }
-    with Warehouse(home.warehouse).transaction() as connection:
+    with home.warehouse.transaction() as connection:
         for table, stamp in stamps.items():
             connection.execute(f"update {table} set {stamp} = {stamp} + interval '{jump}'")
 
@@ -176,13 +174,16 @@ def shift(home: Home, jump: str) -> None:
 def newest_policies(home: Home) -> dict[str, str]:
     from routing_assets.batches.known import decision_in_force
 
-    return {name: decision_in_force(home, name)["policy"] for name in ("batch000", "batch001")}
+    return {name: decision_in_force(home.warehouse, name)["policy"] for name in ("batch000", "batch001")}
 
 
 def stale(home: Home) -> list[tuple[str, ...]]:
     from routing_assets.batches.stale import stale_batches
 
-    return [(batch.batch_id, *(r for r in batch.reasons if r != "prices")) for batch in stale_batches(home)]
+    return [
+        (batch.batch_id, *(r for r in batch.reasons if r != "prices"))
+        for batch in stale_batches(home.warehouse, home.store, home.folders, home.policy_file)
+    ]
 
 
 def one_line(said: str) -> str:

@@ -11,13 +11,12 @@ import pytest
 from crash_points import CrashPoints
 
 from routing_assets.audit.replay import broken_entries
-from routing_assets.foundation.home import Home
-from routing_assets.storage.warehouse import Warehouse
+from routing_assets.home import Home
 
 
 def begin(home: Home) -> None:
     """A home with the rows of an earlier version, whose journal begins now, and two more."""
-    warehouse = Warehouse(home.create().warehouse)
+    warehouse = home.create().warehouse
     warehouse.create()
     for batch in ("a", "b"):
         warehouse.append("withdrawals", pa.table({"batch_id": [batch]}))
@@ -43,7 +42,7 @@ def test_a_kill_at_every_moment_of_a_commit_is_no_tampering(tmp_path: Path) -> N
     for number, moment in enumerate(moments):
         home = Home(tmp_path / f"home{number}")
         assert forked.killed_after(partial(killed, home, number), 60.0, log), moment
-        Warehouse(home.create().warehouse).create()  # as the next command does
-        assert broken_entries(home) == [], moment
+        home.create().warehouse.create()  # as the next command does
+        assert broken_entries(home.warehouse, home.store, home.folders) == [], moment
         begin(home)
-        assert broken_entries(home) == [], moment
+        assert broken_entries(home.warehouse, home.store, home.folders) == [], moment

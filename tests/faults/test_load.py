@@ -20,7 +20,7 @@ BATCHES = 20
 def test_twenty_batches_at_once_beside_a_reader(
     installation: Installation, batch_files: list[Path], report: list[tuple[str, str]]
 ) -> None:
-    reader = forked.start(lambda: look_now_and_then(installation.home.warehouse), installation.log)
+    reader = forked.start(lambda: look_now_and_then(installation.home.warehouse.path), installation.log)
     waiting, working, failed = list(batch_files[:BATCHES]), set[int](), 0
     started = time.monotonic()
     while waiting or working:
@@ -36,7 +36,7 @@ def test_twenty_batches_at_once_beside_a_reader(
     faults = installation.ask(faults_of_state)
     assert failed == 0, installation.log.read_text()[-4000:]
     assert faults == []
-    assert installation.ask(lambda home: len(list(home.outbox.glob("*/manifest.json")))) == BATCHES
+    assert installation.ask(lambda home: len(list(home.folders.outbox.glob("*/manifest.json")))) == BATCHES
     load = f"{BATCHES} batches at once, two runs at a time, beside a reader"
     report.append((load, f"all routed in {seconds:.0f} s, no lock failure"))
 

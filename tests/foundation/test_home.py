@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 
 
 def test_the_path_of_a_home_is_absolute_and_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,22 +20,21 @@ from routing_assets.batches.receive import Admission
 from routing_assets.datasets import load_batch, load_labels
 from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.policy_file import read_policy
+from routing_assets.home import Home
 from routing_assets.pricing.catalog import load_catalog
 from routing_assets.pricing.units import refuse_doubtful_prices
-from routing_assets.storage.warehouse import Warehouse
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path / "home").create()
-    Warehouse(home.warehouse).create()
+    home.warehouse.create()
     return home
 
 
 def assert_kept_with_reason(home: Home, name: str, content: bytes, pattern: str) -> None:
-    (reason,) = home.rejected.glob("*.reason.txt")
+    (reason,) = home.folders.rejected.glob("*.reason.txt")
     text = reason.read_text(encoding="utf-8")
     assert re.search(pattern, text, re.DOTALL), text
     assert name in text
@@ -52,9 +51,9 @@ def assert_says(caught: pytest.ExceptionInfo[InvalidInput], path: Path, pattern:
     assert len(str(caught.value)) < 2_000
 
 
-def read_policy(path: Path) -> None:
+def use_policy(path: Path) -> None:
     """As the sensor and the runs do."""
-    coalescing(policy_file(path).get("coalesce"), source=str(path))
+    coalescing(read_policy(path).get("coalesce"), source=str(path))
     intake.repeats_allowed(path)
     standing_policy(path)
 
@@ -63,13 +62,13 @@ def read_policy(path: Path) -> None:
 @pytest.mark.usefixtures("refused")
 def test_a_hostile_batch(home: Home, fault: str) -> None:
     name, content, pattern = BATCHES[fault]
-    (home.inbox / name).write_bytes(content)
-    taken = take_in(home, take_in(home, {}).seen)
+    (home.folders.inbox / name).write_bytes(content)
+    taken = take_in(home.warehouse, home.folders, take_in(home.warehouse, home.folders, {}).seen)
     assert taken.received == []
     assert_kept_with_reason(home, name, content, pattern)
-    assert not list(home.received.iterdir())
-    assert not list(home.claimed.iterdir())
-    with Warehouse(home.warehouse).reader() as connection:
+    assert not list(home.folders.received.iterdir())
+    assert not list(home.folders.claimed.iterdir())
+    with home.warehouse.reader() as connection:
         assert connection.execute("select count(*) from batches").fetchone() == (0,)
 
 
@@ -77,11 +76,19 @@ def test_a_hostile_batch(home: Home, fault: str) -> None:
 @pytest.mark.usefixtures("refused")
 def test_a_hostile_record(home: Home, fault: str) -> None:
     name, content, pattern = RECORDS[fault]
-    (home.inbox / name).write_bytes(content)
-    assert take_in(home, take_in(home, {}).seen, admission=Admission(strict=True)).received == []
+    (home.folders.inbox / name).write_bytes(content)
+    assert (
+        take_in(
+            home.warehouse,
+            home.folders,
+            take_in(home.warehouse, home.folders, {}).seen,
+            admission=Admission(strict=True),
+        ).received
+        == []
+    )
     assert_kept_with_reason(home, name, content, pattern)
-    (home.inbox / name).write_bytes(content)
-    (received,) = take_in(home, take_in(home, {}).seen).received
+    (home.folders.inbox / name).write_bytes(content)
+    (received,) = take_in(home.warehouse, home.folders, take_in(home.warehouse, home.folders, {}).seen).received
     batch = load_batch(received.path)
     (line,) = records_set_aside(received.path, batch.set_aside)
     aside = json.loads(line)
@@ -95,14 +102,14 @@ def test_a_hostile_record(home: Home, fault: str) -> None:
 def test_hostile_outcomes(home: Home, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, content, pattern = OUTCOMES[fault]
     monkeypatch.setattr(batch_outcomes, "decision_in_force", lambda home, batch_id: {"batch_id": batch_id})
-    path = home.outcomes / name
+    path = home.folders.outcomes / name
     path.write_bytes(content)
     with pytest.raises(InvalidInput) as caught:
-        batch_outcomes.receive_outcomes(home, path, "weekly", move=True)
+        batch_outcomes.receive_outcomes(home.warehouse, home.store, home.folders, path, "weekly", move=True)
     assert_says(caught, path, pattern)
-    intake.reject(home, path, str(caught.value))
+    intake.reject(home.folders, path, str(caught.value))
     assert_kept_with_reason(home, name, content, pattern)
-    assert not list(home.received.rglob("*.*"))
+    assert not list(home.folders.received.rglob("*.*"))
 
 
 @pytest.mark.parametrize("fault", LABELS)
@@ -145,7 +152,7 @@ def test_a_hostile_policy(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        read_policy(path)
+        use_policy(path)
     assert_says(caught, path, pattern)
 
 

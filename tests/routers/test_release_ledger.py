@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers import mlflow_registry as tracking
 from routing_assets.routers import release as champion
 from routing_assets.routers.release_ledger import finish_release, releasing
@@ -31,33 +31,39 @@ class Crash(BaseException):
 def registered(home: Home) -> Home:
     """Three routers that passed their checks, each with a price list by a run of its own; the first is in force."""
     home.create()
-    Warehouse(home.warehouse).create()
-    client = tracking.connect(home)
+    home.warehouse.create()
+    client = tracking.connect(home.registry)
     client.create_registered_model(tracking.REGISTERED_MODEL)
     for number, (version, model) in enumerate(ROUTERS.items(), start=1):
         client.create_model_version(tracking.REGISTERED_MODEL, source=str(home.root))
         record = {name: version for name in champion._RECORDED} | {"mlflow_model_version": number}
         champion.record_candidate(
-            home, record, origin="trained", models=(model,), training_config="{}", run_id=f"run-{version}"
+            home.warehouse, record, origin="trained", models=(model,), training_config="{}", run_id=f"run-{version}"
         )
-        (home.routers / version).mkdir(parents=True)
+        (home.shelf.folder / version).mkdir(parents=True)
         costs = pa.table({"cost_model": [json.dumps({"models": [model]})], "price_version": [f"prices-{version}"]})
         for asset, table in (("cost_model", costs), ("model_catalog", pa.table({"name": [model]}))):
-            Store(home.store).write(table, asset, None, f"run-{version}", make_current=False)
+            home.store.write(table, asset, None, f"run-{version}", make_current=False)
     release(home, "first")
     return home
 
 
 def release(home: Home, version: str) -> None:
-    with releasing(home):
+    with releasing(home.releases):
         router = champion.candidate(home, version)
-        champion.put_in_force(home, router, reason="forced", run_id="test", prices_of=[router["dagster_run_id"]])
+        champion.put_in_force(
+            home.releases, router, reason="forced", run_id="test", prices_of=[router["dagster_run_id"]]
+        )
 
 
 def said(home: Home) -> tuple[str, str | None, str]:
     """The router in force by the ledger, by the stored prices, and by MLflow's alias."""
     alias = MlflowClient().get_model_version_by_alias(tracking.REGISTERED_MODEL, tracking.IN_FORCE)
-    return router_in_force(home)["router_version"], prices_in_force(home)[0], list(ROUTERS)[int(alias.version) - 1]
+    return (
+        router_in_force(home.warehouse)["router_version"],
+        prices_in_force(home.store)[0],
+        list(ROUTERS)[int(alias.version) - 1],
+    )
 
 
 def agreed(version: str) -> tuple[str, str, str]:
@@ -104,8 +110,8 @@ def test_a_release_that_crashes_at_any_write_leaves_one_truth(
                 survived = False
             except Crash:
                 pass
-        finish_release(registered)
-        version = router_in_force(registered)["router_version"]
+        finish_release(registered.releases)
+        version = router_in_force(registered.warehouse)["router_version"]
         assert version in ("first", "second"), passed
         assert said(registered) == agreed(version), passed
         release(registered, "first")
@@ -116,7 +122,7 @@ def test_a_release_that_crashes_at_any_write_leaves_one_truth(
 
 def test_releases_and_roll_backs_that_meet_end_in_one_state(registered: Home) -> None:
     def back(_: int) -> None:
-        champion.rollback(registered)
+        champion.rollback(registered.releases, registered.shelf)
 
     release(registered, "second")
     with ThreadPoolExecutor(4) as pool:
@@ -124,7 +130,7 @@ def test_releases_and_roll_backs_that_meet_end_in_one_state(registered: Home) ->
         doing += [pool.submit(back, number) for number in range(4)]
         for done in doing:
             done.result()
-    assert said(registered) == agreed(router_in_force(registered)["router_version"])
+    assert said(registered) == agreed(router_in_force(registered.warehouse)["router_version"])
 
 
 def test_the_alias_follows_at_the_next_start_where_mlflow_is_locked(
@@ -138,5 +144,5 @@ def test_the_alias_follows_at_the_next_start_where_mlflow_is_locked(
         release(registered, "second")
     assert "database is locked" in caplog.text
     assert said(registered) == ("second", "prices-second", "first")
-    finish_release(registered)
+    finish_release(registered.releases)
     assert said(registered) == agreed("second")

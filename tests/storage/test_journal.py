@@ -22,7 +22,7 @@ from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.money import commit_budget, commit_cost, release_commitments
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import RoutingSettings
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.storage import journal
 from routing_assets.storage.journal import LEDGERS, Head
 from routing_assets.storage.warehouse import Warehouse
@@ -37,7 +37,7 @@ ROUTER = dict.fromkeys(
 
 def write_all(home: Home) -> Warehouse:
     """At least one row of every ledger, by the functions that write them."""
-    warehouse = Warehouse(home.create().warehouse)
+    warehouse = home.create().warehouse
     warehouse.create()
     warehouse.append("routers", pa.Table.from_pylist([ROUTER]))
     warehouse.append(
@@ -46,7 +46,7 @@ def write_all(home: Home) -> Warehouse:
     for batch in ("a", "b", "c"):
         commit_budget(warehouse, batch, f"run-{batch}", PROBLEM, PACED, MARCH)
     commit_cost(warehouse, "a", ["run-a"], 1 / 30, PACED, MARCH)
-    decide(warehouse, "a", "run-a", home.store / "routed")
+    decide(warehouse, "a", "run-a", home.store.root / "routed")
     release_commitments(warehouse, ["run-b"])
     warehouse.append("dispatches", pa.table({"batch_id": ["a"], "dagster_run_id": ["run-a"]}))
     warehouse.append("withdrawals", pa.table({"batch_id": ["c"]}))
@@ -81,24 +81,24 @@ def written(home: Home, written_once: Path) -> Home:
 
 def tamper(home: Home, *statements: str) -> None:
     """As somebody with another program would."""
-    with Warehouse(home.warehouse)._connection(read_only=False) as connection:
+    with home.warehouse._connection(read_only=False) as connection:
         for statement in statements:
             connection.execute(statement)
 
 
 def test_what_was_written_is_whole_and_every_ledger_is_in_it(written: Home) -> None:
-    assert broken_entries(written) == []
-    kinds = {row["kind"] for row in Warehouse(written.warehouse).fetch("journal")}
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
+    kinds = {row["kind"] for row in written.warehouse.fetch("journal")}
     assert kinds == {*LEDGERS, journal.TAKEN_ON_TRUST}
 
 
 def test_an_entry_holds_the_money_exactly(written: Home) -> None:
-    contents = [json.loads(row["content"]) for row in Warehouse(written.warehouse).fetch("journal")]
+    contents = [json.loads(row["content"]) for row in written.warehouse.fetch("journal")]
     assert [row["usd"] for row in contents if row.get("dagster_run_id") == "run-a" and "usd" in row] == [0.1, 1 / 30]
 
 
 def test_what_a_lost_run_held_is_freed_by_a_line_of_its_own(written: Home) -> None:
-    with Warehouse(written.warehouse).reader() as connection:
+    with written.warehouse.reader() as connection:
         lines = connection.execute("select usd from commitments where batch_id = 'b' order by entry").fetchall()
     assert lines == [(0.1,), (0.0,)]
 
@@ -119,13 +119,20 @@ def test_what_a_lost_run_held_is_freed_by_a_line_of_its_own(written: Home) -> No
 )
 def test_a_changed_row_shows(written: Home, ledger: str, change: str, said: str) -> None:
     tamper(written, f"update {ledger} set {change} where entry = (select min(entry) from {ledger})")
-    assert any(line.startswith(ledger) and "was changed" in line and said in line for line in broken_entries(written))
+    assert any(
+        line.startswith(ledger) and "was changed" in line and said in line
+        for line in broken_entries(written.warehouse, written.store, written.folders)
+    )
 
 
 @pytest.mark.parametrize("ledger", LEDGERS)
 def test_a_removed_row_shows(written: Home, ledger: str) -> None:
     tamper(written, f"delete from {ledger} where entry = (select max(entry) from {ledger})")
-    (line,) = (line for line in broken_entries(written) if "is gone from the ledger" in line)
+    (line,) = (
+        line
+        for line in broken_entries(written.warehouse, written.store, written.folders)
+        if "is gone from the ledger" in line
+    )
     assert line.startswith(f"{ledger} entry")
 
 
@@ -133,7 +140,10 @@ def test_a_removed_row_shows(written: Home, ledger: str) -> None:
 def test_an_added_row_shows(written: Home, ledger: str) -> None:
     newer = "* replace (entry + 1000 as entry)"
     tamper(written, f"insert into {ledger} select {newer} from {ledger} order by entry limit 1")
-    assert any(line.startswith(ledger) and "not in the journal" in line for line in broken_entries(written))
+    assert any(
+        line.startswith(ledger) and "not in the journal" in line
+        for line in broken_entries(written.warehouse, written.store, written.folders)
+    )
 
 
 CUT = (
@@ -144,60 +154,68 @@ CUT = (
 
 
 def test_a_cut_end_shows_by_the_anchors_alone(written: Home) -> None:
-    last = len(Warehouse(written.warehouse).fetch("journal"))
+    last = len(written.warehouse.fetch("journal"))
     tamper(written, *(statement.format(n=last - 1) for statement in CUT))
-    (line,) = broken_entries(written)
+    (line,) = broken_entries(written.warehouse, written.store, written.folders)
     assert f"anchors are of entries that the journal lacks, from {last - 1} to {last}" in line
-    Warehouse(written.warehouse).append("withdrawals", pa.table({"batch_id": ["z"]}))
-    Warehouse(written.warehouse).append("withdrawals", pa.table({"batch_id": ["y"]}))
-    (line,) = broken_entries(written)  # nor does it heal when the journal has grown again
+    written.warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
+    written.warehouse.append("withdrawals", pa.table({"batch_id": ["y"]}))
+    (line,) = broken_entries(
+        written.warehouse, written.store, written.folders
+    )  # nor does it heal when the journal has grown again
     assert "the journal was rewritten since" in line
 
 
 def test_a_hole_in_the_journal_shows(written: Home) -> None:
     tamper(written, "delete from journal where entry = 5")
-    found = broken_entries(written)
+    found = broken_entries(written.warehouse, written.store, written.folders)
     assert any("journal entry 6" in line and "1 entries before it are gone, from 5 on" in line for line in found)
     assert any("does not follow the journal entry before it" in line for line in found)
 
 
 def test_a_changed_entry_shows(written: Home) -> None:
     tamper(written, "update journal set subject = 'other' where entry = 4")
-    assert any("journal entry 4" in line and "was changed" in line for line in broken_entries(written))
+    assert any(
+        "journal entry 4" in line and "was changed" in line
+        for line in broken_entries(written.warehouse, written.store, written.folders)
+    )
 
 
 def test_an_older_database_in_place_of_the_newer_shows(written: Home, tmp_path: Path) -> None:
-    shutil.copyfile(written.warehouse, tmp_path / "older")
-    Warehouse(written.warehouse).append("withdrawals", pa.table({"batch_id": ["z"]}))
-    shutil.copyfile(tmp_path / "older", written.warehouse)
-    Warehouse(written.warehouse).create()  # as the next command does
-    assert any("or an older database was put in place" in line for line in broken_entries(written))
+    shutil.copyfile(written.warehouse.path, tmp_path / "older")
+    written.warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
+    shutil.copyfile(tmp_path / "older", written.warehouse.path)
+    written.warehouse.create()  # as the next command does
+    assert any(
+        "or an older database was put in place" in line
+        for line in broken_entries(written.warehouse, written.store, written.folders)
+    )
 
 
 def test_an_older_database_shows_by_the_hand_offs_and_by_dagster_though_the_file_of_heads_is_older_too(
     written: Home, tmp_path: Path
 ) -> None:
     shutil.copytree(written.root, tmp_path / "older")
-    Warehouse(written.warehouse).append("withdrawals", pa.table({"batch_id": ["z"]}))
-    head = Warehouse(written.warehouse).journal_head()
+    written.warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
+    head = written.warehouse.journal_head()
     assert head is not None
     shutil.rmtree(written.root)
     shutil.copytree(tmp_path / "older", written.root)
-    assert broken_entries(written) == []
-    assert audit_journal(written, {"elsewhere": [head]}).found
-    folder = written.outbox / "a"
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
+    assert audit_journal(written.warehouse, written.folders, {"elsewhere": [head]}).found
+    folder = written.folders.outbox / "a"
     folder.mkdir(parents=True)
     manifest = {"ledger_entry": head.entry, "ledger_hash": head.entry_hash}
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    (line,) = broken_entries(written)
+    (line,) = broken_entries(written.warehouse, written.store, written.folders)
     assert line.startswith("hand-offs in the outbox: 1 anchors are of entries that the journal lacks")
 
 
-@pytest.mark.parametrize("next_command", [lambda home: None, lambda home: Warehouse(home.warehouse).create()])
+@pytest.mark.parametrize("next_command", [lambda home: None, lambda home: home.warehouse.create()])
 def test_a_removed_file_of_heads_shows(written: Home, next_command: Callable[[Home], None]) -> None:
     (written.root / "ledger_heads.jsonl").unlink()
     next_command(written)
-    (line,) = broken_entries(written)
+    (line,) = broken_entries(written.warehouse, written.store, written.folders)
     assert line.startswith("ledger_heads.jsonl: ")
     assert "removed" in line
 
@@ -206,33 +224,35 @@ def test_a_line_that_was_scribbled_on_shows(written: Home) -> None:
     heads = written.root / "ledger_heads.jsonl"
     lines = heads.read_text().splitlines(keepends=True)
     heads.write_text("".join([*lines[:2], "scribble\n", *lines[2:]]))
-    assert broken_entries(written) == ["ledger_heads.jsonl: line 3 cannot be read"]
+    assert broken_entries(written.warehouse, written.store, written.folders) == [
+        "ledger_heads.jsonl: line 3 cannot be read"
+    ]
 
 
 @pytest.mark.parametrize("lost", ["the whole line", "half of it"])
 def test_a_crash_between_commit_and_anchor_is_no_tampering(written: Home, lost: str) -> None:
     heads = written.root / "ledger_heads.jsonl"
     before = heads.read_bytes()
-    warehouse = Warehouse(written.warehouse)
+    warehouse = written.warehouse
     warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
     whole = heads.read_bytes()
     heads.write_bytes(before if lost == "the whole line" else whole[:-30])
-    assert broken_entries(written) == []
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
     warehouse.append("withdrawals", pa.table({"batch_id": ["y"]}))
-    assert broken_entries(written) == []
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
     anchors, _ = warehouse.anchors.read()
     assert [anchor.entry for anchor in anchors[-2:]] == [anchors[-1].entry - 1, len(warehouse.fetch("journal"))]
 
 
 def test_a_transaction_that_fails_leaves_neither_row_nor_entry_nor_anchor(written: Home) -> None:
-    warehouse = Warehouse(written.warehouse)
+    warehouse = written.warehouse
     head, anchors = warehouse.journal_head(), (written.root / "ledger_heads.jsonl").read_bytes()
     two_rows = pa.table({"batch_id": ["z", None]})  # the second may not be
     with pytest.raises(duckdb.ConstraintException):
         warehouse.append("withdrawals", two_rows)
     assert warehouse.journal_head() == head
     assert (written.root / "ledger_heads.jsonl").read_bytes() == anchors
-    assert broken_entries(written) == []
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
 
 
 def withdraw(path: Path, name: str) -> None:
@@ -241,9 +261,9 @@ def withdraw(path: Path, name: str) -> None:
 
 def test_processes_that_append_at_once_make_one_chain(written: Home) -> None:
     with ProcessPoolExecutor(4) as pool:
-        list(pool.map(withdraw, [written.warehouse] * 16, [f"batch-{i}" for i in range(16)]))
-    assert broken_entries(written) == []
-    assert len(Warehouse(written.warehouse).anchors.read()[0]) >= 16
+        list(pool.map(withdraw, [written.warehouse.path] * 16, [f"batch-{i}" for i in range(16)]))
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
+    assert len(written.warehouse.anchors.read()[0]) >= 16
 
 
 def test_rows_from_before_the_journal_are_taken_up_once_and_guarded_from_then_on(written: Home) -> None:
@@ -255,21 +275,24 @@ def test_rows_from_before_the_journal_are_taken_up_once_and_guarded_from_then_on
         "drop table price_releases",
         "alter table dispatches drop column entry",
     )
-    warehouse = Warehouse(written.warehouse)
+    warehouse = written.warehouse
     for _ in range(2):
         warehouse.create()
-    audit = audit_journal(written)
+    audit = audit_journal(written.warehouse, written.folders)
     with warehouse.reader() as connection:
         rows = sum(len(journal.stored_rows(connection, table)) for table in LEDGERS)
     assert audit.found == ()
     assert audit.taken_on_trust == rows == audit.head.entry - 1
     tamper(written, "update dispatches set dagster_run_id = 'other'")
-    assert any("dispatches" in line and "was changed" in line for line in broken_entries(written))
+    assert any(
+        "dispatches" in line and "was changed" in line
+        for line in broken_entries(written.warehouse, written.store, written.folders)
+    )
 
 
 def test_a_column_that_a_later_version_adds_changes_no_entry(written: Home) -> None:
     tamper(written, "alter table withdrawals add column asked_by varchar")
-    assert broken_entries(written) == []
+    assert broken_entries(written.warehouse, written.store, written.folders) == []
 
 
 def test_no_code_appends_to_a_ledger_past_the_journal() -> None:
@@ -283,7 +306,7 @@ def test_no_code_appends_to_a_ledger_past_the_journal() -> None:
 
 
 def test_a_head_is_anchored_once(written: Home) -> None:
-    warehouse = Warehouse(written.warehouse)
+    warehouse = written.warehouse
     before, _ = warehouse.anchors.read()
     for _ in range(3):
         warehouse.create()

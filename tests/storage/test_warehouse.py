@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers.release import record_candidate
 from routing_assets.storage.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
 
@@ -188,11 +188,11 @@ def test_the_labels_in_force_are_those_entered_last_whatever_the_clock_said(ware
 def test_a_run_compares_the_router_that_it_made_itself_though_another_was_made_since(
     home: Home, run: str, made: str
 ) -> None:
-    Warehouse(home.warehouse).create()
+    home.warehouse.create()
     parts = ("classifier_id", "label_hash", "temperatures_id", "buckets_id", "decision_estimate", "mlflow_run_id")
     about = dict.fromkeys(parts, "x") | {"mlflow_model_version": 1}
     for version, of_run in (("a", "first"), ("b", "second")):
         router = about | {"router_version": version}
-        record_candidate(home, router, origin="trained", models=("m",), training_config="{}", run_id=of_run)
-    found = Warehouse(home.warehouse).fetch("newest_candidate", {"runs": ["retry", run]})
+        record_candidate(home.warehouse, router, origin="trained", models=("m",), training_config="{}", run_id=of_run)
+    found = home.warehouse.fetch("newest_candidate", {"runs": ["retry", run]})
     assert [row["router_version"] for row in found] == [made]

@@ -80,7 +80,7 @@ def batch_budget(
         problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
         # Those that were barred when the batch was read are set aside; catalog or router may have changed since.
         set_barred_aside(batch, tuple(problem.models or ()), catalog, replace(settings, strict=True))
-        budget = commit_budget(home.warehouse(), context.partition_key, context.run_id, problem, settings)
+        budget = commit_budget(home.paths().warehouse, context.partition_key, context.run_id, problem, settings)
     except (InvalidInput, InfeasibleAllocation) as error:
         raise refused(context, home, error) from error
     table = pa.Table.from_pylist([asdict(budget)])
@@ -134,12 +134,13 @@ def allocations(
     model_catalog: pa.Table,
 ) -> Iterator[dg.MaterializeResult]:
     """The assets ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
+    paths = home.paths()
     settings, budget = routing_request.settings(), batch_budget["budget_usd"][0].as_py()
     catalog, held_out = catalog_from_table(model_catalog), None
     if settings.confidence is not None:
         from routing_assets.routers.held_out_calls import held_out_calls
 
-        held_out = held_out_calls(home.paths(), probability_matrix, cost_matrix, catalog)
+        held_out = held_out_calls(paths.warehouse, paths.store, paths.shelf, probability_matrix, cost_matrix, catalog)
     route = partial(
         route_batch,
         BatchInstructions.from_arrow(batch_instructions),
@@ -149,7 +150,7 @@ def allocations(
         budget,
         settings,
         held_out=held_out,
-        previous=routed_before(home.paths(), context.partition_key) if settings.limits_churn else None,
+        previous=routed_before(paths.warehouse, paths.store, context.partition_key) if settings.limits_churn else None,
     )
     for policy in POLICIES:
         if dg.AssetKey(name_of(policy)) not in context.selected_asset_keys:

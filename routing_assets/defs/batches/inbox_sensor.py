@@ -13,7 +13,7 @@ from routing_assets.defs.batches.jobs import route_batch, routing_request
 from routing_assets.defs.common import batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.looks import tell
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.policy_file import read_policy
 
 
 @dg.sensor(job=route_batch, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -26,10 +26,10 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     and become one batch. A file named ``<name>.urgent.<ending>`` goes first.
     """
     paths = home.paths()
-    policy = policy_file(paths.policy_file)
+    policy = read_policy(paths.policy_file)
     small = coalescing(policy.get("coalesce"), source=str(paths.policy_file))
     admission = Admission(strict=policy.get("strict") is True, may_repeat=repeats_allowed(paths.policy_file))
-    taken = take_in(paths, json.loads(context.cursor or "{}"), small, admission=admission)
+    taken = take_in(paths.warehouse, paths.folders, json.loads(context.cursor or "{}"), small, admission=admission)
     tell(context, taken)
     # A batch received before has its old run key, of which Dagster makes no second run.
     requests = {

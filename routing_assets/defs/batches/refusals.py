@@ -14,8 +14,9 @@ def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Excepti
 
     It is entered in the warehouse with what it was based on: the same is not tried a second time.
     """
+    paths = home.paths()
     batch_id = context.partition_key
-    for batch in stale_batches(home.paths()):
+    for batch in stale_batches(paths.warehouse, paths.store, paths.folders, paths.policy_file):
         if batch.batch_id == batch_id:
             row = {
                 "batch_id": batch_id,
@@ -23,7 +24,7 @@ def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Excepti
                 "fingerprint": batch.fingerprint,
                 "why": str(error),
             }
-            home.warehouse().append("refusals", pa.Table.from_pylist([row]))
+            paths.warehouse.append("refusals", pa.Table.from_pylist([row]))
     return failure(
         InvalidInput(
             str(error),

@@ -30,13 +30,14 @@ def reroute_stale_batches(
     was refused. Of thousands no more than a hundred are queued at a time, urgent ones first; the others' turn comes at
     a later tick.
     """
+    paths = home.paths()
     instance = context.instance
     under_way = {run.tags.get("dagster/partition") for run in instance.get_runs(UNDER_WAY)}
     setback, now = setbacks(instance, route_batch.name), datetime.now(UTC)
     stale = {
         f"{batch.batch_id}@{batch.fingerprint}"
         + (f"!{setback[batch.batch_id].run_id}" if batch.batch_id in setback else ""): batch
-        for batch in stale_batches(home.paths())
+        for batch in stale_batches(paths.warehouse, paths.store, paths.folders, paths.policy_file)
         if batch.batch_id not in under_way
         and batch.refused is None
         and (batch.batch_id not in setback or setback[batch.batch_id].may_be_tried_again(now))

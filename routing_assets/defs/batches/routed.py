@@ -35,7 +35,6 @@ from routing_assets.foundation.files import file_sha256
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.foundation.long_table import about
 from routing_assets.storage import journal
-from routing_assets.storage.parquet_store import Store
 
 GROUP = "routed"
 ASSIGNED_ONCE = dg.AssetCheckSpec(
@@ -91,39 +90,40 @@ def batch_export(
     context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
 ) -> dg.MaterializeResult:
     """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
-    paths, batch_id = home.paths(), context.partition_key
-    folder, decided_file = paths.outbox / batch_id, about(routed_batch)["file_sha256"]
-    version = Store(paths.store).version("routed_batch", batch_id, context.run_id, routed_batch)
+    paths = home.paths()
+    batch_id = context.partition_key
+    folder, decided_file = paths.folders.outbox / batch_id, about(routed_batch)["file_sha256"]
+    version = paths.store.version("routed_batch", batch_id, context.run_id, routed_batch)
     decision = {
         "batch_id": batch_id,
         "dagster_run_id": context.run_id,
         "file_sha256": decided_file,
         **decision_columns(routed_batch),
-        "routed_path": str(version.relative_to(paths.store)),
+        "routed_path": str(version.relative_to(paths.store.root)),
         "routed_sha256": file_sha256(version),
     }
-    with batch_lock(paths, batch_id):
+    with batch_lock(paths.locks, batch_id):
         try:
-            refuse_ended(paths, batch_id)
+            refuse_ended(paths.warehouse, batch_id)
             settings = settings_from(summary_of(routed_batch)["settings"], source="the routed batch")
             if settings.period is not None:
                 runs = runs_of(context.instance, context.run)
-                commit_cost(home.warehouse(), batch_id, runs, decision["total_cost"], settings)
+                commit_cost(paths.warehouse, batch_id, runs, decision["total_cost"], settings)
         except InvalidInput as error:
             raise failure(error) from error
         # Not the newest file: another may have come since this run read its own.
-        received = received_file(paths, batch_id, decided_file)
+        received = received_file(paths.warehouse, paths.folders, batch_id, decided_file)
         manifest = export_batch(
             routed_batch,
             batch_instructions,
             folder,
-            staged=paths.staged / batch_id,
+            staged=paths.folders.staged / batch_id,
             batch_id=batch_id,
             run_id=context.run_id,
             received=received,
-            ledger_head=home.warehouse().journal_head(),
+            ledger_head=paths.warehouse.journal_head(),
         )
-        with home.warehouse().transaction() as ledger:
+        with paths.warehouse.transaction() as ledger:
             record_decision(ledger, decision)
             record_traffic(ledger, batch_id, context.run_id, routed_batch, batch_instructions)
             head = journal.head(ledger)
@@ -138,16 +138,17 @@ def batch_export(
 
 def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed: pa.Table) -> dict[str, Any]:
     """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
+    paths = home.paths()
     batch_id = context.partition_key
-    before = home.warehouse().fetch("current_decision", {"batch_id": batch_id})
+    before = paths.warehouse.fetch("current_decision", {"batch_id": batch_id})
     if not before or before[0]["dagster_run_id"] == context.run_id:
         return {}
-    store, runs = Store(home.paths().store), runs_of(context.instance, context.run)
+    store, runs = paths.store, runs_of(context.instance, context.run)
     probabilities = store.read("probability_matrix", batch_id, *runs, columns=["decision"])
     costs = store.read("cost_matrix", batch_id, *runs, columns=["cost"])
-    changes = compare_decisions(routed_by(home.paths(), before[0]), routed, probabilities, costs)
+    changes = compare_decisions(routed_by(paths.store, before[0]), routed, probabilities, costs)
     row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
-    home.warehouse().run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
+    paths.warehouse.run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
     return {
         "routed_again_for": ", ".join(changes.reasons) or "nothing that changed",
         "assignments_moved": changes.moved,

@@ -32,11 +32,12 @@ def batch_instructions(
     context: dg.AssetExecutionContext, home: RoutingHome, routing_request: RoutingRequest, model_catalog: pa.Table
 ) -> dg.MaterializeResult:
     """The instructions of one batch that can be routed; the other records of its file are set aside with the reason."""
+    paths = home.paths()
     settings, catalog = routing_request.settings(), catalog_from_table(model_catalog)
     try:
-        refuse_ended(home.paths(), context.partition_key)
-        received = latest_revision(home.paths(), context.partition_key)
-        models = tuple(candidate(home.paths(), router_in_force(home.paths())["router_version"])["models"])
+        refuse_ended(paths.warehouse, context.partition_key)
+        received = latest_revision(paths.warehouse, paths.folders, context.partition_key)
+        models = tuple(candidate(paths.warehouse, router_in_force(paths.warehouse)["router_version"])["models"])
         batch = load_batch(received.path, strict=settings.strict)
         batch = set_barred_aside(batch, models, catalog, settings)
     except InvalidInput as error:
@@ -82,11 +83,12 @@ def probability_matrix(
     context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table
 ) -> dg.MaterializeResult:
     """P(success) for every instruction and model: raw, temperature-scaled, calibrated, and as used for decisions."""
+    paths = home.paths()
     from routing_assets.routers.release import load_champion
 
     batch = BatchInstructions.from_arrow(batch_instructions)
     try:
-        champion = load_champion(home.paths())
+        champion = load_champion(paths.warehouse, paths.shelf)
     except InvalidInput as error:
         raise failure(error) from error
     table = score_batch(batch, champion.router, champion.version)
@@ -129,7 +131,7 @@ def cost_matrix(
     release_ended(context.instance, home)
     catalog, settings = catalog_from_table(model_catalog), routing_request.settings()
     try:
-        refuse_unaffordable(home.paths(), context.partition_key, batch, table, catalog, settings)
+        refuse_unaffordable(home.paths().warehouse, context.partition_key, batch, table, catalog, settings)
     except InfeasibleAllocation as error:
         raise refused(context, home, error) from error
     except InvalidInput as error:
@@ -151,7 +153,8 @@ def cost_matrix(
 
 def release_ended(instance: dg.DagsterInstance, home: RoutingHome) -> None:
     """Free the money that runs had committed which ended since without a decision."""
-    release_commitments(home.warehouse(), ended_in_vain(instance, undecided_runs(home.warehouse())))
+    paths = home.paths()
+    release_commitments(paths.warehouse, ended_in_vain(instance, undecided_runs(paths.warehouse)))
 
 
 def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:

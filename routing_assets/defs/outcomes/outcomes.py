@@ -38,8 +38,11 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
 
     A batch with outcomes went out: it is frozen from then on, whether it was marked as dispatched or not.
     """
+    paths = home.paths()
     try:
-        recorded = record_batch_outcomes(home.paths(), context.partition_key, context.run_id)
+        recorded = record_batch_outcomes(
+            paths.warehouse, paths.store, paths.folders, context.partition_key, context.run_id
+        )
     except InvalidInput as error:
         raise failure(error) from error
     result = recorded.realised
@@ -110,6 +113,7 @@ def calibration_drift(
     context: dg.AssetExecutionContext, config: DriftConfig, home: RoutingHome
 ) -> dg.MaterializeResult:
     """Calibration, ranking, occupancy and embeddings of recent batches against the labels, and what to do."""
+    paths = home.paths()
     from routing_assets.routers.watch import watch
 
     settings = DriftSettings(
@@ -119,8 +123,15 @@ def calibration_drift(
         tolerated_auc=config.tolerated_auc,
     )
     try:
-        router = router_in_force(home.paths())
-        report = watch(home.paths(), router["router_version"], settings, batches=config.batches)
+        router = router_in_force(paths.warehouse)
+        report = watch(
+            paths.warehouse,
+            paths.store,
+            paths.shelf,
+            router["router_version"],
+            settings,
+            batches=config.batches,
+        )
     except InvalidInput as error:
         raise failure(error) from error
     advice = {
@@ -130,7 +141,7 @@ def calibration_drift(
         "judged": report.judged,
         "dagster_run_id": context.run_id,
     }
-    home.warehouse().append("drift_reports", pa.Table.from_pylist([advice]))
+    paths.warehouse.append("drift_reports", pa.Table.from_pylist([advice]))
     rows = [
         {"figure": m.name, "model": m.model or "all", "value": m.value, "threshold": m.threshold, "drifted": m.drifted}
         for m in report.metrics

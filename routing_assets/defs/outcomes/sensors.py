@@ -30,18 +30,18 @@ def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> d
         for batch_id, setback in setbacks(context.instance, record_outcomes.name).items()
         if setback.may_be_tried_again(now)
         and newest_run(context.instance, batch_id) == setback.run_id
-        and outcome_files(paths, batch_id)  # a retired batch has none, and is no partition any more
+        and outcome_files(paths.folders, batch_id)  # a retired batch has none, and is no partition any more
     ]
     cursor: dict[str, Seen] = {}
     taken = TakenIn()
-    for folder in sorted(path for path in paths.outcomes.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in paths.folders.outcomes.iterdir() if path.is_dir()):
         with standing_alone(taken, folder.name):
             seen = before.get(folder.name, {})
             files, cursor[folder.name] = whole_files(folder, seen)
             # Files that left since the look before may be those of a tick that died before it asked for their run.
             if files or seen.keys() - cursor[folder.name].keys():
-                batch_id = take_in_outcomes(paths, folder.name, files, taken)
-                newest = outcome_files(paths, batch_id)[-1:] if batch_id else []
+                batch_id = take_in_outcomes(paths.warehouse, paths.store, paths.folders, folder.name, files, taken)
+                newest = outcome_files(paths.folders, batch_id)[-1:] if batch_id else []
                 requests += [
                     dg.RunRequest(run_key=f"{batch_id}@{file.name}", partition_key=batch_id) for file in newest
                 ]

@@ -46,8 +46,9 @@ def cost_model(
 
     Batches are priced by it, and by the catalog, once ``price_release`` or ``router_release`` puts both in force.
     """
+    paths = home.paths()
     labels, catalog = LabelledInstructions.from_arrow(labelled_instructions), catalog_from_table(model_catalog)
-    kept = kept_labels(home.paths())
+    kept = kept_labels(paths.store)
     added = [model for model in priced_models(kept, catalog) if model not in labels.models]
     calls = with_added(labels.take(split_from_table(splits).train), kept, added)
     try:
@@ -69,7 +70,7 @@ def cost_model(
         }
         for name, mean in zip(model.models, model.mean_cost, strict=True)
     ]
-    home.warehouse().append("price_lists", pa.Table.from_pylist(rows))
+    paths.warehouse.append("price_lists", pa.Table.from_pylist(rows))
     by_model = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
     errors = [{"mode": mode, **vars(error)} for mode, error in model.held_out.items()]
     return dg.MaterializeResult(
@@ -99,11 +100,12 @@ def price_release(
     """Puts the prices that this run made in force, if the router in force can serve at them. With a new router,
     ``router_release`` does.
     """
-    paths, runs = home.paths(), runs_of(context.instance, context.run)
-    with releasing(paths):
-        in_force = home.warehouse().fetch("latest_router")
-        version, priced = prices_in_force(paths, made_by=runs)
-        known = champion.candidate(paths, in_force[0]["router_version"])["models"] if in_force else []
+    paths = home.paths()
+    runs = runs_of(context.instance, context.run)
+    with releasing(paths.releases):
+        in_force = paths.warehouse.fetch("latest_router")
+        version, priced = prices_in_force(paths.store, made_by=runs)
+        known = champion.candidate(paths.warehouse, in_force[0]["router_version"])["models"] if in_force else []
         if unpriced := [model for model in known if model not in priced]:
             raise failure(
                 InvalidInput(
@@ -111,13 +113,13 @@ def price_release(
                     remedy="Name every model of the router in the catalog.",
                 )
             )
-        simulated = bool(in_force) and champion.learnt_from_simulated(paths, in_force[0])
-        if not config.force and would_simulate(paths, runs, labels_are_simulated=simulated):
+        simulated = bool(in_force) and champion.learnt_from_simulated(paths.warehouse, in_force[0])
+        if not config.force and would_simulate(paths.store, runs, labels_are_simulated=simulated):
             raise failure(
                 InvalidInput(
                     "simulated prices would replace real ones; the prices stay",
                     remedy="Name a catalog of your own; or confirm it: --force, or force of the asset price_release.",
                 )
             )
-        champion.put_prices_in_force(paths, runs, run_id=context.run_id)
+        champion.put_prices_in_force(paths.releases, runs, run_id=context.run_id)
     return dg.MaterializeResult(metadata={"price_version": version or "none", "models": ", ".join(priced)})

@@ -11,15 +11,14 @@ from routing_assets.defs.common import OWNERS, TRAINING_POOL, failure, inline_pn
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.label_table import LabelTable
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
 from routing_assets.foundation.markdown import code_block
+from routing_assets.home import Home
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_table
 from routing_assets.pricing.units import refuse_doubtful_costs
 from routing_assets.routers.catalog_in_force import new_catalog
 from routing_assets.routers.few_labels import without_added
 from routing_assets.routers.outcome_labels import without_outcomes
-from routing_assets.storage.parquet_store import Store
 
 AT_ONCE = 2
 """Splits evaluated at a time: each takes half of the cores."""
@@ -66,7 +65,7 @@ def budget_curves(
             catalog,
             seeds=range(config.seeds),
             config=EvaluationConfig(router=RouterConfig(classifier=classifier)),
-            embeddings_cache=paths.embeddings,
+            embeddings_cache=paths.shelf.embeddings,
             workers=AT_ONCE,
             progress=True,
         )
@@ -89,10 +88,10 @@ def budget_curves(
 
 def labels_and_catalog(config: EvaluationSettings, home: Home) -> tuple[LabelledInstructions, ModelCatalog | None]:
     """The labels and prices named by the settings, or the project's own."""
-    store = Store(home.store)
+    store = home.store
     if config.labels is not None:
         labels = config.read(config.labels)
-        catalog = new_catalog(home, config.catalog, confirmed=config.confirm_prices)
+        catalog = new_catalog(home.store, config.catalog, confirmed=config.confirm_prices)
         if not config.confirm_prices:
             refuse_doubtful_costs(labels, catalog)
         return labels, catalog

@@ -39,9 +39,10 @@ class ExtensionSettings(dg.Config):
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1")
 def added_labels(config: AddedLabels, home: RoutingHome, model_catalog: pa.Table) -> dg.MaterializeResult:
     """All labels of models that were added by a few; training learns from them too."""
+    paths = home.paths()
     try:
         catalog = catalog_from_table(model_catalog)
-        labels = checked_addition(home.paths(), config.labels, config.models, catalog)
+        labels = checked_addition(paths.warehouse, paths.store, paths.shelf, config.labels, config.models, catalog)
         if not config.confirm_prices:
             refuse_doubtful_costs(labels, catalog)
     except InvalidInput as error:
@@ -75,22 +76,23 @@ def extended_router(
     context: dg.AssetExecutionContext, config: ExtensionSettings, home: RoutingHome, added_labels: pa.Table
 ) -> dg.MaterializeResult:
     """The router in force with new models, whose logits follow from those of the trained ones; nothing is trained."""
+    paths = home.paths()
     from routing_assets.routers.add_model import extend
 
     labels = LabelledInstructions.from_arrow(added_labels)
     try:
-        parent = champion.candidate(home.paths(), router_in_force(home.paths())["router_version"])
-        extended = extend(home.paths(), parent, labels, config.models, run_id=context.run_id)
+        parent = champion.candidate(paths.warehouse, router_in_force(paths.warehouse)["router_version"])
+        extended = extend(paths.shelf, paths.registry, parent, labels, config.models, run_id=context.run_id)
     except InvalidInput as error:
         raise failure(error) from error
-    home.warehouse().run("insert_calibration_temperatures", extended.temperatures)
-    home.warehouse().run("insert_calibration_buckets", extended.buckets)
-    home.warehouse().run("insert_router_quality", extended.quality)
+    paths.warehouse.run("insert_calibration_temperatures", extended.temperatures)
+    paths.warehouse.run("insert_calibration_buckets", extended.buckets)
+    paths.warehouse.run("insert_router_quality", extended.quality)
     new = [row for row in extended.quality.to_pylist() if row["model"] in config.models and row["step"] == "decision"]
     calibrated = all(row["ece"] <= row["ece_floor"] + config.ece_limit for row in new)
     if calibrated:
         champion.record_candidate(
-            home.paths(),
+            paths.warehouse,
             extended.record,
             origin="extended",
             parent=parent["router_version"],

@@ -69,24 +69,25 @@ def labelled_instructions(
 
     Added models that the catalog does not name are left out.
     """
+    paths = home.paths()
     try:
-        config = LabelsConfig(**labels_config(home.paths(), config.model_dump()))
+        config = LabelsConfig(**labels_config(paths.warehouse, config.model_dump()))
         place = str(config.labels)
         source_hash = source_sha256(place)  # before reading: what is written meanwhile is seen as new
         source = config.read(place, seed=config.seed)
-        kept = kept_labels(home.paths())
+        kept = kept_labels(paths.store)
         catalog = catalog_from_table(model_catalog)
         if not config.confirm_prices:
             refuse_doubtful_costs(source, catalog)
         source = with_added(source, kept, priced_models(kept, catalog))
         refuse_scarce_models(source)
         recorded_costs(source, catalog)  # raises where a cost is unknown, before anything is trained
-        judged = judged_batches(home.paths(), batches=config.outcomes)
-        outcomes = outcome_labels(home.paths(), judged, source.models)
+        judged = judged_batches(paths.warehouse, paths.store, batches=config.outcomes)
+        outcomes = outcome_labels(paths.store, judged, source.models)
     except InvalidInput as error:
         raise failure(error) from error
     labels = with_outcomes(source, outcomes)
-    home.warehouse().append(
+    paths.warehouse.append(
         "labels",
         pa.Table.from_pylist(
             [
@@ -125,7 +126,7 @@ def labelled_instructions(
 def model_catalog(config: CatalogConfig, home: RoutingHome) -> dg.MaterializeResult:
     """The models' prices (USD per 1M tokens) and limits; no rows where costs come from the label table."""
     try:
-        catalog = new_catalog(home.paths(), config.catalog, confirmed=config.confirm_prices)
+        catalog = new_catalog(home.paths().store, config.catalog, confirmed=config.confirm_prices)
     except InvalidInput as error:
         raise failure(error) from error
     table = catalog_table(catalog)
@@ -145,13 +146,14 @@ def splits(config: SplitConfig, home: RoutingHome, labelled_instructions: pa.Tab
 
     What the router in force was tested on stays test, so that the next router can be compared with it.
     """
+    paths = home.paths()
     labels = LabelledInstructions.from_arrow(labelled_instructions)
     fractions = SplitFractions(config.train, config.validation, config.calibration, config.test)
     try:
         split = split_instructions(labels.instruction, labels.group, seed=config.seed, fractions=fractions)
     except InvalidInput as error:
         raise failure(error) from error
-    if (learnt := learnt_by_router_in_force(home.paths())) is not None:
+    if (learnt := learnt_by_router_in_force(paths.warehouse, paths.shelf)) is not None:
         split = steadied(split, labels, learnt)
     table = pa.table({"instruction_id": pa.array(labels.instruction_id, pa.string()), "split": split.names()})
     return dg.MaterializeResult(

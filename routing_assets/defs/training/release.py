@@ -11,13 +11,12 @@ from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.defs.common import IO_RETRY, OWNERS, failure, markdown_table
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers import release as champion
 from routing_assets.routers.catalog_in_force import would_simulate
 from routing_assets.routers.compare import compare
 from routing_assets.routers.release_ledger import releasing
 from routing_assets.storage.in_force import prices_in_force, router_in_force
-from routing_assets.storage.warehouse import Warehouse
 
 GROUP = "release"
 
@@ -33,17 +32,25 @@ def recalibrated_router(
     context: dg.AssetExecutionContext, config: RecalibrationSettings, home: RoutingHome
 ) -> dg.MaterializeResult:
     """The classifier in force with a new temperature, a shift and new buckets per model, from recent outcomes."""
+    paths = home.paths()
     from routing_assets.routers.recalibrate import recalibrate
 
     try:
-        parent = champion.candidate(home.paths(), router_in_force(home.paths())["router_version"])
-        recalibrated = recalibrate(home.paths(), parent, batches=config.batches)
+        parent = champion.candidate(paths.warehouse, router_in_force(paths.warehouse)["router_version"])
+        recalibrated = recalibrate(
+            paths.warehouse,
+            paths.store,
+            paths.shelf,
+            paths.registry,
+            parent,
+            batches=config.batches,
+        )
     except InvalidInput as error:
         raise failure(error) from error
-    home.warehouse().run("insert_calibration_temperatures", recalibrated.temperatures)
-    home.warehouse().run("insert_calibration_buckets", recalibrated.buckets)
+    paths.warehouse.run("insert_calibration_temperatures", recalibrated.temperatures)
+    paths.warehouse.run("insert_calibration_buckets", recalibrated.buckets)
     champion.record_candidate(
-        home.paths(),
+        paths.warehouse,
         recalibrated.record,
         origin="recalibrated",
         parent=parent["router_version"],
@@ -84,20 +91,21 @@ def router_comparison(
     """The router that this run made, or the newest that passed its checks, against the one in force, on rows that
     neither learnt from.
     """
-    paths, warehouse = home.paths(), home.warehouse()
+    paths = home.paths()
+    warehouse = paths.warehouse
     in_force = warehouse.fetch("latest_router")
     runs = runs_of(context.instance, context.run)
     newest = warehouse.fetch("newest_candidate", {"runs": runs})
     if not newest:
         raise failure(InvalidInput("no router passed its checks yet", remedy="Run routing-assets train."))
     advice = warehouse.fetch("latest_advice")
-    present = champion.candidate(paths, in_force[0]["router_version"]) if in_force else None
+    present = champion.candidate(paths.warehouse, in_force[0]["router_version"]) if in_force else None
     verdict = compare(
-        paths,
+        paths.shelf,
         present,
         newest[0],
         champion_is_stale=bool(advice and advice[0]["advice"] != "none"),
-        priced=prices_in_force(paths, made_by=runs)[1],
+        priced=prices_in_force(paths.store, made_by=runs)[1],
         simulates=simulates(paths, present, newest[0], runs),
     )
     warehouse.append("router_comparisons", pa.Table.from_pylist([verdict.row() | {"dagster_run_id": context.run_id}]))
@@ -134,20 +142,20 @@ def simulates(
     """Whether simulated labels or prices would replace real ones in force."""
     if present is None:
         return False
-    labels_are_simulated = champion.learnt_from_simulated(home, present)
-    if champion.learnt_from_simulated(home, challenger) and not labels_are_simulated:
+    labels_are_simulated = champion.learnt_from_simulated(home.warehouse, present)
+    if champion.learnt_from_simulated(home.warehouse, challenger) and not labels_are_simulated:
         return True
-    return would_simulate(home, runs, labels_are_simulated=labels_are_simulated)
+    return would_simulate(home.store, runs, labels_are_simulated=labels_are_simulated)
 
 
 def by_rates(context: dg.AssetExecutionContext, home: Home, router: Mapping[str, Any], why: str) -> str:
     """Keep a router that stands in for one without skill and decides by each model's success rate; its version."""
     from routing_assets.routers.rates import rate_router
 
-    kept = rate_router(home, router, why)
-    Warehouse(home.warehouse).run("insert_router_quality", kept.quality)
+    kept = rate_router(home.shelf, home.registry, router, why)
+    home.warehouse.run("insert_router_quality", kept.quality)
     champion.record_candidate(
-        home,
+        home.warehouse,
         kept.record,
         origin="rates",
         parent=router["router_version"],
@@ -174,10 +182,11 @@ def router_release(
 
     So is the winner of an old comparison, after which another router was put in force, by release or rollback.
     """
-    verdict, paths, runs = router_comparison.to_pylist()[0], home.paths(), runs_of(context.instance, context.run)
-    router = champion.candidate(paths, verdict["router_version"])
-    with releasing(paths):
-        in_force = home.warehouse().fetch("latest_router")
+    paths = home.paths()
+    verdict, paths, runs = router_comparison.to_pylist()[0], paths, runs_of(context.instance, context.run)
+    router = champion.candidate(paths.warehouse, verdict["router_version"])
+    with releasing(paths.releases):
+        in_force = paths.warehouse.fetch("latest_router")
         is_done = bool(in_force) and in_force[0]["dagster_run_id"] in runs  # by an attempt that was interrupted
         if not is_done and not verdict["takes_over"]:
             if (
@@ -185,7 +194,7 @@ def router_release(
                 and champion.is_trained_again(router, in_force[0])
                 and not simulates(paths, in_force[0], router, runs)
             ):
-                champion.put_prices_in_force(paths, runs, run_id=context.run_id)
+                champion.put_prices_in_force(paths.releases, runs, run_id=context.run_id)
             context.log.info(f"router {verdict['router_version']} is kept as a challenger; nothing changes")
             return
         if not is_done and verdict["ledger_entry"] != (in_force[0]["entry"] if in_force else 0):
@@ -194,9 +203,11 @@ def router_release(
                 "Materialise router_comparison, or use routing-assets rollback."
             )
             return
-        if unpriced := set(router["models"]) - set(prices_in_force(paths, made_by=runs)[1]):
+        if unpriced := set(router["models"]) - set(prices_in_force(paths.store, made_by=runs)[1]):
             raise failure(InvalidInput(f"there are no prices in force any more of {', '.join(sorted(unpriced))}"))
         if not is_done:
-            champion.put_in_force(paths, router, reason=verdict["reason"], run_id=context.run_id, prices_of=runs)
+            champion.put_in_force(
+                paths.releases, router, reason=verdict["reason"], run_id=context.run_id, prices_of=runs
+            )
     shown = ("router_version", "origin", "classifier_id", "label_hash", "buckets_id", "mlflow_model_version")
     yield dg.MaterializeResult(metadata={"reason": verdict["reason"], **{name: router[name] for name in shown}})

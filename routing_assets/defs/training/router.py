@@ -13,7 +13,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.labels import split_from_table
 from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.routers.release import labels_config, record_candidate
 
 GROUP = "router"
@@ -62,11 +62,20 @@ def success_classifier(
     splits: pa.Table,
 ) -> dg.MaterializeResult:
     """P(success) of every model from the text: a sentence encoder with a multi-label head, logged to MLflow."""
+    paths = home.paths()
     from routing_assets.routers.train import train_and_log
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
     try:
-        trained = train_and_log(home.paths(), labels, split, config.model_dump(), run_id=context.run_id)
+        trained = train_and_log(
+            paths.shelf,
+            paths.registry,
+            paths.checkpoints,
+            labels,
+            split,
+            config.model_dump(),
+            run_id=context.run_id,
+        )
     except InvalidInput as error:
         raise failure(error) from error
     return dg.MaterializeResult(
@@ -92,7 +101,7 @@ def held_out_logits(
     from routing_assets.routers import train as router_steps
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
-    logits = router_steps.held_out_logits(home.paths(), record(success_classifier), labels, split)
+    logits = router_steps.held_out_logits(home.paths().shelf, record(success_classifier), labels, split)
     return dg.MaterializeResult(value=logits, data_version=data_version(logits))
 
 
@@ -107,7 +116,7 @@ def calibration_temperatures(
     fitted = router_steps.temperatures(held_out_logits, models)
     version = content_version(success_classifier, fitted)
     table = fitted.append_column("temperatures_id", pa.array([version] * fitted.num_rows))
-    home.warehouse().run("insert_calibration_temperatures", table)
+    home.paths().warehouse.run("insert_calibration_temperatures", table)
     return dg.MaterializeResult(
         value=table,
         data_version=dg.DataVersion(version),
@@ -125,7 +134,7 @@ def calibration_buckets(
     fitted = router_steps.buckets(held_out_logits, calibration_temperatures, config.model_dump())
     version = content_version(calibration_temperatures, fitted)
     table = fitted.append_column("buckets_id", pa.array([version] * fitted.num_rows))
-    home.warehouse().run("insert_calibration_buckets", table)
+    home.paths().warehouse.run("insert_calibration_buckets", table)
     return dg.MaterializeResult(
         value=table,
         data_version=dg.DataVersion(version),
@@ -161,11 +170,12 @@ def router(
     splits: pa.Table,
 ) -> dg.MaterializeResult:
     """Classifier, temperatures and buckets as one version, the estimate that decides, and how good each step is."""
+    paths = home.paths()
     from routing_assets.routers import train as router_steps
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
     assembled = router_steps.assemble(
-        home.paths(),
+        paths.shelf,
         record(success_classifier),
         held_out_logits,
         calibration_temperatures,
@@ -174,15 +184,15 @@ def router(
         split,
         config.estimate,
     )
-    home.warehouse().run("insert_router_quality", assembled.test_quality)
+    paths.warehouse.run("insert_router_quality", assembled.test_quality)
     holds = calibration_holds(assembled.mean_quality("validation"), config)
     if holds.passed:
         record_candidate(
-            home.paths(),
+            paths.warehouse,
             assembled.record,
             origin="trained",
             models=labels.models,
-            training_config=training_config(context, home.paths()),
+            training_config=training_config(context, paths),
             run_id=context.run_id,
         )
     return dg.MaterializeResult(
@@ -217,7 +227,7 @@ TRAINED_BY = (
 def training_config(context: dg.AssetExecutionContext, home: Home) -> str:
     """JSON of this run's configuration of the assets that make a router, by asset; the labels are always named."""
     ops: Any = context.run.run_config.get("ops", {})
-    labels = labels_config(home, ops.get("labelled_instructions", {}).get("config", {}))
+    labels = labels_config(home.warehouse, ops.get("labelled_instructions", {}).get("config", {}))
     named = {name: ops[name] for name in TRAINED_BY if name in ops} | {"labelled_instructions": {"config": labels}}
     return json.dumps(named, sort_keys=True)
 

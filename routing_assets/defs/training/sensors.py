@@ -28,7 +28,7 @@ def act_on_drift(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.R
 
     One attempt for each router, advice, and doubling of the outcomes behind the advice, from a hundred outcomes on.
     """
-    reports = home.warehouse().fetch("latest_advice")
+    reports = home.paths().warehouse.fetch("latest_advice")
     if not reports or reports[0]["advice"] == "none":
         return dg.SkipReason("no drift was found in what the router in force decided")
     report = reports[0]
@@ -53,7 +53,7 @@ def retrain_on_new_labels(context: dg.SensorEvaluationContext, home: RoutingHome
 
     The file must be as it was the tick before; it is hashed only when size or time of change moved.
     """
-    known = home.warehouse().fetch("labels_in_force")
+    known = home.paths().warehouse.fetch("labels_in_force")
     if not known or known[0]["source"].startswith(SIMULATED):
         return dg.SkipReason("no router that learnt from a label file is in force")
     source, learnt = known[0]["source"], known[0]["source_sha256"]
@@ -81,7 +81,7 @@ def retrain_on_new_labels(context: dg.SensorEvaluationContext, home: RoutingHome
 
 def retraining_config(home: RoutingHome, router_version: str) -> dict[str, object]:
     """The run configuration that trained a router, or its parent."""
-    return {"ops": json.loads(champion.candidate(home.paths(), router_version)["training_config"])}
+    return {"ops": json.loads(champion.candidate(home.paths().warehouse, router_version)["training_config"])}
 
 
 def _stat(source: Path) -> list[list[object]]:

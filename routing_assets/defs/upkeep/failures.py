@@ -54,7 +54,7 @@ def report_failures(context: dg.RunFailureSensorContext, home: RoutingHome) -> N
 @dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
 def lost_runs_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SkipReason:
     """Marks runs whose process died as failed, so that Dagster starts them again and their pool slots are free."""
-    lost = fail_lost_runs(context.instance, home.paths())
+    lost = fail_lost_runs(context.instance, home.paths().locks)
     return dg.SkipReason(f"marked as failed: {', '.join(lost)}" if lost else "every run under way is alive")
 
 

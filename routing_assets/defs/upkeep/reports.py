@@ -27,9 +27,10 @@ class ReportConfig(dg.Config):
 )
 def daily_report(context: dg.AssetExecutionContext, config: ReportConfig, home: RoutingHome) -> dg.MaterializeResult:
     """What was routed and spent on one day, what came of it, what drifted, failed or was refused."""
+    paths = home.paths()
     day = date.fromisoformat(config.day) if config.day else datetime.now(UTC).date() - timedelta(days=1)
-    report = day_report(home.paths(), day, failed_runs(context.instance, day))
-    page, data = write_report(home.paths(), day, report)
+    report = day_report(paths.warehouse, paths.folders, paths.policy_file, day, failed_runs(context.instance, day))
+    page, data = write_report(paths.reports, day, report)
     return dg.MaterializeResult(
         metadata={
             "report": dg.MetadataValue.md(as_markdown(day, report)),

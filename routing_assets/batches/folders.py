@@ -1,0 +1,58 @@
+"""The folders that the files of batches pass through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BatchFolders:
+    """Under the ``root`` of an installation: what comes in, what goes out, and what is set aside."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """Batch files dropped here are routed."""
+        return self.root / "inbox"
+
+    @property
+    def claimed(self) -> Path:
+        """Files out of the inbox that are not in the ledger yet: what an interrupted intake goes on with."""
+        return self.inbox / ".claimed"
+
+    @property
+    def received(self) -> Path:
+        """Batch files as they arrived, by content hash."""
+        return self.root / "received"
+
+    @property
+    def rejected(self) -> Path:
+        """Batch files that could not be used, each with its reason beside it."""
+        return self.inbox / "rejected"
+
+    @property
+    def held(self) -> Path:
+        """Files that hold what another batch holds already, each with its reason beside it."""
+        return self.inbox / "held"
+
+    @property
+    def outcomes(self) -> Path:
+        """Outcome files dropped into a folder named like their batch are set against its decision."""
+        return self.root / "outcomes"
+
+    @property
+    def outbox(self) -> Path:
+        """Routed batches, ready for the LLM runners."""
+        return self.root / "outbox"
+
+    @property
+    def staged(self) -> Path:
+        """Routed batches while they are written, before they are seen in the outbox."""
+        return self.root / "staged"
+
+    @property
+    def locks(self) -> Path:
+        """Locks of batches that are under way."""
+        return self.root / "locks"
