@@ -1,12 +1,16 @@
-"""The Parquet store: every table that an asset makes, one immutable file per run, and which one is current.
+"""The Parquet store: every table that an asset makes, one immutable version per run, and which one is current.
 
 ``store/<asset>/[<partition>/]<run id>.parquet`` is rewritten only where texts of retired batches have to leave it;
 ``current.parquet`` beside it is a hard link to the newest (of prices: to those in force), replaced in one step. A
 killed run therefore leaves either the old table or the new one.
+
+A version too large for one file is a partitioned table in the folder ``<run id>/``. ``current.json`` names the run
+whose folder is current; where there is one, ``current.parquet`` is older and nobody reads it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +22,8 @@ import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, atomic_path
+from routing_assets.storage.draft import Draft, keep_rows
+from routing_assets.storage.partitioned import PartitionedTable, is_partitioned, open_partitioned, single_file
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,40 @@ class Store:
             self.make_current(asset, partition, run_id)
         return version
 
+    def draft(
+        self,
+        asset: str,
+        partition: str | None,
+        run_id: str,
+        schema: pa.Schema,
+        *,
+        work: str = "",
+        resumed: Sequence[str] = (),
+    ) -> Draft:
+        """The version of this run, to be written in parts; ``make_current`` it once it is finished.
+
+        Args:
+            work: names everything that the rows depend on.
+            resumed: runs that this one goes on with; what one of them left unfinished is taken over.
+        """
+        folder = self._folder(asset, partition, run_id)
+        for earlier in (self._folder(asset, partition, run) for run in resumed):
+            if not folder.exists() and earlier.is_dir() and not is_partitioned(str(earlier)):
+                os.replace(earlier, folder)
+        return Draft(str(folder), schema, work)
+
     def make_current(self, asset: str, partition: str | None, run_id: str) -> None:
         """Make the table that this run wrote the current one."""
         version, current = self.path(asset, partition, run_id), self.path(asset, partition)
+        if is_partitioned(str(self._folder(asset, partition, run_id))):
+            with atomic_path(current.with_suffix(".json")) as temporary:
+                temporary.write_text(json.dumps({"run_id": run_id}))
+            return
         link = current.with_name(f".{run_id}{PARTIAL}")
         link.unlink(missing_ok=True)
         os.link(version, link)
         os.replace(link, current)
+        current.with_suffix(".json").unlink(missing_ok=True)
 
     def version(self, asset: str, partition: str | None, run_id: str, table: pa.Table) -> Path:
         """The file of this run; written now where the run was started again after the step that made ``table``."""
@@ -68,13 +101,24 @@ class Store:
         Raises:
             InvalidInput: there is none.
         """
-        for path in (*(self.path(asset, partition, run_id) for run_id in run_ids), self.path(asset, partition)):
-            if path.exists():
-                known = pq.read_schema(path).names
-                wanted = columns if columns is None else [name for name in columns if name in known]
-                return pq.read_table(path, columns=wanted, partitioning=None)
-        of_batch = f" of batch '{partition}'" if partition else ""
-        raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")
+        found = self._found(asset, partition, run_ids)
+        if found.is_dir():
+            table = open_partitioned(str(found))
+            return table.read(_of(columns, table.schema.names))
+        return pq.read_table(found, columns=_of(columns, pq.read_schema(found).names), partitioning=None)
+
+    def parts(self, asset: str, partition: str | None = None, *run_ids: str) -> PartitionedTable:
+        """The same table as ``read`` gives, by reference; a single file is one part.
+
+        Raises:
+            InvalidInput: there is none.
+        """
+        found = self._found(asset, partition, run_ids)
+        return open_partitioned(str(found)) if found.is_dir() else single_file(found)
+
+    def exists(self, asset: str, partition: str | None = None, run_id: str | None = None) -> bool:
+        """Whether ``run_id`` wrote such a table; without a run, whether there is a current one."""
+        return (self._version(asset, partition, run_id) if run_id else self._current(asset, partition)) is not None
 
     def read_version(self, asset: str, partition: str | None, run_id: str) -> pa.Table:
         """The table that ``run_id`` itself wrote.
@@ -82,10 +126,10 @@ class Store:
         Raises:
             InvalidInput: it wrote none.
         """
-        path = self.path(asset, partition, run_id)
-        if not path.exists():
-            raise InvalidInput(f"run {run_id} made no {asset}", source=str(path.parent), remedy="Run it again.")
-        return pq.read_table(path, partitioning=None)
+        if not self.exists(asset, partition, run_id):
+            folder = self.path(asset, partition, run_id).parent
+            raise InvalidInput(f"run {run_id} made no {asset}", source=str(folder), remedy="Run it again.")
+        return self.read(asset, partition, run_id)
 
     def keep_rows(self, asset: str, kept: Callable[[list[str]], np.ndarray]) -> int:
         """Rewrite all versions of an unpartitioned table without the other rows; returns how many the current one lost.
@@ -102,9 +146,46 @@ class Store:
             if rows.all():
                 continue
             is_current = path == current or (current.exists() and path.samefile(current))
-            removed += int((~rows).sum()) if is_current else 0
+            removed += int((~rows).sum()) if is_current and self._current(asset, None) == current else 0
             with atomic_path(path) as temporary:
                 pq.write_table(pq.read_table(path, partitioning=None).filter(rows), temporary, compression="zstd")
             if is_current and path != current:
                 self.make_current(asset, None, path.stem)
+        return removed + self._keep_rows_of_parts(asset, kept)
+
+    def _keep_rows_of_parts(self, asset: str, kept: Callable[[list[str]], np.ndarray]) -> int:
+        current, removed = self._current(asset, None), 0
+        for manifest in sorted((self.root / asset).glob("*/manifest.json")):
+            lost = keep_rows(open_partitioned(str(manifest.parent)), kept)
+            removed += lost if manifest.parent == current else 0
         return removed
+
+    def _folder(self, asset: str, partition: str | None, run_id: str) -> Path:
+        return self.path(asset, partition).parent / run_id
+
+    def _found(self, asset: str, partition: str | None, run_ids: Sequence[str]) -> Path:
+        """File or folder of the first of the runs which made the table, or else of the current one."""
+        for run_id in run_ids:
+            if version := self._version(asset, partition, run_id):
+                return version
+        if current := self._current(asset, partition):
+            return current
+        of_batch = f" of batch '{partition}'" if partition else ""
+        raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")
+
+    def _version(self, asset: str, partition: str | None, run_id: str) -> Path | None:
+        file, folder = self.path(asset, partition, run_id), self._folder(asset, partition, run_id)
+        if file.exists():
+            return file
+        return folder if is_partitioned(str(folder)) else None
+
+    def _current(self, asset: str, partition: str | None) -> Path | None:
+        file = self.path(asset, partition)
+        try:
+            return self._folder(asset, partition, json.loads(file.with_suffix(".json").read_bytes())["run_id"])
+        except FileNotFoundError:
+            return file if file.exists() else None
+
+
+def _of(columns: Sequence[str] | None, known: Sequence[str]) -> list[str] | None:
+    return columns if columns is None else [name for name in columns if name in known]

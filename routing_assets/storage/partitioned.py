@@ -1,0 +1,145 @@
+"""Partitioned tables: a folder of ``part-NNNNNN.parquet`` and a ``manifest.json``, which is written last.
+
+A folder without its manifest is no table yet. The folder may be on this machine or in an object store; nobody ever
+needs to hold the table as a whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.storage.parts import BATCH_ROWS, MAKE_AGAIN, Part, PartFile
+from routing_assets.storage.places import exists, place, read_bytes, size_and_sha256, written
+
+MANIFEST = "manifest.json"
+PART_ROWS = 131_072
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PartitionedTable:
+    """A table in parts: what its manifest says, without any of the rows.
+
+    Attributes:
+        folder: path or URL.
+        schema: of every part, with its metadata.
+        parts: in row order; at least one, which may be empty.
+        data_version: twelve hex digits over the hashes of the parts: equal parts, equal version.
+    """
+
+    folder: str
+    schema: pa.Schema
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the whole table."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def data_version(self) -> str:
+        return data_version_of([part.sha256 for part in self.parts])
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The whole table, in memory; all columns or those that are named."""
+        return pa.concat_tables([part.read(columns) for part in self.parts])
+
+    def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The same in row order, at most ``rows`` rows at a time."""
+        for part in self.parts:
+            yield from part.batches(columns, rows=rows)
+
+    def relation(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+        """The table for queries on this connection. DuckDB compares no hashes: ``verify`` does."""
+        filesystem, _ = place(self.folder)
+        protocol = filesystem.protocol if isinstance(filesystem.protocol, str) else filesystem.protocol[0]
+        if not isinstance(filesystem, LocalFileSystem) and not connection.filesystem_is_registered(protocol):
+            connection.register_filesystem(filesystem)
+        return connection.read_parquet([part.path for part in self.parts])
+
+    def verify(self) -> None:
+        """Read every byte. Raises InvalidInput for the first part that is missing or damaged."""
+        for part in self.parts:
+            part.verify()
+
+
+def is_partitioned(folder: str) -> bool:
+    """Whether there is a finished table in the folder."""
+    return exists(f"{folder}/{MANIFEST}")
+
+
+def open_partitioned(folder: str) -> PartitionedTable:
+    """The table in a folder, by its manifest.
+
+    Raises:
+        InvalidInput: there is no manifest, or it is damaged. The parts themselves are looked at when they are read.
+    """
+    source = f"{folder}/{MANIFEST}"
+    try:
+        manifest = json.loads(read_bytes(source))
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(manifest["schema"])))
+        files = [PartFile(**file) for file in manifest["parts"]]
+        known, expected = manifest["format"], (manifest["rows"], manifest["data_version"])
+    except FileNotFoundError as error:
+        raise InvalidInput("there is no such table, or its writer did not finish it", source=source) from error
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise InvalidInput("the manifest is damaged", source=source, remedy=MAKE_AGAIN) from error
+    if known != _FORMAT:
+        raise InvalidInput(f"the manifest has format {known!r}, and this version reads format {_FORMAT}", source=source)
+    table = PartitionedTable(folder, schema, _parts(folder, files))
+    if (table.rows, table.data_version) != expected:
+        raise InvalidInput("the manifest's sums do not fit its parts", source=source, remedy=MAKE_AGAIN)
+    return table
+
+
+def write_manifest(folder: str, schema: pa.Schema, files: Sequence[PartFile]) -> PartitionedTable:
+    """Make these parts, in this order, the table of the folder. From now on it has readers."""
+    table = PartitionedTable(folder, schema, _parts(folder, files))
+    manifest = {
+        "format": _FORMAT,
+        "rows": table.rows,
+        "data_version": table.data_version,
+        "columns": {field.name: str(field.type) for field in schema},
+        "schema": base64.b64encode(schema.serialize()).decode(),
+        "parts": [asdict(file) for file in files],
+    }
+    with written(f"{folder}/{MANIFEST}") as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1))
+    return table
+
+
+def single_file(path: Path) -> PartitionedTable:
+    """A table of one Parquet file, seen as one of a single part."""
+    size, sha256 = size_and_sha256(str(path))
+    with pq.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    return PartitionedTable(str(path.parent), schema, (Part(str(path), 0, 0, rows, size, sha256),))
+
+
+def data_version_of(hashes: Sequence[str]) -> str:
+    """First twelve hex digits of a SHA-256 over the hashes of the parts."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:12]
+
+
+def _parts(folder: str, files: Sequence[PartFile]) -> tuple[Part, ...]:
+    parts, first_row = [], 0
+    for number, file in enumerate(files):
+        parts.append(Part(f"{folder}/{file.file}", number, first_row, file.rows, file.bytes, file.sha256))
+        first_row += file.rows
+    return tuple(parts)

@@ -1,0 +1,74 @@
+"""Files on this machine or in an object store, named by a path or a URL such as ``s3://bucket/folder``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from routing_assets.foundation.files import atomic_path
+
+
+def place(path: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a path or URL, and the path within it."""
+    return url_to_fs(path) if "://" in path else (LocalFileSystem(), path)
+
+
+@contextmanager
+def written(path: str) -> Iterator[Path]:
+    """A local file to write to; it becomes ``path`` as a whole when the block ends well, and vanishes otherwise."""
+    filesystem, within = place(path)
+    if isinstance(filesystem, LocalFileSystem):
+        with atomic_path(Path(within)) as temporary:
+            yield temporary
+        return
+    with TemporaryDirectory() as folder:
+        temporary = Path(folder) / "file"
+        yield temporary
+        filesystem.put_file(str(temporary), within)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file of that name now."""
+    filesystem, within = place(path)
+    filesystem.invalidate_cache()
+    return filesystem.exists(within)
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole of a small file. Raises FileNotFoundError where there is none."""
+    filesystem, within = place(path)
+    return filesystem.cat_file(within)
+
+
+def names_in(folder: str) -> list[str]:
+    """Names of the files in a folder, not of folders in it, in order; none where there is no such folder."""
+    filesystem, within = place(folder)
+    filesystem.invalidate_cache()
+    try:
+        found = filesystem.ls(within, detail=True)
+    except FileNotFoundError:
+        return []
+    return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where it is gone already."""
+    filesystem, within = place(path)
+    if filesystem.exists(within):
+        filesystem.rm(within, recursive=True)
+
+
+def size_and_sha256(path: str) -> tuple[int, str]:
+    """Bytes of a file and their SHA-256 (hex). Raises FileNotFoundError where there is none."""
+    filesystem, within = place(path)
+    with filesystem.open(within, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return file.seek(0, os.SEEK_END), digest.hexdigest()
