@@ -1,30 +1,22 @@
 -- Everything behind one routed instruction: file, router (MLflow version, labels, temperature, bucket), prices,
--- policy, budget, certificate and Dagster run. $store is the folder ROUTING_HOME/store, $runs the run that decided and
--- those from whose failure it went on, newest first: one of these scored the batch.
+-- policy, budget, certificate and Dagster run. What the routed table and the probability matrix hold of it is handed in.
 with decision as (
     select * from current_decisions where batch_id = $batch_id
 ),
 routed as (
-    select *
-    from read_parquet(
-        regexp_replace($store, '([*?[])', '[\1]', 'g') || '/routed_batch/' || $batch_id || '/*.parquet',
-        filename = true
-    )
-    where instruction_id = $instruction_id
+    select
+        $instruction_id as instruction_id, $model as model, $expected_success::double as expected_success,
+        $cost::double as cost, $runner_up as runner_up, $switching_price::double as switching_price
 ),
 probabilities as (
-    select *
-    from read_parquet(
-        regexp_replace($store, '([*?[])', '[\1]', 'g') || '/probability_matrix/' || $batch_id || '/*.parquet',
-        filename = true
-    )
-    where instruction_id = $instruction_id and list_contains($runs, parse_filename(filename, true))
-    qualify row_number() over (partition by model order by list_position($runs, parse_filename(filename, true))) = 1
+    select
+        $raw::float as raw, $scaled::float as scaled, $calibrated::float as calibrated,
+        $used_probability::float as used_probability
 )
 select
     decision.batch_id, routed.instruction_id, routed.model, routed.expected_success, routed.cost as estimated_cost_usd,
     price.source as estimated_cost_source, routed.runner_up, routed.switching_price,
-    probabilities.raw, probabilities.scaled, probabilities.calibrated, probabilities.decision as used_probability,
+    probabilities.raw, probabilities.scaled, probabilities.calibrated, probabilities.used_probability,
     temperature.temperature, temperature.shift, bucket.bucket, bucket.lower as bucket_lower, bucket.upper as bucket_upper,
     bucket.count as bucket_labels, bucket.observed_rate as bucket_observed_rate,
     decision.policy, decision.budget as budget_usd, decision.total_cost as batch_cost_usd, decision.upper_bound,
@@ -35,8 +27,8 @@ select
     price.input_price, price.output_price,
     decision.dagster_run_id, decision.decided_at
 from decision
-join routed on routed.filename = $store || '/' || decision.routed_path
-left join probabilities using (model)
+cross join routed
+cross join probabilities
 left join (from routers qualify row_number() over (partition by router_version order by entry desc) = 1) as router
     on router.router_version = decision.router_version
 left join calibration_temperatures as temperature

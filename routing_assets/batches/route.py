@@ -74,8 +74,8 @@ def route_batch(
     """Allocate a batch.
 
     Args:
-        probabilities: the long table of ``probability_matrix``; its ``decision`` column feeds the allocation.
-        costs: the long table of ``cost_matrix``.
+        probabilities: the table of ``probability_matrix``; its ``decision`` column feeds the allocation.
+        costs: the table of ``cost_matrix``.
         catalog: limits of the models; None where costs come from the labels.
         budget: USD for the batch.
         policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it

@@ -24,17 +24,18 @@ UNITS = {
 
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
-    """Print everything behind one assignment (``sql/trace_instruction.sql``)."""
+    """Print everything behind one assignment (``audit/trace.py``)."""
+    from routing_assets.audit.trace import trace_instruction
+
     decided_by = decision_in_force(home.warehouse, batch_id)["dagster_run_id"]
     refuse_retired(home.warehouse, batch_id)
     with instance_of(home) as instance:
         run = instance.get_run_by_id(decided_by)
         runs = [decided_by] if run is None else runs_of(instance, run)
-    of_batch = {"batch_id": batch_id, "instruction_id": instruction_id, "store": str(home.store.root)}
-    rows = home.warehouse.fetch("trace_instruction", of_batch | {"runs": runs})
-    if not rows:
+    traced = trace_instruction(home.warehouse, home.store, batch_id, instruction_id, runs)
+    if traced is None:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
-    for name, value in rows[0].items():
+    for name, value in traced.items():
         said = f"{value:.6g}" if isinstance(value, float) else value
         click.echo(f"{name:<22} {said}{UNITS.get(name, '') if value is not None else ''}")
     show_reroutings(home, batch_id)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from routing_assets.foundation.wide_matrix import wide_matrix
+
 
 def long_table(
     instruction_id: np.ndarray, models: Sequence[str], columns: Mapping[str, np.ndarray], *, about: Mapping[str, str]
@@ -26,7 +28,9 @@ def long_table(
 
 
 def matrix(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray:
-    """The (N, K) matrix of one column of :func:`long_table`."""
+    """The (N, K) matrix of one column, of a wide table or of :func:`long_table`."""
+    if pa.types.is_fixed_size_list(table.schema.field(column).type):
+        return wide_matrix(table, column)
     return table[column].to_numpy().reshape(-1, len(models))
 
 

@@ -1,4 +1,4 @@
-"""Instruction x model matrices as wide columns: a row per instruction, ``fixed_size_list<float32>[K]`` over models.
+"""Instruction x model matrices as wide columns: a row per instruction, a ``fixed_size_list`` over K models in it.
 
 The names of the models, in their order, are in the schema's metadata under ``models``.
 """
@@ -14,32 +14,30 @@ import pyarrow as pa
 from routing_assets.foundation.errors import InvalidInput
 
 
-def matrix_type(models: int) -> pa.DataType:
-    """The type of a wide column over so many models."""
-    return pa.list_(pa.float32(), models)
+def wide_column(values: np.ndarray) -> pa.FixedSizeListArray:
+    """An (N, K) matrix as a wide column of its own type of number. A C-contiguous matrix is not copied."""
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def wide_schema(
-    models: Sequence[str], matrices: Sequence[str], *, others: Sequence[pa.Field] = (), about: Mapping[str, str]
-) -> pa.Schema:
-    """The schema of a table with ``others`` and one wide column for each name in ``matrices``.
+def wide_table(
+    models: Sequence[str],
+    matrices: Mapping[str, np.ndarray],
+    *,
+    others: Mapping[str, pa.Array] | None = None,
+    about: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """A table of N rows: ``others``, and a wide column for each (N, K) matrix.
 
     Args:
         about: travels in the schema's metadata beside the models.
     """
-    columns = [pa.field(name, matrix_type(len(models)), nullable=False) for name in matrices]
-    metadata = {"models": json.dumps(list(models)), **about}
-    return pa.schema([*others, *columns], metadata=metadata)
-
-
-def wide_column(values: np.ndarray) -> pa.FixedSizeListArray:
-    """An (N, K) matrix as a wide column. A C-contiguous float32 matrix is not copied."""
-    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, type=matrix_type(values.shape[1]))
+    columns = {**(others or {}), **{name: wide_column(values) for name, values in matrices.items()}}
+    return pa.table(columns).replace_schema_metadata({"models": json.dumps(list(models)), **(about or {})})
 
 
 def wide_matrix(rows: pa.Table | pa.RecordBatch, column: str) -> np.ndarray:
-    """The (N, K) float32 matrix of a wide column; a view of the column where it is one piece.
+    """The (N, K) matrix of a wide column; a view of the column where it is one piece.
 
     Raises:
         InvalidInput: a value is missing.
@@ -49,10 +47,10 @@ def wide_matrix(rows: pa.Table | pa.RecordBatch, column: str) -> np.ndarray:
     if values.null_count or any(piece.flatten().null_count for piece in pieces):
         raise InvalidInput("a value is missing", column=column)
     k = values.type.list_size
-    matrices = [piece.flatten().to_numpy().reshape(-1, k) for piece in pieces]
+    matrices = [piece.flatten().to_numpy(zero_copy_only=False).reshape(-1, k) for piece in pieces]
     if len(matrices) == 1:
         return matrices[0]
-    return np.concatenate(matrices) if matrices else np.empty((0, k), dtype=np.float32)
+    return np.concatenate(matrices) if matrices else np.empty((0, k), dtype=values.type.value_type.to_pandas_dtype())
 
 
 def models_of(schema: pa.Schema) -> tuple[str, ...]:

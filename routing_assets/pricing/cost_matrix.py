@@ -1,4 +1,4 @@
-"""What each call of a batch would cost, as a long table."""
+"""What each call of a batch would cost, as a wide table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.foundation.long_table import about, long_table, matrix_of
+from routing_assets.foundation.long_table import about, matrix_of
+from routing_assets.foundation.wide_matrix import wide_table
 from routing_assets.pricing.cost_model import CostModel
 from routing_assets.pricing.spend import CostEstimate
 
@@ -23,7 +24,7 @@ itself, and in the summary of a decision. Decisions from before it was have pric
 
 
 def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: bool = False) -> pa.Table:
-    """The long table of ``cost_matrix``: estimated USD of every call, by the single row of a ``cost_model`` table.
+    """The table of ``cost_matrix``: estimated USD of every call, by the single row of a ``cost_model`` table.
 
     Args:
         texts_alone: leave out what is sent and asked for beyond the texts, as decisions once did.
@@ -32,12 +33,11 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: 
     estimate = model.estimate(batch.instruction, batch.task) if texts_alone else model.estimate_requests(batch)
     assumed = np.asarray(estimate.assumed_error)
     of_calls = {ASSUMED_OF_CALL: assumed} if assumed.ndim == 2 else {}
-    return long_table(
-        batch.instruction_id,
+    return wide_table(
         model.models,
         {"cost": estimate.mean, "cost_std": estimate.std, **of_calls},
+        others={"instruction_id": pa.array(batch.instruction_id, pa.string())},
         about={
-            "models": json.dumps(model.models),
             "price_version": cost_model["price_version"][0].as_py(),
             "shared_error": json.dumps(model.shared_error.tolist()),
             "assumed_error": json.dumps(model.assumed_error.tolist()),

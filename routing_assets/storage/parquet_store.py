@@ -116,6 +116,11 @@ class Store:
         found = self._found(asset, partition, run_ids)
         return open_partitioned(str(found)) if found.is_dir() else single_file(found)
 
+    def at(self, path: str) -> PartitionedTable:
+        """The version at a path that a ledger names, relative to the store; a single file is one part."""
+        version = self.root / path
+        return open_partitioned(str(version)) if version.is_dir() else single_file(version)
+
     def exists(self, asset: str, partition: str | None = None, run_id: str | None = None) -> bool:
         """Whether ``run_id`` wrote such a table; without a run, whether there is a current one."""
         return (self._version(asset, partition, run_id) if run_id else self._current(asset, partition)) is not None

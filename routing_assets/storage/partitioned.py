@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -72,6 +73,12 @@ class PartitionedTable:
         if not isinstance(filesystem, LocalFileSystem) and not connection.filesystem_is_registered(protocol):
             connection.register_filesystem(filesystem)
         return connection.read_parquet([part.path for part in self.parts])
+
+    def where(self, column: str, value: str) -> list[dict[str, Any]]:
+        """The rows whose ``column`` has this value."""
+        with duckdb.connect() as connection:
+            condition = duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
+            return self.relation(connection).filter(condition).to_arrow_table().to_pylist()
 
     def verify(self) -> None:
         """Read every byte. Raises InvalidInput for the first part that is missing or damaged."""

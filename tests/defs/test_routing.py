@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.allocation import POLICIES
+from routing_assets.audit.trace import trace_instruction
 from routing_assets.batches.handoff import read_manifest
 from routing_assets.batches.inbox import take_in
 from routing_assets.batches.join_small_files import Coalescing
@@ -32,6 +33,7 @@ from routing_assets.definitions import defs
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 from routing_assets.storage.in_force import prices_in_force
+from routing_assets.storage.parquet_store import Store
 
 
 def test_each_instruction_gets_exactly_one_model_within_the_budget(routed: Home, batch_file: Path) -> None:
@@ -87,15 +89,10 @@ def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, ba
     table = routed.store.read("routed_batch", "weekly")
     warehouse = routed.warehouse
     router = warehouse.fetch("latest_router")[0]
-    of_batch = {
-        "batch_id": "weekly",
-        "store": str(routed.store.root),
-        "runs": [decision_in_force(routed.warehouse, "weekly")["dagster_run_id"]],
-    }
+    runs = [decision_in_force(routed.warehouse, "weekly")["dagster_run_id"]]
     for row in table.slice(0, 10).to_pylist():
-        traces = warehouse.fetch("trace_instruction", of_batch | {"instruction_id": row["instruction_id"]})
-        assert len(traces) == 1
-        trace = traces[0]
+        trace = trace_instruction(warehouse, routed.store, "weekly", row["instruction_id"], runs)
+        assert trace is not None
         assert (trace["model"], trace["policy"]) == (row["model"], "mip")
         assert trace["label_hash"] == router["label_hash"]
         assert trace["mlflow_model_version"] == router["mlflow_model_version"]
@@ -109,14 +106,11 @@ def test_one_query_traces_an_assignment_to_everything_behind_it(routed: Home, ba
 def test_a_home_may_have_a_pattern_for_a_name(routed: Home, tmp_path: Path) -> None:
     store = tmp_path / "runs [ab]*?"
     store.symlink_to(routed.store.root)
-    asked = {
-        "batch_id": "weekly",
-        "instruction_id": routed.store.read("routed_batch", "weekly")[0][0].as_py(),
-        "runs": [decision_in_force(routed.warehouse, "weekly")["dagster_run_id"]],
-    }
-    query = routed.warehouse.fetch
-    (trace,) = query("trace_instruction", asked | {"store": str(store)})
-    assert [trace] == query("trace_instruction", asked | {"store": str(routed.store.root)})
+    instruction = routed.store.read("routed_batch", "weekly")[0][0].as_py()
+    runs = [decision_in_force(routed.warehouse, "weekly")["dagster_run_id"]]
+    traces = [trace_instruction(routed.warehouse, s, "weekly", instruction, runs) for s in (Store(store), routed.store)]
+    assert traces[0] is not None
+    assert traces[0] == traces[1]
 
 
 def test_routing_again_gives_the_identical_table_and_another_line_in_the_ledger(routed: Home, batch_file: Path) -> None:

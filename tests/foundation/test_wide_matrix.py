@@ -7,25 +7,23 @@ import pyarrow as pa
 import pytest
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.wide_matrix import matrix_type, models_of, wide_column, wide_matrix, wide_schema
+from routing_assets.foundation.wide_matrix import models_of, wide_matrix, wide_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
-SCHEMA = wide_schema(["a", "b", "c"], ["decision"], about={"router_version": "r1"})
+TABLE = wide_table(["a", "b", "c"], {"decision": VALUES}, about={"router_version": "r1"})
 
 
 def test_a_matrix_goes_in_and_comes_out_without_a_copy() -> None:
-    table = pa.table([wide_column(VALUES)], schema=SCHEMA)
-    assert np.shares_memory(wide_matrix(table, "decision"), VALUES)
-    assert np.array_equal(wide_matrix(table.slice(1, 2), "decision"), VALUES[1:3])
-    assert models_of(table.schema) == ("a", "b", "c")
-    assert table.schema.metadata[b"router_version"] == b"r1"
+    assert np.shares_memory(wide_matrix(TABLE, "decision"), VALUES)
+    assert np.array_equal(wide_matrix(TABLE.slice(1, 2), "decision"), VALUES[1:3])
+    assert models_of(TABLE.schema) == ("a", "b", "c")
+    assert TABLE.schema.metadata[b"router_version"] == b"r1"
 
 
 def test_pieces_are_joined_and_no_rows_are_a_matrix_too() -> None:
-    table = pa.table([wide_column(VALUES)], schema=SCHEMA)
-    joined = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    joined = pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)])
     assert np.array_equal(wide_matrix(joined, "decision"), VALUES)
-    assert wide_matrix(SCHEMA.empty_table(), "decision").shape == (0, 3)
+    assert wide_matrix(TABLE.schema.empty_table(), "decision").shape == (0, 3)
 
 
 @pytest.mark.parametrize("rows", [[[1.0, None, 3.0]], [None, [1.0, 2.0, 3.0]]])
@@ -35,5 +33,8 @@ def test_a_missing_value_is_refused(rows: list) -> None:
         wide_matrix(table, "decision")
 
 
-def test_other_numbers_become_float32() -> None:
-    assert wide_column(np.ones((2, 3))).type == matrix_type(3)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.bool_])
+def test_numbers_keep_their_type(kind: type) -> None:
+    values = wide_matrix(wide_table(["a", "b", "c"], {"x": np.ones((2, 3), kind)}), "x")
+    assert values.dtype == kind
+    assert values.all()

@@ -17,18 +17,20 @@ from hypothesis import strategies as st
 
 from routing_assets.engine import LocalEngine
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.wide_matrix import wide_column, wide_matrix, wide_schema
+from routing_assets.foundation.wide_matrix import wide_matrix, wide_table
 from routing_assets.storage.draft import Draft, keep_rows, make_parts, write_table
 from routing_assets.storage.partitioned import PartitionedTable, is_partitioned, open_partitioned, single_file
 from routing_assets.storage.places import names_in, place, remove, written
-
-SCHEMA = wide_schema(["small", "large"], ["decision"], others=[pa.field("instruction_id", pa.string())], about={})
 
 
 def rows(start: int, stop: int) -> pa.Table:
     numbers = np.arange(start, stop)
     matrix = np.column_stack([numbers, -numbers]).astype(np.float32)
-    return pa.table([pa.array([f"i{n}" for n in numbers]), wide_column(matrix)], schema=SCHEMA)
+    ids = pa.array([f"i{n}" for n in numbers], pa.string())
+    return wide_table(["small", "large"], {"decision": matrix}, others={"instruction_id": ids})
+
+
+SCHEMA = rows(0, 0).schema
 
 
 def portions(total: int, size: int) -> Iterator[pa.Table]:

@@ -1,0 +1,50 @@
+"""Everything behind one routed instruction: what was predicted, what it costs, and who decided by what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from routing_assets.batches.known import decision_in_force
+from routing_assets.foundation.wide_matrix import models_of
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import PartitionedTable
+from routing_assets.storage.warehouse import Warehouse
+
+ROUTED = ("model", "expected_success", "cost", "runner_up", "switching_price")
+SCORES = {"raw": "raw", "scaled": "scaled", "calibrated": "calibrated", "decision": "used_probability"}
+"""Columns of the probability matrix, and what a trace calls them."""
+
+
+def trace_instruction(
+    warehouse: Warehouse, store: Store, batch_id: str, instruction_id: str, runs: Sequence[str]
+) -> dict[str, Any] | None:
+    """The decision in force on one instruction, and what it rests on; None where the batch has no such instruction.
+
+    Args:
+        runs: the run that decided and those from whose failure it went on, newest first; one of them scored the batch.
+
+    Raises:
+        InvalidInput: the batch is not routed.
+    """
+    decided = decision_in_force(warehouse, batch_id)
+    routed = store.at(decided["routed_path"]).where("instruction_id", instruction_id)
+    if not routed:
+        return None
+    assigned = {name: routed[0].get(name) for name in ROUTED}
+    scores = dict.fromkeys(SCORES.values())
+    for run_id in [run for run in runs if store.exists("probability_matrix", batch_id, run)][:1]:
+        scores = _scores(store.parts("probability_matrix", batch_id, run_id), instruction_id, assigned["model"])
+    asked = {"batch_id": batch_id, "instruction_id": instruction_id, **assigned, **scores}
+    (traced,) = warehouse.fetch("trace_instruction", asked)
+    return traced
+
+
+def _scores(matrix: PartitionedTable, instruction_id: str, model: Any) -> dict[str, Any]:
+    """What was predicted of one model; in tables of earlier versions each pair has a row of its own."""
+    rows = matrix.where("instruction_id", instruction_id)
+    if "model" in matrix.schema.names:
+        of_model = next((row for row in rows if row["model"] == model), {})
+        return {said: of_model.get(step) for step, said in SCORES.items()}
+    column = models_of(matrix.schema).index(model)
+    return {said: rows[0][step][column] for step, said in SCORES.items()}
