@@ -18,6 +18,7 @@ from routing_assets.foundation.files import PARTIAL, file_sha256
 from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.foundation.policy_file import policy_file
+from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 LEFT_BEHIND_S = 24 * 3600.0
@@ -110,8 +111,8 @@ def folders_of(home: Home, batch_id: str) -> list[Path]:
 
 
 def remove_leftovers(home: Home, now: float | None = None) -> int:
-    """Remove temporary files of processes that were killed long ago; returns how many."""
-    removed = 0
+    """Remove temporary files, and unfinished tables, of processes that were killed long ago; returns how many."""
+    removed = Store(home.store).remove_unfinished((now or time.time()) - LEFT_BEHIND_S)
     for root in (home.store, home.outbox, home.received, home.routers, home.embeddings):
         for path in list(root.rglob(f".*{PARTIAL}")):  # a batch's folder may end so, but never begins with a dot
             if (now or time.time()) - path.stat().st_mtime > LEFT_BEHIND_S:

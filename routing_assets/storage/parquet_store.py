@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, atomic_path
-from routing_assets.storage.draft import Draft, keep_rows
+from routing_assets.storage.draft import NOTES, Draft, keep_rows
 from routing_assets.storage.partitioned import PartitionedTable, is_partitioned, open_partitioned, single_file
 
 
@@ -149,6 +150,14 @@ class Store:
             if is_current and path != current:
                 self._link(path, current)
         return removed + self._keep_rows_of_parts(asset, kept)
+
+    def remove_unfinished(self, before: float) -> int:
+        """Remove tables in parts that nobody went on with since ``before`` (seconds since 1970); returns how many."""
+        old = [notes.parent for notes in self.root.rglob(NOTES) if notes.stat().st_mtime < before]
+        unfinished = [folder for folder in old if not is_partitioned(str(folder))]
+        for folder in unfinished:
+            shutil.rmtree(folder)
+        return len(unfinished)
 
     def _keep_rows_of_parts(self, asset: str, kept: Callable[[list[str]], np.ndarray]) -> int:
         current, removed = self._current(asset, None), 0

@@ -26,7 +26,7 @@ from routing_assets.allocation import InfeasibleBudget
 from routing_assets.engine import Engine, LocalEngine, RayEngine
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.wide_matrix import wide_column, wide_schema
-from routing_assets.storage.draft import Draft, make_parts
+from routing_assets.storage.draft import NOTES, Draft, make_parts
 from routing_assets.storage.partitioned import PartitionedTable
 
 PARTS, ROWS = 12, 1000
@@ -131,7 +131,7 @@ def driver_killed(engine: RayEngine, folder: Path) -> dict[str, Any]:
     table, first, second = folder / "resumed", folder / "first.log", folder / "second.log"
     program = [sys.executable, __file__, str(folder), engine.address]
     driver = subprocess.Popen(program, start_new_session=True)
-    wait_for(lambda: len(list(table.glob("draft/*.json"))) >= 4)
+    wait_for(lambda: len(list(table.glob(f"{NOTES}/*.json"))) >= 4)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     time.sleep(1)

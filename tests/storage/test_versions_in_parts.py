@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,13 @@ def test_rows_leave_every_version_in_parts(store: Store) -> None:
         assert "i12" not in left
         assert len(left) == 24
     assert store.keep_rows("asset", lambda ids: np.ones(len(ids), dtype=bool)) == 0
+
+
+def test_what_a_killed_run_left_unfinished_goes_once_it_is_old(store: Store) -> None:
+    write(store, 1, partition=None)
+    store.draft("asset", None, "killed", SCHEMA).write_part(0, rows(0))
+    now = time.time()
+    assert store.remove_unfinished(before=now - 3600) == 0
+    assert store.remove_unfinished(before=now + 3600) == 1
+    assert sorted(path.name for path in (store.root / "asset").iterdir()) == ["run-1"]
+    store.parts("asset", None, "run-1").verify()
