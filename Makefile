@@ -27,7 +27,7 @@ test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow
 
 test-ray: $(READY)  ## the engine on a simulated Ray cluster, and tables in a real object store; 300 MB to install
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,s3]' 'moto[server]' dagster-ray
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,s3]' 'moto[server]'
 	$(BIN)/pytest -m 'slow or not slow' tests/engine tests/storage/test_partitioned.py
 
 evaluate: $(READY)  ## quality figures of the README, on the real tables in $$ROUTING_DATA
