@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-slow hostile million lint wheel audit benchmark faults evaluate lock clean
+.PHONY: demo ui test test-slow test-ray hostile million lint wheel audit benchmark faults evaluate lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,10 @@ test: $(READY)      ## the tests, on $$WORKERS cores
 
 test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow
+
+test-ray: $(READY)  ## the engine on a simulated Ray cluster, and tables in a real object store; 300 MB to install
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,s3]' 'moto[server]'
+	$(BIN)/pytest -m 'slow or not slow' tests/engine tests/storage/test_partitioned.py
 
 evaluate: $(READY)  ## quality figures of the README, on the real tables in $$ROUTING_DATA
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --method frozen --output $(EVALUATION)/routerbench

@@ -7,6 +7,7 @@ import dagster as dg
 
 from routing_assets import defs as features
 from routing_assets.defs.batches.requests import RoutingRequest
+from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.io import ParquetStoreIOManager
 
@@ -27,6 +28,7 @@ def definitions(root: str | None = None) -> dg.Definitions:
             features,
             resources={
                 "home": home,
+                "engine": BatchEngine(home=home),
                 "io_manager": ParquetStoreIOManager(home=home),
                 "routing_request": RoutingRequest(home=home),
             },

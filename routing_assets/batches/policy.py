@@ -25,8 +25,10 @@ from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """No assignment costs much more than the dearest model; what is greater is meant in per cent."""
-OF_OTHERS = ("coalesce", "duplicates", "retention_days", "keep_outcomes_as_labels")
-"""Settings in the policy file that say which files make a batch and how long it is kept, not how it is routed."""
+OF_OTHERS = ("coalesce", "duplicates", "retention_days", "keep_outcomes_as_labels", "engine")
+"""Settings in the policy file that say which files make a batch, how long it is kept and where it is worked on, not how
+it is routed.
+"""
 CONSTRAINTS = (
     "min_share",
     "max_share",

@@ -75,6 +75,7 @@ def retire_batches(warehouse: Warehouse, store: Store, folders: BatchFolders, be
             for folder in folders_of(store, folders, batch_id):
                 shutil.rmtree(folder)
     remove_set_aside(warehouse, folders)
+    store.remove_unfinished(time.time() - LEFT_BEHIND_S)
     return retired
 
 

@@ -12,6 +12,7 @@ from routing_assets.foundation.locks import run_alive
 from routing_assets.routers.release_ledger import finish_release
 from routing_assets.storage.in_force import PRICES
 from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import PartitionedTable
 
 COLUMNS = {
     "instruction_id": "Unique within the batch or label table.",
@@ -42,6 +43,8 @@ COLUMNS = {
 class ParquetStoreIOManager(dg.ConfigurableIOManager):
     """Writes each asset's ``pyarrow.Table`` atomically, one file per run, and reads the current one.
 
+    A ``PartitionedTable`` was written by the asset itself, into the draft that the store gave it; it becomes current
+    here. An input of that type gets references to the parts, of a table of one file too.
     Within a run, an asset reads what this very run wrote, or the one that it resumes, even when another run of the
     partition is under way. Prices are not current until they are put in force.
     An input's metadata ``columns`` names those that it needs.
@@ -57,23 +60,30 @@ class ParquetStoreIOManager(dg.ConfigurableIOManager):
         with run_alive(home.locks, context.run_id) if context.run_id else nullcontext():
             yield self
 
-    def handle_output(self, context: dg.OutputContext, obj: pa.Table) -> None:
-        asset = context.asset_key.path[-1]
-        path = self._store().write(obj, asset, _partition(context), context.run_id, make_current=asset not in PRICES)
-        schema = dg.TableSchema([_column(field) for field in obj.schema])
+    def handle_output(self, context: dg.OutputContext, obj: pa.Table | PartitionedTable) -> None:
+        store, asset, partition, run_id = self._store(), context.asset_key.path[-1], _partition(context), context.run_id
+        if isinstance(obj, PartitionedTable):
+            store.make_current(asset, partition, run_id)
+            rows, path, size = obj.rows, obj.folder, obj.bytes
+        else:
+            file = store.write(obj, asset, partition, run_id, make_current=asset not in PRICES)
+            rows, path, size = obj.num_rows, str(file), file.stat().st_size
         context.add_output_metadata(
             {
-                "dagster/row_count": obj.num_rows,
-                "dagster/column_schema": schema,
-                "dagster/uri": dg.MetadataValue.path(str(path)),
-                "size_bytes": path.stat().st_size,
+                "dagster/row_count": rows,
+                "dagster/column_schema": dg.TableSchema([_column(field) for field in obj.schema]),
+                "dagster/uri": dg.MetadataValue.path(path),
+                "size_bytes": size,
             }
         )
 
-    def load_input(self, context: dg.InputContext) -> pa.Table:
-        columns = (context.definition_metadata or {}).get("columns")
+    def load_input(self, context: dg.InputContext) -> pa.Table | PartitionedTable:
+        asset, partition = context.asset_key.path[-1], _partition(context)
         runs = runs_of(context.step_context.instance, context.step_context.dagster_run)
-        return self._store().read(context.asset_key.path[-1], _partition(context), *runs, columns=columns)
+        if context.dagster_type.typing_type is PartitionedTable:
+            return self._store().parts(asset, partition, *runs)
+        columns = (context.definition_metadata or {}).get("columns")
+        return self._store().read(asset, partition, *runs, columns=columns)
 
     def _store(self) -> Store:
         return self.home.paths().store

@@ -1,6 +1,9 @@
 """Where the work on the parts of a large table is done: on this machine, or on a cluster."""
 
+from routing_assets.engine.attempt import WorkerLost
 from routing_assets.engine.engine import Engine
 from routing_assets.engine.local import LocalEngine
+from routing_assets.engine.ray import RayEngine
+from routing_assets.engine.settings import EngineSettings, engine_settings
 
-__all__ = ["Engine", "LocalEngine"]
+__all__ = ["Engine", "EngineSettings", "LocalEngine", "RayEngine", "WorkerLost", "engine_settings"]

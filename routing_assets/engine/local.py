@@ -1,18 +1,64 @@
-"""One machine: a loop."""
+"""One machine: a loop, or processes of one thread each."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
+from routing_assets.engine.attempt import WorkerLost, attempt
 from routing_assets.engine.engine import Result
+from routing_assets.foundation.progress import progress_bar
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Works on one part after another, in this process."""
+    """Works on this machine.
+
+    Attributes:
+        workers: processes that share the parts; 1: one part after another, in this process. Each has one thread: two
+            of them score more texts than one process of two threads does.
+    """
+
+    workers: int = 1
 
     def map(self, function: Callable[..., Result], parts: Sequence[Any], *arguments: Any) -> Iterator[Result]:
-        """Yield the result of each part as it is asked for."""
-        return (function(part, *arguments) for part in parts)
+        """Yield ``function(part, *arguments)`` of each part in order, with a progress bar in a terminal.
+
+        Raises:
+            WorkerLost: a process died.
+        """
+        alone = min(self.workers, len(parts)) < 2
+        results = self._shared(function, parts, arguments) if not alone else (function(p, *arguments) for p in parts)
+        with progress_bar(label_of(function), len(parts), "parts", shown=len(parts) > 1) as advance:
+            for result in results:
+                advance()
+                yield result
+
+    def _shared(
+        self, function: Callable[..., Result], parts: Sequence[Any], arguments: Sequence[Any]
+    ) -> Iterator[Result]:
+        import joblib
+
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            share = joblib.Parallel(self.workers, return_as="generator", batch_size=1)
+        outcomes = share(joblib.delayed(attempt)(function, part, arguments) for part in parts)
+        try:
+            for outcome in outcomes:
+                yield outcome.result()
+        except BrokenProcessPool as error:
+            raise WorkerLost(
+                f"A process that worked on one of {len(parts)} parts was ended from outside, as happens when the "
+                "memory is full. Use fewer workers and run again."
+            ) from error
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # joblib warns of work that is dropped, and it is dropped on purpose
+                outcomes.close()
+
+
+def label_of(function: Callable[..., Any]) -> str:
+    """What a progress bar calls the work: the function's name in words."""
+    return getattr(function, "__name__", "work").strip("_").replace("_", " ")

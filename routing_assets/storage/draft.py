@@ -16,7 +16,7 @@ from routing_assets.storage.partitioned import PART_ROWS, PartitionedTable, writ
 from routing_assets.storage.parts import PartFile, part_name, write_part
 from routing_assets.storage.places import names_in, read_bytes, remove, written
 
-NOTES = "draft"
+NOTES = ".draft"
 """Folder within a table's folder: a note for every part that is done, until the manifest is written."""
 
 

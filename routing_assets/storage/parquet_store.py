@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, atomic_path
-from routing_assets.storage.draft import Draft, keep_rows
+from routing_assets.storage.draft import NOTES, Draft, keep_rows
 from routing_assets.storage.partitioned import PartitionedTable, is_partitioned, open_partitioned, single_file
 
 
@@ -72,16 +73,13 @@ class Store:
 
     def make_current(self, asset: str, partition: str | None, run_id: str) -> None:
         """Make the table that this run wrote the current one."""
-        version, current = self.path(asset, partition, run_id), self.path(asset, partition)
+        pointer = self.path(asset, partition).with_suffix(".json")
         if is_partitioned(str(self._folder(asset, partition, run_id))):
-            with atomic_path(current.with_suffix(".json")) as temporary:
+            with atomic_path(pointer) as temporary:
                 temporary.write_text(json.dumps({"run_id": run_id}))
             return
-        link = current.with_name(f".{run_id}{PARTIAL}")
-        link.unlink(missing_ok=True)
-        os.link(version, link)
-        os.replace(link, current)
-        current.with_suffix(".json").unlink(missing_ok=True)
+        self._link(self.path(asset, partition, run_id), self.path(asset, partition))
+        pointer.unlink(missing_ok=True)
 
     def version(self, asset: str, partition: str | None, run_id: str, table: pa.Table) -> Path:
         """The file of this run; written now where the run was started again after the step that made ``table``."""
@@ -155,8 +153,16 @@ class Store:
             with atomic_path(path) as temporary:
                 pq.write_table(pq.read_table(path, partitioning=None).filter(rows), temporary, compression="zstd")
             if is_current and path != current:
-                self.make_current(asset, None, path.stem)
+                self._link(path, current)
         return removed + self._keep_rows_of_parts(asset, kept)
+
+    def remove_unfinished(self, before: float) -> int:
+        """Remove tables in parts that nobody went on with since ``before`` (seconds since 1970); returns how many."""
+        old = [notes.parent for notes in self.root.rglob(NOTES) if notes.stat().st_mtime < before]
+        unfinished = [folder for folder in old if not is_partitioned(str(folder))]
+        for folder in unfinished:
+            shutil.rmtree(folder)
+        return len(unfinished)
 
     def _keep_rows_of_parts(self, asset: str, kept: Callable[[list[str]], np.ndarray]) -> int:
         current, removed = self._current(asset, None), 0
@@ -164,6 +170,12 @@ class Store:
             lost = keep_rows(open_partitioned(str(manifest.parent)), kept)
             removed += lost if manifest.parent == current else 0
         return removed
+
+    def _link(self, version: Path, current: Path) -> None:
+        link = current.with_name(f".{version.stem}{PARTIAL}")
+        link.unlink(missing_ok=True)
+        os.link(version, link)
+        os.replace(link, current)
 
     def _folder(self, asset: str, partition: str | None, run_id: str) -> Path:
         return self.path(asset, partition).parent / run_id

@@ -1,0 +1,32 @@
+"""The engine that works on the parts of large tables, as assets ask for it."""
+
+import dagster as dg
+from pydantic import Field
+
+from routing_assets.defs.common import failure
+from routing_assets.defs.home import RoutingHome
+from routing_assets.engine import Engine, engine_settings
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.policy_file import policy_file
+
+
+class BatchEngine(dg.ConfigurableResource):
+    """Where this run works on large tables; what is left empty follows ``engine`` of the policy file."""
+
+    home: dg.ResourceDependency[RoutingHome]
+    kind: str | None = Field(default=None, description="local: this machine. ray: a Ray cluster.")
+    workers: int | None = Field(default=None, description="local: processes of one thread; default: one for each core.")
+    address: str | None = Field(default=None, description="ray: the head's host:port; default: auto, as on its nodes.")
+    in_flight: int | None = Field(default=None, description="ray: tasks at a time; default: two for each core.")
+
+    def engine(self) -> Engine:
+        """The engine. Raises dagster.Failure where the settings, or the policy file, are wrong."""
+        own = {name: value for name, value in self.model_dump(exclude={"home"}).items() if value is not None}
+        path = self.home.paths().policy_file
+        try:
+            standing = policy_file(path).get("engine") or {}
+            return engine_settings(
+                {**standing, **own} if isinstance(standing, dict) else standing, source=str(path)
+            ).engine()
+        except InvalidInput as error:
+            raise failure(error) from error

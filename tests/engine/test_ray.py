@@ -1,0 +1,82 @@
+"""The Ray engine on a real, if simulated, cluster: a node, a process and a driver are killed, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+PROGRAM = Path(__file__).with_name("simulated_cluster.py")
+NAMESPACE = ("unshare", "--map-root-user", "--net")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the program found out, in a network namespace of its own."""
+    pytest.importorskip("ray", reason="needs pip install 'routing_assets[ray]'")
+    if not shutil.which("unshare") or subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode:
+        pytest.skip("this machine gives no network namespace")
+    folder = tmp_path_factory.mktemp("cluster")
+    with tempfile.TemporaryDirectory(prefix="ray-") as short:  # the paths of Ray's sockets must be short
+        environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "RAY_TMPDIR": short,
+            "RAY_AUTH_MODE": "disabled",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+        command = [*NAMESPACE, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, PROGRAM, folder]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads((folder / "found.json").read_text())
+
+
+def test_results_come_in_part_order(found: dict[str, Any]) -> None:
+    assert found["order"] == list(range(50))
+    assert found["none"] == []
+
+
+def test_errors_arrive_as_themselves_and_are_not_retried(found: dict[str, Any]) -> None:
+    errors = found["errors"]
+    assert errors["invalid"] == {
+        "seen": [0],
+        "kind": "InvalidInput",
+        "message": "batch.csv, row 7: no text. Write one.",
+    }
+    assert errors["infeasible"]["kind"] == "InfeasibleBudget"
+    assert errors["infeasible"]["message"].endswith("the cheapest feasible budget is 2.0 USD")
+    assert errors["attempts_at_invalid"] == 1
+
+
+def test_a_process_that_dies_is_tried_again_and_at_last_named(found: dict[str, Any]) -> None:
+    assert found["errors"]["process_lost_once"] == list(range(6))
+    assert found["errors"]["fatal"]["kind"] == "WorkerLost"
+    assert found["errors"]["fatal"]["message"].startswith("The work on part 0 of 1 was given up after 1 retries")
+    assert found["errors"]["attempts_at_fatal"] == 2
+
+
+def test_the_work_in_flight_is_bounded(found: dict[str, Any]) -> None:
+    assert found["in_flight"] == {"bounded": 1, "free": 2}
+
+
+def test_a_killed_driver_is_taken_over_and_no_finished_part_is_made_again(found: dict[str, Any]) -> None:
+    story = found["driver_killed"]
+    assert story["version"] == found["local"]
+    assert story["kept"] >= 4
+    assert len(story["redone"]) == len(set(story["redone"])) == 12 - story["kept"]
+
+
+def test_a_killed_node_loses_nothing_and_doubles_nothing(found: dict[str, Any]) -> None:
+    story = found["node_killed"]
+    assert story["version"] == found["local"]
+    assert story["rows_are_whole"]
+    assert sorted(set(story["started"])) == list(range(12))
+    assert len(story["started"]) > 12
