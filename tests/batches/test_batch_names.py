@@ -91,7 +91,7 @@ def test_a_folder_of_outcomes_may_be_called_like_the_file(
     taken_in = []
     monkeypatch.setattr(
         "routing_assets.batches.outcome_inbox.receive_outcomes",
-        lambda home, path, batch_id, move: taken_in.append(batch_id) or [],
+        lambda warehouse, store, folders, path, batch_id, move: taken_in.append(batch_id) or [],
     )
     taken = TakenIn()
     assert take_in_outcomes(home.warehouse, home.store, home.folders, folder.name, [file], taken) == received.batch_id

@@ -182,8 +182,8 @@ def crash(*a, **k):
     return os._exit(9) if len(calls) == int(sys.argv[3]) else real(*a, **k)
 setattr(place, name, crash)
 home, small = Home(Path(sys.argv[1])), Coalescing(100, 5) if sys.argv[4] == "small" else None
-first = inbox.take_in(home, {}, small, now_ns=10**18)
-inbox.take_in(home, first.seen, small, now_ns=10**18 + 10 * 60 * 10**9)
+first = inbox.take_in(home.warehouse, home.folders, {}, small, now_ns=10**18)
+inbox.take_in(home.warehouse, home.folders, first.seen, small, now_ns=10**18 + 10 * 60 * 10**9)
 """
 
 

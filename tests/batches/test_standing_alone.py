@@ -179,7 +179,7 @@ def test_outcomes_stand_alone_as_well(home: Home, error: Exception, monkeypatch:
     (home.folders.outcomes / "weekly").mkdir()
     files = [drop(home.folders.outcomes / "weekly" / name, name) for name in ("a.csv", "bad.csv", "c.csv")]
 
-    def received(home: Home, path: Path, batch_id: str, *, move: bool) -> list[str]:
+    def received(warehouse: object, store: object, folders: object, path: Path, batch_id: str, *, move: bool) -> list[str]:
         path.unlink()
         return ["a remark"]
 

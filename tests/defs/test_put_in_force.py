@@ -61,7 +61,7 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     kept, present = home.warehouse.fetch("latest_comparison")[0]["challenger"], router_in_force(home.warehouse)
     assert "of 40 labelled instructions, 8 unrelated ones were held out: 30 are needed" in why(home)
     assert (present["reason"], present["decision_estimate"]) == ("rates", "rate")
-    by_rates = champion.candidate(home, present["router_version"])
+    by_rates = champion.candidate(home.warehouse, present["router_version"])
     assert (by_rates["origin"], by_rates["parent"]) == ("rates", kept)
 
     capsys.readouterr()

@@ -59,7 +59,7 @@ def test_it_hands_over_what_was_decided_and_can_be_explained(
 ) -> None:
     assert resume(instance).success
     assert (failed.folders.outbox / "weekly" / "manifest.json").exists()
-    routed = batch_commands.Store(failed.store.root).read("routed_batch", "weekly").to_pylist()[0]
+    routed = failed.store.read("routed_batch", "weekly").to_pylist()[0]
     capsys.readouterr()
     audit_commands.explain(failed, "weekly", routed["instruction_id"])
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

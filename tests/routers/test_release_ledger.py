@@ -50,7 +50,7 @@ def registered(home: Home) -> Home:
 
 def release(home: Home, version: str) -> None:
     with releasing(home.releases):
-        router = champion.candidate(home, version)
+        router = champion.candidate(home.warehouse, version)
         champion.put_in_force(
             home.releases, router, reason="forced", run_id="test", prices_of=[router["dagster_run_id"]]
         )
