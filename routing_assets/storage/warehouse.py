@@ -33,7 +33,7 @@ _one_connection_per_process = threading.RLock()
 
 
 class WarehouseUnavailable(OSError):
-    """The disk is full, or the warehouse may not be written."""
+    """The disk is full, the warehouse may not be written, or its schema cannot be brought up to date."""
 
 
 class WarehouseBusy(TimeoutError):
@@ -64,7 +64,7 @@ class Warehouse:
         with self._connection(read_only=False) as connection:
             for migration in migrations.pending(connection):
                 with self._committed(connection):
-                    migration.run(connection)
+                    self._run(migration, connection)
             self.anchors.add(journal.head(connection))
             with self._committed(connection):
                 yield connection
@@ -87,7 +87,7 @@ class Warehouse:
 
     def create(self) -> None:
         """Bring the schema up to date (``sql/migrations``). Only reads where it is."""
-        if self.path.exists():
+        if self.anchors.path.exists():  # else a process died between the journal's first commit and its anchor
             with self.reader():
                 return
         self._migrate()
@@ -119,6 +119,14 @@ class Warehouse:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.transaction():
             pass
+
+    def _run(self, migration: migrations.Migration, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            migration.run(connection)
+        except duckdb.Error as error:
+            raise WarehouseUnavailable(
+                f"The migration {migration.name} of the warehouse {self.path} failed and changed nothing: {error}"
+            ) from error
 
     @contextmanager
     def _committed(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:

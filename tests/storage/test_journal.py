@@ -23,6 +23,7 @@ from routing_assets.batches.money import commit_budget, commit_cost, release_com
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.foundation.home import Home
+from routing_assets.foundation.packaged import PACKAGE, beside_package
 from routing_assets.storage import journal
 from routing_assets.storage.journal import LEDGERS, Head
 from routing_assets.storage.warehouse import Warehouse
@@ -274,12 +275,13 @@ def test_a_column_that_a_later_version_adds_changes_no_entry(written: Home) -> N
 
 
 def test_no_code_appends_to_a_ledger_past_the_journal() -> None:
-    sources = Path(journal.__file__).parent.rglob("*.py")
+    sources = PACKAGE.rglob("*.py")
     ledgers = "|".join(LEDGERS)
     past_it = re.compile(rf"connection\.append\(\s*\"({ledgers})\"|ledger\.append\(\s*\"({ledgers})\"")
     assert [source.name for source in sources if past_it.search(source.read_text(encoding="utf-8"))] == []
     changed = re.compile(rf"\b(update|delete\s+from|insert\s+into)\s+({ledgers})\b", re.IGNORECASE)
-    statements = (Path(journal.__file__).parent.parent / "sql").glob("*.sql")
+    statements = list(beside_package("sql").rglob("*.sql"))
+    assert statements
     assert [sql.name for sql in statements if changed.search(sql.read_text(encoding="utf-8"))] == []
 
 
