@@ -64,7 +64,10 @@ def audit_journal(home: Home, anchored_elsewhere: Mapping[str, Sequence[Head]] |
 
 
 def _entries(connection: duckdb.DuckDBPyConnection) -> Rows:
-    cursor = connection.execute(query("journal"))
+    try:
+        cursor = connection.execute(query("journal"))
+    except duckdb.CatalogException:  # somebody removed the table
+        return []
     columns = [column[0] for column in cursor.description or []]
     return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 

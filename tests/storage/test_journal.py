@@ -203,6 +203,15 @@ def test_a_removed_file_of_heads_shows(written: Home, next_command: Callable[[Ho
     assert "removed" in line
 
 
+def test_a_removed_journal_shows(written: Home) -> None:
+    tamper(written, "drop table journal")
+    Warehouse(written.warehouse).create()
+    found = broken_entries(written)
+    assert found[0] == "the journal is empty"
+    assert any("anchors are of entries that the journal lacks" in line for line in found)
+    assert sum("is in the ledger, but not in the journal" in line for line in found) > len(LEDGERS)
+
+
 def test_a_line_that_was_scribbled_on_shows(written: Home) -> None:
     heads = written.root / "ledger_heads.jsonl"
     lines = heads.read_text().splitlines(keepends=True)
