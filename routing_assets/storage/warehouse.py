@@ -98,7 +98,7 @@ class Warehouse:
             journal.append(connection, table, rows)
 
     def journal_head(self) -> journal.Head | None:
-        """The newest entry of the journal; None in a warehouse that was made before there was one."""
+        """The newest entry of the journal; None where its table was removed."""
         with self.reader() as connection:
             return journal.head(connection)
 
