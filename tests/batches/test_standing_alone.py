@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.batches import inbox, outcome_inbox
@@ -78,6 +80,20 @@ def test_what_the_environment_stopped_waits_and_the_others_go_on(
     assert list(home.folders.rejected.iterdir()) == []
     assert not list(home.folders.claimed.iterdir())
     assert [row["instructions"] for row in home.warehouse.fetch("batch_revisions", {"batch_id": "bad"})] == [1]
+
+
+def test_a_parquet_file_that_the_machine_could_not_read_waits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pa.table({"instruction_id": ["1"], "instruction": ["text"]})
+    pq.write_table(rows, home.folders.inbox / "good.parquet")
+
+    def fail(_: pq.ParquetFile) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetFile, "read", fail)
+        taken = look(home)
+        assert (taken.received, taken.rejected, len(taken.waiting)) == ([], [], 1)
+    assert ids(take_in(home.warehouse, home.folders, {})) == ["good"]
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=repr)
@@ -179,7 +195,9 @@ def test_outcomes_stand_alone_as_well(home: Home, error: Exception, monkeypatch:
     (home.folders.outcomes / "weekly").mkdir()
     files = [drop(home.folders.outcomes / "weekly" / name, name) for name in ("a.csv", "bad.csv", "c.csv")]
 
-    def received(warehouse: object, store: object, folders: object, path: Path, batch_id: str, *, move: bool) -> list[str]:
+    def received(
+        warehouse: object, store: object, folders: object, path: Path, batch_id: str, *, move: bool
+    ) -> list[str]:
         path.unlink()
         return ["a remark"]
 

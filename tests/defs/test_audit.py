@@ -58,7 +58,8 @@ def test_a_budget_of_whole_dollars_is_no_tampering(routed: Home, batch_file: Pat
     assert broken_entries(routed.warehouse, routed.store, routed.folders) == []
     (row,) = (row for row in routed.warehouse.fetch("ledger_entries") if row["budget"] == 1000)
     once = entry_hash({**row, "budget": 1000})  # as such budgets were hashed before there was a journal
-    tamper(routed, f"update decisions set entry_hash = '{once}' where entry = {row['entry']}; drop table journal")
+    older = "drop table journal; drop table schema_versions"
+    tamper(routed, f"update decisions set entry_hash = '{once}' where entry = {row['entry']}; {older}")
     (routed.root / "ledger_heads.jsonl").unlink()
     shutil.rmtree(routed.folders.outbox)
     routed.warehouse.create()

@@ -190,6 +190,6 @@ def test_a_warehouse_older_than_withdrawals_is_brought_up_to_date(
     routed: Home, command: Callable[[Home, str], None]
 ) -> None:
     with routed.warehouse.transaction() as warehouse:
-        warehouse.execute("drop table withdrawals")
+        warehouse.execute("drop table withdrawals; drop table schema_versions")
     command(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") is not None

@@ -1,5 +1,5 @@
 """The moments at which a crash would hurt most: just before and after each rename, exchange, removal of a folder, link,
-commit, anchor of the journal and MLflow write.
+commit, migration, anchor of the journal and MLflow write.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class CrashPoints:
         from mlflow import MlflowClient
 
         from routing_assets.storage.anchors import Anchors
+        from routing_assets.storage.migrations import Migration
         from routing_assets.storage.warehouse import Warehouse
 
         self.install_on_files()
@@ -56,6 +57,7 @@ class CrashPoints:
             self.pass_by("after commit")
 
         Warehouse.transaction = watched
+        Migration.run = self.around(Migration.run, "migration")
         Anchors.add = self.around(Anchors.add, "anchor")
         os.fsync = self.around(os.fsync, "flush to the disk")
         mlflow.log_params = self.around(mlflow.log_params, "MLflow parameters")
