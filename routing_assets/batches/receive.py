@@ -28,7 +28,6 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256, sync
 from routing_assets.foundation.home import Home
 from routing_assets.foundation.names import batch_id_of, plain_id, printable, told_apart
-from routing_assets.foundation.policy_file import policy_file
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -102,14 +101,6 @@ def receive(
             path.unlink()
             held_reason(path).unlink(missing_ok=True)
         return replace(received, renamed=given is None and batch_id != path.stem, repeats=repeats)
-
-
-def repeats_allowed(policy: Path) -> bool:
-    """``duplicates`` in the policy file: ``hold`` a file that another batch has (the default), or ``route`` it."""
-    setting = policy_file(policy).get("duplicates", "hold")
-    if setting not in ("hold", "route"):
-        raise InvalidInput(f"duplicates is {setting!r}", source=str(policy), remedy="Write duplicates: hold, or route.")
-    return bool(setting == "route")
 
 
 def repeated_batches(home: Home, batch_id: str, sha256: str) -> tuple[str, ...]:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from routing_assets.batches.known import intake_lock
+from routing_assets.batches.policy import policy_file
 from routing_assets.batches.receive import held_reason
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, file_sha256
 from routing_assets.foundation.home import Home
 from routing_assets.foundation.locks import batch_lock
-from routing_assets.foundation.policy_file import policy_file
 from routing_assets.storage.warehouse import Warehouse
 
 LEFT_BEHIND_S = 24 * 3600.0
@@ -26,12 +26,8 @@ LEFT_BEHIND_S = 24 * 3600.0
 
 def retirement_day(home: Home, now: datetime | None = None) -> datetime | None:
     """Batches that ended before this moment are retired by the policy file; None where it has no retention_days."""
-    days = policy_file(home.policy_file).get("retention_days")
-    if days is None:
-        return None
-    if not isinstance(days, int | float) or isinstance(days, bool) or not days >= 0:
-        raise InvalidInput(f"retention_days is {days!r}", source=str(home.policy_file), remedy="Give a number of days.")
-    return (now or datetime.now(UTC)) - timedelta(days=days)
+    days = policy_file(home.policy_file).retention_days
+    return None if days is None else (now or datetime.now(UTC)) - timedelta(days=days)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow.parquet as pq
 
-from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
 from routing_assets.foundation.home import Home
-from routing_assets.foundation.policy_file import policy_file
 from routing_assets.routers.outcome_labels import PREFIX
 from routing_assets.routers.shelf import JUDGED_BY
 from routing_assets.storage.parquet_store import Store
@@ -25,15 +23,7 @@ READERS = {"train_router", "retrain_router", "recalibrate_router", "add_model", 
 """Jobs whose steps read the label table one after another, and must find the same rows in it."""
 
 
-def keeps_outcomes_as_labels(home: Home) -> bool:
-    """Whether the policy file says so. Raises InvalidInput where it says something else than yes or no."""
-    keeps = policy_file(home.policy_file).get(KEEPS, False)
-    if not isinstance(keeps, bool):
-        raise InvalidInput(f"{KEEPS} is {keeps!r}", source=str(home.policy_file), remedy="Write true or false.")
-    return keeps
-
-
-def forget_retired_labels(home: Home, reading: str | None) -> str:
+def forget_retired_labels(home: Home, reading: str | None, *, keep_labels: bool) -> str:
     """Remove the label rows that outcomes of retired batches made, unless the policy keeps them; says what was done.
 
     They leave every version of the label table and of its splits, and what routers are compared by. Routers keep what
@@ -41,9 +31,10 @@ def forget_retired_labels(home: Home, reading: str | None) -> str:
 
     Args:
         reading: the run that reads labels just now; None where none does.
+        keep_labels: what the policy says.
     """
     retired = {row["batch_id"] for row in Warehouse(home.warehouse).fetch("retirements")}
-    if keeps_outcomes_as_labels(home):
+    if keep_labels:
         return f"judged texts of retired batches are kept as labels, for the policy says {KEEPS}"
     if reading is not None:
         return f"labels made of retired batches wait for the next retirement, for run {reading} reads labels"

@@ -128,16 +128,17 @@ def test_a_catalog_keeps_its_version_as_file_table_and_rows(tmp_path: Path, text
         assert same.version == CATALOGS[text]
 
 
-def test_a_catalog_entry_keeps_the_order_of_its_fields_in_the_summary(tmp_path: Path) -> None:
+def test_a_catalog_keeps_its_form_in_the_summary_of_a_decision(tmp_path: Path) -> None:
     path = tmp_path / "catalog.yaml"
     path.write_text(ALL_FIELDS)
-    large, small = load_catalog(path).models
-    assert json.dumps(as_row(large)) == (
+    large, small = catalog_table(load_catalog(path)).to_pylist()
+    assert json.dumps(large) == (
         '{"name": "large", "input_price": 2.5, "output_price": 10.0, "latency_s": 1.0, "min_share": 0.0, '
         '"max_share": 1.0, "capacity": 1000, "context_tokens": 8192, "tags": ["eu", "vision"], "image_price": 0.0, '
         '"audio_price": 0.5}'
     )
-    assert json.dumps(as_row(small)) == (
+    assert json.dumps(small) == (
         '{"name": "a", "input_price": 1.0, "output_price": 1.0, "latency_s": null, "min_share": null, '
-        '"max_share": null, "capacity": null, "context_tokens": null, "tags": []}'
+        '"max_share": null, "capacity": null, "context_tokens": null, "tags": [], "image_price": null, '
+        '"audio_price": null}'
     )

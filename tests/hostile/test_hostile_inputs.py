@@ -14,14 +14,12 @@ from payload import Payload, mark
 from routing_assets.batches import outcomes as batch_outcomes
 from routing_assets.batches import receive as intake
 from routing_assets.batches.inbox import take_in
-from routing_assets.batches.join_small_files import coalescing
-from routing_assets.batches.policy import standing_policy
+from routing_assets.batches.policy import policy_file
 from routing_assets.batches.receive import Admission
 from routing_assets.datasets import load_batch, load_labels
 from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
-from routing_assets.foundation.policy_file import policy_file
 from routing_assets.pricing.catalog import load_catalog
 from routing_assets.pricing.units import refuse_doubtful_prices
 from routing_assets.storage.warehouse import Warehouse
@@ -50,13 +48,6 @@ def assert_says(caught: pytest.ExceptionInfo[InvalidInput], path: Path, pattern:
     assert path.name in str(caught.value)
     assert caught.value.remedy
     assert len(str(caught.value)) < 2_000
-
-
-def read_policy(path: Path) -> None:
-    """As the sensor and the runs do."""
-    coalescing(policy_file(path).get("coalesce"), source=str(path))
-    intake.repeats_allowed(path)
-    standing_policy(path)
 
 
 @pytest.mark.parametrize("fault", BATCHES)
@@ -145,7 +136,7 @@ def test_a_hostile_policy(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        read_policy(path)
+        policy_file(path)
     assert_says(caught, path, pattern)
 
 
