@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field, fields, replace
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -43,7 +43,7 @@ GREATEST_FRACTION = 2.0
 if TYPE_CHECKING:
     PolicyName = str
 else:
-    PolicyName = Literal[tuple(POLICIES)]
+    PolicyName = Literal[tuple(POLICIES)]  # the names that the table of policies has
 Confidence = Annotated[float, Field(strict=True, ge=0.5, lt=1)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
@@ -78,32 +78,40 @@ class Constraints(TypedDict, total=False):
 class RoutingSettings:
     """How one batch is to be routed."""
 
-    policy: PolicyName = DEFAULT_POLICY
-    """The allocation that becomes the routed batch."""
-    budget_usd: AmountAsWritten | None = None
-    """Hard budget for the whole batch, in USD of estimated cost."""
-    budget_fraction: AmountAsWritten | None = None
-    """The same as a fraction of sending everything to the dearest model: 0.5 for 50 %."""
-    period: Annotated[Mapping[str, float], AsWritten(PeriodBudget)] | None = None
-    """The money of a calendar month (UTC), shared by all its batches. A batch without a budget of its own is paced by
-    it. No batch ever exceeds what it has left.
-    """
-    urgent: YesNo = False
-    """The batch may use the period's reserve."""
-    confidence: Annotated[float, AsWritten(Confidence)] | None = None
-    """Probability, from 0.5 to below 1, with which the true spend is to stay within the budget, although costs before a
-    call are estimates. Part of the budget is held back for it. Without it, the estimate keeps the budget.
-    """
-    target: ShareAsWritten = 0.75
-    """Probability of success, from 0 to 1, that the threshold policy asks for."""
-    seed: Seed = 0
-    """Seed of every random choice."""
-    exact: YesNo = False
-    """Prove the MIP optimal instead of stopping at a relative gap of 1e-6."""
-    strict: YesNo = False
-    """Refuse a file of which a single record cannot be routed, instead of setting that record aside."""
-    constraints: Annotated[Mapping[str, Any], AsWritten(Constraints)] = field(default_factory=dict)
-    """What the allocation must keep besides the budget."""
+    # Described by Field, for the policy file's schema: descriptions from docstrings are not inherited.
+    policy: PolicyName = Field(default=DEFAULT_POLICY, description="The allocation that becomes the routed batch.")
+    budget_usd: AmountAsWritten | None = Field(
+        default=None, description="Hard budget for the whole batch, in USD of estimated cost."
+    )
+    budget_fraction: AmountAsWritten | None = Field(
+        default=None, description="The same as a fraction of sending everything to the dearest model: 0.5 for 50 %."
+    )
+    period: Annotated[Mapping[str, float], AsWritten(PeriodBudget)] | None = Field(
+        default=None,
+        description="The money of a calendar month (UTC), shared by all its batches. A batch without a budget of its "
+        "own is paced by it. No batch ever exceeds what it has left.",
+    )
+    urgent: YesNo = Field(default=False, description="The batch may use the period's reserve.")
+    confidence: Annotated[float, AsWritten(Confidence)] | None = Field(
+        default=None,
+        description="Probability, from 0.5 to below 1, with which the true spend is to stay within the budget, "
+        "although costs before a call are estimates. Part of the budget is held back for it. Without it, the estimate "
+        "keeps the budget.",
+    )
+    target: ShareAsWritten = Field(
+        default=0.75, description="Probability of success, from 0 to 1, that the threshold policy asks for."
+    )
+    seed: Seed = Field(default=0, description="Seed of every random choice.")
+    exact: YesNo = Field(
+        default=False, description="Prove the MIP optimal instead of stopping at a relative gap of 1e-6."
+    )
+    strict: YesNo = Field(
+        default=False,
+        description="Refuse a file of which a single record cannot be routed, instead of setting that record aside.",
+    )
+    constraints: Annotated[Mapping[str, Any], AsWritten(Constraints)] = Field(
+        default_factory=dict, description="Limits that the allocation keeps besides the budget, by name."
+    )
 
     def own_budget(self, cost: np.ndarray) -> float | None:
         """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides.

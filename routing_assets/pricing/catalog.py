@@ -47,26 +47,24 @@ ModelName = Annotated[Text, AfterValidator(_not_blank)]
 class ModelTerms:
     """What holds for a model besides its token prices."""
 
-    latency_s: Amount | None = None
-    """Mean seconds per call."""
-    min_share: Share | None = None
-    """Least share of a batch that the model must get, from 0 to 1."""
-    max_share: Share | None = None
-    """Greatest share of a batch that the model may get, from 0 to 1."""
-    capacity: Count | None = None
-    """Most instructions of one batch that the model can take."""
-    context_tokens: Count | None = None
-    """Most tokens of input. Leave room for the output."""
-    tags: Tags = ()
-    """Free labels, such as a region or a capability. ``vision``, ``audio`` and ``files`` let a model get requests that
-    hold images, sound or other files, where it has a price for them.
-    """
-    image_price: Amount | None = None
-    """USD per image."""
-    audio_price: Amount | None = None
-    """USD per sound."""
-    file_price: Amount | None = None
-    """USD per other file."""
+    # Described by Field, for the catalog's schema: descriptions from docstrings are not inherited.
+    latency_s: Amount | None = Field(default=None, description="Mean seconds per call.")
+    min_share: Share | None = Field(
+        default=None, description="Least share of a batch that the model must get, from 0 to 1."
+    )
+    max_share: Share | None = Field(
+        default=None, description="Greatest share of a batch that the model may get, from 0 to 1."
+    )
+    capacity: Count | None = Field(default=None, description="Most instructions of one batch that the model can take.")
+    context_tokens: Count | None = Field(default=None, description="Most tokens of input. Leave room for the output.")
+    tags: Tags = Field(
+        default=(),
+        description="Free labels, such as a region or a capability. ``vision``, ``audio`` and ``files`` let a model "
+        "get requests that hold images, sound or other files, where it has a price for them.",
+    )
+    image_price: Amount | None = Field(default=None, description="USD per image.")
+    audio_price: Amount | None = Field(default=None, description="USD per sound.")
+    file_price: Amount | None = Field(default=None, description="USD per other file.")
 
 
 @checked_dataclass(frozen=True, config=FORM)
