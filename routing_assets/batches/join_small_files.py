@@ -27,10 +27,10 @@ SEPARATOR = "/"
 class Coalescing:
     """``coalesce`` in the policy file: small files wait for others and become one batch."""
 
-    below: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=1)]
-    """Files with fewer instructions wait, until they have so many together."""
-    wait_minutes: Amount = 10.0
-    """Minutes that a file waits at most."""
+    below: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=1)] = Field(
+        description="Files with fewer instructions wait, until they have so many together."
+    )
+    wait_minutes: Amount = Field(default=10.0, description="Minutes that a file waits at most.")
 
 
 @dataclass(frozen=True)

@@ -46,39 +46,37 @@ else:
     PolicyName = Literal[tuple(POLICIES)]  # the names that the table of policies has
 Confidence = Annotated[float, Field(strict=True, ge=0.5, lt=1)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
+Shares = Mapping[str, ShareAsWritten]
+Amounts = Mapping[str, AmountAsWritten]
 
 
 @with_config(FORM)
 class Constraints(TypedDict, total=False):
     """What the allocation must keep besides the budget."""
 
-    min_share: Mapping[str, ShareAsWritten]
-    """By model: least share of the batch that it must get, from 0 to 1."""
-    max_share: Mapping[str, ShareAsWritten]
-    """By model: greatest share of the batch that it may get, from 0 to 1."""
-    capacity: Mapping[str, AmountAsWritten]
-    """By model: most instructions of one batch."""
-    token_capacity: Mapping[str, AmountAsWritten]
-    """By model: most tokens of one batch."""
-    mean_latency: AmountAsWritten
-    """Greatest mean latency over the batch, in seconds."""
-    max_latency: AmountAsWritten
-    """Greatest latency of any single call, in seconds."""
-    group_floor: AmountAsWritten | Mapping[str, AmountAsWritten]
-    """Least mean expected success of a group, from 0 to 1: one number for all groups, or one by group."""
-    max_group_gap: AmountAsWritten
-    """Greatest difference of mean expected success between any two groups."""
-    max_changes: AmountAsWritten
-    """Most instructions that may leave their model when a batch is routed again."""
-    required_tags: Sequence[Text]
-    """Tags that a model must have in the catalog to get instructions, such as a region."""
+    min_share: Annotated[Shares, Field(description="By model: least share of the batch, from 0 to 1.")]
+    max_share: Annotated[Shares, Field(description="By model: greatest share of the batch, from 0 to 1.")]
+    capacity: Annotated[Amounts, Field(description="By model: most instructions of one batch.")]
+    token_capacity: Annotated[Amounts, Field(description="By model: most tokens of one batch.")]
+    mean_latency: Annotated[AmountAsWritten, Field(description="Greatest mean latency over the batch, in seconds.")]
+    max_latency: Annotated[AmountAsWritten, Field(description="Greatest latency of any single call, in seconds.")]
+    group_floor: Annotated[
+        AmountAsWritten | Amounts,
+        Field(description="Least mean expected success, from 0 to 1: of all groups, or by group."),
+    ]
+    max_group_gap: Annotated[
+        AmountAsWritten, Field(description="Greatest difference of mean expected success between any two groups.")
+    ]
+    max_changes: Annotated[
+        AmountAsWritten, Field(description="Most instructions that may leave their model when a batch is routed again.")
+    ]
+    required_tags: Annotated[Sequence[Text], Field(description="Tags that a model must have, such as a region.")]
 
 
 @dataclass(frozen=True, config=FORM)
 class RoutingSettings:
     """How one batch is to be routed."""
 
-    # Described by Field, for the policy file's schema: descriptions from docstrings are not inherited.
     policy: PolicyName = Field(default=DEFAULT_POLICY, description="The allocation that becomes the routed batch.")
     budget_usd: AmountAsWritten | None = Field(
         default=None, description="Hard budget for the whole batch, in USD of estimated cost."
@@ -147,14 +145,20 @@ class RoutingSettings:
 class StandingPolicy(RoutingSettings):
     """The policy file: how batches without settings of their own are routed, and how files are taken in and kept."""
 
-    coalesce: Coalescing | None = None
-    """Small files wait for each other and become one batch."""
-    duplicates: Literal["hold", "route"] = "hold"
-    """Whether a file that another batch has byte for byte waits in inbox/held, or is routed and paid for again."""
-    retention_days: Annotated[Amount, Field(le=36_500)] | None = None
-    """Days after which batches that ended give up their data and their texts. Without it, everything is kept."""
-    keep_outcomes_as_labels: YesNo = False
-    """Judged texts of retired batches stay as labels."""
+    coalesce: Coalescing | None = Field(
+        default=None, description="Small files wait for each other and become one batch."
+    )
+    duplicates: Literal["hold", "route"] = Field(
+        default="hold",
+        description="Whether a file that another batch has byte for byte waits in inbox/held, or is routed and "
+        "paid for again.",
+    )
+    retention_days: Annotated[Amount, Field(le=36_500)] | None = Field(
+        default=None,
+        description="Days after which batches that ended give up their data and their texts. Without it, "
+        "everything is kept.",
+    )
+    keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
 
     @property
     def settings(self) -> RoutingSettings:

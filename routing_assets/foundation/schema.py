@@ -19,8 +19,8 @@ T = TypeVar("T")
 Place = tuple[Any, ...]
 """Keys and indices that lead to a value within a document."""
 
-FORM = ConfigDict(extra="forbid", use_attribute_docstrings=True, field_title_generator=lambda name, _: name)
-"""Of every model: unknown keys are refused, and what the docstring of a field says is in the JSON schema."""
+FORM = ConfigDict(extra="forbid", field_title_generator=lambda name, _: name)
+"""Of every model: unknown keys are refused."""
 MOST_SHOWN = 80
 """Characters of a wrong value in a message."""
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
@@ -74,7 +74,7 @@ def read_values(form: type[T], values: Any, *, source: str, line_of: Callable[[P
         InvalidInput: naming source, line and field of the first fault, and what to do about it.
     """
     try:
-        return _adapter(form).validate_python(values)
+        return TypeAdapter(form).validate_python(values)
     except ValidationError as error:
         faults = [(fault, _place(values, fault["loc"])) for fault in error.errors(include_url=False)]
         fault, place = min(faults, key=lambda fault: (fault[0]["type"] not in UNKNOWN, -len(fault[1])))
@@ -96,17 +96,13 @@ def read_file(form: type[T], path: Path) -> T:
 
 def json_schema(form: Any) -> dict[str, Any]:
     """The JSON schema of a model, with a description of each field."""
-    return _adapter(form).json_schema()
+    return TypeAdapter(form).json_schema()
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The known name that is most like ``name``, as a question; nothing where none is like it."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
-
-
-def _adapter(form: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(form)
 
 
 def _explained(form: Any, fault: ErrorDetails, place: Place) -> tuple[str, str | None]:

@@ -28,14 +28,13 @@ class YamlDocument:
         node, line = self.node, None
         for part in place:
             if isinstance(node, yaml.SequenceNode):
-                mark, node = node.value[part].start_mark, node.value[part]
-            elif isinstance(node, yaml.MappingNode) and str(part) in (
-                pairs := {k.value: (k, v) for k, v in node.value}
-            ):
-                mark, node = pairs[str(part)][0].start_mark, pairs[str(part)][1]
+                inner = {str(index): (value, value) for index, value in enumerate(node.value)}
             else:
+                inner = {key.value: (key, value) for key, value in node.value} if node else {}
+            if str(part) not in inner:
                 break
-            line = mark.line + 1
+            start, node = inner[str(part)]
+            line = start.start_mark.line + 1
         return line
 
 

@@ -41,22 +41,28 @@ class PeriodExhausted(InfeasibleAllocation):
 class PeriodBudget:
     """How much may be spent in a period, say a month, over all its batches."""
 
-    budget_usd: AmountAsWritten
-    """USD that pacing plans to spend in the period."""
-    hard_cap_usd: AmountAsWritten | None = None
-    """USD that commitments never exceed, whatever is carried over; by default the planned money itself. A cap above the
-    budget lets batches through whose cheapest assignment no longer fits the plan.
-    """
-    reserve: ShareAsWritten = 0.0
-    """Fraction of the period's money, from 0 to 1, that only urgent batches may use. What urgent batches did not use of
-    it is released evenly as the period runs out.
-    """
-    urgent_worth: Annotated[float, AsWritten(Annotated[Amount, Field(ge=1)])] = 2.0
-    """How many successes of an ordinary batch one success of an urgent batch is worth: 1 or more."""
-    carry_over: ShareAsWritten = 0.0
-    """Fraction of the unspent money, from 0 to 1, that the next period gets on top of its own."""
-    expected_instructions: AmountAsWritten | None = None
-    """Instructions that a whole period usually brings, where it is known beforehand."""
+    budget_usd: AmountAsWritten = Field(description="USD that pacing plans to spend in the period.")
+    hard_cap_usd: AmountAsWritten | None = Field(
+        default=None,
+        description="USD that commitments never exceed, whatever is carried over; by default the planned money "
+        "itself. A cap above the budget lets batches through whose cheapest assignment no longer fits the plan.",
+    )
+    reserve: ShareAsWritten = Field(
+        default=0.0,
+        description="Fraction of the period's money, from 0 to 1, that only urgent batches may use. What urgent "
+        "batches did not use of it is released evenly as the period runs out.",
+    )
+    urgent_worth: Annotated[float, AsWritten(Annotated[Amount, Field(ge=1)])] = Field(
+        default=2.0,
+        description="How many successes of an ordinary batch one success of an urgent batch is worth: 1 or more.",
+    )
+    carry_over: ShareAsWritten = Field(
+        default=0.0,
+        description="Fraction of the unspent money, from 0 to 1, that the next period gets on top of its own.",
+    )
+    expected_instructions: AmountAsWritten | None = Field(
+        default=None, description="Instructions that a whole period usually brings, where it is known beforehand."
+    )
 
     def __post_init__(self) -> None:
         if self.hard_cap_usd is not None and self.hard_cap_usd < self.budget_usd:

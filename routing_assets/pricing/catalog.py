@@ -25,6 +25,14 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.schema import FORM, Amount, Share, Text, did_you_mean, read_file
 
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
+TAGS = (
+    "Free labels, such as a region or a capability. A model gets requests that hold images, sound or other files only "
+    "with the tag vision, audio or files, and a price for them."
+)
+
+
+def _empty_for_none(tags: Any) -> Any:
+    return () if tags is None else tags
 
 
 def _whole(value: Any) -> Any:
@@ -39,7 +47,6 @@ def _not_blank(name: str) -> str:
 
 
 Count = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_whole)]
-Tags = Annotated[tuple[Text, ...], BeforeValidator(lambda tags: () if tags is None else tags)]
 ModelName = Annotated[Text, AfterValidator(_not_blank)]
 
 
@@ -47,36 +54,24 @@ ModelName = Annotated[Text, AfterValidator(_not_blank)]
 class ModelTerms:
     """What holds for a model besides its token prices."""
 
-    # Described by Field, for the catalog's schema: descriptions from docstrings are not inherited.
-    latency_s: Amount | None = Field(default=None, description="Mean seconds per call.")
-    min_share: Share | None = Field(
-        default=None, description="Least share of a batch that the model must get, from 0 to 1."
-    )
-    max_share: Share | None = Field(
-        default=None, description="Greatest share of a batch that the model may get, from 0 to 1."
-    )
-    capacity: Count | None = Field(default=None, description="Most instructions of one batch that the model can take.")
-    context_tokens: Count | None = Field(default=None, description="Most tokens of input. Leave room for the output.")
-    tags: Tags = Field(
-        default=(),
-        description="Free labels, such as a region or a capability. ``vision``, ``audio`` and ``files`` let a model "
-        "get requests that hold images, sound or other files, where it has a price for them.",
-    )
-    image_price: Amount | None = Field(default=None, description="USD per image.")
-    audio_price: Amount | None = Field(default=None, description="USD per sound.")
-    file_price: Amount | None = Field(default=None, description="USD per other file.")
+    latency_s: Annotated[Amount | None, Field(description="Mean seconds per call.")] = None
+    min_share: Annotated[Share | None, Field(description="Least share of a batch, from 0 to 1.")] = None
+    max_share: Annotated[Share | None, Field(description="Greatest share of a batch, from 0 to 1.")] = None
+    capacity: Annotated[Count | None, Field(description="Most instructions of one batch.")] = None
+    context_tokens: Annotated[Count | None, Field(description="Most tokens of input; leave room for output.")] = None
+    tags: Annotated[tuple[Text, ...], BeforeValidator(_empty_for_none), Field(description=TAGS)] = ()
+    image_price: Annotated[Amount | None, Field(description="USD per image.")] = None
+    audio_price: Annotated[Amount | None, Field(description="USD per sound.")] = None
+    file_price: Annotated[Amount | None, Field(description="USD per other file.")] = None
 
 
 @checked_dataclass(frozen=True, config=FORM)
 class ModelEntry(ModelTerms):
     """One model's prices and limits."""
 
-    name: str
-    """The model's name, as in the label table."""
-    input_price: Amount
-    """USD per 1M input tokens."""
-    output_price: Amount
-    """USD per 1M output tokens."""
+    name: Annotated[str, Field(description="The model's name, as in the label table.")]
+    input_price: Annotated[Amount, Field(description="USD per 1M input tokens.")]
+    output_price: Annotated[Amount, Field(description="USD per 1M output tokens.")]
 
     def attachment_price(self, kind: str) -> float | None:
         """USD of an attachment: one of ``images``, ``audio`` or ``files``."""
@@ -87,12 +82,9 @@ class ModelEntry(ModelTerms):
 class CatalogEntry(ModelTerms):
     """What the catalog says of a model: a flat price, or an input and an output price, and its limits."""
 
-    price: Amount | None = None
-    """USD per 1M tokens, input and output alike; 0 for a free model."""
-    input_price: Amount | None = None
-    """USD per 1M input tokens."""
-    output_price: Amount | None = None
-    """USD per 1M output tokens."""
+    price: Annotated[Amount | None, Field(description="USD per 1M tokens, input and output alike.")] = None
+    input_price: Annotated[Amount | None, Field(description="USD per 1M input tokens.")] = None
+    output_price: Annotated[Amount | None, Field(description="USD per 1M output tokens.")] = None
 
     def __post_init__(self) -> None:
         split = (self.input_price, self.output_price)
@@ -121,8 +113,9 @@ class CatalogEntry(ModelTerms):
 class CatalogFile:
     """The model catalog: what each model costs, and may be asked to do."""
 
-    models: Annotated[dict[ModelName, CatalogEntry], Field(min_length=1)]
-    """Each model by its name, as in the labels, with its prices and limits. For example: my-model: {price: 0.9}."""
+    models: Annotated[dict[ModelName, CatalogEntry], Field(min_length=1)] = Field(
+        description="Each model by its name, as in the labels. For example: my-model: {price: 0.9}."
+    )
 
 
 @dataclass(frozen=True)
