@@ -114,11 +114,12 @@ def _explained(form: Any, fault: ErrorDetails, place: Place) -> tuple[str, str |
         remedy = f"{did_you_mean(str(name), known)}Choose from {', '.join(known)}."
     elif fault["type"] == "missing":
         problem = f"{'.'.join(map(str, (*place, name)))} is missing"
-        remedy = f"Add it. {_fields(form, place)[str(name)].get('description', '')}"
+        remedy = f"Add it. {_fields(form, place).get(str(name), {}).get('description', '')}"
     elif isinstance(cause.get("error"), InvalidInput):
         problem, remedy = f"{at and f'{at}: '}{cause['error'].problem}", cause["error"].remedy
     else:
-        expected = EXPECTED.get(fault["type"], fault["msg"].removeprefix("Input should be ")).format(**cause)
+        said = fault["msg"].removeprefix("Input should be ")
+        expected = EXPECTED.get(fault["type"], "{said}").format(said=said, **cause)
         problem, remedy = f"{at or 'this'} is {_shown(fault['input'])}", f"It must be {expected}."
     return printable(problem), remedy
 
@@ -143,7 +144,10 @@ def _fields(form: Any, place: Place) -> dict[str, dict[str, Any]]:
     root = json_schema(form)
     nodes = list(_branches(root, root))
     for part in place:
-        inner = [node.get("properties", {}).get(part, node.get("additionalProperties")) for node in nodes]
+        inner = [
+            node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items")
+            for node in nodes
+        ]
         nodes = [branch for node in inner if isinstance(node, dict) for branch in _branches(root, node)]
     return {name: field for node in nodes for name, field in node.get("properties", {}).items()}
 
