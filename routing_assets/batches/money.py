@@ -16,6 +16,7 @@ from routing_assets.allocation.solver.exact import float_not_above, within
 from routing_assets.batches.month_plans import Plans, month_name, plan_followed, plans_of, record_plan, recorded_plans
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.schema import read_values
 from routing_assets.foundation.sql import query
 from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
 from routing_assets.pacing import batch_budget as paced_budget
@@ -151,7 +152,7 @@ def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
 
 def period_budget(values: Mapping[str, float] | None) -> PeriodBudget:
     """The period's plan from routing settings that have one."""
-    return PeriodBudget(**(values or {}))
+    return read_values(PeriodBudget, values or {}, source="the routing policy")
 
 
 def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime, plans: Plans | None = None) -> PacingState:

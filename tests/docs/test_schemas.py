@@ -32,8 +32,13 @@ def test_every_field_is_described_by_a_sentence(name: str) -> None:
 def test_the_examples_on_the_page_are_read(name: str, start: str) -> None:
     blocks = (DOCS / "own-data.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
     (example,) = [block.partition("```")[0] for block in blocks if block.startswith(start)]
+    jsonschema, schema = pytest.importorskip("jsonschema"), json.loads(schema_text(name))
     for text in (example, example.replace("budget_fraction", "# budget_fraction").replace("\n# ", "\n")):
-        read_values(SCHEMAS[name], yaml.safe_load(text), source="own-data.md")
+        values = yaml.safe_load(text)
+        read_values(SCHEMAS[name], values, source="own-data.md")
+        jsonschema.validate(values, schema)
+    with pytest.raises(jsonschema.ValidationError, match="polcy"):
+        jsonschema.validate({"polcy": "mip"}, schema)
 
 
 def _fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -223,6 +223,7 @@ POLICIES: dict[str, tuple[str, str]] = {
     "cap below the budget": ("period: {budget_usd: 3, hard_cap_usd: 2}\n", "period: the hard cap of 2 USD is below"),
     "share above one": ("constraints: {max_share: {m: 40}}\n", "constraints.max_share.m is 40. It must be at most 1"),
     "no limit at all": ("constraints: {max_latency: }\n", "constraints.max_latency is None. It must be a number"),
+    "floor of a number": ("constraints: {group_floor: {1: 0.5}}\n", "group_floor.1 is 1. It must be a text"),
     "floor in words": ("constraints: {group_floor: {a: half}}\n", "constraints.group_floor.a is 'half'. It must be"),
     "number for a truth": ("strict: 1\n", "strict is 1. It must be true or false"),
     "whole number with a point": ("seed: 1.5\n", "seed is 1.5. It must be a whole number"),
