@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-slow hostile million lint wheel audit benchmark faults evaluate lock clean
+.PHONY: demo ui test test-slow hostile million lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,9 @@ lint: $(READY)
 
 wheel:              ## build the wheel and run the demo from it, in an empty environment
 	.ci/wheel
+
+schemas: $(READY)   ## docs/*.schema.json, by which editors complete the policy and the catalog
+	$(BIN)/python -m routing_assets.cli.schemas docs
 
 lock: $(READY)      ## pin what is installed now
 	{ echo '# Every direct and indirect dependency, pinned. Regenerate: make lock'; \

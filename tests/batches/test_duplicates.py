@@ -11,7 +11,8 @@ import pytest
 from routing_assets.batches.ends import withdraw_batch
 from routing_assets.batches.inbox import TakenIn, take_in
 from routing_assets.batches.join_small_files import Coalescing
-from routing_assets.batches.receive import Admission, Duplicate, receive, repeats_allowed
+from routing_assets.batches.policy import read_policy
+from routing_assets.batches.receive import Admission, Duplicate, receive
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
@@ -191,10 +192,10 @@ def test_a_name_as_long_as_a_name_can_be_is_held_like_any_other(home: Home) -> N
 
 
 def test_the_policy_says_what_becomes_of_duplicates(home: Home) -> None:
-    assert repeats_allowed(home.policy_file) is False
-    for said, allowed in (("hold", False), ("route", True)):
+    assert read_policy(home.policy_file).duplicates == "hold"
+    for said in ("hold", "route"):
         home.policy_file.write_text(f"duplicates: {said}\n")
-        assert repeats_allowed(home.policy_file) is allowed
+        assert read_policy(home.policy_file).duplicates == said
     home.policy_file.write_text("duplicates: maybe\n")
-    with pytest.raises(InvalidInput, match=r"policy\.yaml: duplicates is 'maybe'.*hold, or route"):
-        repeats_allowed(home.policy_file)
+    with pytest.raises(InvalidInput, match=r"policy\.yaml, row 1: duplicates is 'maybe'.*'hold' or 'route'"):
+        read_policy(home.policy_file)

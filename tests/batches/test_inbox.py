@@ -13,7 +13,8 @@ import pytest
 
 from routing_assets.batches.ends import withdraw_batch
 from routing_assets.batches.inbox import TakenIn, take_in
-from routing_assets.batches.join_small_files import Coalescing, coalescing
+from routing_assets.batches.join_small_files import Coalescing
+from routing_assets.batches.policy import read_policy
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
@@ -373,14 +374,15 @@ def test_a_join_killed_at_any_moment_loses_and_doubles_no_instruction(home: Home
     assert not list(home.folders.claimed.iterdir())
 
 
-@pytest.mark.parametrize("value", [5, {"wait_minutes": 3}, {"below": 0}, {"below": "x"}, {"below": 5, "size": 3}])
-def test_a_wrong_setting_names_the_file(value: object) -> None:
+@pytest.mark.parametrize("value", ["5", "{wait_minutes: 3}", "{below: 0}", "{below: x}", "{below: 5, size: 3}"])
+def test_a_wrong_setting_names_the_file(home: Home, value: str) -> None:
+    home.policy_file.write_text(f"coalesce: {value}\n")
     with pytest.raises(InvalidInput, match=r"policy\.yaml.*coalesce"):
-        coalescing(value, source="policy.yaml")
+        read_policy(home.policy_file)
 
 
 def test_coalescing_is_off_by_default(home: Home) -> None:
-    assert coalescing(None, source="policy.yaml") is None
+    assert read_policy(home.policy_file).coalesce is None
     drop(home, "a.jsonl", "one")
     drop(home, "b.jsonl", "two")
     assert len(look(home).received) == 2
