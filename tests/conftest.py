@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,15 +31,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home
 
 
+@pytest.fixture(scope="session", autouse=True)
+def embedded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """All installations share their embeddings, so that each text is embedded once in a session."""
+    embeddings = _shared_by_all(tmp_path_factory.getbasetemp()) / "embeddings"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Home, "embeddings", property(lambda _: embeddings))
+        yield
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Home], None]], Path]:
     """Makes an installation of a name, in one of the session's processes; returns its root, to be copied."""
-    return partial(_made_once, tmp_path_factory.getbasetemp())
+    return partial(_made_once, _shared_by_all(tmp_path_factory.getbasetemp()))
+
+
+def _shared_by_all(base: Path) -> Path:
+    """The folder that all processes of the session share."""
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 def _made_once(shared: Path, name: str, make: Callable[[Home], None]) -> Path:
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
     made, root = shared / f"{name}.made", shared / name / "home"
     with FileLock(shared / f"{name}.lock"):
         if not made.exists():
