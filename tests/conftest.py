@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from absl import logging as absl_logging
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from routing_assets.foundation.home import Home
 
@@ -20,6 +21,12 @@ os.environ |= {"DAGSTER_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "tr
 # Dagster closes all log handlers, and that of absl (which ortools brings) closes the stream it was imported under:
 # what pytest captures into, unless it is told of another.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+PROPERTIES = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", PROPERTIES, max_examples=20)
+settings.register_profile("ci", PROPERTIES, max_examples=100, derandomize=True)  # a failure is one for everybody
+settings.register_profile("nightly", PROPERTIES, max_examples=2_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture
