@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import subprocess
-import sys
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from crash_points import CrashPoints
+from forked import killed_after
 
 from routing_assets.batches.ends import withdraw_batch
 from routing_assets.batches.inbox import TakenIn, take_in
@@ -160,51 +163,45 @@ def test_a_program_that_still_writes_changes_nothing_of_what_was_taken_in(home: 
     assert load_batch(received.path).instruction.tolist() == ["one"]
 
 
-CRASHES = {
-    "after the claim": "inbox.receive",
-    "while the copy is checked": "intake.load_batch",
-    "before the bytes are kept": "intake.kept_file",
-    "between bytes and ledger": "intake._record",
-    "between ledger and removal": "intake.ReceivedBatch",
-    "before the folder goes": "inbox.shutil.rmtree",
-}
-CRASHING = """
-import os, sys
-from pathlib import Path
-from routing_assets.batches import inbox
-from routing_assets.batches import receive as intake
-from routing_assets.batches.join_small_files import Coalescing
-from routing_assets.foundation.home import Home
-module, _, name = sys.argv[2].rpartition(".")
-place = {"inbox": inbox, "intake": intake, "inbox.shutil": inbox.shutil, "inbox.os": inbox.os}[module]
-calls, real = [], getattr(place, name)
-def crash(*a, **k):
-    calls.append(a)
-    return os._exit(9) if len(calls) == int(sys.argv[3]) else real(*a, **k)
-setattr(place, name, crash)
-home, small = Home(Path(sys.argv[1])), Coalescing(100, 5) if sys.argv[4] == "small" else None
-first = inbox.take_in(home, {}, small, now_ns=10**18)
-inbox.take_in(home, first.seen, small, now_ns=10**18 + 10 * 60 * 10**9)
-"""
+def killed_at(moment: int | str, home: Home, small: Coalescing | None = None) -> bool:
+    """Whether a look into the inbox got as far as this moment, at which its process was killed."""
+
+    def work() -> None:
+        points = CrashPoints(moment).install_on_files().install_on_commits()
+        os.unlink = points.around(os.unlink, "removal of a file")
+        shutil.copyfile = points.around(shutil.copyfile, "copy")
+        look(home, small, after_minutes=10)
+
+    return killed_after(work, 60.0, home.root / "killed.log")
 
 
-def crash(home: Home, place: str, call: int = 1, kind: str = "large") -> None:
-    arguments = [sys.executable, "-c", CRASHING, str(home.root), place, str(call), kind]
-    assert subprocess.run(arguments, check=False).returncode == 9
+def homes_killed_at_every_moment(
+    home: Home, files: dict[str, str], small: Coalescing | None = None
+) -> Iterator[tuple[int, Home]]:
+    """Copies of ``home`` into which files of one instruction were dropped; each look was killed a moment later."""
+    for name, text in files.items():
+        drop(home, name, text)
+    for moment in itertools.count(step=2):  # after one is before the next
+        copy = Home(home.root.with_name(f"killed-{moment}"))
+        shutil.copytree(home.root, copy.root)
+        if not killed_at(moment, copy, small):
+            return
+        yield moment, copy
 
 
-@pytest.mark.parametrize("moment", CRASHES)
-def test_an_intake_killed_at_any_moment_goes_on_without_loss_or_double(home: Home, moment: str) -> None:
-    file = drop(home, "weekly.jsonl", "one", "two")
-    content = file.read_bytes()
-    crash(home, CRASHES[moment])
-    taken = look(home)
-    assert ledger(home) == [("weekly", 2)]
-    if taken.received:  # else the run is asked for by the schedule, which finds what was never decided
-        assert taken.received[0].run_key.endswith("#1")
-    assert [path.read_bytes() for path in home.received.rglob("*.jsonl")] == [content]
-    assert not list(home.claimed.iterdir())
-    assert not list(home.inbox.glob("*.jsonl"))
+def test_an_intake_killed_at_any_moment_goes_on_without_loss_or_double(home: Home) -> None:
+    moments = 0
+    for moment, killed in homes_killed_at_every_moment(home, {"weekly.jsonl": "one"}):
+        taken = look(killed)
+        assert ledger(killed) == [("weekly", 1)], moment
+        if taken.received:  # else the run is asked for by the schedule, which finds what was never decided
+            assert taken.received[0].run_key.endswith("#1")
+        content = (home.inbox / "weekly.jsonl").read_bytes()
+        assert [path.read_bytes() for path in killed.received.rglob("*.jsonl")] == [content], moment
+        assert not list(killed.claimed.iterdir())
+        assert not list(killed.inbox.glob("*.jsonl"))
+        moments += 1
+    assert moments >= 5  # the claim, the copy, the commit and the removals
 
 
 def test_a_revision_that_returns_to_old_content_is_not_doubled_by_a_crash(home: Home) -> None:
@@ -212,7 +209,7 @@ def test_a_revision_that_returns_to_old_content_is_not_doubled_by_a_crash(home: 
         drop(home, "weekly.jsonl", text)
         look(home)
     drop(home, "weekly.jsonl", "one")
-    crash(home, "intake.ReceivedBatch")
+    assert killed_at("after commit", home)
     received = look(home).received[0]
     assert (received.revision, len(ledger(home))) == (3, 3)
 
@@ -352,26 +349,17 @@ def test_a_file_over_the_cap_leaves_the_inbox_uncopied(
     assert not list(home.inbox.glob("big*"))
 
 
-JOIN_CRASHES = {
-    "between two claims": ("inbox.os.replace", 2),
-    "before the files are joined": ("inbox.join_files", 1),
-    "between bytes and ledger": ("intake._record", 1),
-    "between ledger and its list of files": ("inbox._batch_with", 4),
-    "before the files are kept": ("inbox.os.replace", 5),
-}
-
-
-@pytest.mark.parametrize("moment", JOIN_CRASHES)
-def test_a_join_killed_at_any_moment_loses_and_doubles_no_instruction(home: Home, moment: str) -> None:
-    for name in ("a.jsonl", "b.jsonl", "c.jsonl"):
-        drop(home, name, name)
-    crash(home, *JOIN_CRASHES[moment], "small")
-    look(home, SMALL, after_minutes=10)
-    assert sum(instructions for _, instructions in ledger(home)) == 3
-    newest = [path for path in home.received.rglob("*.*") if "sources" not in path.parts]
-    texts = [text for path in newest if path.is_file() for text in load_batch(path).instruction]
-    assert sorted(texts) == ["a.jsonl", "b.jsonl", "c.jsonl"]
-    assert not list(home.claimed.iterdir())
+def test_a_join_killed_at_any_moment_loses_and_doubles_no_instruction(home: Home) -> None:
+    texts, moments = ["one", "two", "three"], 0
+    dropped = {f"{text}.jsonl": text for text in texts}
+    for moment, killed in homes_killed_at_every_moment(home, dropped, SMALL):
+        look(killed, SMALL, after_minutes=10)
+        assert sum(instructions for _, instructions in ledger(killed)) == 3, moment
+        newest = [path for path in killed.received.rglob("*.*") if "sources" not in path.parts and path.is_file()]
+        assert sorted(text for path in newest for text in load_batch(path).instruction) == sorted(texts), moment
+        assert not list(killed.claimed.iterdir())
+        moments += 1
+    assert moments >= 7  # the claim of each file, and that of their list, besides
 
 
 @pytest.mark.parametrize("value", [5, {"wait_minutes": 3}, {"below": 0}, {"below": "x"}, {"below": 5, "size": 3}])
