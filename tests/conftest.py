@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from absl import logging as absl_logging
 from filelock import FileLock
+from helpers import MadeOnce
 from hypothesis import HealthCheck, settings
 
 from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ |= {"DAGSTER_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -48,9 +50,15 @@ def embedded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Home], None]], Path]:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     """Makes an installation of a name, in one of the session's processes; returns its root, to be copied."""
     return partial(_made_once, _shared_by_all(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture(scope="session")
+def created_once(made_once: MadeOnce) -> Path:
+    """An installation that has its folders and an empty warehouse."""
+    return made_once("created", lambda home: Warehouse(home.create().warehouse).create())
 
 
 def _shared_by_all(base: Path) -> Path:

@@ -16,13 +16,6 @@ from routing_assets.foundation.home import Home
 from routing_assets.storage.warehouse import Warehouse
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    Warehouse(home.warehouse).create()
-    return home
-
-
 def batch(folder: Path, name: str) -> Path:
     path = folder / name
     path.write_text(f"instruction_id,instruction\n1,{name}\n".replace("\x1b", ""))

@@ -13,28 +13,15 @@ import pyarrow as pa
 import pytest
 from crash_points import CrashPoints
 from forked import killed_after
+from helpers import drop, look
 
 from routing_assets.batches.ends import withdraw_batch
-from routing_assets.batches.inbox import TakenIn, take_in
+from routing_assets.batches.inbox import take_in
 from routing_assets.batches.join_small_files import Coalescing, coalescing
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.home import Home
 from routing_assets.storage.warehouse import Warehouse
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    Warehouse(home.warehouse).create()
-    return home
-
-
-def drop(home: Home, name: str, *texts: str) -> Path:
-    rows = [{"instruction_id": f"i{n}", "instruction": text} for n, text in enumerate(texts)]
-    path = home.inbox / name
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def drop_requests(home: Home, name: str, *texts: str) -> Path:
@@ -45,13 +32,6 @@ def drop_requests(home: Home, name: str, *texts: str) -> Path:
     path = home.inbox / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def look(home: Home, small: Coalescing | None = None, after_minutes: float = 0) -> TakenIn:
-    """Two looks, so that what rests is whole; the second so many minutes later."""
-    first = take_in(home, {}, small, now_ns=10**18)
-    second = take_in(home, first.seen, small, now_ns=10**18 + int(after_minutes * 60e9))
-    return TakenIn(first.received + second.received, first.rejected + second.rejected, seen=second.seen)
 
 
 def ledger(home: Home) -> list[tuple[str, int]]:
@@ -78,7 +58,7 @@ NAMES = {
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_tricky_name_is_just_a_name(home: Home, kind: str) -> None:
-    drop(home, NAMES[kind] if kind != "dots" else "x...jsonl", "one")
+    drop(home.inbox / (NAMES[kind] if kind != "dots" else "x...jsonl"), "one")
     taken = look(home)
     assert (len(taken.received), taken.rejected) == (1, [])
     kept = taken.received[0].path
@@ -98,16 +78,16 @@ def test_a_name_that_is_no_utf_8_is_taken_in_and_rejected_like_any_other(home: H
 
 def test_names_that_differ_in_capitals_do_not_share_a_folder(home: Home) -> None:
     for name in ("Weekly.jsonl", "weekly.jsonl", "WEEKLY.jsonl"):
-        drop(home, name, name)
+        drop(home.inbox / name, name)
     ids = {received.batch_id.lower() for received in look(home).received}
     assert len(ids) == 3
-    drop(home, "weekly.jsonl", "weekly.jsonl")
+    drop(home.inbox / "weekly.jsonl", "weekly.jsonl")
     assert not look(home).received[0].is_new
 
 
 def test_of_two_files_of_one_batch_the_other_is_rejected_with_a_reason_and_not_lost(home: Home) -> None:
-    drop(home, "ords.jsonl", "one", "two")
-    drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
+    drop(home.inbox / "ords.jsonl", "one", "two")
+    drop(home.inbox / "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
     for at, name in enumerate(("ords.jsonl", "ords.csv")):
         os.utime(home.inbox / name, (at, at))
     taken = look(home)
@@ -118,17 +98,17 @@ def test_of_two_files_of_one_batch_the_other_is_rejected_with_a_reason_and_not_l
 
 
 def test_a_file_is_taken_where_the_other_of_its_batch_cannot_be_used(home: Home) -> None:
-    drop(home, "ords.csv").write_text("no,columns\n1,2\n")
-    drop(home, "ords.jsonl", "one")
+    drop(home.inbox / "ords.csv").write_text("no,columns\n1,2\n")
+    drop(home.inbox / "ords.jsonl", "one")
     os.utime(home.inbox / "ords.jsonl", (1, 1))
     taken = look(home)
     assert (len(taken.received), len(taken.rejected)) == (1, 1)
 
 
 def test_a_file_that_replaces_another_says_so(home: Home) -> None:
-    drop(home, "ords.jsonl", "one", "two")
+    drop(home.inbox / "ords.jsonl", "one", "two")
     look(home)
-    drop(home, "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
+    drop(home.inbox / "ords.csv").write_text("instruction_id,instruction\ni0,three\n")
     taken = take_in(home, take_in(home, {}).seen)
     assert taken.remarks == ["ords.csv replaces the earlier file of 2 instructions of batch 'ords'"]
 
@@ -151,13 +131,13 @@ def test_links_pipes_and_folders_are_rejected_unopened(home: Home, tmp_path: Pat
 
 def test_unfinished_and_hidden_files_are_left_alone(home: Home) -> None:
     for name in (".hidden.jsonl", "big.jsonl.part", "big.csv.tmp"):
-        drop(home, name, "one")
+        drop(home.inbox / name, "one")
     taken = look(home)
     assert (taken.received, taken.rejected) == ([], [])
 
 
 def test_a_program_that_still_writes_changes_nothing_of_what_was_taken_in(home: Home) -> None:
-    with drop(home, "slow.jsonl", "one").open("a") as writer:
+    with drop(home.inbox / "slow.jsonl", "one").open("a") as writer:
         received = look(home).received[0]
         writer.write('{"instruction_id": "late", "instruction": "two"}\n')
     assert load_batch(received.path).instruction.tolist() == ["one"]
@@ -180,7 +160,7 @@ def homes_killed_at_every_moment(
 ) -> Iterator[tuple[int, Home]]:
     """Copies of ``home`` into which files of one instruction were dropped; each look was killed a moment later."""
     for name, text in files.items():
-        drop(home, name, text)
+        drop(home.inbox / name, text)
     for moment in itertools.count(step=2):  # after one is before the next
         copy = Home(home.root.with_name(f"killed-{moment}"))
         shutil.copytree(home.root, copy.root)
@@ -206,9 +186,9 @@ def test_an_intake_killed_at_any_moment_goes_on_without_loss_or_double(home: Hom
 
 def test_a_revision_that_returns_to_old_content_is_not_doubled_by_a_crash(home: Home) -> None:
     for text in ("one", "two"):
-        drop(home, "weekly.jsonl", text)
+        drop(home.inbox / "weekly.jsonl", text)
         look(home)
-    drop(home, "weekly.jsonl", "one")
+    drop(home.inbox / "weekly.jsonl", "one")
     assert killed_at("after commit", home)
     received = look(home).received[0]
     assert (received.revision, len(ledger(home))) == (3, 3)
@@ -218,12 +198,12 @@ SMALL = Coalescing(below=5, wait_minutes=10)
 
 
 def test_small_files_wait_until_they_are_enough(home: Home) -> None:
-    drop(home, "a.jsonl", "one", "two")
-    drop(home, "b.csv").write_text("instruction_id,instruction\ni0,three\ni1,four\n")
+    drop(home.inbox / "a.jsonl", "one", "two")
+    drop(home.inbox / "b.csv").write_text("instruction_id,instruction\ni0,three\ni1,four\n")
     assert look(home, SMALL).received == []
     assert {path.name for path in home.inbox.glob("[a-z]*.*")} == {"a.jsonl", "b.csv"}
-    drop(home, "c.jsonl", "five")
-    drop(home, "large.jsonl", *"123456")
+    drop(home.inbox / "c.jsonl", "five")
+    drop(home.inbox / "large.jsonl", *"123456")
     received = {batch.batch_id: batch for batch in look(home, SMALL).received}
     assert "large" in received
     (joined,) = (batch for name, batch in received.items() if name.startswith("joined-"))
@@ -235,21 +215,21 @@ def test_small_files_wait_until_they_are_enough(home: Home) -> None:
 
 
 def test_small_files_wait_no_longer_than_they_may(home: Home) -> None:
-    drop(home, "a.jsonl", "one")
-    drop(home, "b.jsonl", "two")
+    drop(home.inbox / "a.jsonl", "one")
+    drop(home.inbox / "b.jsonl", "two")
     assert look(home, SMALL, after_minutes=9.9).received == []
     assert [batch.batch_id[:7] for batch in look(home, SMALL, after_minutes=10).received] == ["joined-"]
 
 
 def test_a_small_file_that_nobody_joins_is_a_batch_of_its_own(home: Home) -> None:
-    drop(home, "a.jsonl", "one")
+    drop(home.inbox / "a.jsonl", "one")
     assert [batch.batch_id for batch in look(home, SMALL, after_minutes=10).received] == ["a"]
 
 
 def test_only_files_of_one_shape_join(home: Home) -> None:
-    drop(home, "a.jsonl", "one", "two", "three")
+    drop(home.inbox / "a.jsonl", "one", "two", "three")
     drop_requests(home, "b.jsonl", "four", "five", "six")
-    drop(home, "c.csv").write_text("instruction_id,instruction,group\ni0,seven,tenant\n")
+    drop(home.inbox / "c.csv").write_text("instruction_id,instruction,group\ni0,seven,tenant\n")
     assert look(home, SMALL).received == []
     drop_requests(home, "d.jsonl", "eight", "nine")
     (joined,) = look(home, SMALL).received
@@ -262,7 +242,7 @@ def test_only_files_of_one_shape_join(home: Home) -> None:
 def test_a_small_file_sent_again_unchanged_is_not_joined_again(home: Home) -> None:
     for _ in range(2):
         for name in ("a.jsonl", "b.jsonl"):
-            drop(home, name, name)
+            drop(home.inbox / name, name)
         look(home, SMALL, after_minutes=10)
     assert [instructions for _, instructions in ledger(home)] == [2]
     assert not list(home.inbox.glob("*.jsonl"))
@@ -271,14 +251,14 @@ def test_a_small_file_sent_again_unchanged_is_not_joined_again(home: Home) -> No
 @pytest.mark.parametrize("ended", ["dispatched", "withdrawn"])
 def test_a_small_file_whose_batch_ended_is_rejected_with_a_reason_and_not_lost(home: Home, ended: str) -> None:
     for name in ("a.jsonl", "b.jsonl"):
-        drop(home, name, name)
+        drop(home.inbox / name, name)
     (batch,) = look(home, SMALL, after_minutes=10).received
     if ended == "withdrawn":
         withdraw_batch(home, batch.batch_id)
     else:
         row = {"batch_id": [batch.batch_id], "dagster_run_id": ["run"]}
         Warehouse(home.warehouse).append("dispatches", pa.table(row))
-    drop(home, "a.jsonl", "a.jsonl")
+    drop(home.inbox / "a.jsonl", "a.jsonl")
     (reason,) = look(home, SMALL, after_minutes=10).rejected
     assert batch.batch_id in reason
     assert ended in reason
@@ -286,9 +266,9 @@ def test_a_small_file_whose_batch_ended_is_rejected_with_a_reason_and_not_lost(h
 
 
 def test_a_bad_small_file_is_rejected_and_the_others_join(home: Home) -> None:
-    drop(home, "a.jsonl", "one")
-    drop(home, "bad.jsonl", " ")
-    drop(home, "c.jsonl", "two")
+    drop(home.inbox / "a.jsonl", "one")
+    drop(home.inbox / "bad.jsonl", " ")
+    drop(home.inbox / "c.jsonl", "two")
     taken = look(home, SMALL, after_minutes=10)
     assert len(taken.rejected) == 1
     assert [instructions for _, instructions in ledger(home)] == [2]
@@ -302,23 +282,23 @@ def test_small_files_that_wait_are_read_once(home: Home, monkeypatch: pytest.Mon
         return load_batch(path, **options)
 
     monkeypatch.setattr("routing_assets.batches.inbox.load_batch", read)
-    drop(home, "a.jsonl", "one")
-    drop(home, "b.jsonl", "two")
+    drop(home.inbox / "a.jsonl", "one")
+    drop(home.inbox / "b.jsonl", "two")
     seen = take_in(home, {}, SMALL, now_ns=10**18).seen
     for minute in range(1, 6):
         before = json.loads(json.dumps(seen))  # as the sensor's cursor keeps it
         seen = take_in(home, before, SMALL, now_ns=10**18 + minute * 60 * 10**9).seen
     assert sorted(reads) == ["a.jsonl", "b.jsonl"]
-    drop(home, "b.jsonl", "another")
+    drop(home.inbox / "b.jsonl", "another")
     seen = take_in(home, seen, SMALL, now_ns=10**18 + 6 * 60 * 10**9).seen
     take_in(home, seen, SMALL, now_ns=10**18 + 7 * 60 * 10**9)
     assert sorted(reads) == ["a.jsonl", "b.jsonl", "b.jsonl"]
 
 
 def test_a_small_file_of_which_a_record_is_set_aside_joins_none(home: Home) -> None:
-    drop(home, "a.jsonl", "one", " ")
-    drop(home, "b.jsonl", "two")
-    drop(home, "c.jsonl", "three")
+    drop(home.inbox / "a.jsonl", "one", " ")
+    drop(home.inbox / "b.jsonl", "two")
+    drop(home.inbox / "c.jsonl", "three")
     assert [batch.batch_id[:7] for batch in look(home, SMALL, after_minutes=10).received] == ["joined-", "a"]
 
 
@@ -340,8 +320,8 @@ def test_a_file_over_the_cap_leaves_the_inbox_uncopied(
 ) -> None:
     monkeypatch.setattr("routing_assets.datasets.reading.MOST_BYTES", 10)
     monkeypatch.setattr("routing_assets.batches.receive.shutil.copyfile", None)
-    drop(home, "big.jsonl", "one", "two")
-    drop(home, "big.csv").write_text("instruction_id,instruction\n1,a\n")
+    drop(home.inbox / "big.jsonl", "one", "two")
+    drop(home.inbox / "big.csv").write_text("instruction_id,instruction\n1,a\n")
     rejected = look(home, settings).rejected
     assert len(rejected) == 2
     assert all("too large" in reason for reason in rejected)
@@ -370,6 +350,6 @@ def test_a_wrong_setting_names_the_file(value: object) -> None:
 
 def test_coalescing_is_off_by_default(home: Home) -> None:
     assert coalescing(None, source="policy.yaml") is None
-    drop(home, "a.jsonl", "one")
-    drop(home, "b.jsonl", "two")
+    drop(home.inbox / "a.jsonl", "one")
+    drop(home.inbox / "b.jsonl", "two")
     assert len(look(home).received) == 2

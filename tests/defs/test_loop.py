@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import MadeOnce
 
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.stale import stale_batches
@@ -79,20 +79,19 @@ def aliases(home: Home) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def drifted_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One open batch, and one whose outcomes fell 25 points short of what was promised, with the drift report."""
-    with pytest.MonkeyPatch.context() as environment:
-        folder = tmp_path_factory.mktemp("drifted")
-        home = Home(folder / "home")
-        environment.setenv("ROUTING_HOME", str(home.root))
-        environment.setenv("DAGSTER_HOME", str(home.dagster))
+    folder = tmp_path_factory.mktemp("drifted")
+
+    def drift(home: Home) -> None:
         shutil.copytree(trained_once, home.root)
         batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
         batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
         with instance_of(home) as instance:
             run_job(instance, "watch_router")
-        yield home.root
+
+    return made_once("drifted", drift)
 
 
 @pytest.fixture

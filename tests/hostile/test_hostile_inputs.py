@@ -27,13 +27,6 @@ from routing_assets.pricing.units import refuse_doubtful_prices
 from routing_assets.storage.warehouse import Warehouse
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    Warehouse(home.warehouse).create()
-    return home
-
-
 def assert_kept_with_reason(home: Home, name: str, content: bytes, pattern: str) -> None:
     (reason,) = home.rejected.glob("*.reason.txt")
     text = reason.read_text(encoding="utf-8")
