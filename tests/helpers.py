@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import Any
 
 from routing_assets.batches.inbox import TakenIn, take_in
 from routing_assets.batches.join_small_files import Coalescing
+from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.receive import ORDINARY, Admission
 from routing_assets.foundation.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 TWIN = "r1_math"
 SMALL_TRAINING: dict[str, dict[str, Any]] = {
@@ -48,6 +51,18 @@ def look(
 def ids(taken: TakenIn) -> list[str]:
     """The batches that a look took in."""
     return sorted(received.batch_id for received in taken.received)
+
+
+def decide(warehouse: Warehouse, batch: str, run: str, routed: Path, file_sha256: str = "x") -> None:
+    """A decision on a batch in the ledger, and the routed file that it names."""
+    routed.write_bytes(b"routed")
+    words = ("router_version", "price_version", "policy", "settings_version", "status")
+    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
+    decision = dict.fromkeys(words, "x") | dict.fromkeys(amounts, 1 / 30)
+    decision |= {"batch_id": batch, "dagster_run_id": run, "settings": "{}", "instructions": 4}
+    decision |= {"routed_path": routed.name, "routed_sha256": hashlib.sha256(b"routed").hexdigest()}
+    with warehouse.transaction() as connection:
+        record_decision(connection, decision | {"file_sha256": file_sha256})
 
 
 def start_python(code: str, *arguments: object) -> subprocess.Popen[bytes]:

@@ -175,6 +175,16 @@ def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(train
     assert "instructions of a new kind" in advice["why"] or "order" in advice["why"]
 
 
+def test_a_drift_that_a_recalibration_mends_fails_the_check_as_a_warning(drifted: Home) -> None:
+    with instance_of(drifted) as instance:
+        history = instance.event_log_storage.get_asset_check_execution_history
+        (checked,) = history(dg.AssetCheckKey(dg.AssetKey("calibration_drift"), "promises_hold"), limit=5)
+    assert checked.event is not None
+    found = checked.event.dagster_event.asset_check_evaluation_data
+    assert found.metadata["advice"].value == "recalibrate"
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+
+
 def test_instructions_of_the_known_kind_cannot_be_told_apart(drifted: Home) -> None:
     rows = Store(drifted.store).read("calibration_drift").to_pylist()
     assert not [row for row in rows if row["figure"] == "bucket_psi" and row["drifted"]]
