@@ -61,6 +61,19 @@ def created_once(made_once: MadeOnce) -> Path:
     return made_once("created", lambda home: Warehouse(home.create().warehouse).create())
 
 
+@pytest.fixture(scope="session")
+def tracked_once(created_once: Path, made_once: MadeOnce) -> Path:
+    """An installation that has an empty warehouse and an empty registry of models."""
+
+    def track(home: Home) -> None:
+        from routing_assets.routers.mlflow_registry import connect
+
+        shutil.copytree(created_once, home.root)
+        connect(home)
+
+    return made_once("tracked", track)
+
+
 def _shared_by_all(base: Path) -> Path:
     """The folder that all processes of the session share."""
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,10 +30,9 @@ class Crash(BaseException):
 
 
 @pytest.fixture
-def registered(home: Home) -> Home:
+def registered(home: Home, tracked_once: Path) -> Home:
     """Three routers that passed their checks, each with a price list by a run of its own; the first is in force."""
-    home.create()
-    Warehouse(home.warehouse).create()
+    shutil.copytree(tracked_once, home.root)
     client = tracking.connect(home)
     client.create_registered_model(tracking.REGISTERED_MODEL)
     for number, (version, model) in enumerate(ROUTERS.items(), start=1):
