@@ -86,7 +86,7 @@ def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
     def drift(home: Home) -> None:
         shutil.copytree(trained_once, home.root)
         batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
-        batch_commands.route(home, new_batch(folder, "sent", 400, seed=22), FRACTION)
+        batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
         with instance_of(home) as instance:
             run_job(instance, "watch_router")
@@ -154,8 +154,8 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     audited = capsys.readouterr().out
     assert audited.count("routed again") == 2
     spent = Warehouse(drifted.warehouse).fetch("spend_by_model")
-    assert sum(row["instructions"] for row in spent) == 460
-    assert sum(row["judged"] for row in spent) == 400
+    assert sum(row["instructions"] for row in spent) == 660
+    assert sum(row["judged"] for row in spent) == 600
     batch_commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
     told = capsys.readouterr().out
     assert f"| {after['router_version']} | takes over |" in told
