@@ -95,7 +95,7 @@ def test_a_search_is_small_however_many_models_there_are_and_whole_at_last(k: in
     np.testing.assert_array_equal(all_below, loss < 0.5)
 
 
-def test_many_models_are_searched_in_a_little_time() -> None:
+def test_the_answer_among_many_models_is_a_good_one() -> None:
     problem, choice = priced_out(63, 300, "max_changes")
     answer = allocate(problem)
     assert answer.expected_success >= problem.chosen(problem.success, choice).mean() * 0.99
