@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-slow hostile million lint wheel audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow hostile million lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ ui: $(READY)        ## Dagster's UI on http://127.0.0.1:3000
 
 test: $(READY)      ## the tests, on $$WORKERS cores
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-nightly: $(READY) ## the tests, with twenty times as many random examples of each property
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --timeout 3600
 
 test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow

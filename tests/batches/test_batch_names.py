@@ -15,13 +15,6 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
-
-
 def batch(folder: Path, name: str) -> Path:
     path = folder / name
     path.write_text(f"instruction_id,instruction\n1,{name}\n".replace("\x1b", ""))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import helpers
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import drop, ids
 
 from routing_assets.batches import inbox, outcome_inbox
 from routing_assets.batches import receive as intake
@@ -30,22 +32,7 @@ ENVIRONMENT = [
 FAULTS = [RuntimeError("a fault"), RecursionError("too deep"), KeyError("x"), MemoryError()]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
-
-
-def drop(path: Path, *texts: str) -> Path:
-    rows = [{"instruction_id": f"i{n}", "instruction": text} for n, text in enumerate(texts)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def look(home: Home, small: Coalescing | None = None) -> TakenIn:
-    first = take_in(home.warehouse, home.folders, {}, small, now_ns=10**18)
-    return take_in(home.warehouse, home.folders, first.seen, small, now_ns=10**18 + 20 * 60 * 10**9)
+look = partial(helpers.look, after_minutes=20)
 
 
 def failing(real: Callable[..., Any], error: Exception, part: str) -> Callable[..., Any]:
@@ -57,10 +44,6 @@ def failing(real: Callable[..., Any], error: Exception, part: str) -> Callable[.
         return real(*args, **kwargs)
 
     return wrapped
-
-
-def ids(taken: TakenIn) -> list[str]:
-    return sorted(received.batch_id for received in taken.received)
 
 
 @pytest.mark.parametrize("error", ENVIRONMENT, ids=repr)

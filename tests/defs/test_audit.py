@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import MadeOnce
 
 from routing_assets.audit.replay import broken_entries, replay
 from routing_assets.batches.ledger import entry_hash, record_decision
@@ -23,10 +24,19 @@ def tamper(home: Home, statement: str) -> None:
         connection.execute(statement)
 
 
+@pytest.fixture(scope="session")
+def routed_twice_once(routed_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
+    def route(home: Home) -> None:
+        shutil.copytree(routed_once, home.root)
+        batch_commands.route(home, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
+
+    return made_once("routed_twice", route)
+
+
 @pytest.fixture
-def routed_twice(routed: Home, batch_file: Path) -> Home:
-    batch_commands.route(routed, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
-    return routed
+def routed_twice(home: Home, routed_twice_once: Path) -> Home:
+    shutil.copytree(routed_twice_once, home.root)
+    return home
 
 
 def test_a_confidence_is_calibrated_on_held_out_calls_and_its_decision_comes_out_the_same_without_them(

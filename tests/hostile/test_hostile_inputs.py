@@ -24,13 +24,6 @@ from routing_assets.pricing.catalog import load_catalog
 from routing_assets.pricing.units import refuse_doubtful_prices
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
-
-
 def assert_kept_with_reason(home: Home, name: str, content: bytes, pattern: str) -> None:
     (reason,) = home.folders.rejected.glob("*.reason.txt")
     text = reason.read_text(encoding="utf-8")

@@ -14,11 +14,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers import decide
 
 from routing_assets.allocation import AllocationProblem
 from routing_assets.audit.chain import audit_journal
 from routing_assets.audit.replay import broken_entries
-from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.money import commit_budget, commit_cost, release_commitments
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import RoutingSettings
@@ -53,17 +53,6 @@ def write_all(home: Home) -> Warehouse:
     warehouse.append("withdrawals", pa.table({"batch_id": ["c"]}))
     warehouse.append("retirements", pa.table({"batch_id": ["a"], "why": ["old"]}))
     return warehouse
-
-
-def decide(warehouse: Warehouse, batch: str, run: str, routed: Path) -> None:
-    routed.write_bytes(b"routed")
-    words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status")
-    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
-    decision = dict.fromkeys(words, "x") | dict.fromkeys(amounts, 1 / 30)
-    decision |= {"batch_id": batch, "dagster_run_id": run, "settings": "{}", "instructions": 4}
-    decision |= {"routed_path": routed.name, "routed_sha256": journal.hashlib.sha256(b"routed").hexdigest()}
-    with warehouse.transaction() as connection:
-        record_decision(connection, decision)
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,15 @@ import duckdb
 
 
 class CrashPoints:
-    """Counts the moments of this process; kills it at number ``fatal``."""
+    """Counts the moments of this process; kills it at number ``fatal``, or at the first that is called so."""
 
-    def __init__(self, fatal: int | None = None) -> None:
+    def __init__(self, fatal: int | str | None = None) -> None:
         self.fatal, self.names = fatal, []
 
     def pass_by(self, name: str) -> None:
         """One moment."""
         self.names.append(name)
-        if len(self.names) - 1 == self.fatal:
+        if self.fatal in (len(self.names) - 1, name):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -44,21 +44,10 @@ class CrashPoints:
 
         from routing_assets.storage.anchors import Anchors
         from routing_assets.storage.migrations import Migration
-        from routing_assets.storage.warehouse import Warehouse
 
-        self.install_on_files()
-        transaction = Warehouse.transaction
-
-        @contextmanager
-        def watched(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-            with transaction(warehouse) as connection:
-                yield connection
-                self.pass_by("before commit")
-            self.pass_by("after commit")
-
-        Warehouse.transaction = watched
-        Migration.run = self.around(Migration.run, "migration")
+        self.install_on_files().install_on_commits()
         Anchors.add = self.around(Anchors.add, "anchor")
+        Migration.run = self.around(Migration.run, "migration")
         os.fsync = self.around(os.fsync, "flush to the disk")
         mlflow.log_params = self.around(mlflow.log_params, "MLflow parameters")
         mlflow.pyfunc.log_model = self.around(mlflow.pyfunc.log_model, "MLflow model")
@@ -75,4 +64,20 @@ class CrashPoints:
         shutil.move = self.around(shutil.move, "move")
         os.replace = self.around(os.replace, "rename")
         os.link = self.around(os.link, "link")
+        return self
+
+    def install_on_commits(self) -> CrashPoints:
+        """Watch what this process commits to the warehouse."""
+        from routing_assets.storage.warehouse import Warehouse
+
+        transaction = Warehouse.transaction
+
+        @contextmanager
+        def watched(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+            with transaction(warehouse) as connection:
+                yield connection
+                self.pass_by("before commit")
+            self.pass_by("after commit")
+
+        Warehouse.transaction = watched
         return self
