@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-slow test-ray hostile million lint wheel audit benchmark faults evaluate lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ ui: $(READY)        ## Dagster's UI on http://127.0.0.1:3000
 
 test: $(READY)      ## the tests, on $$WORKERS cores
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-nightly: $(READY) ## the tests, with twenty times as many random examples of each property
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal --timeout 3600
 
 test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 	$(BIN)/pytest -m slow
@@ -58,6 +61,9 @@ lint: $(READY)
 
 wheel:              ## build the wheel and run the demo from it, in an empty environment
 	.ci/wheel
+
+schemas: $(READY)   ## docs/*.schema.json, by which editors complete the policy and the catalog
+	$(BIN)/python -m routing_assets.cli.schemas docs
 
 lock: $(READY)      ## pin what is installed now
 	{ echo '# Every direct and indirect dependency, pinned. Regenerate: make lock'; \

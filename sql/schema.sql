@@ -2,10 +2,19 @@
 -- Ledgers (labels, price_lists, price_releases, routers, batches, decisions, commitments, month_plans, dispatches,
 -- withdrawals, retirements) only grow. Their order is that of entry: clocks jump. What moves money or decides what
 -- becomes of a batch, router or price list is chained in the journal as well, and appended by journal.py alone.
+-- This file is for reading: it says what the files in migrations/ come to, and a test compares the two.
 
-create sequence if not exists entries;
+-- Which of the migrations this warehouse has seen.
+create table schema_versions (
+    number           integer not null primary key,
+    name             varchar not null,     -- of the file in migrations/, without its ending
+    sha256           varchar not null,     -- of that file
+    applied_at       timestamptz not null default current_timestamp
+);
 
-create table if not exists labels (
+create sequence entries;
+
+create table labels (
     label_hash       varchar not null,     -- sha256 of the validated table
     name             varchar not null,
     source           varchar not null,
@@ -13,13 +22,13 @@ create table if not exists labels (
     instructions     bigint  not null,
     models           varchar[] not null,
     dagster_run_id   varchar not null,
-    recorded_at      timestamptz not null default current_timestamp
+    recorded_at      timestamptz not null default current_timestamp,
+    source_sha256    varchar,              -- of the file; null for what is simulated
+    outcome_rows     bigint default 0,
+    entry            bigint default nextval('entries')
 );
-alter table labels add column if not exists source_sha256 varchar;      -- of the file; null for what is simulated
-alter table labels add column if not exists outcome_rows bigint default 0;
-alter table labels add column if not exists entry bigint default nextval('entries');
 
-create table if not exists price_lists (
+create table price_lists (
     price_version    varchar not null,     -- sha256 of the catalog, or of the labels' own costs
     model            varchar not null,
     mean_cost        double  not null,     -- USD per call, mean over the training instructions
@@ -31,7 +40,7 @@ create table if not exists price_lists (
     recorded_at      timestamptz not null default current_timestamp
 );
 
-create table if not exists calibration_temperatures (
+create table calibration_temperatures (
     temperatures_id  varchar not null,     -- content hash of classifier and temperatures
     model            varchar not null,
     temperature      double  not null,     -- scaled = sigmoid(logit / temperature + shift)
@@ -39,9 +48,8 @@ create table if not exists calibration_temperatures (
     recorded_at      timestamptz not null default current_timestamp,
     primary key (temperatures_id, model)
 );
-alter table calibration_temperatures add column if not exists shift double default 0;
 
-create table if not exists calibration_buckets (
+create table calibration_buckets (
     buckets_id       varchar not null,     -- content hash of classifier, temperatures and buckets
     model            varchar not null,
     model_index      integer not null,
@@ -58,7 +66,7 @@ create table if not exists calibration_buckets (
     primary key (buckets_id, model, bucket)
 );
 
-create table if not exists router_quality (
+create table router_quality (
     router_version   varchar not null,
     step             varchar not null,     -- raw, scaled, calibrated or decision
     model            varchar not null,
@@ -75,7 +83,7 @@ create table if not exists router_quality (
 );
 
 -- Every router that passed its checks: trained from labels, recalibrated by outcomes, or extended by few labels.
-create table if not exists candidates (
+create table candidates (
     router_version        varchar not null,
     origin                varchar not null,    -- trained, recalibrated or extended
     parent                varchar,             -- the router that was recalibrated or extended
@@ -94,7 +102,7 @@ create table if not exists candidates (
 );
 
 -- Challenger against the router in force, on rows that neither learnt from.
-create table if not exists router_comparisons (
+create table router_comparisons (
     challenger            varchar not null,
     champion              varchar,             -- null: nothing was in force
     takes_over            boolean not null,
@@ -112,13 +120,12 @@ create table if not exists router_comparisons (
     challenger_log_loss   double,
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
-    recorded_at           timestamptz not null default current_timestamp
+    recorded_at           timestamptz not null default current_timestamp,
+    worth                 varchar              -- of its predictions, against success rates
 );
 
-alter table router_comparisons add column if not exists worth varchar;  -- of its predictions, against success rates
-
 -- What was in force, one line for every change; the newest is.
-create table if not exists routers (
+create table routers (
     router_version        varchar not null,
     classifier_id         varchar not null,
     label_hash            varchar not null,
@@ -129,13 +136,12 @@ create table if not exists routers (
     mlflow_model_version  integer not null,
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
-    recorded_at           timestamptz not null default current_timestamp
+    recorded_at           timestamptz not null default current_timestamp,
+    reason                varchar              -- first, comparison, rates, forced or rollback
 );
--- first, comparison, rates, forced or rollback
-alter table routers add column if not exists reason varchar;
 
 -- Which price list was put in force, one line for every change; the newest is. None yet: the store's current one.
-create table if not exists price_releases (
+create table price_releases (
     price_version         varchar not null,
     cost_model_run        varchar not null,    -- the runs that made the tables
     model_catalog_run     varchar,             -- null: the catalog was not made by a run of its own
@@ -144,7 +150,7 @@ create table if not exists price_releases (
     recorded_at           timestamptz not null default current_timestamp
 );
 
-create table if not exists drift_reports (
+create table drift_reports (
     router_version        varchar not null,
     advice                varchar not null,    -- none, recalibrate or retrain
     why                   varchar not null,
@@ -155,7 +161,7 @@ create table if not exists drift_reports (
 );
 
 -- What came of a batch, as known after each file of outcomes; the newest line of a batch counts.
-create table if not exists outcomes (
+create table outcomes (
     batch_id          varchar not null,
     decision_run_id   varchar not null,
     router_version    varchar not null,
@@ -171,7 +177,7 @@ create table if not exists outcomes (
     recorded_at       timestamptz not null default current_timestamp
 );
 
-create table if not exists batches (
+create table batches (
     batch_id         varchar not null,
     file_name        varchar not null,
     file_sha256      varchar not null,
@@ -181,16 +187,16 @@ create table if not exists batches (
     received_at      timestamptz not null default current_timestamp
 );
 
-create table if not exists joined_files (
+create table joined_files (
     batch_id         varchar not null,     -- the batch that small files became together
     source_id        varchar not null,     -- the batch id that the file would have had alone; prefix of its instructions
     file_name        varchar not null,
     file_sha256      varchar not null,
-    recorded_at      timestamptz not null default current_timestamp
+    recorded_at      timestamptz not null default current_timestamp,
+    entry            bigint default nextval('entries')
 );
-alter table joined_files add column if not exists entry bigint default nextval('entries');
 
-create table if not exists decisions (
+create table decisions (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
     file_sha256      varchar not null,
@@ -215,7 +221,7 @@ create table if not exists decisions (
     entry_hash       varchar not null      -- sha256 over previous_hash and every other column
 );
 
-create table if not exists commitments (
+create table commitments (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
     usd              double  not null,     -- what the batch may spend; once routed, what it is estimated to spend
@@ -226,12 +232,12 @@ create table if not exists commitments (
 );
 
 -- What each run holds for its batch; 0 where it ended without a decision and that was freed.
-create or replace view newest_commitments as
+create view newest_commitments as
 from commitments
 qualify row_number() over (partition by batch_id, dagster_run_id order by entry desc) = 1;
 
 -- How a month's money is planned, one line for every change; the newest line of a month counts, also in later months.
-create table if not exists month_plans (
+create table month_plans (
     month            varchar not null,     -- YYYY-MM, UTC
     plan             json    not null,     -- every field of pacing.PeriodBudget
     carried_usd      double  not null,     -- what the months before had handed on then
@@ -239,21 +245,21 @@ create table if not exists month_plans (
     recorded_at      timestamptz not null
 );
 
-create table if not exists dispatches (
+create table dispatches (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,     -- the decision that went out
-    dispatched_at    timestamptz not null default current_timestamp
+    dispatched_at    timestamptz not null default current_timestamp,
+    entry            bigint default nextval('entries')
 );
-alter table dispatches add column if not exists entry bigint default nextval('entries');
 
-create table if not exists withdrawals (
+create table withdrawals (
     batch_id         varchar not null,     -- taken back before it was dispatched: not routed, and its money is free
     entry            bigint  not null default nextval('entries'),
     withdrawn_at     timestamptz not null default current_timestamp
 );
 
 -- Batches that could not be routed as things were. The same fingerprint is not tried a second time.
-create table if not exists refusals (
+create table refusals (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
     fingerprint      varchar not null,     -- of file, router, prices and policy, as the list of stale batches makes it
@@ -262,7 +268,7 @@ create table if not exists refusals (
     refused_at       timestamptz not null default current_timestamp
 );
 
-create table if not exists retirements (
+create table retirements (
     batch_id         varchar not null,     -- its tables, its files and its partition were deleted; the ledger stays
     why              varchar not null,
     entry            bigint  not null default nextval('entries'),
@@ -270,7 +276,7 @@ create table if not exists retirements (
 );
 
 -- One chain over the rows of the ledgers that journal.LEDGERS names, entered together with the row itself.
-create table if not exists journal (
+create table journal (
     entry            bigint  not null primary key,  -- 1, 2, ... without gaps
     kind             varchar not null,     -- the ledger; of the first entry: taken on trust
     subject          varchar not null,     -- batch, router, price list or month that the row is about
@@ -281,7 +287,7 @@ create table if not exists journal (
 );
 
 -- What changed when a batch was routed again. A line whose run did not come to a decision stands for nothing.
-create table if not exists reroutings (
+create table reroutings (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
     previous_run_id  varchar not null,
@@ -296,14 +302,14 @@ create table if not exists reroutings (
 );
 
 -- The decision in force for each batch; none for a withdrawn one.
-create or replace view current_decisions as
+create view current_decisions as
 select decisions.*
 from decisions
 where not exists (from withdrawals where withdrawals.batch_id = decisions.batch_id)
 qualify row_number() over (partition by batch_id order by entry desc) = 1;
 
 -- What each decision gave to each model and tenant; estimates are the decision's.
-create table if not exists traffic (
+create table traffic (
     batch_id           varchar not null,
     dagster_run_id     varchar not null,
     model              varchar not null,
@@ -315,7 +321,7 @@ create table if not exists traffic (
 );
 
 -- What came of it, as known after each file of outcomes.
-create table if not exists realised_traffic (
+create table realised_traffic (
     batch_id           varchar not null,
     dagster_run_id     varchar not null,     -- the run that took the outcomes in
     model              varchar not null,
@@ -328,8 +334,7 @@ create table if not exists realised_traffic (
 );
 
 -- Spend and success by month, policy, model and tenant.
-drop view if exists monthly_spend;
-create or replace view monthly_traffic as
+create view monthly_traffic as
 with newest as (
     from outcomes qualify row_number() over (partition by batch_id order by entry desc) = 1
 ),

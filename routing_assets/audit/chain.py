@@ -65,7 +65,10 @@ def audit_journal(
 
 
 def _entries(connection: duckdb.DuckDBPyConnection) -> Rows:
-    cursor = connection.execute(query("journal"))
+    try:
+        cursor = connection.execute(query("journal"))
+    except duckdb.CatalogException:  # somebody removed the table
+        return []
     columns = [column[0] for column in cursor.description or []]
     return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 

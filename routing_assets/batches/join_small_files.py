@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from routing_assets.datasets import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.openai_batch import is_openai_batch_file
 from routing_assets.datasets.reading import read_json_lines
-from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.names import printable
+from routing_assets.foundation.schema import FORM, Amount
 
 SEPARATOR = "/"
 """Between the id of the file and the id that it gave the instruction; no batch id holds it."""
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=FORM)
 class Coalescing:
-    """``coalesce`` in the policy file: files with fewer than ``below`` instructions wait for others, at most
-    ``wait_minutes``.
-    """
+    """``coalesce`` in the policy file: small files wait for others and become one batch."""
 
-    below: int
-    wait_minutes: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name, least in (("below", 1), ("wait_minutes", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
-                raise InvalidInput(f"coalesce.{name} is {value!r}", remedy=f"Give a number from {least}.")
+    below: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=1)] = Field(
+        description="Files with fewer instructions wait, until they have so many together."
+    )
+    wait_minutes: Amount = Field(default=10.0, description="Minutes that a file waits at most.")
 
 
 @dataclass(frozen=True)
@@ -45,21 +41,6 @@ class SmallFile:
     instructions: int
     shape: tuple[str, ...]
     waited_minutes: float
-
-
-def coalescing(values: Any, *, source: str) -> Coalescing | None:
-    """The setting as the policy file has it; None where it has none."""
-    if values is None:
-        return None
-    known = [field.name for field in fields(Coalescing)]
-    if not isinstance(values, Mapping) or "below" not in values or set(values) - set(known):
-        raise InvalidInput(
-            f"coalesce is {values!r}", source=source, remedy="Write coalesce: {below: 100, wait_minutes: 10}."
-        )
-    try:
-        return Coalescing(**values)
-    except InvalidInput as error:
-        raise error.of(source) from error
 
 
 def due(small: Iterable[SmallFile], settings: Coalescing) -> list[list[SmallFile]]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +16,7 @@ from routing_assets.allocation.solver.exact import float_not_above, within
 from routing_assets.batches.month_plans import Plans, month_name, plan_followed, plans_of, record_plan, recorded_plans
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.schema import read_values
 from routing_assets.foundation.sql import query
 from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
 from routing_assets.pacing import batch_budget as paced_budget
@@ -150,22 +150,9 @@ def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
             append(connection, "commitments", held)
 
 
-def period_budget(values: Any) -> PeriodBudget:
-    """The period's plan from the policy file."""
-    default = {field.name: field.default for field in fields(PeriodBudget)}
-    wrong = [f"'{name}' is unknown" for name in values if name not in default]
-    for name in default.keys() & values.keys():
-        value = values[name]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number and not (value is None and default[name] is None):
-            wrong.append(f"{name} is {value!r}")
-    if "budget_usd" not in values or wrong:
-        raise InvalidInput(
-            f"the period cannot be read: {'; '.join(wrong) or 'budget_usd is missing'}",
-            source="the routing policy",
-            remedy="Give budget_usd, and where wanted hard_cap_usd, reserve, urgent_worth, carry_over, as numbers.",
-        )
-    return PeriodBudget(**values)
+def period_budget(values: Mapping[str, float] | None) -> PeriodBudget:
+    """The period's plan from routing settings that have one."""
+    return read_values(PeriodBudget, values or {}, source="the routing policy")
 
 
 def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime, plans: Plans | None = None) -> PacingState:

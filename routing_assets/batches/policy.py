@@ -4,117 +4,113 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, with_config
+from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from routing_assets.allocation import POLICIES, AllocationProblem
+from routing_assets.allocation.policies import DEFAULT_POLICY
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.solver.rows import decimal
+from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.request_content import CAPABILITY
+from routing_assets.engine import EngineSettings
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.policy_file import read_policy
+from routing_assets.foundation.schema import (
+    FORM,
+    Amount,
+    AmountAsWritten,
+    AsWritten,
+    ShareAsWritten,
+    Text,
+    YesNo,
+    read_file,
+    read_values,
+)
+from routing_assets.pacing import PeriodBudget
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """No assignment costs much more than the dearest model; what is greater is meant in per cent."""
-OF_OTHERS = ("coalesce", "duplicates", "retention_days", "keep_outcomes_as_labels", "engine")
-"""Settings in the policy file that say which files make a batch, how long it is kept and where it is worked on, not how
-it is routed.
-"""
-CONSTRAINTS = (
-    "min_share",
-    "max_share",
-    "capacity",
-    "token_capacity",
-    "mean_latency",
-    "max_latency",
-    "group_floor",
-    "max_group_gap",
-    "max_changes",
-    "required_tags",
-)
-PER_MODEL = ("min_share", "max_share", "capacity", "token_capacity")
+if TYPE_CHECKING:
+    PolicyName = str
+else:
+    PolicyName = Literal[tuple(POLICIES)]  # the names that the table of policies has
+Confidence = Annotated[float, Field(strict=True, ge=0.5, lt=1)]
+Seed = Annotated[int, Field(strict=True, ge=0)]
+Shares = Mapping[str, ShareAsWritten]
+Amounts = Mapping[str, AmountAsWritten]
 
 
-@dataclass(frozen=True)
+@with_config(FORM)
+class Constraints(TypedDict, total=False):
+    """What the allocation must keep besides the budget."""
+
+    min_share: Annotated[Shares, Field(description="By model: least share of the batch, from 0 to 1.")]
+    max_share: Annotated[Shares, Field(description="By model: greatest share of the batch, from 0 to 1.")]
+    capacity: Annotated[Amounts, Field(description="By model: most instructions of one batch.")]
+    token_capacity: Annotated[Amounts, Field(description="By model: most tokens of one batch.")]
+    mean_latency: Annotated[AmountAsWritten, Field(description="Greatest mean latency over the batch, in seconds.")]
+    max_latency: Annotated[AmountAsWritten, Field(description="Greatest latency of any single call, in seconds.")]
+    group_floor: Annotated[
+        AmountAsWritten | Amounts,
+        Field(description="Least mean expected success, from 0 to 1: of all groups, or by group."),
+    ]
+    max_group_gap: Annotated[
+        AmountAsWritten, Field(description="Greatest difference of mean expected success between any two groups.")
+    ]
+    max_changes: Annotated[
+        AmountAsWritten, Field(description="Most instructions that may leave their model when a batch is routed again.")
+    ]
+    required_tags: Annotated[Sequence[Text], Field(description="Tags that a model must have, such as a region.")]
+
+
+@dataclass(frozen=True, config=FORM)
 class RoutingSettings:
-    """How one batch is to be routed.
+    """How one batch is to be routed."""
 
-    Attributes:
-        policy: which allocation becomes the routed batch: ``threshold``, ``ndch``, ``ndch_p`` or ``mip``.
-        budget_usd: hard budget for the whole batch, in estimated cost.
-        budget_fraction: the same as a fraction of sending everything to the dearest model.
-        period: fields of ``pacing.PeriodBudget``: the money of a calendar month (UTC), shared by all its batches.
-            A batch without a budget of its own is paced by it; no batch ever exceeds what it has left.
-        urgent: the batch may use the period's reserve.
-        confidence: probability with which the *true* spend is to stay within the budget, although costs before a call
-            are estimates; part of the budget is held back for it. None: the estimate keeps the budget.
-        target: success that the threshold policy asks for.
-        seed: of every random choice.
-        exact: prove the MIP optimal instead of stopping at a relative gap of 1e-6.
-        strict: refuse the batch where a single record cannot be routed, instead of setting that record aside.
-        constraints: values by name, see ``CONSTRAINTS``; those per model are mappings from model name.
-    """
-
-    policy: str = "mip"
-    budget_usd: float | None = None
-    budget_fraction: float | None = None
-    period: Mapping[str, float] | None = None
-    urgent: bool = False
-    confidence: float | None = None
-    target: float = 0.75
-    seed: int = 0
-    exact: bool = False
-    strict: bool = False
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.policy, str) or self.policy not in POLICIES:
-            raise InvalidInput(f"policy '{self.policy}' is unknown", remedy=f"Choose one of {', '.join(POLICIES)}.")
-        if self.budget_usd is not None and not _finite(self.budget_usd, 0):
-            raise InvalidInput(f"the budget is {_said(self.budget_usd)} USD", remedy="Give a number, zero or more.")
-        if self.budget_fraction is not None and not _finite(self.budget_fraction, 0):
-            raise InvalidInput(
-                f"the budget fraction is {_said(self.budget_fraction)}", remedy="Give a number, zero or more."
-            )
-        if self.confidence is not None and not (_finite(self.confidence, 0.5) and self.confidence < 1):
-            raise InvalidInput(
-                f"the confidence is {_said(self.confidence)}", remedy="Give 0.95, say: from 0.5 to below 1."
-            )
-        if not (_finite(self.target, 0) and self.target <= 1):
-            raise InvalidInput(f"the success target is {_said(self.target)}", remedy="Give a probability from 0 to 1.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InvalidInput(f"the seed is {self.seed!r}", remedy="Give a whole number, zero or more.")
-        for name in ("urgent", "exact", "strict"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidInput(f"{name} is {getattr(self, name)!r}", remedy="Write true or false.")
-        if self.period is not None and not isinstance(self.period, Mapping):
-            raise InvalidInput(f"the period is {self.period!r}", remedy="Write period: {budget_usd: 1000}.")
-        self._check_constraints()
-
-    def _check_constraints(self) -> None:
-        if not isinstance(self.constraints, Mapping):
-            raise InvalidInput("the constraints are no mapping", remedy="Write constraints: {mean_latency: 2}.")
-        for name, value in self.constraints.items():
-            if name not in CONSTRAINTS:
-                raise InvalidInput(f"constraint '{name}' is unknown", remedy=f"Choose from {', '.join(CONSTRAINTS)}.")
-            if name == "required_tags":
-                if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
-                    raise InvalidInput(f"constraint '{name}' is {value!r}", remedy="Write a list: [eu].")
-            elif not all(_finite(v, 0) for v in (value.values() if isinstance(value, Mapping) else [value])):
-                raise InvalidInput(f"constraint '{name}' is {value!r}", remedy="Give numbers from zero.")
-            elif name in PER_MODEL and not isinstance(value, Mapping):
-                raise InvalidInput(
-                    f"constraint '{name}' is {value!r}", remedy=f"Name the models: {name}: {{large: 0.4}}."
-                )
+    policy: PolicyName = Field(default=DEFAULT_POLICY, description="The allocation that becomes the routed batch.")
+    budget_usd: AmountAsWritten | None = Field(
+        default=None, description="Hard budget for the whole batch, in USD of estimated cost."
+    )
+    budget_fraction: AmountAsWritten | None = Field(
+        default=None, description="The same as a fraction of sending everything to the dearest model: 0.5 for 50 %."
+    )
+    period: Annotated[Mapping[str, float], AsWritten(PeriodBudget)] | None = Field(
+        default=None,
+        description="The money of a calendar month (UTC), shared by all its batches. A batch without a budget of its "
+        "own is paced by it. No batch ever exceeds what it has left.",
+    )
+    urgent: YesNo = Field(default=False, description="The batch may use the period's reserve.")
+    confidence: Annotated[float, AsWritten(Confidence)] | None = Field(
+        default=None,
+        description="Probability, from 0.5 to below 1, with which the true spend is to stay within the budget, "
+        "although costs before a call are estimates. Part of the budget is held back for it. Without it, the estimate "
+        "keeps the budget.",
+    )
+    target: ShareAsWritten = Field(
+        default=0.75, description="Probability of success, from 0 to 1, that the threshold policy asks for."
+    )
+    seed: Seed = Field(default=0, description="Seed of every random choice.")
+    exact: YesNo = Field(
+        default=False, description="Prove the MIP optimal instead of stopping at a relative gap of 1e-6."
+    )
+    strict: YesNo = Field(
+        default=False,
+        description="Refuse a file of which a single record cannot be routed, instead of setting that record aside.",
+    )
+    constraints: Annotated[Mapping[str, Any], AsWritten(Constraints)] = Field(
+        default_factory=dict, description="Limits that the allocation keeps besides the budget, by name."
+    )
 
     def own_budget(self, cost: np.ndarray) -> float | None:
         """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides.
@@ -146,23 +142,41 @@ class RoutingSettings:
         return json.dumps(values if self.strict else {k: v for k, v in values.items() if k != "strict"}, sort_keys=True)
 
 
-def settings_from(
-    values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str, beside: tuple[str, ...] = ()
-) -> RoutingSettings:
-    """``base`` with the given values in place of its own; those named ``beside`` are passed over, unknown ones are
-    refused.
-    """
-    own = [f.name for f in fields(RoutingSettings)]
-    known = [*own, *beside]
-    for name in values:
-        if name not in known:
-            raise InvalidInput(
-                f"routing setting '{name}' is unknown", source=source, remedy=f"Choose from {', '.join(known)}."
-            )
-    try:
-        return replace(base or RoutingSettings(), **{name: values[name] for name in own if name in values})
-    except InvalidInput as error:
-        raise error.of(source) from error
+@dataclass(frozen=True, config=FORM)
+class StandingPolicy(RoutingSettings):
+    """The policy file: how batches without settings of their own are routed, and how files are taken in and kept."""
+
+    coalesce: Coalescing | None = Field(
+        default=None, description="Small files wait for each other and become one batch."
+    )
+    duplicates: Literal["hold", "route"] = Field(
+        default="hold",
+        description="Whether a file that another batch has byte for byte waits in inbox/held, or is routed and "
+        "paid for again.",
+    )
+    engine: EngineSettings | None = Field(
+        default=None, description="Where the work on the parts of large tables is done."
+    )
+    retention_days: Annotated[Amount, Field(le=36_500)] | None = Field(
+        default=None,
+        description="Days after which batches that ended give up their data and their texts. Without it, "
+        "everything is kept.",
+    )
+    keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
+
+    @property
+    def settings(self) -> RoutingSettings:
+        """The part that says how batches are routed."""
+        return RoutingSettings(**_values_of(self))
+
+
+def settings_from(values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str) -> RoutingSettings:
+    """``base`` with the given values in place of its own; unknown ones are refused."""
+    return read_values(RoutingSettings, {**_values_of(base or RoutingSettings()), **values}, source=source)
+
+
+def _values_of(settings: RoutingSettings) -> dict[str, Any]:
+    return {field.name: getattr(settings, field.name) for field in fields(RoutingSettings)}
 
 
 def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
@@ -172,12 +186,22 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
     return settings_from(request, base=standing, source=source)
 
 
+def read_policy(path: Path) -> StandingPolicy:
+    """The policy file (YAML); the defaults where there is none.
+
+    Raises:
+        InvalidInput: naming line and field of the first fault found, and what to do about it.
+    """
+    if not path.exists():
+        return StandingPolicy()
+    policy = read_file(StandingPolicy, path)
+    refuse_doubtful_budget(policy, str(path))
+    return policy
+
+
 def standing_policy(path: Path) -> RoutingSettings:
     """The routing settings in the policy file (YAML); the defaults where there is none."""
-    values = read_policy(path)
-    settings = settings_from(values, source=str(path), beside=OF_OTHERS)
-    refuse_doubtful_budget(settings, str(path))
-    return settings
+    return read_policy(path).settings
 
 
 def refuse_doubtful_budget(settings: RoutingSettings, source: str) -> None:
@@ -322,16 +346,6 @@ def incapable(batch: BatchInstructions, models: tuple[str, ...], catalog: ModelC
     """(N, K) True where a request needs what a model lacks; None where none does."""
     lacking = incapable_pairs(batch, models, catalog)
     return np.logical_or.reduce(list(lacking.values())) if lacking else None
-
-
-def _said(value: Any) -> str:
-    """A value as it stands in a file, quoted where it is text."""
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _finite(value: Any, least: float) -> bool:
-    """Whether this is a number, not a truth value, from ``least`` on and finite."""
-    return not isinstance(value, bool) and isinstance(value, int | float) and least <= value < math.inf
 
 
 def _field(entries: Mapping[str, ModelEntry], model: str, name: str, default: Any) -> Any:

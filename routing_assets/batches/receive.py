@@ -28,7 +28,6 @@ from routing_assets.datasets.reading import require_size
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256, sync
 from routing_assets.foundation.names import batch_id_of, plain_id, printable, told_apart
-from routing_assets.foundation.policy_file import read_policy
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -103,14 +102,6 @@ def receive(
             path.unlink()
             held_reason(path).unlink(missing_ok=True)
         return replace(received, renamed=given is None and batch_id != path.stem, repeats=repeats)
-
-
-def repeats_allowed(policy: Path) -> bool:
-    """``duplicates`` in the policy file: ``hold`` a file that another batch has (the default), or ``route`` it."""
-    setting = read_policy(policy).get("duplicates", "hold")
-    if setting not in ("hold", "route"):
-        raise InvalidInput(f"duplicates is {setting!r}", source=str(policy), remedy="Write duplicates: hold, or route.")
-    return bool(setting == "route")
 
 
 def repeated_batches(warehouse: Warehouse, batch_id: str, sha256: str) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import intake_lock
+from routing_assets.batches.policy import read_policy
 from routing_assets.batches.receive import held_reason
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, file_sha256
 from routing_assets.foundation.locks import batch_lock
-from routing_assets.foundation.policy_file import read_policy
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
@@ -27,12 +27,8 @@ LEFT_BEHIND_S = 24 * 3600.0
 
 def retirement_day(policy_file: Path, now: datetime | None = None) -> datetime | None:
     """Batches that ended before this moment are retired by the policy file; None where it has no retention_days."""
-    days = read_policy(policy_file).get("retention_days")
-    if days is None:
-        return None
-    if not isinstance(days, int | float) or isinstance(days, bool) or not days >= 0:
-        raise InvalidInput(f"retention_days is {days!r}", source=str(policy_file), remedy="Give a number of days.")
-    return (now or datetime.now(UTC)) - timedelta(days=days)
+    days = read_policy(policy_file).retention_days
+    return None if days is None else (now or datetime.now(UTC)) - timedelta(days=days)
 
 
 @dataclass(frozen=True)

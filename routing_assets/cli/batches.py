@@ -17,8 +17,8 @@ from routing_assets.batches.ends import dispatch_batch, withdraw_batch
 from routing_assets.batches.handoff import SET_ASIDE, refuse_unknown_ending, write_routed
 from routing_assets.batches.money import SET_FOR_BATCH
 from routing_assets.batches.outcomes import receive_outcomes
-from routing_assets.batches.policy import refuse_doubtful_budget, settings_from, settings_of_request, standing_policy
-from routing_assets.batches.receive import Admission, receive, repeats_allowed
+from routing_assets.batches.policy import read_policy, refuse_doubtful_budget, settings_from, settings_of_request
+from routing_assets.batches.receive import Admission, receive
 from routing_assets.batches.retention import Retirable, refuse_future, retirable_batches, retirement_day
 from routing_assets.batches.route import summary_of
 from routing_assets.batches.stale import stale_batches
@@ -52,10 +52,11 @@ def route(
     if output is not None:
         refuse_unknown_ending(output)
     router_in_force(home.warehouse)
-    strict = settings_of_request(request, standing_policy(home.policy_file), source="the command line").strict
+    policy = read_policy(home.policy_file)
+    strict = settings_of_request(request, policy.settings, source="the command line").strict
     with instance_of(home) as instance:
         held = batch.resolve().parent == home.folders.held.resolve()
-        admission = Admission(strict=strict, may_repeat=duplicate or repeats_allowed(home.policy_file))
+        admission = Admission(strict=strict, may_repeat=duplicate or policy.duplicates == "route")
         received = receive(
             home.warehouse, home.folders, batch, batch_id=batch_id, request=request, move=held, admission=admission
         )

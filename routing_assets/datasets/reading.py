@@ -67,6 +67,7 @@ def read_raw_table(path: str | Path, *, wanted: Container[str] | None = None) ->
 
     Raises:
         InvalidInput: when the file is absent, of another kind, corrupt, not UTF-8, has no rows, or repeats a column.
+        OSError: the machine could not read it, which may pass: too many open files, a failing disk, no permission.
     """
     path = Path(path)
     readers = {".parquet": _read_parquet, ".pq": _read_parquet, ".csv": _read_csv}
@@ -255,6 +256,8 @@ def _read_parquet(path: Path) -> pa.Table:
                 _check_utf8(path, field.name, table.column(index))
         return table
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # the machine's fault, which may pass; where the file is at fault, Arrow gives no number
         raise InvalidInput(
             f"this is not a readable Parquet file ({error})", source=str(path), remedy="Write or copy it again"
         ) from error

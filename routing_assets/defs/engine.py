@@ -1,13 +1,16 @@
 """The engine that works on the parts of large tables, as assets ask for it."""
 
+from dataclasses import asdict
+
 import dagster as dg
 from pydantic import Field
 
+from routing_assets.batches.policy import read_policy
 from routing_assets.defs.common import failure
 from routing_assets.defs.home import RoutingHome
-from routing_assets.engine import Engine, engine_settings
+from routing_assets.engine import Engine, EngineSettings
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.policy_file import policy_file
+from routing_assets.foundation.schema import read_values
 
 
 class BatchEngine(dg.ConfigurableResource):
@@ -24,9 +27,7 @@ class BatchEngine(dg.ConfigurableResource):
         own = {name: value for name, value in self.model_dump(exclude={"home"}).items() if value is not None}
         path = self.home.paths().policy_file
         try:
-            standing = policy_file(path).get("engine") or {}
-            return engine_settings(
-                {**standing, **own} if isinstance(standing, dict) else standing, source=str(path)
-            ).engine()
+            standing = asdict(read_policy(path).engine or EngineSettings())
+            return read_values(EngineSettings, standing | own, source="the resource engine").engine()
         except InvalidInput as error:
             raise failure(error) from error

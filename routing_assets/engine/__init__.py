@@ -4,6 +4,6 @@ from routing_assets.engine.attempt import WorkerLost
 from routing_assets.engine.engine import Engine
 from routing_assets.engine.local import LocalEngine
 from routing_assets.engine.ray import RayEngine
-from routing_assets.engine.settings import EngineSettings, engine_settings
+from routing_assets.engine.settings import EngineSettings
 
-__all__ = ["Engine", "EngineSettings", "LocalEngine", "RayEngine", "WorkerLost", "engine_settings"]
+__all__ = ["Engine", "EngineSettings", "LocalEngine", "RayEngine", "WorkerLost"]

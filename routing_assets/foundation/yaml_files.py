@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,30 @@ MOST_VALUES = 200_000
 """Aliases expanded: a few lines of aliases to aliases can stand for gigabytes."""
 
 
-def read_yaml(path: Path) -> Any:
-    """The document in a YAML file; None where it is empty.
+@dataclass(frozen=True)
+class YamlDocument:
+    """What a YAML file says, and where; ``values`` is None where the file is empty."""
+
+    values: Any
+    node: yaml.Node | None
+
+    def line_of(self, place: Sequence[Any]) -> int | None:
+        """The line, from 1, of the value that keys and indices lead to, or of the innermost one that is there."""
+        node, line = self.node, None
+        for part in place:
+            if isinstance(node, yaml.SequenceNode):
+                inner = {str(index): (value, value) for index, value in enumerate(node.value)}
+            else:
+                inner = {key.value: (key, value) for key, value in node.value} if node else {}
+            if str(part) not in inner:
+                break
+            start, node = inner[str(part)]
+            line = start.start_mark.line + 1
+        return line
+
+
+def read_yaml(path: Path) -> YamlDocument:
+    """The document in a YAML file.
 
     Raises:
         InvalidInput: the file is absent, too large, not UTF-8, or no plain YAML, naming the line.
@@ -62,15 +85,15 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load(text: str) -> Any:
+def _load(text: str) -> YamlDocument:
     loader = _UniqueKeyLoader(text)
     try:
         node = loader.get_single_node()
         if node is None:
-            return None
+            return YamlDocument(None, None)
         if _values(node, {}) > MOST_VALUES:
             raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES} values")
-        return loader.construct_document(node)
+        return YamlDocument(loader.construct_document(node), node)
     finally:
         loader.dispose()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.schema import FORM, Amount, AmountAsWritten, AsWritten, ShareAsWritten
 from routing_assets.pacing.arrivals import Arrival
 from routing_assets.pacing.curve import SpendCurve
 
@@ -34,43 +37,39 @@ class PeriodExhausted(InfeasibleAllocation):
         )
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=FORM)
 class PeriodBudget:
-    """How much may be spent in a period, say a month, over all its batches.
+    """How much may be spent in a period, say a month, over all its batches."""
 
-    Attributes:
-        budget_usd: what pacing plans to spend in the period.
-        hard_cap_usd: never exceeded by commitments, whatever is carried over; by default the planned money itself. A
-            cap above the budget lets batches through whose cheapest assignment no longer fits the plan.
-        reserve: fraction of the period's money that only urgent batches may use. What urgent batches did not use of it
-            is released evenly as the period runs out.
-        urgent_worth: how many successes of an ordinary batch one success of an urgent batch is worth.
-        carry_over: fraction of the unspent money that the next period gets on top of its own.
-        expected_instructions: the work a whole period usually brings, where it is known beforehand.
-    """
-
-    budget_usd: float
-    hard_cap_usd: float | None = None
-    reserve: float = 0.0
-    urgent_worth: float = 2.0
-    carry_over: float = 0.0
-    expected_instructions: float | None = None
+    budget_usd: AmountAsWritten = Field(description="USD that pacing plans to spend in the period.")
+    hard_cap_usd: AmountAsWritten | None = Field(
+        default=None,
+        description="USD that commitments never exceed, whatever is carried over; by default the planned money "
+        "itself. A cap above the budget lets batches through whose cheapest assignment no longer fits the plan.",
+    )
+    reserve: ShareAsWritten = Field(
+        default=0.0,
+        description="Fraction of the period's money, from 0 to 1, that only urgent batches may use. What urgent "
+        "batches did not use of it is released evenly as the period runs out.",
+    )
+    urgent_worth: Annotated[float, AsWritten(Annotated[Amount, Field(ge=1)])] = Field(
+        default=2.0,
+        description="How many successes of an ordinary batch one success of an urgent batch is worth: 1 or more.",
+    )
+    carry_over: ShareAsWritten = Field(
+        default=0.0,
+        description="Fraction of the unspent money, from 0 to 1, that the next period gets on top of its own.",
+    )
+    expected_instructions: AmountAsWritten | None = Field(
+        default=None, description="Instructions that a whole period usually brings, where it is known beforehand."
+    )
 
     def __post_init__(self) -> None:
-        amounts = {"budget_usd": self.budget_usd, "hard_cap_usd": self.hard_cap_usd}
-        for name, usd in (amounts | {"expected_instructions": self.expected_instructions}).items():
-            if usd is not None and not (usd >= 0 and math.isfinite(usd)):
-                raise InvalidInput(f"{name} is {usd}", remedy="Give a finite number, zero or more")
         if self.hard_cap_usd is not None and self.hard_cap_usd < self.budget_usd:
             raise InvalidInput(
                 f"the hard cap of {self.hard_cap_usd} USD is below the budget of {self.budget_usd} USD",
                 remedy="Raise the cap or lower the budget",
             )
-        for name, fraction in {"reserve": self.reserve, "carry_over": self.carry_over}.items():
-            if not 0 <= fraction <= 1:
-                raise InvalidInput(f"{name} is {fraction}", remedy="Give a fraction from 0 to 1")
-        if not (self.urgent_worth >= 1 and math.isfinite(self.urgent_worth)):
-            raise InvalidInput(f"urgent_worth is {self.urgent_worth}", remedy="Give 1 or more")
 
     def money(self, carried_usd: float) -> Fraction:
         """USD to plan with in a period that was handed ``carried_usd`` by the one before."""

@@ -9,56 +9,113 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from routing_assets.datasets.simulated import PUBLISHED
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.yaml_files import read_yaml
+from routing_assets.foundation.schema import FORM, Amount, Share, Text, did_you_mean, read_file
 
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
+TAGS = (
+    "Free labels, such as a region or a capability. A model gets requests that hold images, sound or other files only "
+    "with the tag vision, audio or files, and a price for them."
+)
 
 
-@dataclass(frozen=True)
-class ModelEntry:
-    """One model's prices and limits.
+def _empty_for_none(tags: Any) -> Any:
+    return () if tags is None else tags
 
-    Attributes:
-        name: The model's name, as in the label table.
-        input_price: USD per 1M input tokens.
-        output_price: USD per 1M output tokens.
-        latency_s: Mean seconds per call.
-        min_share: Least share of a batch the model must get, in [0, 1].
-        max_share: Greatest share of a batch the model may get, in [0, 1].
-        capacity: Most instructions of one batch the model can take.
-        context_tokens: Most tokens of input; leave room for the output.
-        tags: Free labels, such as a region or a capability; ``vision``, ``audio`` and ``files`` let a model get
-            requests that hold images, sound or other files, where it has a price for them.
-        image_price: USD per image; ``audio_price`` and ``file_price`` likewise per sound and per other file.
-    """
 
-    name: str
-    input_price: float
-    output_price: float
-    latency_s: float | None = None
-    min_share: float | None = None
-    max_share: float | None = None
-    capacity: int | None = None
-    context_tokens: int | None = None
-    tags: tuple[str, ...] = ()
-    image_price: float | None = None
-    audio_price: float | None = None
-    file_price: float | None = None
+def _whole(value: Any) -> Any:
+    """A whole number that was written with a point, as one without."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _not_blank(name: str) -> str:
+    if not name.strip():
+        raise InvalidInput("the model's name is blank", remedy="Name it as in the labels.")
+    return name
+
+
+Count = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_whole)]
+ModelName = Annotated[Text, AfterValidator(_not_blank)]
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=FORM)
+class ModelTerms:
+    """What holds for a model besides its token prices."""
+
+    latency_s: Annotated[Amount | None, Field(description="Mean seconds per call.")] = None
+    min_share: Annotated[Share | None, Field(description="Least share of a batch, from 0 to 1.")] = None
+    max_share: Annotated[Share | None, Field(description="Greatest share of a batch, from 0 to 1.")] = None
+    capacity: Annotated[Count | None, Field(description="Most instructions of one batch.")] = None
+    context_tokens: Annotated[Count | None, Field(description="Most tokens of input; leave room for output.")] = None
+    tags: Annotated[tuple[Text, ...], BeforeValidator(_empty_for_none), Field(description=TAGS)] = ()
+    image_price: Annotated[Amount | None, Field(description="USD per image.")] = None
+    audio_price: Annotated[Amount | None, Field(description="USD per sound.")] = None
+    file_price: Annotated[Amount | None, Field(description="USD per other file.")] = None
+
+
+@checked_dataclass(frozen=True, config=FORM)
+class ModelEntry(ModelTerms):
+    """One model's prices and limits."""
+
+    name: Annotated[str, Field(description="The model's name, as in the label table.")]
+    input_price: Annotated[Amount, Field(description="USD per 1M input tokens.")]
+    output_price: Annotated[Amount, Field(description="USD per 1M output tokens.")]
 
     def attachment_price(self, kind: str) -> float | None:
         """USD of an attachment: one of ``images``, ``audio`` or ``files``."""
         return {"images": self.image_price, "audio": self.audio_price, "files": self.file_price}[kind]
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=FORM)
+class CatalogEntry(ModelTerms):
+    """What the catalog says of a model: a flat price, or an input and an output price, and its limits."""
+
+    price: Annotated[Amount | None, Field(description="USD per 1M tokens, input and output alike.")] = None
+    input_price: Annotated[Amount | None, Field(description="USD per 1M input tokens.")] = None
+    output_price: Annotated[Amount | None, Field(description="USD per 1M output tokens.")] = None
+
+    def __post_init__(self) -> None:
+        split = (self.input_price, self.output_price)
+        if self.price is not None and split != (None, None):
+            raise InvalidInput(
+                "there is a flat price as well as an input or output price",
+                remedy="Keep either price, or both input_price and output_price.",
+            )
+        if self.price is None and None in split:
+            missing = "price" if split == (None, None) else ("input_price", "output_price")[split.index(None)]
+            raise InvalidInput(
+                f"{missing} is missing",
+                remedy="Write price, or input_price and output_price, in USD per 1M tokens (0 for a free model).",
+            )
+        if self.min_share is not None and self.max_share is not None and self.min_share > self.max_share:
+            raise InvalidInput("min_share is greater than max_share", remedy="Lower one or raise the other.")
+
+    def named(self, name: str) -> ModelEntry:
+        """The entry of the model ``name``."""
+        terms = {field.name: getattr(self, field.name) for field in fields(ModelTerms)}
+        prices = (self.input_price, self.output_price) if self.price is None else (self.price, self.price)
+        return ModelEntry(name, *prices, **terms)  # type: ignore[arg-type]  # none is missing
+
+
+@checked_dataclass(frozen=True, config=FORM)
+class CatalogFile:
+    """The model catalog: what each model costs, and may be asked to do."""
+
+    models: Annotated[dict[ModelName, CatalogEntry], Field(min_length=1)] = Field(
+        description="Each model by its name, as in the labels. For example: my-model: {price: 0.9}."
+    )
 
 
 @dataclass(frozen=True)
@@ -101,7 +158,7 @@ class ModelCatalog:
                 raise InvalidInput(
                     f"the model {name!r} is not in the catalog",
                     source=self.source,
-                    remedy=f"{_did_you_mean(name, entries)}Add it to the catalog, or leave it out of the labels",
+                    remedy=f"{did_you_mean(name, entries)}Add it to the catalog, or leave it out of the labels",
                 )
         return ModelCatalog(tuple(entries[name] for name in wanted), self.source)
 
@@ -123,19 +180,8 @@ def load_catalog(path: str | Path) -> ModelCatalog:
     Raises:
         InvalidInput: naming file, model and field of the first fault found, and what to do about it.
     """
-    source = str(path)
-    document = read_yaml(Path(path))
-    if not isinstance(document, dict) or not isinstance(document.get("models"), dict) or not document["models"]:
-        raise InvalidInput(
-            "there is no mapping 'models' with at least one model",
-            source=source,
-            remedy="Write 'models:' and below it, for example, 'my-model: {price: 0.9}'",
-        )
-    if unknown := [key for key in document if key != "models"]:
-        raise InvalidInput(
-            f"the top-level field {unknown[0]!r} is unknown", source=source, remedy="Keep everything under 'models:'"
-        )
-    return ModelCatalog(tuple(_entry(source, name, value) for name, value in document["models"].items()), source)
+    written = read_file(CatalogFile, Path(path))
+    return ModelCatalog(tuple(entry.named(name) for name, entry in written.models.items()), str(path))
 
 
 def twin_catalog(twin: str) -> ModelCatalog:
@@ -148,93 +194,3 @@ def twin_catalog(twin: str) -> ModelCatalog:
         raise InvalidInput(f"there is no simulated twin {twin!r}", remedy=f"Choose one of {', '.join(PUBLISHED)}")
     entries = (ModelEntry(model.name, model.price, model.price) for model in PUBLISHED[twin].models)
     return ModelCatalog(tuple(entries), source=f"published prices of {twin}")
-
-
-def _entry(source: str, name: Any, value: Any) -> ModelEntry:
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidInput(f"the model name {name!r} is no text", source=source, remedy="Put it in quotes")
-    place = f"{source}, model '{name}'"
-    if not isinstance(value, dict):
-        raise InvalidInput("its fields are no mapping", source=place, remedy="Write, for example, {price: 0.9}")
-    known = [field.name for field in fields(ModelEntry) if field.name != "name"]
-    for field in value:
-        if field not in (*known, "price"):
-            raise InvalidInput(
-                f"the field {field!r} is unknown",
-                source=place,
-                remedy=f"{_did_you_mean(str(field), [*known, 'price'])}Known are price, {', '.join(known)}",
-            )
-    min_share, max_share = (_number(place, value, field, most=1.0) for field in ("min_share", "max_share"))
-    if min_share is not None and max_share is not None and min_share > max_share:
-        raise InvalidInput("min_share is greater than max_share", source=place, remedy="Lower one or raise the other")
-    return ModelEntry(
-        name,
-        *_prices(place, value),
-        latency_s=_number(place, value, "latency_s"),
-        min_share=min_share,
-        max_share=max_share,
-        capacity=_whole_number(place, value, "capacity"),
-        context_tokens=_whole_number(place, value, "context_tokens"),
-        tags=_tags(place, value),
-        image_price=_number(place, value, "image_price"),
-        audio_price=_number(place, value, "audio_price"),
-        file_price=_number(place, value, "file_price"),
-    )
-
-
-def _prices(place: str, value: dict[str, Any]) -> tuple[float, float]:
-    split = ("input_price", "output_price")
-    if "price" in value and any(field in value for field in split):
-        raise InvalidInput(
-            "there is a flat price as well as an input or output price",
-            source=place,
-            column="price",
-            remedy="Keep either price, or both input_price and output_price",
-        )
-    prices = [_number(place, value, field) for field in (("price", "price") if "price" in value else split)]
-    for field, price in zip(split, prices, strict=True):
-        if price is None:
-            raise InvalidInput(
-                "the price is missing",
-                source=place,
-                column="price" if "price" in value or not any(f in value for f in split) else field,
-                remedy="Write price, or input_price and output_price, in USD per 1M tokens (0 for a free model)",
-            )
-    return prices[0], prices[1]  # type: ignore[return-value]
-
-
-def _number(place: str, value: dict[str, Any], field: str, most: float = float("inf")) -> float | None:
-    number = value.get(field)
-    if number is None:
-        return None
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise InvalidInput(
-            f"{number!r} is not a number", source=place, column=field, remedy="Write a number, such as 0.9"
-        )
-    if not 0 <= number <= most or number == float("inf"):
-        raise InvalidInput(
-            f"{number:g} is {'negative' if number < 0 else 'out of range'}",
-            source=place,
-            column=field,
-            remedy="Write a number from 0 to 1" if most == 1 else "Write zero or a positive number",
-        )
-    return float(number)
-
-
-def _whole_number(place: str, value: dict[str, Any], field: str) -> int | None:
-    number = _number(place, value, field)
-    if number is not None and not number.is_integer():
-        raise InvalidInput(f"{number:g} is no whole number", source=place, column=field, remedy="Round it")
-    return None if number is None else int(number)
-
-
-def _tags(place: str, value: dict[str, Any]) -> tuple[str, ...]:
-    tags = value.get("tags") or []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise InvalidInput("the tags are no list of texts", source=place, column="tags", remedy="Write [eu, vision]")
-    return tuple(tags)
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {close[0]!r}? " if close else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 from mlflow.models import infer_signature
 
 EXPERIMENT = "success_classifier"
@@ -70,9 +72,10 @@ def log_classifier(
     output = pd.DataFrame({model: np.zeros(1, dtype=np.float32) for model in models})
     with mlflow.start_run(tags=dict(tags)) as run:
         mlflow.log_params(dict(parameters))
-        for epoch, values in enumerate(losses):
-            mlflow.log_metrics(dict(values), step=epoch)
-        mlflow.log_metrics({re.sub(r"[^\w./ -]", "_", name): value for name, value in metrics.items()})
+        now = time.time_ns() // 1_000_000
+        figures = [Metric(name, loss, now, epoch) for epoch, of in enumerate(losses) for name, loss in of.items()]
+        figures += [Metric(re.sub(r"[^\w./ -]", "_", name), value, now, 0) for name, value in metrics.items()]
+        client.log_batch(run.info.run_id, figures)
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("mlflow_model.py")),

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
-from routing_assets.foundation.policy_file import read_policy
 from routing_assets.routers.outcome_labels import PREFIX
 from routing_assets.routers.registry import Registry
 from routing_assets.routers.shelf import JUDGED_BY, Shelf
@@ -26,16 +23,8 @@ READERS = {"train_router", "retrain_router", "recalibrate_router", "add_model", 
 """Jobs whose steps read the label table one after another, and must find the same rows in it."""
 
 
-def keeps_outcomes_as_labels(policy_file: Path) -> bool:
-    """Whether the policy file says so. Raises InvalidInput where it says something else than yes or no."""
-    keeps = read_policy(policy_file).get(KEEPS, False)
-    if not isinstance(keeps, bool):
-        raise InvalidInput(f"{KEEPS} is {keeps!r}", source=str(policy_file), remedy="Write true or false.")
-    return keeps
-
-
 def forget_retired_labels(
-    warehouse: Warehouse, store: Store, shelf: Shelf, registry: Registry, policy_file: Path, reading: str | None
+    warehouse: Warehouse, store: Store, shelf: Shelf, registry: Registry, reading: str | None, *, keep_labels: bool
 ) -> str:
     """Remove the label rows that outcomes of retired batches made, unless the policy keeps them; says what was done.
 
@@ -44,9 +33,10 @@ def forget_retired_labels(
 
     Args:
         reading: the run that reads labels just now; None where none does.
+        keep_labels: what the policy says.
     """
     retired = {row["batch_id"] for row in warehouse.fetch("retirements")}
-    if keeps_outcomes_as_labels(policy_file):
+    if keep_labels:
         return f"judged texts of retired batches are kept as labels, for the policy says {KEEPS}"
     if reading is not None:
         return f"labels made of retired batches wait for the next retirement, for run {reading} reads labels"

@@ -24,7 +24,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from routing_assets.foundation.sql import query
-from routing_assets.storage import journal
+from routing_assets.storage import journal, migrations
 from routing_assets.storage.anchors import FILE as ANCHORS_FILE
 from routing_assets.storage.anchors import Anchors
 
@@ -33,7 +33,7 @@ _one_connection_per_process = threading.RLock()
 
 
 class WarehouseUnavailable(OSError):
-    """The disk is full, or the warehouse may not be written."""
+    """The disk is full, the warehouse may not be written, or its schema cannot be brought up to date."""
 
 
 class WarehouseBusy(TimeoutError):
@@ -57,35 +57,40 @@ class Warehouse:
         """A read-write transaction: committed at the end, rolled back on any error.
 
         Rows of a ledger are appended by ``journal.append``; the head of the journal is anchored after the commit.
+
+        Raises:
+            NewerWarehouse: a later version of this program changed the schema.
         """
         with self._connection(read_only=False) as connection:
+            for migration in migrations.pending(connection):
+                with self._committed(connection):
+                    self._run(migration, connection)
             self.anchors.add(journal.head(connection))
-            connection.execute("begin")
-            try:
+            with self._committed(connection):
                 yield connection
-            except BaseException:
-                connection.execute("rollback")
-                raise
-            try:
-                connection.execute("commit")
-            except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
-                raise WarehouseUnavailable(f"The warehouse {self.path} could not commit: {error}") from error
             self.anchors.add(journal.head(connection))
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A short read-only connection."""
-        if not self.path.exists():
-            self.create()
-        with self._connection(read_only=True) as connection:
-            yield connection
+        """A short read-only connection. Migrations that have not run yet do so before.
+
+        Raises:
+            NewerWarehouse: a later version of this program changed the schema.
+        """
+        while True:
+            if self.path.exists():
+                with self._connection(read_only=True) as connection:
+                    if not migrations.pending(connection):
+                        yield connection
+                        return
+            self._migrate()
 
     def create(self) -> None:
-        """Bring the schema up to date (``sql/schema.sql``); safe to repeat."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.transaction() as connection:
-            connection.execute(query("schema"))
-            journal.take_up(connection)
+        """Bring the schema up to date (``sql/migrations``). Only reads where it is."""
+        if self.anchors.path.exists():  # else a process died between the journal's first commit and its anchor
+            with self.reader():
+                return
+        self._migrate()
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Append ``rows`` by column name to ``table``, those of a ledger with their entries in the journal."""
@@ -93,7 +98,7 @@ class Warehouse:
             journal.append(connection, table, rows)
 
     def journal_head(self) -> journal.Head | None:
-        """The newest entry of the journal; None in a warehouse that was made before there was one."""
+        """The newest entry of the journal; None where its table was removed."""
         with self.reader() as connection:
             return journal.head(connection)
 
@@ -109,6 +114,33 @@ class Warehouse:
             cursor = connection.execute(query(name), dict(parameters or {}))
             columns = [column[0] for column in cursor.description or []]
             return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    def _migrate(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.transaction():
+            pass
+
+    def _run(self, migration: migrations.Migration, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            migration.run(connection)
+        except duckdb.Error as error:
+            raise WarehouseUnavailable(
+                f"The migration {migration.name} of the warehouse {self.path} failed and changed nothing: {error}"
+            ) from error
+
+    @contextmanager
+    def _committed(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Commits at the end of the block, rolls back on any error."""
+        connection.execute("begin")
+        try:
+            yield
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        try:
+            connection.execute("commit")
+        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+            raise WarehouseUnavailable(f"The warehouse {self.path} could not commit: {error}") from error
 
     @contextmanager
     def _connection(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from brute_force import KINDS, best, cheapest, feasible
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing_assets.allocation import (
@@ -118,13 +118,12 @@ def only(problem: AllocationProblem, names: tuple[str, ...]) -> AllocationProble
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=settings().max_examples * 2 // 5)  # of each kind
 @given(seed=st.integers(0, 2**32))
 def test_each_constraint_alone_matches_brute_force(kind: str, seed: int) -> None:
     check_against_brute_force(random_problem(seed, (kind,)))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(seed=st.integers(0, 2**32), kinds=st.sets(st.sampled_from(KINDS), min_size=2, max_size=6))
 def test_constraints_combined_match_brute_force(seed: int, kinds: set[str]) -> None:
     check_against_brute_force(random_problem(seed, tuple(sorted(kinds))))

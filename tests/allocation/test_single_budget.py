@@ -47,7 +47,7 @@ def small_problem(seed: int) -> AllocationProblem:
     return AllocationProblem(success, cost, budget)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=4 * settings().max_examples)
 @given(seed=st.integers(0, 2**32))
 def test_mip_is_the_optimum_and_infeasibility_is_real(seed: int) -> None:
     problem = small_problem(seed)
@@ -84,7 +84,6 @@ def test_ten_thousand_random_problems_never_overspend() -> None:
     assert solved > 3_000
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32))
 def test_bound_mip_policies_and_single_models_keep_their_order(seed: int) -> None:
     problem = small_problem(seed)
@@ -167,7 +166,6 @@ def test_free_models_answer_a_budget_of_zero() -> None:
     assert answer.total_cost == 0.0
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), share=st.floats(0.0, 1.0))
 def test_frontier_agrees_with_single_solves(seed: int, share: float) -> None:
     problem = small_problem(seed)
@@ -189,7 +187,6 @@ def test_a_budget_on_a_breakpoint_of_the_frontier_reaches_it() -> None:
         np.testing.assert_array_equal(curve.at(curve.budget).shadow_price, curve.shadow_price)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), wanted=st.floats(0.05, 1.0))
 def test_least_budget_is_the_cheapest_that_reaches_the_target(seed: int, wanted: float) -> None:
     problem = small_problem(seed)
@@ -258,7 +255,7 @@ def test_chunks_name_chunk_and_row_and_refuse_generators() -> None:
     assert short.value.cheapest_budget == 10.0
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=3 * settings().max_examples)
 @given(seed=st.integers(0, 2**32), policy=st.sampled_from(list(POLICIES)))
 def test_no_switch_costs_less_than_nothing(seed: int, policy: str) -> None:
     """Reduced costs are negative at the margin, under heuristics, and by rounding where two models are equal."""

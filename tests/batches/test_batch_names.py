@@ -15,13 +15,6 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
-
-
 def batch(folder: Path, name: str) -> Path:
     path = folder / name
     path.write_text(f"instruction_id,instruction\n1,{name}\n".replace("\x1b", ""))
@@ -91,7 +84,7 @@ def test_a_folder_of_outcomes_may_be_called_like_the_file(
     taken_in = []
     monkeypatch.setattr(
         "routing_assets.batches.outcome_inbox.receive_outcomes",
-        lambda home, path, batch_id, move: taken_in.append(batch_id) or [],
+        lambda warehouse, store, folders, path, batch_id, move: taken_in.append(batch_id) or [],
     )
     taken = TakenIn()
     assert take_in_outcomes(home.warehouse, home.store, home.folders, folder.name, [file], taken) == received.batch_id

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from helpers import drop, ids, look
 
 from routing_assets.batches.ends import withdraw_batch
-from routing_assets.batches.inbox import TakenIn, take_in
 from routing_assets.batches.join_small_files import Coalescing
-from routing_assets.batches.receive import Admission, Duplicate, receive, repeats_allowed
+from routing_assets.batches.policy import read_policy
+from routing_assets.batches.receive import Admission, Duplicate, receive
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
 SMALL = Coalescing(below=5, wait_minutes=10)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
-
-
-def drop(path: Path, *texts: str) -> Path:
-    rows = [{"instruction_id": f"i{n}", "instruction": text} for n, text in enumerate(texts)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def look(home: Home, small: Coalescing | None = None, *, may_repeat: bool = False, minutes: float = 0) -> TakenIn:
-    """Two looks, so that what rests is whole."""
-    first = take_in(home.warehouse, home.folders, {}, small, admission=Admission(may_repeat=may_repeat), now_ns=10**18)
-    return take_in(
-        home.warehouse,
-        home.folders,
-        first.seen,
-        small,
-        admission=Admission(may_repeat=may_repeat),
-        now_ns=10**18 + int(minutes * 60e9),
-    )
-
-
-def ids(taken: TakenIn) -> list[str]:
-    return sorted(received.batch_id for received in taken.received)
 
 
 def held(home: Home) -> list[str]:
@@ -99,7 +69,7 @@ def test_two_equal_files_that_come_together_are_one_batch(home: Home) -> None:
 def test_two_equal_small_files_that_come_together_are_joined_once(home: Home) -> None:
     for name, text in (("a.jsonl", "one"), ("b.jsonl", "one"), ("c.jsonl", "two")):
         drop(home.folders.inbox / name, text)
-    taken = look(home, SMALL, minutes=10)
+    taken = look(home, SMALL, after_minutes=10)
     (joined,) = taken.received
     assert home.warehouse.fetch("batch_revisions", {"batch_id": joined.batch_id})[0]["instructions"] == 2
     (said,) = taken.held
@@ -111,9 +81,9 @@ def test_two_equal_small_files_that_come_together_are_joined_once(home: Home) ->
 def test_a_small_file_that_was_joined_before_is_held_under_another_name(home: Home, small: Coalescing | None) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         drop(home.folders.inbox / name, name)
-    (joined,) = look(home, SMALL, minutes=10).received
+    (joined,) = look(home, SMALL, after_minutes=10).received
     drop(home.folders.inbox / "z.jsonl", "a.jsonl")
-    taken = look(home, small, minutes=10)
+    taken = look(home, small, after_minutes=10)
     assert taken.received == []
     assert joined.batch_id in taken.held[0]
 
@@ -164,7 +134,7 @@ def test_what_is_held_is_taken_in_once_the_policy_routes_duplicates(home: Home) 
     for name in ("a.jsonl", "b.jsonl"):
         drop(home.folders.inbox / name, "one")
     look(home)
-    taken = look(home, may_repeat=True)
+    taken = look(home, admission=Admission(may_repeat=True))
     assert ids(taken) == ["b"]
     assert taken.remarks == ["b.jsonl is batch 'a', byte for byte, and is paid for again"]
     assert list(home.folders.held.iterdir()) == []
@@ -191,10 +161,10 @@ def test_a_name_as_long_as_a_name_can_be_is_held_like_any_other(home: Home) -> N
 
 
 def test_the_policy_says_what_becomes_of_duplicates(home: Home) -> None:
-    assert repeats_allowed(home.policy_file) is False
-    for said, allowed in (("hold", False), ("route", True)):
+    assert read_policy(home.policy_file).duplicates == "hold"
+    for said in ("hold", "route"):
         home.policy_file.write_text(f"duplicates: {said}\n")
-        assert repeats_allowed(home.policy_file) is allowed
+        assert read_policy(home.policy_file).duplicates == said
     home.policy_file.write_text("duplicates: maybe\n")
-    with pytest.raises(InvalidInput, match=r"policy\.yaml: duplicates is 'maybe'.*hold, or route"):
-        repeats_allowed(home.policy_file)
+    with pytest.raises(InvalidInput, match=r"policy\.yaml, row 1: duplicates is 'maybe'.*'hold' or 'route'"):
+        read_policy(home.policy_file)

@@ -22,7 +22,7 @@ from routing_assets.batches.money import (
     undecided_runs,
     waiting_instructions,
 )
-from routing_assets.batches.policy import RoutingSettings
+from routing_assets.batches.policy import RoutingSettings, settings_from
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pacing import PastBatch, PeriodBudget, PeriodExhausted, spend_curve
 from routing_assets.storage.warehouse import Warehouse
@@ -258,11 +258,11 @@ def test_unspent_money_is_carried_over_month_by_month(warehouse: Warehouse) -> N
 
 
 def test_a_misspelt_period_is_named(warehouse: Warehouse) -> None:
-    with pytest.raises(InvalidInput, match=r"'budget' is unknown.*Give budget_usd"):
-        commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period={"budget": 3.0}))
+    with pytest.raises(InvalidInput, match=r"'budget' is unknown in period. Did you mean 'budget_usd'"):
+        settings_from({"period": {"budget": 3.0}}, source="policy.yaml")
     for name, value, said in (("reserve", "10 %", "'10 %'"), ("reserve", None, "None"), ("budget_usd", True, "True")):
         period: dict[str, Any] = {"budget_usd": 3.0, name: value}
-        with pytest.raises(InvalidInput, match=f"{name} is {said}"):
-            commit_budget(warehouse, "a", "r", problem(), RoutingSettings(period=period))
+        with pytest.raises(InvalidInput, match=f"policy.yaml: period.{name} is {said}"):
+            settings_from({"period": period}, source="policy.yaml")
     free = RoutingSettings(period={"budget_usd": 3.0, "hard_cap_usd": None})  # type: ignore[dict-item]
     commit_budget(warehouse, "a", "r", problem(), free)

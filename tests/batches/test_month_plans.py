@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.allocation import AllocationProblem
@@ -180,7 +180,6 @@ fractions = st.sampled_from([0.0, 0.1, 1 / 3, 0.5, 0.7, 1.0])
 
 
 @given(st.lists(st.tuples(amounts, amounts, fractions), min_size=1, max_size=8))
-@settings(max_examples=200, deadline=None)
 def test_no_rounding_hands_on_more_than_was_left(months: list[tuple[float, float, float]]) -> None:
     """Against the same sums in fractions, which are exact."""
     plans = {f"2026-{m:02d}": PeriodBudget(usd, carry_over=over) for m, (usd, _, over) in enumerate(months, start=1)}

@@ -58,6 +58,18 @@ def test_a_changed_file_is_a_revision_even_when_it_returns_to_its_old_content(ho
     assert latest_revision(home.warehouse, home.folders, "weekly").revision == 3
 
 
+def test_another_request_for_the_same_file_is_a_revision(home: Home, tmp_path: Path) -> None:
+    file = batch(tmp_path / "weekly.jsonl", "one")
+    urgent = {"urgent": True}
+    assert [receive(home.warehouse, home.folders, file, request=asked).is_new for asked in ({}, urgent, urgent)] == [
+        True,
+        True,
+        False,
+    ]
+    newest = latest_revision(home.warehouse, home.folders, "weekly")
+    assert (newest.revision, newest.request) == (2, urgent)
+
+
 def test_only_a_file_of_other_content_replaces_the_one_before(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "weekly.jsonl"
     assert receive(home.warehouse, home.folders, batch(file, "one", "two")).remark == ""

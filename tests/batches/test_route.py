@@ -320,7 +320,7 @@ def test_constraints_that_cannot_hold_together_are_named() -> None:
 
 def test_unknown_constraints_and_settings_are_refused() -> None:
     with pytest.raises(InvalidInput, match="max_shares"):
-        RoutingSettings(constraints={"max_shares": {}})
+        settings_from({"constraints": {"max_shares": {}}}, source="policy.yaml")
     with pytest.raises(InvalidInput, match=r"policy\.yaml.*budgets"):
         settings_from({"budgets": 3}, source="policy.yaml")
 
@@ -328,7 +328,7 @@ def test_unknown_constraints_and_settings_are_refused() -> None:
 @pytest.mark.parametrize(
     ("said", "answer"),
     [
-        ("budget_fraction: '0.5'", "budget fraction is '0.5'.*Give a number"),
+        ("budget_fraction: '0.5'", "row 1: budget_fraction is '0.5'. It must be a number"),
         ("budget_fraction: 50", "budget fraction is 50.*0.5 for 50 %"),
         ("{budget_usd: 5, budget_fraction: 0.5}", "both given.*one of them"),
     ],

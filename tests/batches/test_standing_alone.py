@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import helpers
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from helpers import drop, ids
 
 from routing_assets.batches import inbox, outcome_inbox
 from routing_assets.batches import receive as intake
@@ -28,22 +32,7 @@ ENVIRONMENT = [
 FAULTS = [RuntimeError("a fault"), RecursionError("too deep"), KeyError("x"), MemoryError()]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
-
-
-def drop(path: Path, *texts: str) -> Path:
-    rows = [{"instruction_id": f"i{n}", "instruction": text} for n, text in enumerate(texts)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def look(home: Home, small: Coalescing | None = None) -> TakenIn:
-    first = take_in(home.warehouse, home.folders, {}, small, now_ns=10**18)
-    return take_in(home.warehouse, home.folders, first.seen, small, now_ns=10**18 + 20 * 60 * 10**9)
+look = partial(helpers.look, after_minutes=20)
 
 
 def failing(real: Callable[..., Any], error: Exception, part: str) -> Callable[..., Any]:
@@ -55,10 +44,6 @@ def failing(real: Callable[..., Any], error: Exception, part: str) -> Callable[.
         return real(*args, **kwargs)
 
     return wrapped
-
-
-def ids(taken: TakenIn) -> list[str]:
-    return sorted(received.batch_id for received in taken.received)
 
 
 @pytest.mark.parametrize("error", ENVIRONMENT, ids=repr)
@@ -78,6 +63,20 @@ def test_what_the_environment_stopped_waits_and_the_others_go_on(
     assert list(home.folders.rejected.iterdir()) == []
     assert not list(home.folders.claimed.iterdir())
     assert [row["instructions"] for row in home.warehouse.fetch("batch_revisions", {"batch_id": "bad"})] == [1]
+
+
+def test_a_parquet_file_that_the_machine_could_not_read_waits(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pa.table({"instruction_id": ["1"], "instruction": ["text"]})
+    pq.write_table(rows, home.folders.inbox / "good.parquet")
+
+    def fail(_: pq.ParquetFile) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetFile, "read", fail)
+        taken = look(home)
+        assert (taken.received, taken.rejected, len(taken.waiting)) == ([], [], 1)
+    assert ids(take_in(home.warehouse, home.folders, {})) == ["good"]
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=repr)
@@ -179,7 +178,9 @@ def test_outcomes_stand_alone_as_well(home: Home, error: Exception, monkeypatch:
     (home.folders.outcomes / "weekly").mkdir()
     files = [drop(home.folders.outcomes / "weekly" / name, name) for name in ("a.csv", "bad.csv", "c.csv")]
 
-    def received(home: Home, path: Path, batch_id: str, *, move: bool) -> list[str]:
+    def received(
+        warehouse: object, store: object, folders: object, path: Path, batch_id: str, *, move: bool
+    ) -> list[str]:
         path.unlink()
         return ["a remark"]
 

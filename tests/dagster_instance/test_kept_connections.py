@@ -13,6 +13,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+
+# No public class of Dagster stands for these: they are what kept_connections.py overrides, and are watched here.
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage

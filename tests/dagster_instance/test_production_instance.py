@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
-from dagster._config import validate_config
-from dagster._core.instance.config import dagster_instance_config_schema
+from helpers import SMALL_TRAINING
 
 from routing_assets.home import DAGSTER_YAML
 
@@ -20,10 +20,31 @@ BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SETTINGS = ("HOST", "PORT", "DB", "USERNAME", "PASSWORD")
 
 
+def read_by_dagster(content: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raises :class:`dagster.DagsterInvalidConfigError` where Dagster does not know an entry of an instance's file.
+
+    It checks the whole file before it imports or opens the storage, which may be absent here.
+    """
+    (folder / "dagster.yaml").write_text(content)
+    for name in SETTINGS:
+        monkeypatch.setenv(f"DAGSTER_PG_{name}", "1")
+    monkeypatch.setenv("DAGSTER_COMPUTE_LOGS", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    try:
+        dg.DagsterInstance.from_config(str(folder)).dispose()
+    except Exception as error:
+        if isinstance(error, dg.DagsterInvalidConfigError) or "postgres" not in content:
+            raise
+
+
 @pytest.mark.parametrize("file", [DAGSTER_YAML, PRODUCTION], ids=lambda file: file.name)
-def test_dagster_accepts_the_file(file: Path) -> None:
-    result = validate_config(dagster_instance_config_schema(), yaml.safe_load(file.read_text()))
-    assert result.success, result.errors
+def test_dagster_accepts_the_file_and_no_misspelt_one(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = file.read_text()
+    read_by_dagster(content, tmp_path, monkeypatch)
+    with pytest.raises(dg.DagsterInvalidConfigError, match="granularty"):
+        read_by_dagster(content.replace("granularity", "granularty"), tmp_path, monkeypatch)
 
 
 def test_no_secret_stands_in_the_file() -> None:
@@ -77,14 +98,6 @@ def test_a_router_is_trained_on_postgres(postgres: int, tmp_path: Path, monkeypa
     monkeypatch.setenv("DAGSTER_COMPUTE_LOGS", str(tmp_path / "logs"))
     with instance_of(home) as instance:
         assert "Postgres" in type(instance.run_storage).__name__
-        run_job(instance, "train_router", ops=TRAINING)
+        run_job(instance, "train_router", ops=SMALL_TRAINING)
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
         assert instance.event_log_storage.get_concurrency_info("training").active_slot_count == 0
-
-
-TRAINING = {
-    "labelled_instructions": {"labels": "simulated:r1_math", "size": 400},
-    "model_catalog": {"catalog": "simulated:r1_math"},
-    "success_classifier": {"method": "frozen"},
-    "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
-}

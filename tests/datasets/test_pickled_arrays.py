@@ -73,7 +73,7 @@ def test_nothing_crashes_the_process_or_fills_its_memory(tmp_path: Path) -> None
     assert sorted(ended.stdout.splitlines()) == sorted(f"refused {name}" for name in HOSTILE)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=5 * settings().max_examples)
 @given(
     st.sampled_from(GOOD),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 4), st.binary(max_size=6)), min_size=1, max_size=4),
@@ -86,7 +86,6 @@ def test_a_damaged_pickle_is_read_as_plain_values_or_refused(good: bytes, edits:
         only_plain(read_pickle(content))
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_as_plain_values_or_refused(content: bytes) -> None:
     with contextlib.suppress(UnreadablePickle):

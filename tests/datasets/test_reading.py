@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -108,3 +113,76 @@ def test_a_prompt_cell_nested_too_deeply_is_a_text_like_any_other() -> None:
     for depth in (2_000, 200_000):
         cell = "[" * depth + "]" * depth
         assert unwrap_prompt(cell) == cell
+
+
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+def written(path: Path) -> Path:
+    """A good table of one row."""
+    table = pa.table({"instruction_id": ["1"], "instruction": ["text"]})
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".csv":
+        path.write_text("instruction_id,instruction\n1,text\n")
+    else:
+        lines(path, *table.to_pylist())
+    return path
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process can open no other file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened[0] + 1, limits[1]))
+    try:
+        with suppress(OSError):  # below the new limit some numbers may be free
+            while True:
+                opened.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for number in opened:
+            os.close(number)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_process_without_a_free_descriptor_blames_no_file(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path / f"b{suffix}")
+    with no_more_files(), pytest.raises(OSError, match="Too many open files") as raised:
+        read_raw_table(path)
+    assert raised.value.errno == errno.EMFILE
+    assert len(read_raw_table(path)) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("step", ["__init__", "read"])
+def test_a_fault_of_the_machine_while_parquet_is_read_stays_one(
+    tmp_path: Path, step: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = written(tmp_path / "b.parquet")
+    monkeypatch.setattr(pq.ParquetFile, step, fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        read_raw_table(path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "footer", "pages", "empty"])
+def test_a_damaged_parquet_is_the_files_fault(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "b.parquet"
+    pq.write_table(pa.table({"instruction": [f"text {i}" * 50 for i in range(500)]}), path, compression="snappy")
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    elif damage == "footer":
+        content[-200:-8] = b"\xff" * 192
+    elif damage == "pages":
+        content[40:400] = b"\xff" * 360
+    else:
+        content.clear()
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match="not a readable Parquet file"):
+        read_raw_table(path)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.datasets.splits import Split, SplitFractions, leaks, split_instructions
@@ -11,7 +11,6 @@ def texts(n: int) -> np.ndarray:
     return np.array([f"instruction {i}" for i in range(n)], dtype=object)
 
 
-@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 6), min_size=4, max_size=120))
 def test_every_row_is_in_one_part_and_relatives_stay_together(seed, copies):
     instruction = np.repeat(texts(len(copies)), copies)

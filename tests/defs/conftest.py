@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import SMALL_TRAINING, TWIN, MadeOnce
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
@@ -21,11 +21,6 @@ from routing_assets.home import Home
 from routing_assets.routers.shelf import JUDGED_BY
 from routing_assets.storage.in_force import router_in_force
 
-TWIN = "r1_math"
-
-
-MadeOnce = Callable[[str, Callable[[Home], None]], Path]
-
 
 @pytest.fixture(scope="session")
 def trained_once(made_once: MadeOnce) -> Path:
@@ -33,16 +28,7 @@ def trained_once(made_once: MadeOnce) -> Path:
 
     def train(home: Home) -> None:
         with instance_of(home) as instance:
-            run_job(
-                instance,
-                "train_router",
-                ops={
-                    "labelled_instructions": {"labels": f"simulated:{TWIN}", "size": 400},
-                    "model_catalog": {"catalog": f"simulated:{TWIN}"},
-                    "success_classifier": {"method": "frozen"},
-                    "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
-                },
-            )
+            run_job(instance, "train_router", ops=SMALL_TRAINING)
 
     return made_once("trained", train)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from helpers import MadeOnce
 
 from routing_assets.audit.replay import replay
 from routing_assets.batches.stale import stale_batches
@@ -53,17 +53,16 @@ def priced(home: Home) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def extended_once(routed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def extended_once(routed_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The installation with a routed batch, to whose router a cheap and able model was added by sixty labels."""
-    with pytest.MonkeyPatch.context() as environment:
-        folder = tmp_path_factory.mktemp("extended")
-        home = Home(folder / "home")
-        environment.setenv("ROUTING_HOME", str(home.root))
-        environment.setenv("DAGSTER_HOME", str(home.dagster))
+    folder = tmp_path_factory.mktemp("extended")
+
+    def extend(home: Home) -> None:
         shutil.copytree(routed_once, home.root)
         few = few_labels(folder / "few.parquet", slice(370, 430), **{NEW: BRIGHT})
         router_commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}), force=True)
-        yield home.root
+
+    return made_once("extended", extend)
 
 
 @pytest.fixture

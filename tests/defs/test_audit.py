@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers import MadeOnce
 
 from routing_assets.audit.replay import broken_entries, replay
 from routing_assets.batches.ledger import entry_hash, record_decision
@@ -23,10 +24,19 @@ def tamper(home: Home, statement: str) -> None:
         connection.execute(statement)
 
 
+@pytest.fixture(scope="session")
+def routed_twice_once(routed_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
+    def route(home: Home) -> None:
+        shutil.copytree(routed_once, home.root)
+        batch_commands.route(home, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
+
+    return made_once("routed_twice", route)
+
+
 @pytest.fixture
-def routed_twice(routed: Home, batch_file: Path) -> Home:
-    batch_commands.route(routed, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
-    return routed
+def routed_twice(home: Home, routed_twice_once: Path) -> Home:
+    shutil.copytree(routed_twice_once, home.root)
+    return home
 
 
 def test_a_confidence_is_calibrated_on_held_out_calls_and_its_decision_comes_out_the_same_without_them(
@@ -58,7 +68,8 @@ def test_a_budget_of_whole_dollars_is_no_tampering(routed: Home, batch_file: Pat
     assert broken_entries(routed.warehouse, routed.store, routed.folders) == []
     (row,) = (row for row in routed.warehouse.fetch("ledger_entries") if row["budget"] == 1000)
     once = entry_hash({**row, "budget": 1000})  # as such budgets were hashed before there was a journal
-    tamper(routed, f"update decisions set entry_hash = '{once}' where entry = {row['entry']}; drop table journal")
+    older = "drop table journal; drop table schema_versions"
+    tamper(routed, f"update decisions set entry_hash = '{once}' where entry = {row['entry']}; {older}")
     (routed.root / "ledger_heads.jsonl").unlink()
     shutil.rmtree(routed.folders.outbox)
     routed.warehouse.create()

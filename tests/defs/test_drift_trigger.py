@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import dagster as dg
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
+import pytest
 
 from routing_assets.defs.outcomes.outcomes import UNSEEN_OUTCOMES
 
@@ -12,14 +14,20 @@ from routing_assets.defs.outcomes.outcomes import UNSEEN_OUTCOMES
 def outcomes() -> None: ...
 
 
+during: list[Callable[[], None]] = []
+"""What happens while drift is judged."""
+
+
 @dg.asset(deps=[outcomes], automation_condition=UNSEEN_OUTCOMES)
-def drift() -> None: ...
+def drift() -> None:
+    for happen in during:
+        happen()
 
 
 DEFS = dg.Definitions(assets=[outcomes, drift], jobs=[dg.define_asset_job("judge", [drift])])
 
 
-def test_outcomes_that_arrive_during_a_run_are_judged_after_it() -> None:
+def test_outcomes_that_arrive_during_a_run_are_judged_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         cursor = None
 
@@ -37,14 +45,13 @@ def test_outcomes_that_arrive_during_a_run_are_judged_after_it() -> None:
         assert requested() == 1
         assert requested() == 0
 
-        job = DEFS.resolve_job_def("judge")
-        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-        planned = AssetMaterializationPlannedData(drift.key)
-        event = DagsterEvent(DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value, "judge", event_specific_data=planned)
-        instance.report_dagster_event(event, run.run_id)
-        arrive()
-        assert requested() == 0  # the run is still under way
-        instance.report_runless_asset_event(dg.AssetMaterialization("drift"))
-        instance.report_run_canceled(instance.get_run_by_id(run.run_id))
+        def arrive_under_way() -> None:
+            arrive()
+            under_way.append(requested())
+
+        under_way: list[int] = []
+        monkeypatch.setitem(globals(), "during", [arrive_under_way])
+        assert DEFS.resolve_job_def("judge").execute_in_process(instance=instance).success
+        assert under_way == [0]
         assert requested() == 1
         assert requested() == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import MadeOnce
 
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.stale import stale_batches
@@ -77,20 +77,19 @@ def aliases(home: Home) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def drifted_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One open batch, and one whose outcomes fell 25 points short of what was promised, with the drift report."""
-    with pytest.MonkeyPatch.context() as environment:
-        folder = tmp_path_factory.mktemp("drifted")
-        home = Home(folder / "home")
-        environment.setenv("ROUTING_HOME", str(home.root))
-        environment.setenv("DAGSTER_HOME", str(home.dagster))
+    folder = tmp_path_factory.mktemp("drifted")
+
+    def drift(home: Home) -> None:
         shutil.copytree(trained_once, home.root)
         batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
         batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
         with instance_of(home) as instance:
             run_job(instance, "watch_router")
-        yield home.root
+
+    return made_once("drifted", drift)
 
 
 @pytest.fixture
@@ -170,7 +169,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
 
 
 def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(trained: Home, tmp_path: Path) -> None:
-    batch_commands.route(trained, new_batch(tmp_path, "foreign", 300, 23, twin="llm_uncertainty_bench"), FRACTION)
+    batch_commands.route(trained, new_batch(tmp_path, "foreign", 150, 23, twin="llm_uncertainty_bench"), FRACTION)
     report_outcomes(trained, "foreign", tmp_path, fall=0.25)
     with instance_of(trained) as instance:
         run_job(instance, "watch_router")
@@ -179,6 +178,16 @@ def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(train
     advice = trained.warehouse.fetch("latest_advice")[0]
     assert advice["advice"] == "retrain"
     assert "instructions of a new kind" in advice["why"] or "order" in advice["why"]
+
+
+def test_a_drift_that_a_recalibration_mends_fails_the_check_as_a_warning(drifted: Home) -> None:
+    with instance_of(drifted) as instance:
+        history = instance.event_log_storage.get_asset_check_execution_history
+        (checked,) = history(dg.AssetCheckKey(dg.AssetKey("calibration_drift"), "promises_hold"), limit=5)
+    assert checked.event is not None
+    found = checked.event.dagster_event.asset_check_evaluation_data
+    assert found.metadata["advice"].value == "recalibrate"
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
 
 
 def test_instructions_of_the_known_kind_cannot_be_told_apart(drifted: Home) -> None:

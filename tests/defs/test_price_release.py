@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from helpers import MadeOnce
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
@@ -45,6 +47,28 @@ def train(home: Home, labels: str, prices: str) -> None:
         run_job(instance, "train_router", ops=ops | LENIENT)
 
 
+RENAMED = ("gpt@mini", *MODELS[1:-1], "o3 (high)")
+
+
+@pytest.fixture(scope="session")
+def renamed_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained installation after a training on one's own labels, of models of other names."""
+    folder = tmp_path_factory.mktemp("renamed")
+
+    def train_again(home: Home) -> None:
+        shutil.copytree(trained_once, home.root)
+        train(home, table(folder / "own.parquet", RENAMED), catalog(folder / "own.yaml", RENAMED))
+
+    return made_once("renamed", train_again)
+
+
+@pytest.fixture
+def renamed(home: Home, renamed_once: Path) -> Home:
+    """A private copy of it."""
+    shutil.copytree(renamed_once, home.root)
+    return home
+
+
 def test_a_router_that_does_not_take_over_leaves_the_prices_as_they_are(
     trained: Home, batch_file: Path, tmp_path: Path
 ) -> None:
@@ -65,15 +89,15 @@ def test_the_very_same_router_comes_with_new_prices(trained: Home, tmp_path: Pat
     assert prices_in_force(trained.store) != before
 
 
-def test_a_roll_back_brings_the_prices_that_a_router_came_with(trained: Home, tmp_path: Path, batch_file: Path) -> None:
+def test_a_roll_back_brings_the_prices_that_a_router_came_with(
+    renamed: Home, trained_once: Path, batch_file: Path
+) -> None:
     """Renamed models are other models, though the weights of the two classifiers are the same."""
-    before, renamed = prices_in_force(trained.store), ("gpt@mini", *MODELS[1:-1], "o3 (high)")
-    train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
-    assert set(prices_in_force(trained.store)[1]) == set(renamed)
-    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
-    rollback(trained.releases, trained.shelf)
-    assert prices_in_force(trained.store) == before
-    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    assert set(prices_in_force(renamed.store)[1]) == set(RENAMED)
+    batch_commands.route(renamed, batch_file, {"budget_fraction": 0.4})
+    rollback(renamed.releases, renamed.shelf)
+    assert prices_in_force(renamed.store) == prices_in_force(Home(trained_once).store)
+    batch_commands.route(renamed, batch_file, {"budget_fraction": 0.4})
 
 
 def test_prices_that_the_router_in_force_cannot_serve_at_change_nothing(trained: Home) -> None:
@@ -90,11 +114,9 @@ def test_a_new_catalog_is_in_force_at_once(trained: Home, tmp_path: Path) -> Non
     assert prices_in_force(trained.store)[0] != before[0]
 
 
-def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(trained: Home, tmp_path: Path) -> None:
-    renamed = ("a", "b", "c", "d", "e")
-    train(trained, table(tmp_path / "own.parquet", renamed), catalog(tmp_path / "own.yaml", renamed))
+def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(renamed: Home) -> None:
     with pytest.raises(InvalidInput, match=r"which learnt from own, would be replaced.*ROUTING_HOME="):
-        run_demo(trained, size=300, seed=0)
+        run_demo(renamed, size=300, seed=0)
 
 
 def test_simulated_prices_never_replace_real_ones_unless_forced(trained: Home, tmp_path: Path) -> None:

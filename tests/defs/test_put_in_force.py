@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,11 +39,18 @@ def table(path: Path, size: int, prefix: str = "") -> str:
     return str(path)
 
 
+@pytest.fixture
+def home(home: Home, tracked_once: Path) -> Home:
+    """An installation without a router."""
+    shutil.copytree(tracked_once, home.root)
+    return home
+
+
 def train(home: Home, labels: str, *, force: bool = False) -> None:
     with instance_of(home) as instance:
         prices = labels if labels.startswith("simulated:") else str(Path(labels).with_suffix(".yaml"))
         ops = {
-            "labelled_instructions": {"labels": labels, "size": 300 if labels == SIMULATED else None},
+            "labelled_instructions": {"labels": labels, "size": 150 if labels == SIMULATED else None},
             "model_catalog": {"catalog": prices},
             "router_comparison": {"force": force},
         }
@@ -54,14 +62,14 @@ def why(home: Home) -> str:
 
 
 def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
-    home: Home, trained_once: Path, tmp_path: Path, batch_file: Path, capsys: pytest.CaptureFixture[str]
+    home: Home, tmp_path: Path, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = table(tmp_path / "few.parquet", 40, prefix="other-")
     train(home, few)
     kept, present = home.warehouse.fetch("latest_comparison")[0]["challenger"], router_in_force(home.warehouse)
     assert "of 40 labelled instructions, 8 unrelated ones were held out: 30 are needed" in why(home)
     assert (present["reason"], present["decision_estimate"]) == ("rates", "rate")
-    by_rates = champion.candidate(home, present["router_version"])
+    by_rates = champion.candidate(home.warehouse, present["router_version"])
     assert (by_rates["origin"], by_rates["parent"]) == ("rates", kept)
 
     capsys.readouterr()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 import pytest
+from helpers import MadeOnce
 
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import release_commitments, standing, undecided_runs
@@ -24,19 +26,29 @@ def route_batch() -> dg.JobDefinition:
     return defs.resolve_job_def("route_batch")
 
 
-@pytest.fixture
-def failed(trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+@pytest.fixture(scope="session")
+def failed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     """An installation whose only batch was routed, but not handed over."""
 
     def full(*_: object, **__: object) -> None:
         raise dg.Failure("disk full", allow_retries=False)
 
-    trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
-    with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.defs.batches.routed.export_batch", full)
-        with pytest.raises(RunFailed, match="disk full"):
-            batch_commands.route(trained, batch_file, {})
-    return trained
+    def fail(home: Home) -> None:
+        shutil.copytree(trained_once, home.root)
+        home.policy_file.write_text("period: {budget_usd: 0.5}\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("routing_assets.defs.batches.routed.export_batch", full)
+            with pytest.raises(RunFailed, match="disk full"):
+                batch_commands.route(home, batch_file, {})
+
+    return made_once("failed", fail)
+
+
+@pytest.fixture
+def failed(home: Home, failed_once: Path) -> Home:
+    """A private copy of it."""
+    shutil.copytree(failed_once, home.root)
+    return home
 
 
 @pytest.fixture
@@ -59,7 +71,7 @@ def test_it_hands_over_what_was_decided_and_can_be_explained(
 ) -> None:
     assert resume(instance).success
     assert (failed.folders.outbox / "weekly" / "manifest.json").exists()
-    routed = batch_commands.Store(failed.store.root).read("routed_batch", "weekly").to_pylist()[0]
+    routed = failed.store.read("routed_batch", "weekly").to_pylist()[0]
     capsys.readouterr()
     audit_commands.explain(failed, "weekly", routed["instruction_id"])
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import SMALL_TRAINING
 
 from routing_assets.batches.receive import reject
 from routing_assets.cli import batches as batch_commands
@@ -69,17 +70,7 @@ def test_no_byte_of_a_retired_text_is_left(trained: Home, tmp_path: Path) -> Non
         rejected.write_bytes(file.read_bytes())
         reject(trained.folders, rejected, "it was sent before")
     with instance_of(trained) as instance:
-        run_job(
-            instance,
-            "train_router",
-            ops={
-                "labelled_instructions": {"labels": "simulated:r1_math", "size": 400},
-                "model_catalog": {"catalog": "simulated:r1_math"},
-                "success_classifier": {"method": "frozen"},
-                "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
-                "router_comparison": {"force": True},
-            },
-        )
+        run_job(instance, "train_router", ops=SMALL_TRAINING | {"router_comparison": {"force": True}})
     before = files_with_the_canary(trained)
     assert any(name.startswith("store/labelled_instructions") for name in before)
     assert any(name.endswith(JUDGED_BY) for name in before)

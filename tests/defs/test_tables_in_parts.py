@@ -6,9 +6,8 @@ import pyarrow as pa
 from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.io import ParquetStoreIOManager
-from routing_assets.foundation.home import Home
+from routing_assets.home import Home
 from routing_assets.storage.draft import make_parts
-from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.parts import Part
 
@@ -28,7 +27,7 @@ def test_parts_go_from_asset_to_asset(home: Home) -> None:
 
     @dg.asset
     def rows(context: dg.AssetExecutionContext, engine: BatchEngine) -> dg.MaterializeResult[PartitionedTable]:
-        draft = Store(home.store).draft("rows", None, context.run_id, SCHEMA)
+        draft = home.store.draft("rows", None, context.run_id, SCHEMA)
         table = make_parts(engine.engine(), ten_rows, range(3), draft)
         return dg.MaterializeResult(value=table, data_version=dg.DataVersion(table.data_version))
 
@@ -52,7 +51,7 @@ def test_parts_go_from_asset_to_asset(home: Home) -> None:
             "io_manager": ParquetStoreIOManager(home=installation),
         },
     )
-    store = Store(home.store)
+    store = home.store
     assert store.read("totals")["total"].to_pylist() == [45, 145, 245, 345]
     assert store.read("counted")["count"].to_pylist() == [30]
     (made,) = result.asset_materializations_for_node("rows")

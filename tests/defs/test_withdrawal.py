@@ -78,7 +78,7 @@ def test_its_decisions_stay_in_the_ledger_and_can_be_made_again(
 
 
 def test_what_went_out_is_not_withdrawn(routed: Home, tmp_path: Path) -> None:
-    decided = batch_commands.Store(routed.store.root).read("routed_batch", "weekly").to_pylist()[0]
+    decided = routed.store.read("routed_batch", "weekly").to_pylist()[0]
     outcomes = tmp_path / "outcomes.csv"
     outcomes.write_text(f"instruction_id,model,success\n{decided['instruction_id']},{decided['model']},1\n")
     receive_outcomes(routed.warehouse, routed.store, routed.folders, outcomes, "weekly")
@@ -190,6 +190,6 @@ def test_a_warehouse_older_than_withdrawals_is_brought_up_to_date(
     routed: Home, command: Callable[[Home, str], None]
 ) -> None:
     with routed.warehouse.transaction() as warehouse:
-        warehouse.execute("drop table withdrawals")
+        warehouse.execute("drop table withdrawals; drop table schema_versions")
     command(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") is not None

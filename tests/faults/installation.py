@@ -12,13 +12,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from forked import result_of
+from helpers import SMALL_TRAINING, TWIN
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.home import Home
 
-TWIN = "r1_math"
 PERIOD_USD = 0.5
 POLICY = f"period: {{budget_usd: {PERIOD_USD}, reserve: 0.1}}\n"
 STAGES = {
@@ -59,11 +59,9 @@ class Installation:
             run_job(
                 instance,
                 "train_router",
-                ops={
-                    "labelled_instructions": {"labels": f"simulated:{TWIN}", "size": 400},
-                    "model_catalog": {"catalog": f"simulated:{TWIN}"},
+                ops=SMALL_TRAINING
+                | {
                     "success_classifier": {"method": "frozen", "seed": seed},
-                    "router": {"ece_limit": 1.0, "ece_tolerance": 1.0},
                     "router_comparison": {"force": True},  # which of two small trainings is better is chance
                 },
             )

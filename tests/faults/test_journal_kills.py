@@ -38,7 +38,10 @@ def test_a_kill_at_every_moment_of_a_commit_is_no_tampering(tmp_path: Path) -> N
     log = tmp_path / "log"
     moments = forked.result_of(partial(points_of, Home(tmp_path / "whole")), log)
     assert moments.count("before flush to the disk") == 3  # the journal's beginning, and each of the two rows
-    assert moments.index("before commit") < moments.index("before flush to the disk") < moments.index("after commit")
+    made = moments.index("after commit")
+    assert moments.index("after migration") < moments.index("before flush to the disk") < made
+    rows = moments[made + 1 :]
+    assert rows.index("before commit") < rows.index("before flush to the disk") < rows.index("after commit")
     for number, moment in enumerate(moments):
         home = Home(tmp_path / f"home{number}")
         assert forked.killed_after(partial(killed, home, number), 60.0, log), moment

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from payload import MARK
+
+from routing_assets.home import Home
 
 _refused: list[str] = []
 
@@ -16,6 +19,14 @@ def nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv(MARK, str(tmp_path / "a payload was run"))
     yield
     assert not (tmp_path / "a payload was run").exists()
+
+
+@pytest.fixture
+def home(tmp_path: Path, created_once: Path) -> Home:
+    """An installation with its warehouse."""
+    home = Home(tmp_path / "home")
+    shutil.copytree(created_once, home.root)
+    return home
 
 
 @pytest.fixture

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_batches import GOOD_CSV, WHOLE, lines, request, said, two
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.foundation.errors import InvalidInput
 
-SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ENDINGS = (".csv", ".jsonl", ".parquet")
 SEEDS = (GOOD_CSV, two("x"), lines(request(**said("a"))), WHOLE)
 VALUES = st.recursive(
@@ -48,13 +47,11 @@ def assert_valid(batch: BatchInstructions) -> None:
     batch.to_arrow()
 
 
-@SLOW
 @given(st.binary(max_size=400), st.sampled_from(ENDINGS))
 def test_any_bytes(content: bytes, ending: str) -> None:
     check(content, ending)
 
 
-@SLOW
 @given(st.sampled_from(SEEDS), st.data(), st.sampled_from(ENDINGS))
 def test_a_good_file_with_bytes_changed(seed: bytes, data: st.DataObject, ending: str) -> None:
     at = data.draw(st.integers(0, len(seed)))
@@ -62,7 +59,6 @@ def test_a_good_file_with_bytes_changed(seed: bytes, data: st.DataObject, ending
     check(seed[:at] + piece + seed[at + length :], ending)
 
 
-@SLOW
 @given(st.data())
 def test_a_parquet_file_with_bytes_changed(data: st.DataObject) -> None:
     content = bytearray(WHOLE)
@@ -71,7 +67,6 @@ def test_a_parquet_file_with_bytes_changed(data: st.DataObject) -> None:
     check(bytes(content), ".parquet")
 
 
-@SLOW
 @given(
     st.lists(
         st.dictionaries(
@@ -86,7 +81,6 @@ def test_any_json_objects(records: list[dict]) -> None:
     check(lines(*records), ".jsonl")
 
 
-@SLOW
 @given(
     st.lists(
         VALUES | st.fixed_dictionaries({"messages": VALUES}) | st.fixed_dictionaries({"input": VALUES}), min_size=1

@@ -14,23 +14,14 @@ from payload import Payload, mark
 from routing_assets.batches import outcomes as batch_outcomes
 from routing_assets.batches import receive as intake
 from routing_assets.batches.inbox import take_in
-from routing_assets.batches.join_small_files import coalescing
-from routing_assets.batches.policy import standing_policy
+from routing_assets.batches.policy import read_policy
 from routing_assets.batches.receive import Admission
 from routing_assets.datasets import load_batch, load_labels
 from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.policy_file import read_policy
 from routing_assets.home import Home
 from routing_assets.pricing.catalog import load_catalog
 from routing_assets.pricing.units import refuse_doubtful_prices
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home").create()
-    home.warehouse.create()
-    return home
 
 
 def assert_kept_with_reason(home: Home, name: str, content: bytes, pattern: str) -> None:
@@ -49,13 +40,6 @@ def assert_says(caught: pytest.ExceptionInfo[InvalidInput], path: Path, pattern:
     assert path.name in str(caught.value)
     assert caught.value.remedy
     assert len(str(caught.value)) < 2_000
-
-
-def use_policy(path: Path) -> None:
-    """As the sensor and the runs do."""
-    coalescing(read_policy(path).get("coalesce"), source=str(path))
-    intake.repeats_allowed(path)
-    standing_policy(path)
 
 
 @pytest.mark.parametrize("fault", BATCHES)
@@ -101,7 +85,7 @@ def test_a_hostile_record(home: Home, fault: str) -> None:
 @pytest.mark.usefixtures("refused")
 def test_hostile_outcomes(home: Home, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, content, pattern = OUTCOMES[fault]
-    monkeypatch.setattr(batch_outcomes, "decision_in_force", lambda home, batch_id: {"batch_id": batch_id})
+    monkeypatch.setattr(batch_outcomes, "decision_in_force", lambda warehouse, batch_id: {"batch_id": batch_id})
     path = home.folders.outcomes / name
     path.write_bytes(content)
     with pytest.raises(InvalidInput) as caught:
@@ -152,7 +136,7 @@ def test_a_hostile_policy(tmp_path: Path, fault: str) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     with pytest.raises(InvalidInput) as caught:
-        use_policy(path)
+        read_policy(path)
     assert_says(caught, path, pattern)
 
 

@@ -20,7 +20,7 @@ def figures(given: Decisions, **options: float) -> dict[tuple[str, str], DriftMe
     return {(metric.name, metric.model): metric for metric in metrics}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings().max_examples // 5)
 @given(st.integers(0, 1000), st.floats(0, 0.3))
 def test_scores_are_the_textbooks_less_what_was_promised(seed: int, drop: float) -> None:
     given = decisions(seed, 300, drop=drop)

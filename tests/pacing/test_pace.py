@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from worlds import END, START, at, equal_problem, past, random_problem, state
 
@@ -31,7 +31,6 @@ arrivals = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(arrivals, st.floats(0.1, 20), st.floats(1, 1.5), st.floats(0, 0.5), st.floats(0, 5))
 def test_whatever_arrives_the_cap_holds_and_every_batch_that_fits_is_paid(arrivals, budget, above, reserve, carried):
     plan = PeriodBudget(budget, hard_cap_usd=budget * above, reserve=reserve)

@@ -6,6 +6,7 @@ import pytest
 from worlds import END, START, at, equal_problem, past, state
 
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.schema import read_values
 from routing_assets.pacing import PacingState, PeriodBudget
 
 
@@ -24,7 +25,7 @@ from routing_assets.pacing import PacingState, PeriodBudget
 )
 def test_a_budget_that_makes_no_sense_is_refused(wrong: dict) -> None:
     with pytest.raises(InvalidInput) as caught:
-        PeriodBudget(**wrong)
+        read_values(PeriodBudget, wrong, source="policy.yaml")
     assert caught.value.remedy
 
 

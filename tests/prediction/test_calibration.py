@@ -72,7 +72,7 @@ def test_equal_width_buckets_have_round_edges() -> None:
     assert fit_buckets(sigmoid(logits), success, ["m"], config)["lower"].to_pylist() == [0, 0.25, 0.5, 0.75]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings().max_examples // 5)
 @given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=40), st.booleans())
 def test_every_label_is_counted_once_and_equal_probabilities_share_a_bucket(
     pairs: list[tuple[int, bool]], equal_width: bool

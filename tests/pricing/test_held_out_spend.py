@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.allocation import AllocationProblem, allocate
@@ -121,7 +121,6 @@ def test_overestimated_costs_allow_no_more_than_the_budget() -> None:
     assert found[0] == 1.0
 
 
-@settings(deadline=None)
 @given(
     n=st.integers(1, 40),
     m=st.integers(1, 40),

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from routing_assets.routers.compare import quality_of, what_it_has_more, why_unfit
+from routing_assets.datasets import LabelledInstructions
+from routing_assets.home import Home
+from routing_assets.routers.compare import judging_rows, quality_of, what_it_has_more, why_unfit
+from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM
+from routing_assets.routers.texts_learnt import learnt_table
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,20 @@ def test_more_models_or_more_labels_of_added_ones_are_a_right_of_their_own() -> 
     assert "tells instructions apart" in str(what_it_has_more(champion | by_rates, trained))
     assert what_it_has_more(champion | by_rates, trained | by_rates) is None
     assert what_it_has_more(champion, trained | by_rates) is None
+
+
+def test_a_comparison_is_judged_by_what_neither_router_learnt_from(home: Home) -> None:
+    texts = [f"text {row}" for row in range(6)]
+    labels = LabelledInstructions(
+        "t", ("m",), np.array(texts, dtype=object), np.array(texts, dtype=object), np.ones((6, 1))
+    )
+    for version, learnt in (("champion", [0, 1]), ("challenger", [1, 2])):
+        (home.shelf.folder / version).mkdir(parents=True)
+        parts = {"train": np.array(learnt), "test": np.array([3])}
+        pq.write_table(learnt_table(labels, parts), home.shelf.folder / version / LEARNT_FROM)
+        pq.write_table(labels.to_arrow(), home.shelf.folder / version / JUDGED_BY)
+    rows = judging_rows(home.shelf, "champion", "challenger", ("m",), only_outcomes=False)
+    assert rows.instruction.tolist() == texts[3:]
 
 
 def test_errors_of_two_models_do_not_cancel_in_a_calibration_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 from routing_assets.routers import mlflow_registry as tracking
 from routing_assets.routers import release as champion
@@ -28,10 +30,9 @@ class Crash(BaseException):
 
 
 @pytest.fixture
-def registered(home: Home) -> Home:
+def registered(home: Home, tracked_once: Path) -> Home:
     """Three routers that passed their checks, each with a price list by a run of its own; the first is in force."""
-    home.create()
-    home.warehouse.create()
+    shutil.copytree(tracked_once, home.root)
     client = tracking.connect(home.registry)
     client.create_registered_model(tracking.REGISTERED_MODEL)
     for number, (version, model) in enumerate(ROUTERS.items(), start=1):
@@ -50,7 +51,7 @@ def registered(home: Home) -> Home:
 
 def release(home: Home, version: str) -> None:
     with releasing(home.releases):
-        router = champion.candidate(home, version)
+        router = champion.candidate(home.warehouse, version)
         champion.put_in_force(
             home.releases, router, reason="forced", run_id="test", prices_of=[router["dagster_run_id"]]
         )
@@ -118,6 +119,17 @@ def test_a_release_that_crashes_at_any_write_leaves_one_truth(
         moment += 1
     assert moment > 10
     assert "after set_registered_model_alias" in passed
+
+
+def test_a_router_with_a_model_that_no_prices_name_is_not_put_back(registered: Home) -> None:
+    record = dict.fromkeys(champion._RECORDED, "unpriced") | {"mlflow_model_version": 1}
+    champion.record_candidate(
+        registered.warehouse, record, origin="trained", models=("x",), training_config="{}", run_id="run-unpriced"
+    )
+    (registered.shelf.folder / "unpriced").mkdir()
+    with pytest.raises(InvalidInput, match="router unpriced knows x, but the prices in force are of m"):
+        champion.rollback(registered.releases, registered.shelf, "unpriced")
+    assert said(registered) == agreed("first")
 
 
 def test_releases_and_roll_backs_that_meet_end_in_one_state(registered: Home) -> None:

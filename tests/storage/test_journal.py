@@ -14,14 +14,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers import decide
 
 from routing_assets.allocation import AllocationProblem
 from routing_assets.audit.chain import audit_journal
 from routing_assets.audit.replay import broken_entries
-from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.money import commit_budget, commit_cost, release_commitments
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import RoutingSettings
+from routing_assets.foundation.packaged import PACKAGE, beside_package
 from routing_assets.home import Home
 from routing_assets.storage import journal
 from routing_assets.storage.journal import LEDGERS, Head
@@ -52,17 +53,6 @@ def write_all(home: Home) -> Warehouse:
     warehouse.append("withdrawals", pa.table({"batch_id": ["c"]}))
     warehouse.append("retirements", pa.table({"batch_id": ["a"], "why": ["old"]}))
     return warehouse
-
-
-def decide(warehouse: Warehouse, batch: str, run: str, routed: Path) -> None:
-    routed.write_bytes(b"routed")
-    words = ("file_sha256", "router_version", "price_version", "policy", "settings_version", "status")
-    amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
-    decision = dict.fromkeys(words, "x") | dict.fromkeys(amounts, 1 / 30)
-    decision |= {"batch_id": batch, "dagster_run_id": run, "settings": "{}", "instructions": 4}
-    decision |= {"routed_path": routed.name, "routed_sha256": journal.hashlib.sha256(b"routed").hexdigest()}
-    with warehouse.transaction() as connection:
-        record_decision(connection, decision)
 
 
 @pytest.fixture(scope="session")
@@ -220,6 +210,15 @@ def test_a_removed_file_of_heads_shows(written: Home, next_command: Callable[[Ho
     assert "removed" in line
 
 
+def test_a_removed_journal_shows(written: Home) -> None:
+    tamper(written, "drop table journal")
+    written.warehouse.create()
+    found = broken_entries(written.warehouse, written.store, written.folders)
+    assert found[0] == "the journal is empty"
+    assert any("anchors are of entries that the journal lacks" in line for line in found)
+    assert sum("is in the ledger, but not in the journal" in line for line in found) > len(LEDGERS)
+
+
 def test_a_line_that_was_scribbled_on_shows(written: Home) -> None:
     heads = written.root / "ledger_heads.jsonl"
     lines = heads.read_text().splitlines(keepends=True)
@@ -270,6 +269,7 @@ def test_rows_from_before_the_journal_are_taken_up_once_and_guarded_from_then_on
     (written.root / "ledger_heads.jsonl").unlink()
     tamper(
         written,
+        "drop table schema_versions",
         "drop table journal",
         "drop table month_plans",
         "drop table price_releases",
@@ -296,12 +296,13 @@ def test_a_column_that_a_later_version_adds_changes_no_entry(written: Home) -> N
 
 
 def test_no_code_appends_to_a_ledger_past_the_journal() -> None:
-    sources = Path(journal.__file__).parent.rglob("*.py")
+    sources = PACKAGE.rglob("*.py")
     ledgers = "|".join(LEDGERS)
     past_it = re.compile(rf"connection\.append\(\s*\"({ledgers})\"|ledger\.append\(\s*\"({ledgers})\"")
     assert [source.name for source in sources if past_it.search(source.read_text(encoding="utf-8"))] == []
     changed = re.compile(rf"\b(update|delete\s+from|insert\s+into)\s+({ledgers})\b", re.IGNORECASE)
-    statements = (Path(journal.__file__).parent.parent / "sql").glob("*.sql")
+    statements = list(beside_package("sql").rglob("*.sql"))
+    assert statements
     assert [sql.name for sql in statements if changed.search(sql.read_text(encoding="utf-8"))] == []
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -13,6 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from helpers import start_python
 
 from routing_assets.home import Home
 from routing_assets.routers.release import record_candidate
@@ -69,9 +68,7 @@ def test_nobody_opens_the_file_while_another_process_writes(
     warehouse: Warehouse, access: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DuckDB reads its header before it locks the file: who opens it too early may undo the other's commit."""
-    writer = subprocess.Popen([sys.executable, "-c", WRITE, str(warehouse.path)], stdout=subprocess.PIPE)
-    assert writer.stdout is not None
-    writer.stdout.readline()
+    writer = start_python(WRITE, warehouse.path)
     connect, refused = duckdb.connect, []
 
     def watched(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
@@ -89,27 +86,21 @@ def test_nobody_opens_the_file_while_another_process_writes(
 
 
 def test_a_writer_that_does_not_end_is_said(warehouse: Warehouse) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", WRITE, str(warehouse.path)], stdout=subprocess.PIPE)
-    assert writer.stdout is not None
-    writer.stdout.readline()
+    writer = start_python(WRITE, warehouse.path)
     with pytest.raises(WarehouseBusy, match="Another process of routing_assets"):
         Warehouse(warehouse.path, timeout_s=0.1).append("dispatches", dispatch_row("never"))
     writer.wait()
 
 
 def test_a_writer_waits_for_a_reader_elsewhere(warehouse: Warehouse) -> None:
-    reader = subprocess.Popen([sys.executable, "-c", HOLD.format(1.5), str(warehouse.path)], stdout=subprocess.PIPE)
-    assert reader.stdout is not None
-    reader.stdout.readline()
+    reader = start_python(HOLD.format(1.5), warehouse.path)
     write(warehouse.path, "late")
     reader.wait()
     assert count(warehouse) == 1
 
 
 def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
-    reader = subprocess.Popen([sys.executable, "-c", HOLD.format(30), str(warehouse.path)], stdout=subprocess.PIPE)
-    assert reader.stdout is not None
-    reader.stdout.readline()
+    reader = start_python(HOLD.format(30), warehouse.path)
     started = time.monotonic()
     with pytest.raises(WarehouseBusy, match=rf"PID {reader.pid}"):
         Warehouse(warehouse.path, timeout_s=0.5).append("dispatches", dispatch_row("never"))
@@ -135,9 +126,7 @@ def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_held_whatever_its
 def test_a_held_file_is_waited_for_whatever_its_path(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "blocks" / "warehouse.duckdb")
     warehouse.create()
-    reader = subprocess.Popen([sys.executable, "-c", HOLD.format(0.5), str(warehouse.path)], stdout=subprocess.PIPE)
-    assert reader.stdout is not None
-    reader.stdout.readline()
+    reader = start_python(HOLD.format(0.5), warehouse.path)
     write(warehouse.path, "late")
     reader.wait()
     assert count(warehouse) == 1

@@ -43,18 +43,8 @@ def choose(
     best = WholeNumbers(None, -math.inf, proven=False)
     parts = [size for size in _CORE_SIZES if size < n] or [n] if value.size > _WHOLE else []
     for size, whole in (*((part, False) for part in parts), (n, True)):
-        below = relaxed.bound - best.value
         members = np.sort(order[:size])
-        pairs = (
-            (loss[members] < below) & ~np.isneginf(value[members])
-            if math.isfinite(below)
-            else ~np.isneginf(value[members])
-        )
-        if not whole and loss.shape[1] > _PAIRS_PER_INSTRUCTION:
-            nearest = np.partition(loss[members].reshape(-1), _PAIRS_PER_INSTRUCTION * size)[
-                _PAIRS_PER_INSTRUCTION * size
-            ]
-            pairs &= loss[members] <= nearest
+        pairs = ~np.isneginf(value[members]) & near(loss[members], relaxed.bound - best.value, whole=whole)
         start = relaxed.choice if best.choice is None else best.choice
         pairs[np.arange(members.size), start[members]] = True
         found = _solve(value, rows, relaxed, members, pairs, start, relative_gap, seed, deadline)
@@ -68,6 +58,17 @@ def choose(
         ):
             break
     return best
+
+
+def near(loss: np.ndarray, below: float, *, whole: bool) -> np.ndarray:
+    """Which pairs, (M, K) bool, may be part of an answer that loses less than ``below``; unless ``whole``, only about
+    as many as three an instruction, those of the least ``loss``.
+    """
+    pairs = loss < below if math.isfinite(below) else np.ones(loss.shape, dtype=bool)
+    most = _PAIRS_PER_INSTRUCTION * len(loss)
+    if not whole and loss.size > most:
+        pairs &= loss <= np.partition(loss, most, axis=None)[most]
+    return pairs
 
 
 def _solve(

@@ -7,13 +7,12 @@ import json
 import dagster as dg
 
 from routing_assets.batches.inbox import take_in
-from routing_assets.batches.join_small_files import coalescing
-from routing_assets.batches.receive import Admission, repeats_allowed
+from routing_assets.batches.policy import read_policy
+from routing_assets.batches.receive import Admission
 from routing_assets.defs.batches.jobs import route_batch, routing_request
 from routing_assets.defs.common import batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.looks import tell
-from routing_assets.foundation.policy_file import read_policy
 
 
 @dg.sensor(job=route_batch, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -27,9 +26,10 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     """
     paths = home.paths()
     policy = read_policy(paths.policy_file)
-    small = coalescing(policy.get("coalesce"), source=str(paths.policy_file))
-    admission = Admission(strict=policy.get("strict") is True, may_repeat=repeats_allowed(paths.policy_file))
-    taken = take_in(paths.warehouse, paths.folders, json.loads(context.cursor or "{}"), small, admission=admission)
+    admission = Admission(strict=policy.strict, may_repeat=policy.duplicates == "route")
+    taken = take_in(
+        paths.warehouse, paths.folders, json.loads(context.cursor or "{}"), policy.coalesce, admission=admission
+    )
     tell(context, taken)
     # A batch received before has its old run key, of which Dagster makes no second run.
     requests = {

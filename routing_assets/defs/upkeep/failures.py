@@ -22,6 +22,7 @@ _OF_THE_ENVIRONMENT = {
     "BlockingIOError",
     "WarehouseBusy",
     "WarehouseUnavailable",
+    "NewerWarehouse",
     "OperationalError",
 }
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from routing_assets.batches.policy import read_policy
 from routing_assets.batches.retention import remove_leftovers, retire_batches, retired_batches, retirement_day
 from routing_assets.dagster_instance.partitions import forget_partitions
 from routing_assets.defs.common import tags
@@ -33,8 +34,9 @@ def retire_with_partitions(home: Home, instance: dg.DagsterInstance, before: dat
 def forget_labels(home: Home, instance: dg.DagsterInstance) -> str:
     """Remove labels that outcomes of retired batches made, unless a run reads labels; says what was done."""
     reading = [run.run_id for run in instance.get_runs(UNDER_WAY) if run.job_name in READERS]
+    keep = read_policy(home.policy_file).keep_outcomes_as_labels
     return forget_retired_labels(
-        home.warehouse, home.store, home.shelf, home.registry, home.policy_file, reading[0] if reading else None
+        home.warehouse, home.store, home.shelf, home.registry, reading[0] if reading else None, keep_labels=keep
     )
 
 

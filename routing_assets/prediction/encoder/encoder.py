@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +89,15 @@ def _check_weights(directory: Path, expected: str) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file. Raises :class:`InvalidInput` when it does not exist."""
+    """Hex digest of a file, read once as long as it stays as it is. Raises :class:`InvalidInput` when there is none."""
     if not path.is_file():
         raise InvalidInput("no such file", source=str(path), remedy="An encoder directory holds model.safetensors")
+    about = path.stat()
+    return _sha256(path, (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, as_it_is: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -142,15 +148,22 @@ class SentenceEncoder:
         model = AutoModel.from_pretrained(str(self.directory), local_files_only=True, attn_implementation="sdpa")
         return model.eval().to(self.device)
 
+    @cached_property
+    def _shape(self) -> Any:
+        """The transformer's configuration, which is read without its weights."""
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(str(self.directory), local_files_only=True)
+
     @property
     def layers(self) -> int:
         """Number of transformer layers."""
-        return int(self.transformer.config.num_hidden_layers)
+        return int(self._shape.num_hidden_layers)
 
     @property
     def width(self) -> int:
         """Numbers per token."""
-        return int(self.transformer.config.hidden_size)
+        return int(self._shape.hidden_size)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of each text with the special tokens, the middle of a long text left out."""

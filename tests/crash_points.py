@@ -1,5 +1,5 @@
 """The moments at which a crash would hurt most: just before and after each rename, exchange, removal of a folder, link,
-commit, anchor of the journal and MLflow write.
+commit, migration, anchor of the journal and MLflow write.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import duckdb
 
 
 class CrashPoints:
-    """Counts the moments of this process; kills it at number ``fatal``."""
+    """Counts the moments of this process; kills it at number ``fatal``, or at the first that is called so."""
 
-    def __init__(self, fatal: int | None = None) -> None:
+    def __init__(self, fatal: int | str | None = None) -> None:
         self.fatal, self.names = fatal, []
 
     def pass_by(self, name: str) -> None:
         """One moment."""
         self.names.append(name)
-        if len(self.names) - 1 == self.fatal:
+        if self.fatal in (len(self.names) - 1, name):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -43,20 +43,11 @@ class CrashPoints:
         from mlflow import MlflowClient
 
         from routing_assets.storage.anchors import Anchors
-        from routing_assets.storage.warehouse import Warehouse
+        from routing_assets.storage.migrations import Migration
 
-        self.install_on_files()
-        transaction = Warehouse.transaction
-
-        @contextmanager
-        def watched(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-            with transaction(warehouse) as connection:
-                yield connection
-                self.pass_by("before commit")
-            self.pass_by("after commit")
-
-        Warehouse.transaction = watched
+        self.install_on_files().install_on_commits()
         Anchors.add = self.around(Anchors.add, "anchor")
+        Migration.run = self.around(Migration.run, "migration")
         os.fsync = self.around(os.fsync, "flush to the disk")
         mlflow.log_params = self.around(mlflow.log_params, "MLflow parameters")
         mlflow.pyfunc.log_model = self.around(mlflow.pyfunc.log_model, "MLflow model")
@@ -73,4 +64,20 @@ class CrashPoints:
         shutil.move = self.around(shutil.move, "move")
         os.replace = self.around(os.replace, "rename")
         os.link = self.around(os.link, "link")
+        return self
+
+    def install_on_commits(self) -> CrashPoints:
+        """Watch what this process commits to the warehouse."""
+        from routing_assets.storage.warehouse import Warehouse
+
+        transaction = Warehouse.transaction
+
+        @contextmanager
+        def watched(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+            with transaction(warehouse) as connection:
+                yield connection
+                self.pass_by("before commit")
+            self.pass_by("after commit")
+
+        Warehouse.transaction = watched
         return self
