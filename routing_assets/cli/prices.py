@@ -41,9 +41,9 @@ def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, for
     click.echo(f"estimated costs come from: {costs.source}")
     if unmoved := costs.unmoved_by_prices:
         click.echo(
-            f"warning: the prices of {', '.join(unmoved)} in it change no estimate, because the labels record what their "
-            "calls cost; its limits, latencies and tags do apply. To price them by the catalog, train on labels that "
-            "record tokens (input_tokens, output_tokens).",
+            f"warning: the prices of {', '.join(unmoved)} in it change no estimate, because the labels record what "
+            "their calls cost; its limits, latencies and tags do apply. To price them by the catalog, train on "
+            "labels that record tokens (input_tokens, output_tokens).",
             err=True,
         )
 

@@ -269,7 +269,9 @@ def test_a_budget_next_to_the_greatest_float_is_as_good_as_any(trained: Home, ba
 
 def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(trained: Home, batch_file: Path) -> None:
     first = load_batch(batch_file).instruction_id[0]
-    said = rf"no model is left by required_tags to 60 of 60 instructions, the first of them '{first}'.*Give models the"
+    said = (
+        rf"no model is left under required_tags for 60 of 60 instructions, the first of them '{first}'.*Give models the"
+    )
     with pytest.raises(RunFailed, match=said):
         batch_commands.route(trained, batch_file, {"constraints": {"required_tags": ["eu"]}})
 
