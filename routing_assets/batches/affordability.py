@@ -1,4 +1,4 @@
-"""Whether the money pays for a batch at all. Costs alone tell it, so nothing has to be scored."""
+"""Check whether the money can pay for a batch at all. Costs alone decide this, so nothing has to be scored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from routing_assets.storage.in_force import candidate, router_in_force
 from routing_assets.storage.warehouse import Warehouse
 
 OF_SUCCESS = ("group_floor", "max_group_gap", "max_changes")
-"""Constraints that costs alone say nothing of."""
+"""Constraints that cannot be checked from costs alone."""
 
 
 def refuse_unaffordable(
@@ -63,7 +63,7 @@ def unscored_problem(
     catalog: ModelCatalog | None,
     settings: RoutingSettings,
 ) -> AllocationProblem:
-    """The allocation problem of a batch as far as costs tell it: no success, no budget."""
+    """The allocation problem of a batch with its costs only: success probabilities and budget are left out."""
     constraints = {name: value for name, value in settings.constraints.items() if name not in OF_SUCCESS}
     return allocation_problem(
         np.zeros(cost.shape, np.float32),

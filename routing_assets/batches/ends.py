@@ -48,14 +48,14 @@ def withdraw_batch(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -
 
 
 def _refuse_gone(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> None:
-    """Raise InvalidInput where outcomes came, or where the runners took the outbox folder away."""
+    """Raise InvalidInput if the batch has outcomes, or if the runners took its outbox folder."""
     if outcome_files(folders, batch_id) or outcomes_wait(warehouse, folders, batch_id):
-        raise InvalidInput(f"outcomes of batch '{batch_id}' came, so it went out")
+        raise InvalidInput(f"batch '{batch_id}' has outcomes, so it was sent out")
     decided = warehouse.fetch("current_decision", {"batch_id": batch_id})
     if decided and not (folders.outbox / batch_id).exists():
         raise InvalidInput(
-            f"batch '{batch_id}' is not in the outbox any more, so it went out",
-            remedy=f"Enter that with: routing-assets dispatch {batch_id}",
+            f"batch '{batch_id}' is no longer in the outbox, so it was sent out",
+            remedy=f"Record that with: routing-assets dispatch {batch_id}",
         )
 
 
@@ -82,21 +82,21 @@ def dispatch_batch(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -
 
 
 def refuse_outdated(warehouse: Warehouse, folders: BatchFolders, decision: Mapping[str, Any]) -> None:
-    """Raise InvalidInput for a decision that a newer file of its batch, or a newer request for it, has overtaken."""
+    """Raise InvalidInput for a decision that is older than the newest file or request of its batch."""
     newest = latest_revision(warehouse, folders, decision["batch_id"])
     if decision["file_sha256"] != newest.file_sha256:
         raise InvalidInput(
-            f"batch '{newest.batch_id}' is not routed since its newest file came; "
-            f"the decision in force is on the one before, of {decision['instructions']} instructions",
-            remedy="Route the newest file, with another budget if that failed.",
+            f"batch '{newest.batch_id}' was not routed after its newest file arrived; "
+            f"the decision in force is for the previous file, of {decision['instructions']} instructions",
+            remedy="Route the newest file; if that failed, with another budget.",
         )
     decided = json.loads(decision["settings"])
     asked = {name: value for name, value in newest.request.items() if value != decided.get(name)}
     if asked:
         raise InvalidInput(
-            f"batch '{newest.batch_id}' is not routed since it was asked for with {_settings(asked)}; "
+            f"batch '{newest.batch_id}' was not routed after it was requested with {_settings(asked)}; "
             f"the decision in force was made with {_settings({name: decided.get(name) for name in asked})}",
-            remedy="Route it as it is wanted, with another budget if that failed.",
+            remedy="Route it with the settings you want; if that failed, with another budget.",
         )
 
 

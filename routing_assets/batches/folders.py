@@ -19,7 +19,7 @@ class BatchFolders:
 
     @property
     def claimed(self) -> Path:
-        """Files out of the inbox that are not in the ledger yet: what an interrupted intake goes on with."""
+        """Files taken from the inbox that are not in the ledger yet. An interrupted intake continues with them."""
         return self.inbox / ".claimed"
 
     @property
@@ -34,12 +34,12 @@ class BatchFolders:
 
     @property
     def held(self) -> Path:
-        """Files that hold what another batch holds already, each with its reason beside it."""
+        """Files with the same content as another batch, each with its reason beside it."""
         return self.inbox / "held"
 
     @property
     def outcomes(self) -> Path:
-        """Outcome files dropped into a folder named like their batch are set against its decision."""
+        """Outcome files, each in a folder named like its batch, are compared with that batch's decision."""
         return self.root / "outcomes"
 
     @property
@@ -49,7 +49,7 @@ class BatchFolders:
 
     @property
     def staged(self) -> Path:
-        """Routed batches while they are written, before they are seen in the outbox."""
+        """Routed batches while they are written, before they appear in the outbox."""
         return self.root / "staged"
 
     @property

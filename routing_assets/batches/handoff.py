@@ -142,7 +142,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**values | {"files": tuple(HandedFile(**file) for file in values["files"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
-            f"this is no manifest of a hand-off ({error})", source=str(path), remedy="Export the batch again"
+            f"this is not a hand-off manifest ({error})", source=str(path), remedy="Export the batch again"
         ) from error
     for file in manifest.files:
         if Path(file.name).name != file.name or file.name in ("", ".", ".."):

@@ -44,7 +44,7 @@ from routing_assets.storage.warehouse import Warehouse
 
 BATCH_ENDINGS = (".parquet", ".pq", ".csv", ".jsonl", ".ndjson")
 LONGEST_TICK_S = 30.0
-"""Files beyond what this time suffices for stay in the inbox until the next look."""
+"""Seconds per look. Files that do not fit into this time stay in the inbox until the next look."""
 
 URGENT_MARK = ".urgent"
 """Before the ending of its name, it marks a file that may use the month's reserve and waits for no other."""
@@ -59,7 +59,7 @@ _LOOKED_AT = Admission(may_repeat=True)
 """For a file that was made here of others, each of which was looked at."""
 
 ENVIRONMENT = (OSError, duckdb.Error)
-"""What may be otherwise at the next look: a full disk, a permission, a database that another process holds."""
+"""Errors that may be gone at the next look: a full disk, a permission, a database that another process holds."""
 
 Seen = dict[str, list[Any]]
 """By file name: bytes, time of change, since when it is so (both in ns); of a small file that waits, also its number
@@ -69,7 +69,7 @@ of instructions, its hash and its shape, so that it is read once.
 
 @dataclass
 class TakenIn:
-    """What one look into the inbox came to."""
+    """The result of one look into the inbox."""
 
     received: list[ReceivedBatch] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
@@ -77,17 +77,17 @@ class TakenIn:
     held: list[str] = field(default_factory=list)
     """Why, and where the file is now."""
     waiting: list[str] = field(default_factory=list)
-    """What could not be done at this look, and will be tried at the next."""
+    """What failed at this look, and will be tried again at the next."""
     faults: list[str] = field(default_factory=list)
-    """Tracebacks of what nobody foresaw."""
+    """Tracebacks of unexpected errors."""
     remarks: list[str] = field(default_factory=list)
     seen: Seen = field(default_factory=dict)
-    """To be given to the next look."""
+    """Pass this to the next look."""
 
 
 @contextmanager
 def standing_alone(taken: TakenIn, name: str) -> Iterator[None]:
-    """What fails in this block is said, and tried again at the next look."""
+    """A failure in this block is reported, and the block is tried again at the next look."""
     try:
         yield
     except Exception as error:
@@ -109,7 +109,7 @@ def usable(folders: BatchFolders, file: Path, taken: TakenIn) -> Iterator[None]:
         raise
     except Exception as error:
         taken.faults.append(traceback.format_exc())
-        fault = f"by a fault of the file or of this program it cannot be read ({type(error).__name__}: {error})"
+        fault = f"it cannot be read: the file or this program is at fault ({type(error).__name__}: {error})"
         _reject(folders, file, fault, taken)
 
 
@@ -177,7 +177,7 @@ def is_urgent(file: Path) -> bool:
 
 
 def strange_entries(inbox: Path) -> list[Path]:
-    """What is named like a batch file, or is neither file nor folder, but is no file."""
+    """Entries that are not regular files, although they are named like a batch file, or are not folders either."""
     return [
         Path(entry.path)
         for entry in _visible(inbox)
@@ -238,7 +238,7 @@ def _finish(warehouse: Warehouse, folders: BatchFolders, claim: Path, taken: Tak
             raise
         except Exception as error:
             if warehouse.fetch("batch_revisions", {"batch_id": claim.name}):
-                raise  # it is one batch already, and its files must not become others
+                raise  # already one batch: its files must not become further batches
             taken.remarks.append(f"{claim.name} cannot be one batch: {error}")
             if not isinstance(error, InvalidInput):
                 taken.faults.append(traceback.format_exc())
@@ -334,11 +334,11 @@ class _Joining:
             small.append(SmallFile(file, size, tuple(shape), waited_minutes))
 
     def _is_repeated(self, file: Path, sha256: str) -> bool:
-        """Whether it is to be held where it is received."""
+        """Whether receiving this file should hold it as a repeat."""
         return not self.admission.may_repeat and bool(repeated_batches(self.warehouse, batch_id_of(file.name), sha256))
 
     def _distinct(self, files: list[Path]) -> list[Path]:
-        """The files but those that another of them equals, byte for byte: these are held."""
+        """The files without byte-for-byte duplicates of each other; the duplicates are held."""
         kept: dict[str, Path] = {}
         for file in files:
             same = kept.setdefault(file.name if self.admission.may_repeat else file_sha256(file), file)

@@ -1,4 +1,4 @@
-"""What is known of a batch: its files, its decision, and whether it has ended."""
+"""Look up a batch: its files, its decision, and whether it has ended."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class ReceivedBatch:
 
     @property
     def remark(self) -> str:
-        """What its sender may not expect of it, in words that follow the file's name; mostly nothing."""
+        """What the sender may not expect, as words that follow the file's name; usually empty."""
         said = {
             f"becomes batch '{self.batch_id}', which is its name in every command and folder": self.renamed,
             f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'": self.replaced,
-            f"is {_listed(self.repeats)}, byte for byte, and is paid for again": self.repeats,
+            f"has the same bytes as {_listed(self.repeats)}, and is paid for again": self.repeats,
         }
         return "; ".join(words for words, holds in said.items() if holds)
 

@@ -17,7 +17,7 @@ from routing_assets.monitoring.realised import Realised
 from routing_assets.storage.journal import GENESIS, append
 
 REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
-"""Columns of a decision that the ledger keeps as double; what is hashed has the same type as what is read back."""
+"""Columns of a decision that the ledger keeps as double, so that it is hashed with the type it is read back with."""
 
 
 def record_decision(connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ def record_traffic(
 def record_realised_traffic(
     connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, matched: pa.Table, instructions: pa.Table
 ) -> None:
-    """Append what came of each model's and tenant's instructions, from ``match_outcomes``."""
+    """Append the outcomes of each model and tenant, from ``match_outcomes``."""
     came = by_model_and_tenant(matched, instructions).aggregate(
         [("success", "count"), ("success", "sum"), ("billed_usd", "count"), ("billed_usd", "sum")]
     )
@@ -103,7 +103,7 @@ def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: st
 def record_outcomes(
     connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any], result: Realised, *, run_id: str
 ) -> None:
-    """Append what came of a decision so far, and freeze its batch: it went out."""
+    """Append the outcomes of a decision so far, and freeze its batch."""
     batch_id = decision["batch_id"]
     row = {
         "batch_id": batch_id,

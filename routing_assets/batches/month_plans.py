@@ -15,7 +15,7 @@ from routing_assets.pacing import PeriodBudget
 from routing_assets.storage.journal import append
 
 Plans = Mapping[str, PeriodBudget]
-"""The plan of each month (YYYY-MM, UTC) of which one was recorded."""
+"""The recorded plan of each month (YYYY-MM, UTC). Months without one are absent."""
 NO_PLAN = PeriodBudget(0.0)
 """Of a month in which batches were routed without a period."""
 

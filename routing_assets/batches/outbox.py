@@ -18,9 +18,9 @@ MANIFEST = "manifest.json"
 """It lists the files of a hand-off, and is written last."""
 SOURCES = "by_source_file"
 SET_ASIDE = "set_aside.jsonl"
-"""Records of the batch's file that are not routed, each as it came with its row and the reason."""
+"""Records of the batch's file that are not routed: each record unchanged, with its row and the reason."""
 OURS = (MANIFEST, "requests-*.jsonl", "routed.parquet", "routed.jsonl", SET_ASIDE, SOURCES, f".*{PARTIAL}")
-"""Names of what a hand-off writes. What others put beside it is theirs, and stays."""
+"""Names of the files that a hand-off writes. Files that others put beside them are kept."""
 
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ENOTSUP)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -74,7 +74,7 @@ def _refill(folder: Path, staged: Path) -> None:
 
 
 def _remove(decision: Path, folder: Path) -> None:
-    """Remove the files of a decision; what others put beside them moves to ``folder``, where that is free."""
+    """Remove the files of a decision. Other files move to ``folder``, unless it has a file of that name."""
     if not decision.exists():
         return
     for path in _of_others(decision) if folder.exists() else ():

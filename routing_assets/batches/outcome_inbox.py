@@ -46,5 +46,5 @@ def outcomes_wait(warehouse: Warehouse, folders: BatchFolders, batch_id: str) ->
                 if folder.name == batch_id or known_batch(warehouse, folder.name) == batch_id:
                     return True
             except InvalidInput:
-                continue  # of a batch that nobody knows
+                continue  # of an unknown batch
     return False

@@ -1,4 +1,4 @@
-"""What came of a routed batch, set against what its decision promised, and entered in the ledger."""
+"""Compare the outcomes of a routed batch with its predictions, and record them in the ledger."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RecordedOutcomes:
 def record_batch_outcomes(
     warehouse: Warehouse, store: Store, folders: BatchFolders, batch_id: str, run_id: str
 ) -> RecordedOutcomes:
-    """Match every outcome file received for a batch with its decision, and freeze the batch: it went out.
+    """Match every outcome file received for a batch with its decision, and freeze the batch.
 
     The batch is locked meanwhile, so that no other decision can come between.
 
@@ -107,12 +107,12 @@ def receive_outcomes(
 
 
 def _checked_outcomes(store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
-    """What is not used of a usable file. Raises InvalidInput for any other: outcomes freeze their batch for good."""
+    """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
     outcomes, routed = load_outcomes(path), routed_by(store, decision)
     require_usable(routed, outcomes)
     remarks = []
     if unknown := strays(routed, outcomes):
-        remarks.append(f"{len(unknown)} outcomes are not used, for the batch was not routed so: {named(unknown)}")
+        remarks.append(f"{len(unknown)} outcomes are not used: they match no assignment of the batch: {named(unknown)}")
     if outcomes.conflicts:
         remarks.append(f"{outcomes.conflicts} pairs of instruction and model have different outcomes; the last counts")
     if outcomes.unused:

@@ -1,4 +1,4 @@
-"""Retention: old batches give up their data and their partition, never their entries in the ledger."""
+"""Retention: the data and partitions of old batches are deleted, never their entries in the ledger."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def retirement_day(policy_file: Path, now: datetime | None = None) -> datetime |
 
 @dataclass(frozen=True)
 class Retirable:
-    """A batch that ended: what would be deleted of it."""
+    """A batch that ended, and what retirement would delete of it."""
 
     batch_id: str
     ended: str

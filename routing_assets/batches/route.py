@@ -112,7 +112,7 @@ def route_batch(
 
 
 def _decided(safe: SafeAllocation, policy: str, budget: float, not_kept: tuple[str, ...]) -> dict[str, Any]:
-    """What was decided, with its certificate."""
+    """The decision, with its optimality certificate."""
     allocation = safe.allocation
     notes = {name: _plain(value) for name, value in allocation.notes.items()}
     return {
@@ -213,7 +213,7 @@ def batch_problem(
 def refuse_unknown_limits(
     batch: BatchInstructions, probabilities: pa.Table, catalog: ModelCatalog | None, settings: RoutingSettings
 ) -> None:
-    """Raise InvalidInput where the settings limit what this batch or the catalog does not say."""
+    """Raise InvalidInput if a setting limits a quantity that is unknown for this batch or catalog."""
     models = tuple(json.loads(about(probabilities)["models"]))
     refuse_limits_on_unknowns(settings, models, catalog, _groups(batch))
 
@@ -296,13 +296,16 @@ def set_barred_aside(
     if settings.strict or barred.all():
         rules, rows = next(iter(of_rows.items()))
         raise InvalidInput(
-            f"no model is left by {rules} to {len(rows)} of {len(batch)} instructions, "
+            f"no model is left under {rules} for {len(rows)} of {len(batch)} instructions, "
             f"the first of them '{printable(batch.instruction_id[rows[0]])}' of {batch.tokens[rows[0]]:g} tokens"
             + (f". Before, {count_set_aside(batch.set_aside)} records were set aside" if batch.set_aside else ""),
             remedy=_remedy(rules),
         )
     return batch.set_apart(
-        {f"no model is left by {rules}. {_remedy(rules)}": _mask(rows, len(batch)) for rules, rows in of_rows.items()}
+        {
+            f"no model is left under {rules}. {_remedy(rules)}": _mask(rows, len(batch))
+            for rules, rows in of_rows.items()
+        }
     )
 
 

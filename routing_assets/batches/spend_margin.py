@@ -30,15 +30,15 @@ from routing_assets.pricing.spend import CostEstimate
 
 Solve = Callable[[AllocationProblem], Allocation]
 _OF_THIS_BATCH = ("max_changes", "group_floor", "max_group_gap")
-_GAP = 1e-3  # of a held-out allocation with side constraints: it is only looked at
+_GAP = 1e-3  # of a held-out allocation with side constraints, which is only measured
 CALIBRATED, CAUTIOUS = "held-out decisions", "bound for any law"
 
 
 @dataclass(frozen=True, eq=False)
 class SafeAllocation:
     """The allocation of a share of the budget, the probability of overspending that remains, and where the share comes
-    from: ``method``, ``held_out_calls`` behind it and the ``expected_ratio`` of realised to estimated spend. Nothing of
-    the last in decisions that were taken before it was recorded.
+    from: ``method``, ``held_out_calls`` behind it and the ``expected_ratio`` of realised to estimated spend. The last
+    two are absent from decisions taken before they were recorded.
     """
 
     allocation: Allocation
@@ -58,7 +58,7 @@ def allocate_safely(
     """Allocate so much of the budget that the realised spend keeps all of it with the confidence of the settings.
 
     Held-out instructions are allocated as the batch is, and their realised spend over its estimate says how much that
-    is. With too few of them it is what keeps the budget whatever the law of the costs.
+    is. With too few of them, a bound that holds for any distribution of the costs decides.
 
     Args:
         full: the allocation of the whole budget.
@@ -96,7 +96,7 @@ def margin_in_words(summary: Mapping[str, Any]) -> str:
     """What is held back of a batch's budget, and why; for people. The summary is that of a batch with a confidence."""
     margin = summary.get("spend_margin") or {}
     said = (
-        f"{summary['budget_usd'] - summary['allocated_usd']:.6g} USD are held back, for costs are estimates; the "
+        f"{summary['budget_usd'] - summary['allocated_usd']:.6g} USD are held back, because costs are estimates; the "
         f"true spend exceeds the budget with a probability of {summary['overspend_probability']:.1%}"
     )
     if margin.get("method") == CALIBRATED:

@@ -1,4 +1,4 @@
-"""Batches that wait for a decision, or whose decision is no longer what would be decided today."""
+"""Batches that wait for a decision, or whose decision is out of date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from routing_assets.storage.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class StaleBatch:
-    """A batch that is not dispatched and whose decision is missing or no longer what would be decided today."""
+    """A batch that is not dispatched, and whose decision is missing or out of date."""
 
     batch_id: str
     request: dict[str, Any]
@@ -26,7 +26,7 @@ class StaleBatch:
     fingerprint: str
     """What a new decision would be based on; the same fingerprint is asked for only once."""
     refused: str | None = None
-    """Why the very same could not be routed; None where that was not tried."""
+    """Why routing with this very fingerprint was refused; None if it was not tried."""
 
 
 def _handed_run(folder: Path, decided_run: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What changed when a batch was routed again: which assignments moved, what that buys, and why it was decided anew."""
+"""What changed when a batch was routed again: which assignments moved, what was gained, and why it was routed again."""
 
 from __future__ import annotations
 

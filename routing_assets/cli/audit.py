@@ -1,4 +1,4 @@
-"""What the command line says for an audit: what is behind an assignment, what was spent, whether it comes out again."""
+"""Commands for audits: explain an assignment, sum up the spend, replay a decision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNITS = {
     **dict.fromkeys(("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd"), " USD"),
     **dict.fromkeys(("input_price", "output_price"), " USD per 1M tokens"),
 }
-"""Of the figures that ``explain`` prints; the others are probabilities, counts or names."""
+"""Units of the figures that ``explain`` prints. The others are probabilities, counts or names."""
 
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
@@ -55,7 +55,7 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
         raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
     with instance_of(home) as instance:
         journal = audit_journal(
-            home.warehouse, home.folders, {"materialisations in Dagster's log": materialised_heads(instance)}
+            home.warehouse, home.folders, {"materialisation events in Dagster's log": materialised_heads(instance)}
         )
         broken = [*broken_decisions(home.warehouse, home.store), *journal.found]
     entries = len(home.warehouse.fetch("ledger_entries"))

@@ -44,7 +44,7 @@ def route(
     output: Path | None = None,
     duplicate: bool = False,
 ) -> str:
-    """Register a batch file and route it; returns the batch id. One that is held in the inbox is so confirmed.
+    """Register a batch file and route it; returns the batch id. Routing a file that is held in the inbox confirms it.
 
     Raises InvalidInput where another batch holds the same bytes, unless that is meant: ``duplicate``.
     """
@@ -108,7 +108,7 @@ def reroute(home: Home) -> bool:
         for batch in stale:
             if batch.refused is not None:
                 click.echo(
-                    f"batch {batch.batch_id} waits, for nothing changed since it was refused: {batch.refused}. "
+                    f"batch {batch.batch_id} waits, because nothing changed since it was refused: {batch.refused}. "
                     f"To take it back: routing-assets withdraw {batch.batch_id}"
                 )
         for batch in waiting:
@@ -127,7 +127,7 @@ def reroute(home: Home) -> bool:
 
 
 def outcomes(home: Home, batch_id: str, file: Path) -> None:
-    """Take in what came of a batch, and say how it compares with what was promised."""
+    """Record the outcomes of a batch, and print how they compare with the predictions."""
     with instance_of(home) as instance:
         for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id):
             click.echo(remark)
@@ -146,7 +146,7 @@ def report(home: Home, day: str) -> None:
 
 
 def dispatch(home: Home, batch_id: str) -> None:
-    """Freeze the decision in force of a batch; one that is dispatched stays so."""
+    """Freeze the decision in force of a batch. A dispatched batch cannot be reopened."""
     with instance_of(home):
         run_id = dispatch_batch(home.warehouse, home.folders, batch_id)
     if run_id is None:
@@ -156,10 +156,10 @@ def dispatch(home: Home, batch_id: str) -> None:
 
 
 def withdraw(home: Home, batch_id: str) -> None:
-    """Take a batch back that did not go out. Raises InvalidInput where it did, or is unknown."""
+    """Withdraw a batch that was not sent out. Raises InvalidInput where it was sent out, or is unknown."""
     with instance_of(home):
         withdraw_batch(home.warehouse, home.folders, batch_id)
-    click.echo(f"batch {batch_id} is withdrawn: its outbox is removed, and money held for it is free again")
+    click.echo(f"batch {batch_id} is withdrawn: its outbox folder is removed, its reserved money released")
 
 
 def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: bool = False) -> None:
@@ -206,7 +206,7 @@ def at_terminal() -> bool:
 def _confirm(question: str) -> None:
     """Raise InvalidInput unless the user at the terminal says yes."""
     if not at_terminal():
-        raise InvalidInput("nothing is deleted without a yes", remedy="Give --yes, or --dry-run to only list it.")
+        raise InvalidInput("deleting needs a confirmation", remedy="Give --yes, or --dry-run to only list it.")
     if not click.confirm(question):
         raise InvalidInput("nothing was deleted")
 
@@ -215,7 +215,7 @@ def allocations_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """The allocations of a batch side by side, those that keep every constraint first."""
     ignoring = [summary for summary in summaries if summary["notes"].get("not_kept")]
     rows = [allocation_row(summary) for summary in (*(s for s in summaries if s not in ignoring), *ignoring)]
-    footnote = "\nWhat ignores a constraint cannot be set against what keeps it: its success is not shown."
+    footnote = "\nThe success of an allocation that ignores a constraint is not shown, as it cannot be compared."
     return text_table(rows) + (footnote if ignoring else "")
 
 

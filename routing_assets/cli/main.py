@@ -54,14 +54,14 @@ def main() -> None:
 def label_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options of the commands that read a whole label table."""
     ignore = click.option(
-        "--ignore-column", "ignore_columns", multiple=True, help="Column of the table that is no model (repeatable)."
+        "--ignore-column", "ignore_columns", multiple=True, help="Column of the table that is not a model (repeatable)."
     )
-    missing = click.option("--allow-missing", is_flag=True, help="Take an empty success for unlabelled.")
+    missing = click.option("--allow-missing", is_flag=True, help="Treat an empty success cell as unlabelled.")
     return ignore(missing(command))
 
 
 CONFIRM_PRICES = click.option(
-    "--confirm-prices", is_flag=True, help="Take prices and costs as they are that look like another unit."
+    "--confirm-prices", is_flag=True, help="Accept prices and costs even if they look like another unit."
 )
 
 
@@ -88,7 +88,7 @@ def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The argument BATCH_ID of the commands on a batch that is known already; what it may be called is known there."""
+    """The argument BATCH_ID, for commands on a batch that is already known. It may also be the batch's file name."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -120,9 +120,9 @@ def demo(size: int, seed: int) -> None:
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
-@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Format of the labels.")
 @label_options
-@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="Which part of the encoder is trained.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
@@ -132,9 +132,9 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 
     It is put in force if its predictions beat each model's success rate on at least 30 unrelated held-out instructions,
     and, for the models of the router in force, that router as well (one that knows more models must not be worse on the
-    others). What learnt from simulated labels never replaces what did not. If it is not put in force, it is kept but
-    routes nothing, unless --force is given; where no router was in force, batches are routed by each model's success
-    rate alone. Judged outcomes of routed batches are learnt from as well.
+    others). A router trained on simulated labels never replaces one trained on real labels. A router that is not put in
+    force is kept but routes nothing; --force overrides this. If no router was in force, batches are routed by each
+    model's success rate alone. Training also uses the judged outcomes of routed batches.
     """
     from routing_assets.cli import routers as router_commands
 
@@ -149,7 +149,7 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 @CONFIRM_PRICES
 @says_what_is_wrong
 def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: bool) -> None:
-    """Add MODELS to the router in force by 20 to 500 labels of each, without training.
+    """Add MODELS to the router in force from 20 to 500 labels each, without training.
 
     Only their columns of the label table are read. Instructions may be among those labelled before or new; those that
     the router in force is tested on are held back and test its successor. The labels are kept: train learns from them
@@ -183,7 +183,7 @@ def routers() -> None:
 @click.argument("version", required=False)
 @says_what_is_wrong
 def rollback(version: str | None) -> None:
-    """Put the router before, or VERSION, in force. Nothing is deleted; open batches are routed again by it."""
+    """Put the previous router, or VERSION, in force. Nothing is deleted; open batches are routed again by it."""
     from routing_assets.cli import routers as router_commands
 
     router_commands.rollback(Home.from_env(), version)
@@ -193,13 +193,21 @@ def rollback(version: str | None) -> None:
 @click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--policy", type=PolicyName(), help="Default: the standing policy (mip).")
 @click.option("--budget", type=float, help="Hard budget for the batch in USD of estimated cost.")
-@click.option("--budget-fraction", type=float, help="Budget as a fraction of sending all to the dearest model.")
+@click.option(
+    "--budget-fraction",
+    type=float,
+    help="Budget as a fraction of the cost of sending everything to the most expensive model.",
+)
 @click.option("--urgent", is_flag=True, default=None, help="The batch may use the month's reserve.")
-@click.option("--confidence", type=float, help="Probability that the true spend, not only the estimate, is kept.")
-@click.option("--target", type=float, help="Success that the threshold policy asks for.")
+@click.option(
+    "--confidence", type=float, help="Probability that the true spend, not only the estimate, stays within the budget."
+)
+@click.option("--target", type=float, help="Success probability that the threshold policy requires.")
 @click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
-@click.option("--duplicate", is_flag=True, help="Route and pay it again, although a batch has the same bytes.")
+@click.option(
+    "--duplicate", is_flag=True, help="Route and pay for it again, although another batch has the same bytes."
+)
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
@@ -241,9 +249,9 @@ def explain(batch_id: str, instruction_id: str) -> None:
 @batch_argument()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def outcomes(batch_id: str, file: Path) -> None:
-    """Take in what came of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
+    """Record the outcomes of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
 
-    A batch with outcomes went out: like dispatch, they freeze it, and it is never routed again.
+    Outcomes freeze the batch, as dispatch does: it is never routed again.
     """
     from routing_assets.cli import batches as batch_commands
 
@@ -330,9 +338,9 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
 @click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
-@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Of the labels.")
+@click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Format of the labels.")
 @label_options
-@click.option("--method", type=METHOD, default="auto", show_default=True, help="What of the encoder is trained.")
+@click.option("--method", type=METHOD, default="auto", show_default=True, help="Which part of the encoder is trained.")
 @click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))

@@ -1,4 +1,4 @@
-"""What the command line says and does about prices."""
+"""Commands on prices."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, for
     click.echo(f"estimated costs come from: {costs.source}")
     if unmoved := costs.unmoved_by_prices:
         click.echo(
-            f"warning: the prices of {', '.join(unmoved)} in it change no estimate, for the labels record what their "
-            "calls cost; its limits, latencies and tags count. To price them by the catalog, train on labels that "
-            "record tokens (input_tokens, output_tokens).",
+            f"warning: the prices of {', '.join(unmoved)} in it change no estimate, because the labels record what "
+            "their calls cost; its limits, latencies and tags do apply. To price them by the catalog, train on "
+            "labels that record tokens (input_tokens, output_tokens).",
             err=True,
         )
 
 
 def refuse_to_unprice(home: Home, catalog: str) -> None:
-    """Raise InvalidInput for a catalog with which the router in force could not serve, or where there is none."""
+    """Raise InvalidInput where no router is in force, or the catalog lacks one of its models."""
     prices, in_force = read_catalog(catalog), router_in_force(home.warehouse)
     if prices is not None:
         prices.check_covers(candidate(home.warehouse, in_force["router_version"])["models"])

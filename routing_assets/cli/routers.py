@@ -109,7 +109,7 @@ def add_models(
         )
     made = result.asset_materializations_for_node("extended_router")[0].metadata
     learnt, held_back = (made[f"instructions_{which}"].value for which in ("learnt_from", "held_back"))
-    aside = f"; {held_back} more are held back, for they test the router" if held_back else ""
+    aside = f"; {held_back} more are held back to test the router" if held_back else ""
     click.echo(f"learnt from {learnt} labelled instructions, nothing trained{aside}; predicted unseen:")
     click.echo(text_table(home.store.read("extended_router").to_pylist()))
     show_comparison(home)
@@ -118,13 +118,13 @@ def add_models(
 
 
 def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
-    """Print which models that were added by few labels are learnt from these as well, and which are left out."""
+    """Print which models that were added from few labels are trained on again, and which are left out."""
     kept, prices = kept_labels(home.store), read_catalog(catalog)
     learnt = priced_models(kept, prices)
     if learnt:
-        click.echo(f"labels of added models are learnt from as well: {', '.join(learnt)}")
+        click.echo(f"training also uses the labels of added models: {', '.join(learnt)}")
     if kept is not None and (left_out := [model for model in kept.models if model not in learnt]):
-        click.echo(f"labels of added models are left out, for {catalog} does not name them: {', '.join(left_out)}")
+        click.echo(f"labels of added models are left out, because {catalog} does not name them: {', '.join(left_out)}")
 
 
 def recalibrate(home: Home) -> None:
@@ -140,8 +140,8 @@ def show_comparison(home: Home) -> str:
     router = router_in_force(home.warehouse)
     if router["router_version"] != compared["challenger"]:
         click.echo(
-            f"router {compared['challenger']} is not put in force: {compared['why']}\n"
-            f"it is kept; put it in force all the same with: routing-assets rollback {compared['challenger']}"
+            f"router {compared['challenger']} is not in force: {compared['why']}\n"
+            f"it is kept; to put it in force anyway: routing-assets rollback {compared['challenger']}"
         )
     elif compared["champion"] is not None:
         why = compared["why"] if compared["takes_over"] else f"forced, although {compared['why']}"

@@ -25,7 +25,7 @@ class RunFailed(RuntimeError):
 @contextmanager
 def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of this installation, made on first use."""
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # its progress is no news to who runs a command
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # no progress messages on the terminal
     home.create()
     home.warehouse.create()
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
@@ -81,7 +81,7 @@ def run_job(
 
 
 def failed_check(result: dg.ExecuteInProcessResult) -> str | None:
-    """What the first blocking check that did not pass said; None where all passed."""
+    """The description of the first blocking check that failed; None where all passed."""
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.blocking:
             said = f": {check.description}" if check.description else ""

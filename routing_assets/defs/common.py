@@ -11,7 +11,7 @@ from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.markdown import table
 
 OWNERS = ["team:routing"]
-# Dagster takes the output of an asset with check_specs for nothing unless its type is given.
+# Dagster treats the output of an asset with check_specs as Nothing unless its type is given.
 ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
 # For assets that only read and write; wrong input fails with dg.Failure, which is never retried.
 IO_RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -21,7 +21,7 @@ batches = dg.DynamicPartitionsDefinition(name=BATCHES)
 
 
 def failure(error: Exception) -> dg.Failure:
-    """Wrong input or an infeasible problem: the reason as the description, and no retry."""
+    """A Dagster failure for wrong input or an infeasible problem: it shows the reason and is not retried."""
     return dg.Failure(description=str(error), allow_retries=False)
 
 

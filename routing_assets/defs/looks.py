@@ -1,4 +1,4 @@
-"""What sensors say of the files that they looked at."""
+"""Log messages of sensors about the files that they found."""
 
 from __future__ import annotations
 

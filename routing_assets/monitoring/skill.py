@@ -57,7 +57,7 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
     low, high = (float(end) for end in np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
     score = float(gain.mean()) / max(by_rates, 1e-12)
     shown = score > 0 and _lower_bound(np.bincount(code, together), size) > 0
-    saved = f"{score:.1%} [{low:.1%}, {high:.1%}] of its squared error"
+    saved = f"{score:.1%} [{low:.1%}, {high:.1%}] of the mean squared error (Brier score)"
     figures = f"they save {saved} on {groups} unrelated held-out instructions"
     verdict = "beat" if shown else "do not beat"
     why = f"the predictions{of} {verdict} each model's success rate{'' if shown else ' beyond noise'}: {figures}"

@@ -1,4 +1,4 @@
-"""The router in force with models that it learnt from few labels, without training anything."""
+"""Add models to the router in force from few labels, without training anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Extended:
     """A router with added models, kept under ``routers/<version>``."""
 
     record: dict[str, Any]
-    """As the ledger wants it."""
+    """Its ledger record."""
     models: tuple[str, ...]
     temperatures: pa.Table
     buckets: pa.Table

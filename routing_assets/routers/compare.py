@@ -51,9 +51,9 @@ class Comparison:
     champion_quality: Quality | None = None
     challenger_quality: Quality | None = None
     worth: str | None = None
-    """What the challenger's predictions are worth against each model's success rate, in words."""
+    """How the challenger's predictions compare with each model's success rate, in words."""
     has_skill: bool = True
-    """Whether they are worth more, beyond noise."""
+    """Whether they are better than the success rates, beyond noise."""
 
     def row(self) -> dict[str, Any]:
         """One flat row for the warehouse."""
@@ -174,7 +174,7 @@ def _against_champion(
         takes_over = not worse
         why = f"{has_more}; its predictions of the models that both know are {of_others} on {len(rows)} held-out rows"
     elif same:
-        why = "it predicts the very same: the champion stays"
+        why = "its predictions are identical: the champion stays"
     return Comparison(
         version,
         present,
@@ -191,7 +191,7 @@ def _against_champion(
 
 
 def what_it_has_more(champion: Mapping[str, Any], challenger: Mapping[str, Any]) -> str | None:
-    """What the challenger has over the champion that need not show on rows held out of both; None if nothing."""
+    """An advantage of the challenger that need not show on rows held out of both; None if there is none."""
     if new := sorted(set(challenger["models"]) - set(champion["models"])):
         return f"it adds {', '.join(new)}"
     if challenger["origin"] == "extended" and challenger["parent"] == champion["router_version"]:

@@ -54,7 +54,7 @@ def checked_addition(
         catalog.check_covers([*candidate(warehouse, router)["models"], *models])
     elif few.cost is None or np.isnan(few.cost).all(axis=0).any():
         raise InvalidInput(
-            f"there is no price of {', '.join(models)}",
+            f"there is no price for {', '.join(models)}",
             source=path,
             remedy="Give a catalog that names every model, or a column '<model>|cost' in USD.",
         )
@@ -157,6 +157,6 @@ def learnable(few: LabelledInstructions, learnt: pa.Table) -> tuple[LabelledInst
             those = f"; {held_back} more are of instructions that test the router in force" if held_back else ""
             raise InvalidInput(
                 f"{usable} labels to learn the model '{model}' from are too few{those}",
-                remedy=f"Label at least {LEAST_LABELS} instructions that test nothing.",
+                remedy=f"Label at least {LEAST_LABELS} instructions that are not held back for testing.",
             )
     return few.take(~tested), few.take(tested)

@@ -1,8 +1,8 @@
 """Outcomes of routed batches as labels: of each instruction, the success of the one model that answered it.
 
 The labels are partial: every other model of the row is unlabelled. Which model answered was decided from text, prices
-and budget, never from the outcome, so such rows bias no likelihood; they only come from where the model was chosen.
-A batch's ``group`` (a tenant, say) does not relate rows; equal texts do, as everywhere.
+and budget, never from the outcome, so these rows do not bias the likelihood. They only cover instructions for which
+the model was chosen. A batch's ``group`` (a tenant, say) does not relate rows; equal texts do, as everywhere.
 """
 
 from __future__ import annotations

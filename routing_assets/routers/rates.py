@@ -1,4 +1,4 @@
-"""A router that decides by each model's success rate alone, where predictions could not be shown to know more."""
+"""A router that decides by each model's success rate alone, used if its predictions are not shown to be better."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RateRouter:
     """A router by rates, kept under ``routers/<version>``."""
 
     record: dict[str, Any]
-    """As the ledger wants it."""
+    """Its ledger record."""
     quality: pa.Table
     """Of each model after each step, on the held-out rows of the router that it stands in for."""
 

@@ -34,7 +34,7 @@ class Recalibrated:
     """A recalibrated router, kept under ``routers/<version>``."""
 
     record: dict[str, Any]
-    """As the ledger wants it."""
+    """Its ledger record."""
     temperatures: pa.Table
     buckets: pa.Table
     fitted_on: int
@@ -49,7 +49,7 @@ def recalibrate(
     """Recalibrate the router in force; nothing is trained.
 
     Half of the outcomes, by text, is held out for the comparison with the router as it is. Texts that the classifier
-    learnt from are left out of both halves: its probabilities of them are too sure of themselves.
+    learnt from are left out of both halves: its probabilities for them are overconfident.
 
     Args:
         champion: its record in the ledger of candidates.

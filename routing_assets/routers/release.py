@@ -45,12 +45,12 @@ def load_champion(warehouse: Warehouse, shelf: Shelf) -> Champion:
 
 
 def why_by_rates(warehouse: Warehouse, shelf: Shelf) -> str | None:
-    """That the router in force decides by each model's success rate alone, and why; None where it does not."""
+    """Why the router in force decides by each model's success rate alone; None if it does not."""
     router = router_in_force(warehouse)
     if router["decision_estimate"] != "rate":
         return None
     about = json.loads((shelf.folder / router["router_version"] / "router.json").read_text())
-    return f"batches are routed by each model's success rate alone, for {about['why']}"
+    return f"batches are routed by each model's success rate alone, because {about['why']}"
 
 
 def is_trained_again(router: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
@@ -133,7 +133,7 @@ def labels_config(warehouse: Warehouse, given: Mapping[str, Any]) -> dict[str, A
         known = {"labels": warehouse.fetch("labels_of", {"label_hash": in_force[0]["label_hash"]})[0]["source"]}
     if not known:
         raise InvalidInput(
-            "no labels are named, and no router is in force whose labels could be taken",
+            "no labels are named, and there is no router in force to take labels from",
             remedy="Name a label table in the configuration of the asset labelled_instructions: {labels: PATH}.",
         )
     return dict(known)
@@ -157,7 +157,9 @@ def _put_back(releases: ReleaseLedger, shelf: Shelf, version: str | None) -> dic
     if version is None:
         before = releases.warehouse.fetch("router_before", {"router_version": now})
         if not before:
-            raise InvalidInput(f"no other router than {now} was ever in force", remedy="Name one: see routers.")
+            raise InvalidInput(
+                f"no router other than {now} was ever in force", remedy="Name one; routing-assets routers lists them."
+            )
         version = before[0]["router_version"]
     if version == now:
         raise InvalidInput(f"router {version} is in force already")

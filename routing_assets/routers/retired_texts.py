@@ -37,9 +37,9 @@ def forget_retired_labels(
     """
     retired = {row["batch_id"] for row in warehouse.fetch("retirements")}
     if keep_labels:
-        return f"judged texts of retired batches are kept as labels, for the policy says {KEEPS}"
+        return f"judged texts of retired batches are kept as labels, because the policy sets {KEEPS}"
     if reading is not None:
-        return f"labels made of retired batches wait for the next retirement, for run {reading} reads labels"
+        return f"labels made of retired batches wait for the next retirement, because run {reading} reads labels"
     of_others = _rows_of_others(retired)
     removed = [store.keep_rows(asset, of_others) for asset in LABEL_TABLES]
     for path in shelf.folder.glob(f"*/{JUDGED_BY}"):

@@ -20,7 +20,7 @@ LEARNT_FROM = "learnt_from.parquet"
 JUDGED_BY = "judged_by.parquet"
 """Labelled rows held out of everything, to compare it by."""
 UNSEEN = "unseen.parquet"
-"""Of models that were added by few labels: what fits without a label say of it, to judge these models by."""
+"""Predictions for the labels of added models, each by a fit without that label, to judge these models by."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def keep_router(
     judged_by: LabelledInstructions,
     unseen: pa.Table | None = None,
 ) -> None:
-    """Write a router with what drift, comparisons and extensions ask of it; whole, or not at all."""
+    """Write a router, with the data that drift checks, comparisons and extensions need; whole, or not at all."""
     with atomic_folder(directory) as work:
         router.save(work)
         if unseen is not None:

@@ -34,7 +34,7 @@ from routing_assets.routers.texts_learnt import learnt_table
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """What training left behind: ``record`` names the classifier everywhere, the rest is for the asset's page."""
+    """The result of training: ``record`` identifies the classifier, the rest is shown on the asset's page."""
 
     record: dict[str, Any]
     why: str
@@ -216,7 +216,7 @@ def classifier_config(settings: Mapping[str, Any]) -> ClassifierConfig:
 
 
 def _keep(classifier: SuccessClassifier, work: Path, folder: Path) -> tuple[str, Path]:
-    """Save under the hash of the weights and of the models whose they are, whole or not at all."""
+    """Save under a hash of the weights and of the models' names, whole or not at all."""
     classifier.save(work / "classifier")
     weights = file_sha256(work / "classifier" / "classifier.safetensors")
     classifier_id = content_version(pa.Table.from_pylist([{"weights": weights, "models": list(classifier.models)}]))

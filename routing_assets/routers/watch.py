@@ -1,4 +1,4 @@
-"""Recent batches against the router in force: what was promised, what came of it, and who is being asked."""
+"""Compare recent batches with the router in force: predictions, outcomes, and the kind of instructions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def watch(
     recent = judged_batches(warehouse, store, batches=batches, router_version=router_version)
     if not recent:
         if judged_batches(warehouse, store, batches=1):
-            return DriftReport((), "none", f"no outcome of what router {router_version} decided came in yet")
+            return DriftReport((), "none", f"there are no outcomes yet of batches routed by router {router_version}")
         raise InvalidInput(
             f"no batch that router {router_version} decided has outcomes yet",
             remedy="Load them with routing-assets outcomes.",

@@ -53,7 +53,7 @@ def test_the_same_bytes_under_another_batch_id_are_refused(home: Home, tmp_path:
     with pytest.raises(Duplicate, match=r"weekly\.jsonl: this is batch 'weekly'.*route --duplicate"):
         receive(home.warehouse, home.folders, file, batch_id="other")
     received = receive(home.warehouse, home.folders, file, batch_id="other", admission=Admission(may_repeat=True))
-    assert received.remark == "is batch 'weekly', byte for byte, and is paid for again"
+    assert received.remark == "has the same bytes as batch 'weekly', and is paid for again"
     assert not receive(
         home.warehouse, home.folders, file, batch_id="other"
     ).is_new  # confirmed once, it is a batch like any other
@@ -136,7 +136,7 @@ def test_what_is_held_is_taken_in_once_the_policy_routes_duplicates(home: Home) 
     look(home)
     taken = look(home, admission=Admission(may_repeat=True))
     assert ids(taken) == ["b"]
-    assert taken.remarks == ["b.jsonl is batch 'a', byte for byte, and is paid for again"]
+    assert taken.remarks == ["b.jsonl has the same bytes as batch 'a', and is paid for again"]
     assert list(home.folders.held.iterdir()) == []
 
 

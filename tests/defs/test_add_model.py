@@ -140,7 +140,7 @@ def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.Ca
     alone = without_added(labels)
     assert (alone.models, len(alone)) == (tuple(PRICES), 400)
     router_commands.say_what_becomes_of_added_models(extended, "simulated:r1_math")
-    assert f"left out, for simulated:r1_math does not name them: {NEW}" in capsys.readouterr().out
+    assert f"left out, because simulated:r1_math does not name them: {NEW}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("rows", "learns"), [(slice(370, 400), False), (slice(200, 600), True)])

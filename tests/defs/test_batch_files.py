@@ -38,7 +38,7 @@ def test_a_file_that_is_a_batch_already_is_refused_until_that_is_meant(
     assert code == 0, said
     (decided,) = routed.warehouse.fetch("ledger_entries")[len(before) :]
     assert f"my file (2).parquet becomes batch '{decided['batch_id']}'" in said
-    assert "is batch 'weekly', byte for byte, and is paid for again" in said
+    assert "has the same bytes as batch 'weekly', and is paid for again" in said
     for _ in range(2):
         code, said = said_by("dispatch", "my file (2)")
         assert code == 0

@@ -253,7 +253,7 @@ def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest
 
 
 def test_rolling_back_to_nothing_is_refused(trained: Home) -> None:
-    with pytest.raises(InvalidInput, match="no other router"):
+    with pytest.raises(InvalidInput, match="no router other than"):
         rollback(trained.releases, trained.shelf)
     with pytest.raises(InvalidInput, match="no router 'nope'"):
         rollback(trained.releases, trained.shelf, "nope")

@@ -17,6 +17,7 @@ from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import routers as router_commands
 from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets.simulated import simulate
+from routing_assets.foundation.wide_matrix import wide_matrix
 from routing_assets.home import Home
 from routing_assets.routers import release as champion
 from routing_assets.storage.in_force import prices_in_force, router_in_force
@@ -76,8 +77,8 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     router_commands.show_comparison(home)
     batch_commands.route(home, batch_file, FRACTION)
     assert capsys.readouterr().out.count("batches are routed by each model's success rate alone, for of 40") == 2
-    used = home.store.read("probability_matrix", "weekly").to_pandas().groupby("model", observed=True)["decision"]
-    assert (used.nunique() == 1).all()
+    used = wide_matrix(home.store.read("probability_matrix", "weekly"), "decision")
+    assert (used == used[0]).all()
     assert replay(home.warehouse, home.store, home.folders, home.shelf, "weekly").identical
     audit_commands.explain(home, "weekly", home.store.read("routed_batch", "weekly")["instruction_id"][0].as_py())
 

@@ -50,7 +50,7 @@ def test_a_refused_batch_is_tried_again_only_once_something_changed(
         patch.setattr(batch_commands, "run_job", lambda *_, **__: pytest.fail("it was tried again"))
         assert batch_commands.reroute(trained)
     said = capsys.readouterr().out
-    assert "batch weekly waits, for nothing changed since it was refused" in said
+    assert "batch weekly waits, because nothing changed since it was refused" in said
     assert "cheapest feasible budget is" in said
     assert "routing-assets withdraw weekly" in said
     assert "0 batches routed, 0 failed, 1 wait" in said

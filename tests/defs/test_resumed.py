@@ -18,7 +18,7 @@ from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.run_job import RunFailed, instance_of
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.definitions import defs
-from routing_assets.defs.batches.scores import ended_in_vain
+from routing_assets.defs.batches.scores import ended_undecided
 from routing_assets.home import Home
 
 
@@ -101,7 +101,7 @@ def test_runs_that_ended_or_were_deleted_hold_no_money(failed: Home, instance: d
     under_way = instance.create_run_for_job(route_batch(), status=dg.DagsterRunStatus.STARTED).run_id
     made_its_budget_alone = instance.create_run_for_job(route_batch(), status=dg.DagsterRunStatus.SUCCESS).run_id
     ended = [run, made_its_budget_alone, "deleted"]
-    assert ended_in_vain(instance, [*ended, under_way]) == ended
+    assert ended_undecided(instance, [*ended, under_way]) == ended
 
 
 def test_it_goes_on_with_what_any_run_of_its_chain_made(failed: Home, instance: dg.DagsterInstance) -> None:

@@ -133,7 +133,7 @@ def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
     assert re.search(r"weekly +dispatched \S+ \S+ UTC +[\d.]+ MiB", listed.output)
     unasked = CliRunner().invoke(main, ["retire"])
     assert unasked.exit_code == 2
-    assert "nothing is deleted without a yes. Give --yes, or --dry-run" in unasked.output
+    assert "deleting needs a confirmation. Give --yes, or --dry-run" in unasked.output
     monkeypatch.setattr("routing_assets.cli.batches.at_terminal", lambda: True)
     refused = CliRunner().invoke(main, ["retire"], input="n\n")
     assert "nothing was deleted" in refused.output

@@ -31,6 +31,7 @@ from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
 from routing_assets.definitions import defs
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.wide_matrix import wide_matrix
 from routing_assets.home import Home
 from routing_assets.storage.in_force import prices_in_force
 from routing_assets.storage.parquet_store import Store
@@ -264,7 +265,9 @@ def test_a_budget_next_to_the_greatest_float_is_as_good_as_any(trained: Home, ba
 
 def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(trained: Home, batch_file: Path) -> None:
     first = load_batch(batch_file).instruction_id[0]
-    said = rf"no model is left by required_tags to 60 of 60 instructions, the first of them '{first}'.*Give models the"
+    said = (
+        rf"no model is left under required_tags for 60 of 60 instructions, the first of them '{first}'.*Give models the"
+    )
     with pytest.raises(RunFailed, match=said):
         batch_commands.route(trained, batch_file, {"constraints": {"required_tags": ["eu"]}})
 
@@ -329,7 +332,7 @@ def test_a_limit_on_latencies_that_no_catalog_gives_is_refused(trained: Home, ba
 
 def test_a_budget_that_only_the_mip_can_keep_is_kept(trained: Home, batch_file: Path) -> None:
     batch_commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
-    costs = trained.store.read("cost_matrix", "weekly")["cost"].to_numpy().reshape(60, 5)
+    costs = wide_matrix(trained.store.read("cost_matrix", "weekly"), "cost")
     least = float(costs.min(axis=1).sum())
     batch_commands.route(trained, batch_file, {"budget_usd": least * 1.0001})
     summary = summary_of(trained.store.read("routed_batch", "weekly"))

@@ -14,6 +14,7 @@ from routing_assets.batches.known import latest_revision
 from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.run_job import RunFailed
+from routing_assets.foundation.wide_matrix import wide_matrix
 from routing_assets.home import Home
 from routing_assets.pricing.cost_matrix import price_batch
 
@@ -47,7 +48,7 @@ def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_pat
         batch_commands.route(
             trained, write(tmp_path / f"{name}.jsonl", *(request(f"r{i}", **body) for i in range(3))), {}
         )
-        costs = trained.store.read("cost_matrix", name)["cost"].to_pylist()
+        costs = wide_matrix(trained.store.read("cost_matrix", name), "cost").reshape(-1).tolist()
         cost[name] = sum(costs)
         assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, name).identical
     tokens = 3 * len(json.dumps(TOOLS, separators=(",", ":"))) / 4

@@ -82,7 +82,7 @@ def test_what_went_out_is_not_withdrawn(routed: Home, tmp_path: Path) -> None:
     outcomes = tmp_path / "outcomes.csv"
     outcomes.write_text(f"instruction_id,model,success\n{decided['instruction_id']},{decided['model']},1\n")
     receive_outcomes(routed.warehouse, routed.store, routed.folders, outcomes, "weekly")
-    with pytest.raises(InvalidInput, match="outcomes of batch 'weekly' came"):
+    with pytest.raises(InvalidInput, match="batch 'weekly' has outcomes"):
         batch_commands.withdraw(routed, "weekly")
     batch_commands.dispatch(routed, "weekly")
     with pytest.raises(InvalidInput, match="'weekly' is dispatched and frozen"):
@@ -130,7 +130,7 @@ def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypa
 
 def test_a_batch_whose_folder_the_runners_took_is_dispatched_and_not_withdrawn(routed: Home) -> None:
     (routed.folders.outbox / "weekly").rename(routed.root / "taken")
-    with pytest.raises(InvalidInput, match=r"not in the outbox any more.* routing-assets dispatch weekly"):
+    with pytest.raises(InvalidInput, match=r"no longer in the outbox.* routing-assets dispatch weekly"):
         batch_commands.withdraw(routed, "weekly")
     batch_commands.dispatch(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") == "dispatched"
@@ -139,7 +139,7 @@ def test_a_batch_whose_folder_the_runners_took_is_dispatched_and_not_withdrawn(r
 def test_outcomes_that_wait_to_be_taken_in_say_that_it_went_out(routed: Home) -> None:
     (routed.folders.outcomes / "weekly").mkdir()
     (routed.folders.outcomes / "weekly" / "outcomes.csv").touch()
-    with pytest.raises(InvalidInput, match="outcomes of batch 'weekly' came"):
+    with pytest.raises(InvalidInput, match="batch 'weekly' has outcomes"):
         batch_commands.withdraw(routed, "weekly")
 
 

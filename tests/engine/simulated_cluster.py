@@ -25,12 +25,13 @@ from ray.cluster_utils import Cluster
 from routing_assets.allocation import InfeasibleBudget
 from routing_assets.engine import Engine, LocalEngine, RayEngine
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.wide_matrix import wide_column, wide_schema
+from routing_assets.foundation.wide_matrix import wide_table
 from routing_assets.storage.draft import NOTES, Draft, make_parts
 from routing_assets.storage.partitioned import PartitionedTable
 
 PARTS, ROWS = 12, 1000
-SCHEMA = wide_schema(["small", "large"], ["decision"], others=[pa.field("row", pa.int64())], about={})
+NOTHING = np.empty((0, 2), np.float32)
+SCHEMA = wide_table(["small", "large"], {"decision": NOTHING}, others={"row": pa.array([], pa.int64())}).schema
 
 
 def scored(number: int, log: Path, pause_s: float) -> pa.Table:
@@ -39,7 +40,7 @@ def scored(number: int, log: Path, pause_s: float) -> pa.Table:
     time.sleep(pause_s)
     values = np.random.default_rng(number).random((ROWS, 2), dtype=np.float32)
     rows = pa.array(np.arange(number * ROWS, (number + 1) * ROWS))
-    return pa.table([rows, wide_column(values)], schema=SCHEMA)
+    return wide_table(["small", "large"], {"decision": values}, others={"row": rows})
 
 
 def make(engine: Engine, folder: Path, log: Path, pause_s: float = 0.0) -> PartitionedTable:

@@ -70,7 +70,7 @@ def batch_budget(
 ) -> dg.MaterializeResult:
     """The USD that the batch may spend: its own budget, or its share of the month's; never more than that has left.
 
-    What runs had committed that ended since without a decision is free again.
+    Money reserved by runs that ended without a decision is released first.
     """
     batch, catalog = BatchInstructions.from_arrow(batch_instructions), catalog_from_table(model_catalog)
     settings = routing_request.settings()
@@ -93,7 +93,7 @@ def name_of(policy: str) -> str:
 
 
 def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
-    """What is checked of each allocation."""
+    """The checks of each allocation."""
     # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
     asset, blocking = name_of(policy), policy == DEFAULT_POLICY
     return (
@@ -177,7 +177,7 @@ def allocations(
 
 
 def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch_instructions: pa.Table) -> dg.AssetCheckResult:
-    """Each instruction of the batch stands in the table exactly once, with a model."""
+    """Each instruction of the batch is in the table exactly once, with a model."""
     same = table["instruction_id"].equals(batch_instructions["instruction_id"])
     return dg.AssetCheckResult(
         asset_key=spec.asset_key,
@@ -202,7 +202,7 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
 
 
 def with_frontier(routed: RoutedBatch) -> tuple[pa.Table, dict[str, Any]]:
-    """The table, and as metadata what more or less money would buy: for the MIP, which alone is on the frontier."""
+    """The table. For the MIP, which alone is on the frontier, the metadata shows what more or less money would buy."""
     allocation = routed.allocation
     if allocation.policy != "mip":
         return routed.table, {}

@@ -1,4 +1,4 @@
-"""Batches that cannot be routed as things are: they wait until something changes."""
+"""Batches that cannot be routed at present wait until something changes."""
 
 import dagster as dg
 import pyarrow as pa
@@ -12,7 +12,7 @@ from routing_assets.foundation.errors import InvalidInput
 def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Exception) -> dg.Failure:
     """The failure of a batch whose budget or constraints cannot be kept.
 
-    It is entered in the warehouse with what it was based on: the same is not tried a second time.
+    The warehouse records it with its inputs, so that the same attempt is not repeated.
     """
     paths = home.paths()
     batch_id = context.partition_key

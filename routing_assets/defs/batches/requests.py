@@ -13,7 +13,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 
 class RoutingRequest(dg.ConfigurableResource):
-    """Settings of this run; what is left empty follows ``policy.yaml``, then the defaults."""
+    """Settings of this run. Empty fields are taken from ``policy.yaml``, then from the defaults."""
 
     home: dg.ResourceDependency[RoutingHome]
     policy: str | None = Field(default=None, description=f"One of {', '.join(POLICIES)}.")
@@ -25,7 +25,7 @@ class RoutingRequest(dg.ConfigurableResource):
     confidence: float | None = Field(
         default=None, description="Probability that the true spend stays within the budget; holds back a margin."
     )
-    target: float | None = Field(default=None, description="Success that the threshold policy asks for.")
+    target: float | None = Field(default=None, description="Success probability that the threshold policy requires.")
     seed: int | None = Field(default=None, description="Seed of every random choice.")
     exact: bool | None = Field(default=None, description="Prove the MIP optimal, not only to a gap of 1e-6.")
     strict: bool | None = Field(

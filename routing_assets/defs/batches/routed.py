@@ -62,7 +62,7 @@ def routed_batch(
 ) -> dg.MaterializeResult:
     """The allocation of the policy in force; the others remain for comparison.
 
-    Where the batch was routed before, it says what moved, what that buys and why.
+    If the batch was routed before, the metadata shows which instructions moved, the gain, and the reason.
     """
     chosen = allocations[name_of(routing_request.settings().policy)]
     routed = of_file(chosen, about(batch_instructions)["file_sha256"])

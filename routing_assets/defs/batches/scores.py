@@ -152,13 +152,13 @@ def cost_matrix(
 
 
 def release_ended(instance: dg.DagsterInstance, home: RoutingHome) -> None:
-    """Free the money that runs had committed which ended since without a decision."""
+    """Release the money that was reserved by runs that ended without a decision."""
     paths = home.paths()
-    release_commitments(paths.warehouse, ended_in_vain(instance, undecided_runs(paths.warehouse)))
+    release_commitments(paths.warehouse, ended_undecided(instance, undecided_runs(paths.warehouse)))
 
 
-def ended_in_vain(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
-    """Those of the undecided runs that ended, and those that Dagster does not know any more, for they were deleted."""
+def ended_undecided(instance: dg.DagsterInstance, runs: list[str]) -> list[str]:
+    """The undecided runs that ended, or that were deleted from Dagster."""
     known = instance.get_runs(dg.RunsFilter(run_ids=runs)) if runs else []
     under_way = {run.run_id for run in known if not run.is_finished}
     return [run for run in runs if run not in under_way]

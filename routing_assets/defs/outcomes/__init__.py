@@ -1,1 +1,1 @@
-"""What came of routed batches, and whether the router still holds."""
+"""Outcomes of routed batches, and whether the router's predictions still hold."""

@@ -1,4 +1,4 @@
-"""Stage 7: what came of routed batches, and whether the router's promises still hold."""
+"""Stage 7: outcomes of routed batches, and whether the router's predictions still hold."""
 
 import math
 
@@ -34,9 +34,8 @@ GROUP = "outcomes"
     code_version="1",
 )
 def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
-    """Every outcome received for a batch, set against what its decision promised; missing ones are counted.
-
-    A batch with outcomes went out: it is frozen from then on, whether it was marked as dispatched or not.
+    """Every outcome received for a batch, compared with its predictions; missing outcomes are counted. A batch with
+    outcomes is frozen, whether or not it was marked as dispatched.
     """
     paths = home.paths()
     try:
@@ -70,11 +69,16 @@ class DriftConfig(dg.Config):
     """What counts as drift."""
 
     batches: int = Field(default=30, description="Most recent batches with outcomes to judge by.")
-    false_alarm_rate: float = Field(default=0.05, description="How often a report may cry drift where there is none.")
-    tolerance: float = Field(default=0.02, description="Difference of promised and observed success that is let pass.")
-    tolerated_psi: float = Field(default=0.1, description="Population stability index that is let pass.")
+    false_alarm_rate: float = Field(
+        default=0.05, description="Probability that a report finds drift where there is none."
+    )
+    tolerance: float = Field(
+        default=0.02, description="Tolerated difference between predicted and observed success rates."
+    )
+    tolerated_psi: float = Field(default=0.1, description="Tolerated population stability index.")
     tolerated_auc: float = Field(
-        default=0.55, description="AUC, let pass, of telling recent instructions from those it was tested on."
+        default=0.55,
+        description="Tolerated AUC of a classifier that tells recent instructions from the router's test split.",
     )
 
 

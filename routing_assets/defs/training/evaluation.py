@@ -33,7 +33,7 @@ class EvaluationSettings(LabelTable):
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
     confirm_prices: bool = Field(default=False, description="Prices and costs are in USD, unlikely as it looks.")
     method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
-        default="auto", description="What of the encoder is trained; auto says why."
+        default="auto", description="Which part of the encoder is trained; auto chooses and gives its reason."
     )
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")

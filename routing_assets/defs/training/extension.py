@@ -60,7 +60,7 @@ NEW_MODELS_ARE_CALIBRATED = dg.AssetCheckSpec(
     "new_models_are_calibrated",
     asset="extended_router",
     blocking=True,
-    description="On labels that a fit had no part in, each new model's error is within what so few labels explain.",
+    description="On held-out labels, the calibration error of each new model is within chance.",
 )
 
 

@@ -11,8 +11,8 @@ class LabelTable(dg.Config):
     """What the reader has to know of a label table or a simulated twin."""
 
     format: str = Field(default="auto", description="auto, table, routerbench or llm_uncertainty_bench.")
-    ignore_columns: list[str] = Field(default=[], description="Columns of a table that are no models.")
-    allow_missing: bool = Field(default=False, description="Take an empty success for unlabelled.")
+    ignore_columns: list[str] = Field(default=[], description="Columns of a table that are not models.")
+    allow_missing: bool = Field(default=False, description="Treat an empty success cell as unlabelled.")
     size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
 
     def read(self, source: str, *, seed: int = 0) -> LabelledInstructions:

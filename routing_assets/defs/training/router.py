@@ -23,7 +23,7 @@ class ClassifierSettings(dg.Config):
     """How the success classifier is trained."""
 
     method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
-        default="auto", description="What of the encoder is trained; auto says why."
+        default="auto", description="Which part of the encoder is trained; auto chooses and gives its reason."
     )
     encoder: str = Field(default="packaged", description="packaged MiniLM, a local directory, or a hub name.")
     seed: int = Field(default=0, description="Seed of weights and batches.")

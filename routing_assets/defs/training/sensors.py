@@ -1,4 +1,4 @@
-"""The router is kept up by itself: recalibrated or retrained when it drifts, retrained when new labels came in.
+"""Automatic upkeep of the router: recalibrated or retrained when it drifts, retrained when new labels came in.
 
 Neither sensor asks twice for the same: Dagster forgets no run key. A key names the router in force and the evidence, so
 that a challenger that lost is not made again from the same outcomes; evidence is new when it has doubled. Only what the

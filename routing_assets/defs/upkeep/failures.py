@@ -1,4 +1,4 @@
-"""Failed runs are written where people look, with what they failed for; runs whose process died are noticed."""
+"""Failed runs are reported with their reasons; runs whose process died are detected."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def report_failures(context: dg.RunFailureSensorContext, home: RoutingHome) -> N
         file.write(json.dumps(line) + "\n")
     if url := os.environ.get(WEBHOOK):
         if not url.startswith(("https://", "http://")):
-            raise ValueError(f"{WEBHOOK} is no http address")
+            raise ValueError(f"{WEBHOOK} is not an http address")
         request = urllib.request.Request(url, json.dumps(line).encode(), {"Content-Type": "application/json"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - the scheme was checked
             pass

@@ -26,7 +26,7 @@ class ReportConfig(dg.Config):
     code_version="1",
 )
 def daily_report(context: dg.AssetExecutionContext, config: ReportConfig, home: RoutingHome) -> dg.MaterializeResult:
-    """What was routed and spent on one day, what came of it, what drifted, failed or was refused."""
+    """One day's routed batches, spend, outcomes, drift, failures and refusals."""
     paths = home.paths()
     day = date.fromisoformat(config.day) if config.day else datetime.now(UTC).date() - timedelta(days=1)
     report = day_report(paths.warehouse, paths.folders, paths.policy_file, day, failed_runs(context.instance, day))

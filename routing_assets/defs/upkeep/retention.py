@@ -1,4 +1,4 @@
-"""Once a day, old batches give up their data and partition, where the policy file has ``retention_days``."""
+"""Once a day, the data and partitions of old batches are deleted, if the policy file sets ``retention_days``."""
 
 from datetime import datetime
 
@@ -42,7 +42,7 @@ def forget_labels(home: Home, instance: dg.DagsterInstance) -> str:
 
 @dg.op
 def retire_old_batches(context: dg.OpExecutionContext, home: RoutingHome) -> None:
-    """Deletes what batches left that ended more than ``retention_days`` ago, texts and labels; the ledger stays."""
+    """Deletes the data, texts and labels of batches that ended more than ``retention_days`` ago. The ledger stays."""
     paths = home.paths()
     before = retirement_day(paths.policy_file)
     if before is None:
@@ -54,7 +54,7 @@ def retire_old_batches(context: dg.OpExecutionContext, home: RoutingHome) -> Non
 
 @dg.job(tags=tags(priority=-1, minutes=60), executor_def=dg.in_process_executor)
 def retirement() -> None:
-    """Old batches give up their data, not their entries in the ledger."""
+    """Deletes the data of old batches, but not their entries in the ledger."""
     retire_old_batches()
 
 
