@@ -91,7 +91,7 @@ def test_where_the_policy_is_strict_a_batch_that_no_model_may_get_in_part_is_ref
     trained: Home, tmp_path: Path
 ) -> None:
     trained.policy_file.write_text("strict: true\n")
-    with pytest.raises(RunFailed, match=r"no model is left by vision to 1 of 2.*image_price"):
+    with pytest.raises(RunFailed, match=r"no model is left under vision for 1 of 2.*image_price"):
         batch_commands.route(trained, write(tmp_path / "b.jsonl", request("one"), ODD[1]), {})
 
 
