@@ -185,8 +185,9 @@ def _guess(source: Source, order: Order, lower: int, upper: int, start: float, b
 def _narrowed(found: _Between, outer: tuple[Cut, Cut], wanted: float) -> tuple[Cut, Cut]:
     """Return a narrower range by the rows that were kept, or halve it by them."""
     filled = np.maximum.accumulate(np.cumsum(found.rows.extra))
-    first = int(np.searchsorted(filled, (wanted - _MARGIN) * filled[-1]))
-    last = int(np.searchsorted(filled, (wanted + _MARGIN) * filled[-1], side="right"))
+    margin = max(_MARGIN, 1 / math.sqrt(len(filled)))
+    first = min(int(np.searchsorted(filled, (wanted - margin) * filled[-1])), len(filled) - 1)
+    last = max(int(np.searchsorted(filled, (wanted + margin) * filled[-1], side="right")), first + 1)
     cuts = found.rows.cut(first, outer[0]), found.rows.cut(last, outer[1])
     return cuts if cuts != outer else (outer[0], found.rows.cut(len(found.rows) // 2, outer[1]))
 

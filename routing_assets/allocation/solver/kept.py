@@ -8,6 +8,8 @@ import numpy as np
 
 from routing_assets.allocation.solver.order import random_keys
 
+_SEED = 0xB10C_5EED_0F_0DD  # unlike any that a person chooses: an order by the same keys would not be drawn from fairly
+
 
 class Rows(Protocol):
     """Some rows, by number."""
@@ -51,4 +53,4 @@ class Kept(Generic[R]):
         if not self.halvings:
             return part
         below = np.uint64(1 << (64 - self.halvings)) if self.halvings < 64 else np.uint64(0)
-        return part.at(random_keys(part.row, 0) < below)  # type: ignore[return-value]
+        return part.at(random_keys(part.row, _SEED) < below)  # type: ignore[return-value]
