@@ -145,9 +145,11 @@ def test_little_memory_costs_hardly_any_quality(pairs: int, sample: int, **case:
         assert str(error) == reason
         return
     assert swept is not None
-    assert total(problem.cost, tuple(swept.choice.tolist())) <= Fraction(problem.budget) if math.isfinite(
-        problem.budget
-    ) else True
+    assert (
+        total(problem.cost, tuple(swept.choice.tolist())) <= Fraction(problem.budget)
+        if math.isfinite(problem.budget)
+        else True
+    )
     assert swept.upper_bound >= allocate(problem).expected_success - 1e-12
     if case["policy"] == "threshold":
         assert swept.choice.tolist() == whole.choice.tolist()
@@ -251,7 +253,10 @@ BAD = np.array([[0.5, 0.5], [0.5, 1.5]])
     [
         ([], "batch is empty"),
         ([ArrayPart(GOOD[:0], np.ones(2))], "batch is empty"),
-        ([ArrayPart(GOOD, np.ones(2)), ArrayPart(BAD, np.ones(2))], r"part 1, row 1, column 'model_1'.*between 0 and 1"),
+        (
+            [ArrayPart(GOOD, np.ones(2)), ArrayPart(BAD, np.ones(2))],
+            r"part 1, row 1, column 'model_1'.*between 0 and 1",
+        ),
         ([ArrayPart(GOOD, -np.ones((3, 2)))], r"part 0, row 0, column 'model_0': cost is -1"),
         ([ArrayPart(GOOD, np.ones(2)), ArrayPart(np.ones((1, 3)), np.ones(3))], "part 1: 3 models after 2"),
         ([ArrayPart(GOOD, np.ones(2)), ArrayPart(GOOD.astype(np.float32), np.ones(2))], "part 1.*one precision"),
