@@ -102,7 +102,8 @@ class Done:
 
 def carry_out(source: Source, plan: Plan, keep: Keep) -> Done:
     """Work out every part's choices, and their exact totals."""
-    success, cost, counts, answers = Fraction(0), Fraction(0), Counter[str](), []
+    success, cost, counts = Fraction(0), Fraction(0), Counter[str]()
+    answers: list[Any] = []
     rules = [plan.rule.of(part.first, part.part.rows) for part in source.located]
     for part in source.sweep(_carry_out_part, plan.price, keep, given=rules):
         success, cost = success + part.success, cost + part.cost

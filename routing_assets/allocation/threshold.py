@@ -140,7 +140,8 @@ def _guess(
 ) -> tuple[list[bool], tuple[float, float]]:
     """Return which of the next middles fit, by the sample, until the rest can be held in memory; and the last ends."""
     sample = source.sample
-    share, turns = len(sample[0]) / source.rows, []
+    share = len(sample[0]) / source.rows
+    turns: list[bool] = []
     left = _Bisection(sample, low, high)
     while len(turns) < times:
         left = left.go_on(1, lambda cost: float(cost) <= budget * share)
@@ -156,7 +157,8 @@ def _walked(
 ) -> tuple[tuple[Fraction, Fraction], list[Fraction], Fraction, Arrays | None]:
     """Sweep along guessed turns: costs at both ends and all middles, what is settled, and the rest unless too large."""
     cost_low, cost_high, settled = Fraction(0), Fraction(0), Fraction(0)
-    costs, rows, count = [Fraction(0)] * len(turns), [], 0
+    costs, count = [Fraction(0)] * len(turns), 0
+    rows: list[Arrays] = []
     for walk in source.sweep(_walk_part, low, high, turns):
         cost_low, cost_high = cost_low + walk.ends[0], cost_high + walk.ends[1]
         costs = [total + own for total, own in zip(costs, walk.costs, strict=True)]
