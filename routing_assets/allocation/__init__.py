@@ -1,6 +1,6 @@
 """Allocate a batch of instructions to models under one hard budget in estimated cost: exact, certified, constrained.
 
-Stands on its own: numpy and OR-Tools, no other room of the project.
+Stands on its own: numpy and OR-Tools, of the project only the engine.
 """
 
 from routing_assets.allocation.allocate import allocate, unsupported_constraints
