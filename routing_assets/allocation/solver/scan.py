@@ -76,6 +76,12 @@ class Window:
     def __len__(self) -> int:
         return len(self.row)
 
+    @property
+    def moved_weight(self) -> Fraction:
+        """How much more the rows weigh at the low price."""
+        at = np.arange(len(self))
+        return exact_sum(self.weight[at, self.cheap]) - exact_sum(self.weight[at, self.dear])
+
     def at(self, rows: np.ndarray | slice) -> Window:
         """Some of the rows."""
         return Window(self.row[rows], self.dear[rows], self.cheap[rows], self.value[rows], self.weight[rows])
@@ -108,23 +114,20 @@ def scan(source: Source, bracket: Bracket) -> Scan:
 
 def _scan_part(located: Located, bracket: Bracket) -> Scan:
     arrays = located.read()
-    value, weight, moved = Fraction(0), Fraction(0), Fraction(0)
-    windows = []
+    k, rows = arrays[0].shape[1], len(arrays[0])
+    nobody, none = np.empty(0, np.int64), np.empty(0, np.int16)
+    windows = [Window(nobody, none, none, *(np.empty((0, k), a.dtype) for a in arrays[:2]))]
+    value, weight = np.empty(rows), np.empty(rows)
     for start, v, w in blocks(arrays):
         at, first = np.arange(len(v)), located.first + start
         dear = dear_columns(v, w, first, bracket)
         cheap = cheap_columns(v, w, first, bracket, dear)
-        value += exact_sum(v[at, dear])
-        weight += exact_sum(w[at, dear])
+        value[start : start + len(v)], weight[start : start + len(v)] = v[at, dear], w[at, dear]
         differ = np.flatnonzero(dear != cheap)
-        dear, cheap = dear[differ].astype(np.int16), cheap[differ].astype(np.int16)
-        moved += exact_sum(w[differ, cheap]) - exact_sum(w[differ, dear])
         own = v[differ].astype(arrays[0].dtype), w[differ].astype(arrays[1].dtype)
-        windows.append(Window(first + differ, dear, cheap, *own))
-    if not windows:
-        nobody, none = np.empty(0, np.int64), np.empty(0, np.int16)
-        windows = [Window(nobody, none, none, *(np.empty((0, arrays[0].shape[1]), a.dtype) for a in arrays[:2]))]
-    return Scan(bracket, value, weight, weight + moved, joined_windows(windows))
+        windows.append(Window(first + differ, dear[differ].astype(np.int16), cheap[differ].astype(np.int16), *own))
+    window, spent = joined_windows(windows), exact_sum(weight)
+    return Scan(bracket, exact_sum(value), spent, spent + window.moved_weight, window)
 
 
 def joined_windows(windows: list[Window]) -> Window:
