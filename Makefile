@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-nightly test-slow test-ray hostile million lint wheel audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million hundred-million lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,9 @@ hostile: $(READY)   ## inputs that must be refused: the last line counts them
 
 million: $(READY)   ## one batch of a million instructions: seconds of each step, peak memory
 	$(BIN)/python tests/benchmarks/million_batch.py
+
+hundred-million: $(READY) ## allocation of 100,000,000 x 16 from disk against 10,000,000: seconds, passes, peak memory
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/allocation_by_sweeps.py 100_000_000
 
 lint: $(READY)
 	$(BIN)/ruff check .

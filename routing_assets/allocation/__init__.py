@@ -1,19 +1,24 @@
 """Allocate a batch of instructions to models under one hard budget in estimated cost: exact, certified, constrained.
 
-Stands on its own: numpy and OR-Tools, no other room of the project.
+Stands on its own: numpy and OR-Tools, of the project only the engine.
 """
 
 from routing_assets.allocation.allocate import allocate, unsupported_constraints
 from routing_assets.allocation.answer import Allocation
+from routing_assets.allocation.answer_files import AnswerFile, AnswerFolder
+from routing_assets.allocation.by_sweeps import PartedAllocation, PartedProblem, allocate_parts
+from routing_assets.allocation.carry_out import AnswerPart, keep_choice
 from routing_assets.allocation.chunked import ChunkedAllocation, allocate_chunks
 from routing_assets.allocation.errors import (
     InfeasibleAllocation,
     InfeasibleBudget,
     InfeasibleConstraints,
     InfeasibleTarget,
+    TooManyRows,
     UndecidedAllocation,
 )
 from routing_assets.allocation.frontier import Frontier, LeastBudget, frontier, least_budget
+from routing_assets.allocation.parts import ArrayPart, ParquetFile, Part, WidePart
 from routing_assets.allocation.policies import DEFAULT_POLICY, POLICIES
 from routing_assets.allocation.policy import Policy
 from routing_assets.allocation.problem import AllocationProblem, ExtraBudget
@@ -23,6 +28,10 @@ __all__ = [
     "POLICIES",
     "Allocation",
     "AllocationProblem",
+    "AnswerFile",
+    "AnswerFolder",
+    "AnswerPart",
+    "ArrayPart",
     "ChunkedAllocation",
     "ExtraBudget",
     "Frontier",
@@ -31,11 +40,19 @@ __all__ = [
     "InfeasibleConstraints",
     "InfeasibleTarget",
     "LeastBudget",
+    "ParquetFile",
+    "Part",
+    "PartedAllocation",
+    "PartedProblem",
     "Policy",
+    "TooManyRows",
     "UndecidedAllocation",
+    "WidePart",
     "allocate",
     "allocate_chunks",
+    "allocate_parts",
     "frontier",
+    "keep_choice",
     "least_budget",
     "unsupported_constraints",
 ]

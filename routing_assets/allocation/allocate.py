@@ -7,10 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from routing_assets.allocation.answer import Allocation
+from routing_assets.allocation.carry_out import carry_out, keep_choice
 from routing_assets.allocation.errors import InfeasibleConstraints
+from routing_assets.allocation.mip import maximise_under_constraints
+from routing_assets.allocation.parts import slices
 from routing_assets.allocation.policies import DEFAULT_POLICY, POLICIES
 from routing_assets.allocation.policy import PAIR_RULES, Options, Policy
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.source import Source
 from routing_assets.foundation.errors import InvalidInput
 
 
@@ -39,7 +43,31 @@ def allocate(
             f"policy '{policy}' cannot keep {', '.join(unsupported)}", remedy=f"Use policy '{DEFAULT_POLICY}'"
         )
     refuse_hopeless_rows(problem)
-    return chosen.decide(problem, Options(target, seed, exact, time_limit_s, relative_gap))
+    options = Options(target, seed, exact, time_limit_s, relative_gap)
+    if problem.side_constraints:
+        return maximise_under_constraints(problem, options)
+    source = Source(
+        slices(problem.success, problem.cost, problem.allowed),
+        problem.n_models,
+        seed,
+        names=problem.models or (),
+        whole=(problem.success, problem.cost_matrix, problem.allowed),
+    )
+    plan = chosen.plan(source, problem.budget, options)
+    done = carry_out(source, plan, keep_choice)
+    return Allocation(
+        problem,
+        np.concatenate([part.choice for part in done.answers]),
+        policy,
+        plan.status,
+        done.expected_success,
+        done.total_cost,
+        max(done.expected_success, plan.bound),
+        plan.price,
+        prices={"budget": plan.price},
+        binding=plan.binding,
+        notes=done.notes,
+    )
 
 
 def named_policy(name: str) -> Policy:

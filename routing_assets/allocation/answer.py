@@ -70,19 +70,12 @@ class Allocation:
 
     @cached_property
     def _runner_up(self) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.arange(len(self.problem))
         worth = self.potential
         if worth is None:
-            worth = self.problem.success - self.shadow_price * self.problem.cost_matrix
-            if self.problem.allowed is not None:
-                worth[~self.problem.allowed] = -np.inf
+            worth = worth_of(self.problem.success, self.problem.cost_matrix, self.problem.allowed, self.shadow_price)
         else:
             worth = worth.copy()
-        chosen = worth[rows, self.choice]
-        worth[rows, self.choice] = -np.inf
-        second = worth.argmax(axis=1)
-        price = chosen - worth[rows, second]
-        return np.where(np.isinf(price), -1, second), price
+        return runners_up(worth, self.choice)
 
     @property
     def runner_up(self) -> np.ndarray:
@@ -104,7 +97,30 @@ class Allocation:
 
         Zero where nothing is lost: for a tie, and where the reduced cost is negative. inf without a runner-up.
         """
-        return np.where(self.reduced_cost > TIE, self.reduced_cost, 0.0)
+        return switching_prices(self.reduced_cost)
+
+
+def worth_of(success: np.ndarray, cost: np.ndarray, allowed: np.ndarray | None, price: float) -> np.ndarray:
+    """Return success less priced cost, (M, K), a new array; -inf where a pair is not allowed."""
+    worth = success - price * cost
+    if allowed is not None:
+        worth[~allowed] = -np.inf
+    return worth
+
+
+def runners_up(worth: np.ndarray, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's next best column, -1 where there is none, and how much worse it is. Overwrites ``worth``."""
+    rows = np.arange(len(worth))
+    chosen = worth[rows, choice]
+    worth[rows, choice] = -np.inf
+    second = worth.argmax(axis=1)
+    price = chosen - worth[rows, second]
+    return np.where(np.isinf(price), -1, second), price
+
+
+def switching_prices(reduced_cost: np.ndarray) -> np.ndarray:
+    """Return what moving to the runner-up loses: nothing where it is worth as much or more."""
+    return np.where(reduced_cost > TIE, reduced_cost, 0.0)
 
 
 def measure(problem: AllocationProblem, choice: np.ndarray) -> tuple[float, float]:

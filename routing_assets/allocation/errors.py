@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from routing_assets.foundation.errors import InvalidInput
+
 
 class InfeasibleAllocation(ValueError):
     """No assignment of the whole batch keeps every constraint."""
@@ -49,3 +51,19 @@ class InfeasibleTarget(InfeasibleAllocation):
 
 class UndecidedAllocation(RuntimeError):
     """The time limit ended the search before an assignment was found or ruled out."""
+
+
+class TooManyRows(InvalidInput):
+    """A batch under constraints that are solved in memory, and that would not fit there.
+
+    ``rows`` is what was given, ``fit`` how many rows of as many models fit.
+    """
+
+    def __init__(self, rows: int, fit: int, columns: int, constraints: tuple[str, ...], memory_bytes: int) -> None:
+        self.rows, self.fit = rows, fit
+        super().__init__(
+            f"{rows} instructions under {', '.join(constraints)} do not fit in {memory_bytes / 2**30:g} GiB: these "
+            f"constraints tie all instructions together, so that all pairs of instruction and model must be in memory, "
+            f"and with {columns} models {fit} instructions fit",
+            remedy="Drop these constraints, split the batch, or allow more memory",
+        )

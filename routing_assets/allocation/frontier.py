@@ -12,12 +12,13 @@ import numpy as np
 from routing_assets.allocation.allocate import allocate, refuse_hopeless_rows
 from routing_assets.allocation.answer import measure
 from routing_assets.allocation.errors import InfeasibleBudget, InfeasibleTarget
-from routing_assets.allocation.mip_one_budget import maximise
+from routing_assets.allocation.parts import slices
 from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below
 from routing_assets.allocation.solver.hull import cheapest, hull_steps
-from routing_assets.allocation.solver.knapsack import CapacityTooSmall
+from routing_assets.allocation.solver.knapsack import CapacityTooSmall, solve_knapsack
 from routing_assets.allocation.solver.rows import decimal
+from routing_assets.allocation.solver.source import Source
 from routing_assets.foundation.errors import InvalidInput
 
 _GAP = 1e-6
@@ -114,21 +115,14 @@ def least_budget(
     if problem.side_constraints:
         choice, bound, price = _constrained(problem, wanted, mean_success, seed, exact, time_limit_s)
     else:
+        swapped = -problem.cost_matrix, -problem.success, problem.allowed
+        source = Source(slices(*swapped), problem.n_models, seed, whole=swapped)
         try:
-            answer = maximise(
-                -problem.cost_matrix,
-                -problem.success,
-                problem.allowed,
-                -wanted,
-                seed=seed,
-                relative_gap=0.0 if exact else _GAP,
-                time_limit_s=time_limit_s,
-            )
+            answer = solve_knapsack(source, -wanted, relative_gap=0.0 if exact else _GAP, time_limit_s=time_limit_s)
         except CapacityTooSmall as short:
             raise InfeasibleTarget(mean_success, float(-short.least / len(problem))) from None
-        choice, price = answer.choice, answer.price
-        cost = exact_sum(problem.chosen(problem.cost_matrix, choice))
-        bound = float(cost) - (0.0 if answer.proven else answer.loss)
+        choice, price = answer.rule.choose(0, swapped), answer.price
+        bound = float(-answer.value) - (0.0 if answer.proven else answer.loss)
     success, cost_usd = measure(problem, choice)
     return LeastBudget(cost_usd, max(0.0, min(bound, cost_usd)), success, choice, price)
 

@@ -6,21 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from routing_assets.allocation.answer import Allocation, measure
 from routing_assets.allocation.mip_one_budget import maximise_within_budget
-from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.policy import Plan
+from routing_assets.allocation.solver.rules import Rule
+from routing_assets.allocation.solver.source import Source
 
 
-def certified(
-    problem: AllocationProblem, policy: str, choice: np.ndarray, *, seed: int, notes: Mapping[str, Any]
-) -> Allocation:
-    """A policy's choice (N,), measured, with the bound and the price of money from the relaxed knapsack."""
-    success, cost = measure(problem, choice)
-    best = maximise_within_budget(problem, seed=seed, relative_gap=math.inf, time_limit_s=math.inf)
-    bound = max(success, measure(problem, best.choice)[0] + best.loss / len(problem))
-    prices = {"budget": best.price}
-    return Allocation(
-        problem, choice, policy, "heuristic", success, cost, bound, best.price, prices=prices, notes=notes
-    )
+def certified(source: Source, budget: float, rule: Rule, notes: Mapping[str, Any]) -> Plan:
+    """A policy's rule with the bound and the price of money from the relaxed knapsack."""
+    best = maximise_within_budget(source, budget, relative_gap=math.inf)
+    bound = float(best.value / source.rows) + best.loss / source.rows
+    return Plan(rule, "heuristic", bound, best.price, notes=notes)

@@ -4,53 +4,40 @@ from __future__ import annotations
 
 from routing_assets.allocation.answer import Allocation, measure
 from routing_assets.allocation.mip_one_budget import maximise_within_budget
-from routing_assets.allocation.policy import Options, Policy
+from routing_assets.allocation.policy import Options, Plan, Policy
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.source import Source
 
 _GAP = 1e-6
 _CONSTRAINED_GAP = 1e-4
 _SMALL = 400  # pairs: up to here the optimum costs no more than a good answer
 
 
-def _decide(problem: AllocationProblem, options: Options) -> Allocation:
-    relative_gap = 0.0 if options.exact else options.relative_gap
-    if problem.side_constraints:
-        return _constrained(problem, options.seed, relative_gap, options.time_limit_s)
-    return _one_budget(problem, options.seed, _GAP if relative_gap is None else relative_gap, options.time_limit_s)
+def _plan(source: Source, budget: float, options: Options) -> Plan:
+    relative_gap = _wanted_gap(options, _GAP)
+    answer = maximise_within_budget(source, budget, relative_gap=relative_gap, time_limit_s=options.time_limit_s)
+    success = float(answer.value / source.rows)
+    bound = success if answer.proven else success + answer.loss / source.rows
+    status = _status(success, bound, answer.proven, relative_gap)
+    return Plan(answer.rule, status, bound, answer.price, ("budget",) if answer.price > 0 else ())
 
 
 MIP = Policy(
     "mip",
     "The most expected successes within the budget, with a proof of how near the optimum it is.",
-    _decide,
+    _plan,
     library="ortools",
 )
 
 
-def _one_budget(problem: AllocationProblem, seed: int, relative_gap: float, time_limit_s: float) -> Allocation:
-    answer = maximise_within_budget(problem, seed=seed, relative_gap=relative_gap, time_limit_s=time_limit_s)
-    success, cost = measure(problem, answer.choice)
-    bound = success if answer.proven else success + answer.loss / len(problem)
-    return Allocation(
-        problem,
-        answer.choice,
-        MIP.name,
-        _status(success, bound, answer.proven, relative_gap),
-        success,
-        cost,
-        bound,
-        answer.price,
-        prices={"budget": answer.price},
-        binding=("budget",) if answer.price > 0 else (),
-    )
-
-
-def _constrained(problem: AllocationProblem, seed: int, relative_gap: float | None, time_limit_s: float) -> Allocation:
+def maximise_under_constraints(problem: AllocationProblem, options: Options) -> Allocation:
+    """The most expected successes within the budget and constraints that tie instructions together, in memory."""
     from routing_assets.allocation.mip_constrained import maximise_constrained  # OR-Tools loads only where needed
 
-    if relative_gap is None:
-        relative_gap = _GAP if problem.success.size <= _SMALL else _CONSTRAINED_GAP
-    answer = maximise_constrained(problem, seed=seed, relative_gap=relative_gap, time_limit_s=time_limit_s)
+    relative_gap = _wanted_gap(options, _GAP if problem.success.size <= _SMALL else _CONSTRAINED_GAP)
+    answer = maximise_constrained(
+        problem, seed=options.seed, relative_gap=relative_gap, time_limit_s=options.time_limit_s
+    )
     success, cost = measure(problem, answer.choice)
     bound = success if answer.proven else max(success, answer.bound / len(problem))
     return Allocation(
@@ -66,6 +53,12 @@ def _constrained(problem: AllocationProblem, seed: int, relative_gap: float | No
         binding=tuple(name for name, price in answer.prices.items() if price > 1e-12),
         potential=answer.worth,
     )
+
+
+def _wanted_gap(options: Options, usual: float) -> float:
+    if options.exact:
+        return 0.0
+    return usual if options.relative_gap is None else options.relative_gap
 
 
 def _status(success: float, bound: float, proven: bool, relative_gap: float) -> str:

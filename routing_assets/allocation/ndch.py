@@ -2,99 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.errors import InfeasibleBudget
 from routing_assets.allocation.heuristic import certified
-from routing_assets.allocation.policy import Options, Policy
-from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.mixture import Mixture, MovedRule, Order, furthest_cut
+from routing_assets.allocation.policy import Options, Plan, Policy
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below, within
 from routing_assets.allocation.solver.hull import upper_hull
+from routing_assets.allocation.solver.source import Located, Source
+
+_LISTED = 1 << 24
+"""Rows of which the driver can hold one order; beyond, the order is worked out by the parts."""
 
 
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """A two-model mixture: ``share`` of the batch goes to ``upper``, the rest to ``lower`` (model indices)."""
-
-    choice: np.ndarray
-    lower: int
-    upper: int
-    share: float
-
-
-def _decide_ndch(problem: AllocationProblem, options: Options) -> Allocation:
-    return _allocation(problem, NDCH.name, ndch(problem, options.seed), options.seed)
-
-
-def _decide_ndch_p(problem: AllocationProblem, options: Options) -> Allocation:
-    return _allocation(problem, NDCH_P.name, ndch_p(problem), options.seed)
-
-
-NDCH = Policy(
-    "ndch",
-    "The two neighbouring vertices of the non-decreasing convex hull of (cost, success), mixed at random.",
-    _decide_ndch,
-    ignores_side_constraints=True,
-    ignores_pair_rules=True,
-)
-NDCH_P = Policy(
-    "ndch_p",
-    "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
-    _decide_ndch_p,
-    ignores_side_constraints=True,
-    ignores_pair_rules=True,
-)
-
-
-def ndch(problem: AllocationProblem, seed: int) -> Mixture:
+def _plan_ndch(source: Source, budget: float, options: Options) -> Plan:
     """Mix the two hull vertices around the budget, instructions drawn at random (seeded).
 
     The hull is over (mean cost, mean success) of the models. In random order instructions move to the dearer vertex as
     far as the budget really lasts, so per-instruction costs never overspend it. A budget above the dearest vertex gives
     everything to that vertex; one under the cheapest raises :class:`InfeasibleBudget`.
     """
-    return _mix(problem, "ndch", lambda lower: np.random.default_rng(seed).permutation(len(problem)))
+    return _certified(source, budget, _mixture(source, budget, NDCH.name, Order(options.seed)))
 
 
-def ndch_p(problem: AllocationProblem) -> Mixture:
-    """Mix as :func:`ndch`, but the cheaper model keeps the instructions it is most likely to get right."""
-    return _mix(problem, "ndch_p", lambda lower: np.argsort(problem.success[:, lower], kind="stable"))
+def _plan_ndch_p(source: Source, budget: float, options: Options) -> Plan:
+    """Mix as NDCH, but the cheaper model keeps the instructions it is most likely to get right."""
+    return _certified(source, budget, _mixture(source, budget, NDCH_P.name, Order(None)))
 
 
-def _mix(problem: AllocationProblem, policy: str, order_of: Callable[[int], np.ndarray]) -> Mixture:
-    """Move instructions from the lower to the upper vertex in ``order_of(lower)`` while the budget lasts."""
-    cost = problem.cost_matrix
-    totals = [exact_sum(column) for column in _columns(cost)]
-    mean_success = problem.success.mean(axis=0, dtype=np.float64)
+NDCH = Policy(
+    "ndch",
+    "The two neighbouring vertices of the non-decreasing convex hull of (cost, success), mixed at random.",
+    _plan_ndch,
+    ignores_side_constraints=True,
+    ignores_pair_rules=True,
+)
+NDCH_P = Policy(
+    "ndch_p",
+    "The mixture of NDCH, the cheaper model getting the instructions it is most likely to get right.",
+    _plan_ndch_p,
+    ignores_side_constraints=True,
+    ignores_pair_rules=True,
+)
+
+
+def _certified(source: Source, budget: float, mixture: Mixture) -> Plan:
+    notes = {
+        "lower": source.names[mixture.lower],
+        "upper": source.names[mixture.upper],
+        "upper_share": mixture.moved / source.rows,
+    }
+    return certified(source, budget, mixture.rule, notes)
+
+
+def _mixture(source: Source, budget: float, policy: str, order: Order) -> Mixture:
+    """Move instructions from the lower to the upper vertex, in an order, while the budget lasts."""
+    totals, mean_success = _models(source)
     hull = upper_hull(np.array([float(total) for total in totals]), mean_success)
-    affordable = [int(k) for k in hull if within(totals[k], problem.budget)]
+    affordable = [int(k) for k in hull if within(totals[k], budget)]
     if not affordable:
-        raise InfeasibleBudget(problem.budget, float_not_below(totals[hull[0]]), policy=policy)
+        raise InfeasibleBudget(budget, float_not_below(totals[hull[0]]), policy=policy)
     lower = affordable[-1]
-    choice = np.full(len(problem), lower)
     if lower == hull[-1]:
-        return Mixture(choice, lower, lower, 1.0)
+        return Mixture(MovedRule(lower, lower, np.empty(0, bool)), source.rows)
     upper = int(hull[len(affordable)])
-    order = order_of(lower)
-    extra = cost[order, upper].astype(np.float64) - cost[order, lower]
-    fits = np.flatnonzero(float(totals[lower]) + np.cumsum(extra) <= problem.budget)
+    if source.rows > _LISTED:
+        return furthest_cut(source, order, lower, upper, totals[lower], budget)
+    return _listed(source, order, lower, upper, totals[lower], budget)
+
+
+def _listed(source: Source, order: Order, lower: int, upper: int, start: Fraction, budget: float) -> Mixture:
+    """Move the rows one after another, with all of their two costs at hand."""
+    columns = list(source.sweep(_columns_of, lower, upper))
+    success, cost_lower, cost_upper = (np.concatenate(column) for column in zip(*columns, strict=True))
+    listed = order.listed(success)
+    extra = cost_upper[listed].astype(np.float64) - cost_lower[listed]
+    fits = np.flatnonzero(float(start) + np.cumsum(extra) <= budget)
     count = int(fits[-1]) + 1 if fits.size else 0
-    choice[order[:count]] = upper
-    while not within(exact_sum(problem.chosen(cost, choice)), problem.budget):  # the float sum above may be an ulp out
+    spent = start + exact_sum(cost_upper[listed[:count]]) - exact_sum(cost_lower[listed[:count]])
+    while not within(spent, budget):  # the float sum above may be an ulp out
         count -= 1
-        choice[order[count]] = lower
-    return Mixture(choice, lower, upper, count / len(problem))
+        spent -= Fraction(float(cost_upper[listed[count]])) - Fraction(float(cost_lower[listed[count]]))
+    moved = np.zeros(source.rows, bool)
+    moved[listed[:count]] = True
+    return Mixture(MovedRule(lower, upper, moved), count)
 
 
-def _columns(cost: np.ndarray) -> list[np.ndarray]:
-    return [cost[:, k] for k in range(cost.shape[1])]
+def _columns_of(located: Located, lower: int, upper: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Success with the lower model, and the costs with both."""
+    success, cost, _ = located.read()
+    return success[:, lower].copy(), cost[:, lower].copy(), cost[:, upper].copy()
 
 
-def _allocation(problem: AllocationProblem, policy: str, mixture: Mixture, seed: int) -> Allocation:
-    names = problem.models or ()
-    notes = {"lower": names[mixture.lower], "upper": names[mixture.upper], "upper_share": mixture.share}
-    return certified(problem, policy, mixture.choice, seed=seed, notes=notes)
+def _models(source: Source) -> tuple[Sequence[Fraction], np.ndarray]:
+    """Total cost, exact, and mean success of each model alone.
+
+    The mean is a float sum in row order where all rows can be held, as it always was, and exact in larger batches.
+    """
+    if source.rows <= source.most_rows:
+        rows = source.gathered()
+        return _totals(rows[1]), rows[0].mean(axis=0, dtype=np.float64)
+    parts = list(source.sweep(_totals_part))
+    cost, success = (
+        [sum((part[which][k] for part in parts), Fraction(0)) for k in range(source.columns)] for which in (0, 1)
+    )
+    return cost, np.array([float(total / source.rows) for total in success])
+
+
+def _totals_part(located: Located) -> tuple[list[Fraction], list[Fraction]]:
+    success, cost, _ = located.read()
+    return _totals(cost), _totals(success)
+
+
+def _totals(pairs: np.ndarray) -> list[Fraction]:
+    """The exact sum of each column; of one price for all rows without adding it up."""
+    if pairs.strides[0] == 0 and len(pairs):
+        return [Fraction(float(entry)) * len(pairs) for entry in pairs[0]]
+    return [exact_sum(pairs[:, k]) for k in range(pairs.shape[1])]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.solver.rules import Rule
+from routing_assets.allocation.solver.source import Source
 
 PAIR_RULES = ("forbidden", "max_latency")
 """Constraints that bar single pairs of instruction and model."""
@@ -27,6 +29,20 @@ class Options:
     """Distance to the optimum that is good enough; None: the policy's own."""
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a policy decided, before any part of the batch has worked out its own choices."""
+
+    rule: Rule
+    status: str
+    bound: float
+    """No assignment within the budget has a greater mean expected success, unless the plan itself has."""
+    price: float
+    """Expected successes of the batch per extra USD."""
+    binding: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Policy:
     """A way to assign a batch."""
@@ -34,8 +50,8 @@ class Policy:
     name: str
     method: str
     """What it does, in one sentence for people who choose."""
-    decide: Callable[[AllocationProblem, Options], Allocation]
-    """Assigns every instruction; raises :class:`InfeasibleAllocation` where nothing keeps budget and constraints."""
+    plan: Callable[[Source, float, Options], Plan]
+    """Decides over rows under a budget in USD; raises :class:`InfeasibleAllocation` where nothing keeps it."""
     ignores_side_constraints: bool = False
     ignores_pair_rules: bool = False
     library: str = "numpy"

@@ -13,6 +13,19 @@ import numpy as np
 from routing_assets.allocation import validation as check
 from routing_assets.foundation.errors import InvalidInput
 
+SIDE_CONSTRAINTS = (
+    "min_share",
+    "max_share",
+    "capacity",
+    "token_capacity",
+    "mean_latency",
+    "group_floor",
+    "max_group_gap",
+    "max_changes",
+    "extra_budgets",
+)
+"""The fields of a problem that tie instructions together beyond the budget."""
+
 PerModel = Mapping[str, float] | Sequence[float] | np.ndarray
 
 
@@ -106,17 +119,7 @@ class AllocationProblem:
     @property
     def side_constraints(self) -> tuple[str, ...]:
         """The fields in use that tie instructions together beyond the budget."""
-        names = (
-            "min_share",
-            "max_share",
-            "capacity",
-            "token_capacity",
-            "mean_latency",
-            "group_floor",
-            "max_group_gap",
-            "max_changes",
-        )
-        used = tuple(name for name in names if getattr(self, name) is not None)
+        used = tuple(name for name in SIDE_CONSTRAINTS[:-1] if getattr(self, name) is not None)
         return (*used, "extra_budgets") if self.extra_budgets else used
 
     def chosen(self, matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:

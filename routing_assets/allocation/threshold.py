@@ -2,90 +2,186 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.errors import InfeasibleBudget
 from routing_assets.allocation.heuristic import certified
-from routing_assets.allocation.policy import Options, Policy
-from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.policy import Options, Plan, Policy
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below, within
+from routing_assets.allocation.solver.source import Arrays, Located, Source, joined
 
 _BISECTIONS = 40
 
 
-@dataclass(frozen=True, eq=False)
-class ThresholdChoice:
-    """What the policy chose, at which target, and how many instructions had no model that met it."""
+@dataclass(frozen=True)
+class ThresholdRule:
+    """Each row's cheapest model with success >= ``target``, and where none has, its most probable one."""
 
-    choice: np.ndarray
     target: float
-    no_model_met_target: int
+
+    def of(self, first: int, rows: int) -> ThresholdRule:
+        """Return the rule itself: it is the same for all rows."""
+        return self
+
+    def choose(self, first: int, arrays: Arrays) -> np.ndarray:
+        """Return the column, (M,) int16, of M rows."""
+        return _choose(arrays, self.target)[0].astype(np.int16)
+
+    def notes(self, arrays: Arrays) -> Mapping[str, int]:
+        """Return how many instructions have no model that meets the target."""
+        return {"no_model_met_target": int((~_choose(arrays, self.target)[1]).sum())}
 
 
-def _decide(problem: AllocationProblem, options: Options) -> Allocation:
-    answer = threshold(problem, options.target)
-    notes = {"target": answer.target, "no_model_met_target": answer.no_model_met_target}
-    return certified(problem, THRESHOLD.name, answer.choice, seed=options.seed, notes=notes)
+def _plan(source: Source, budget: float, options: Options) -> Plan:
+    target = affordable_target(source, budget, options.target)
+    return certified(source, budget, ThresholdRule(target), {"target": target})
 
 
 THRESHOLD = Policy(
     "threshold",
     "The cheapest model whose success reaches the target; the most probable one where none does.",
-    _decide,
+    _plan,
     ignores_side_constraints=True,
 )
 
 
-def threshold(problem: AllocationProblem, target: float) -> ThresholdChoice:
-    """Give each instruction its cheapest model with success >= ``target``, and where none has, its most probable one.
+def affordable_target(source: Source, budget: float, target: float) -> float:
+    """Return the target, or where its assignment would cost more than the budget, one that is lower until it fits.
 
-    Where that would cost more than the budget, the target is lowered until it fits. At target 0 everything goes to its
-    cheapest model, so a budget under that raises :class:`InfeasibleBudget`.
+    At target 0 everything goes to its cheapest model, so a budget under that raises :class:`InfeasibleBudget`.
     """
-    answer = _at(problem, target)
-    if _affordable(problem, answer):
-        return answer
-    low, high = _at(problem, 0.0), answer
-    if not _affordable(problem, low):
-        cheapest = float_not_below(exact_sum(problem.chosen(problem.cost_matrix, low.choice)))
-        raise InfeasibleBudget(problem.budget, cheapest, policy="threshold")
-    return _at(problem, _greatest_affordable(problem, low, high))
+    if source.rows > source.most_rows:
+        return _by_sweeps(source, budget, target)
+    rows = source.gathered()
+    if within(_cost(rows, _choose(rows, target)[0]), budget):
+        return target
+    cheapest = _cost(rows, _choose(rows, 0.0)[0])
+    if not within(cheapest, budget):
+        raise InfeasibleBudget(budget, float_not_below(cheapest), policy=THRESHOLD.name)
+    return _Bisection(rows, 0.0, target).go_on(_BISECTIONS, lambda cost: within(cost, budget)).low
 
 
-def _greatest_affordable(problem: AllocationProblem, low: ThresholdChoice, high: ThresholdChoice) -> float:
-    """Bisect between two targets. A row that chooses the same at both does so at every target between them, so only
-    the others are looked at again.
+@dataclass(frozen=True, eq=False)
+class _Bisection:
+    """Targets between ``low``, which fits a budget, and ``high``, which does not.
+
+    A row that chooses the same at both does so at every target between them: its cost is settled, and only the other
+    rows are looked at again.
     """
-    success, cost, rest = problem.success, problem.cost_matrix, Fraction(0)
-    allowed, low_target, high_target = problem.allowed, low.target, high.target
-    low_choice, high_choice = low.choice, high.choice
-    for _ in range(_BISECTIONS):
-        same = low_choice == high_choice
-        rest += exact_sum(cost[same, low_choice[same]])
-        success, cost, low_choice, high_choice = (a[~same] for a in (success, cost, low_choice, high_choice))
-        allowed = None if allowed is None else allowed[~same]
-        middle = (low_target + high_target) / 2
-        choice, _ = _choose(success, cost, allowed, middle)
-        if within(rest + exact_sum(cost[np.arange(len(cost)), choice]), problem.budget):
-            low_target, low_choice = middle, choice
-        else:
-            high_target, high_choice = middle, choice
-    return low_target
+
+    rows: Arrays
+    low: float
+    high: float
+    settled: Fraction = Fraction(0)
+
+    def go_on(self, times: int, affordable: Callable[[Fraction], bool]) -> _Bisection:
+        """Halve so many times; ``affordable`` says whether the middle's total cost fits."""
+        rows, low, high, settled = self.rows, self.low, self.high, self.settled
+        low_choice, high_choice = _choose(rows, low)[0], _choose(rows, high)[0]
+        for _ in range(times):
+            rows, low_choice, high_choice, settled = _unsettled(rows, low_choice, high_choice, settled)
+            middle = (low + high) / 2
+            choice = _choose(rows, middle)[0]
+            if affordable(settled + _cost(rows, choice)):
+                low, low_choice = middle, choice
+            else:
+                high, high_choice = middle, choice
+        rows, _, _, settled = _unsettled(rows, low_choice, high_choice, settled)
+        return _Bisection(rows, low, high, settled)
 
 
-def _at(problem: AllocationProblem, target: float) -> ThresholdChoice:
-    choice, met = _choose(problem.success, problem.cost_matrix, problem.allowed, target)
-    return ThresholdChoice(choice, target, int((~met).sum()))
+def _unsettled(
+    rows: Arrays, low_choice: np.ndarray, high_choice: np.ndarray, settled: Fraction
+) -> tuple[Arrays, np.ndarray, np.ndarray, Fraction]:
+    """Return the rows that choose differently, their choices, and the cost of all others."""
+    success, cost, allowed = rows
+    same = low_choice == high_choice
+    settled += exact_sum(cost[same, low_choice[same]])
+    rest = success[~same], cost[~same], None if allowed is None else allowed[~same]
+    return rest, low_choice[~same], high_choice[~same], settled
 
 
-def _choose(
-    success: np.ndarray, cost: np.ndarray, allowed: np.ndarray | None, target: float
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """Exact costs along a guessed bisection, ``ends`` first, and what is left at its end."""
+
+    ends: tuple[Fraction, Fraction]
+    costs: list[Fraction]
+    left: _Bisection
+
+
+def _by_sweeps(source: Source, budget: float, target: float) -> float:
+    """Bisect as in memory. A sample guesses how the next halvings go, and one sweep prices all of them exactly."""
+    low, high, done = 0.0, target, 0
+    while done < _BISECTIONS:
+        turns, end = _guess(source, budget, low, high, _BISECTIONS - done)
+        (cost_low, cost_high), costs, settled, rows = _walked(source, low, high, turns)
+        if done == 0 and within(cost_high, budget):
+            return target
+        if done == 0 and not within(cost_low, budget):
+            raise InfeasibleBudget(budget, float_not_below(cost_low), policy=THRESHOLD.name)
+        for guessed, cost in zip(turns, costs, strict=True):
+            middle, fits, done = (low + high) / 2, within(cost, budget), done + 1
+            low, high = (middle, high) if fits else (low, middle)
+            if fits != guessed:
+                break
+        if (low, high) == end and rows is not None:
+            rest = _Bisection(rows, low, high, settled)
+            return rest.go_on(_BISECTIONS - done, lambda cost: within(cost, budget)).low
+    return low
+
+
+def _guess(
+    source: Source, budget: float, low: float, high: float, times: int
+) -> tuple[list[bool], tuple[float, float]]:
+    """Return which of the next middles fit, by the sample, until the rest can be held in memory; and the last ends."""
+    sample = source.sample
+    share = len(sample[0]) / source.rows
+    turns: list[bool] = []
+    left = _Bisection(sample, low, high)
+    while len(turns) < times:
+        left = left.go_on(1, lambda cost: float(cost) <= budget * share)
+        turns.append(left.low > low)
+        low = left.low
+        if len(left.rows[0]) <= share * source.most_rows / 2:
+            break
+    return turns, (left.low, left.high)
+
+
+def _walked(
+    source: Source, low: float, high: float, turns: Sequence[bool]
+) -> tuple[tuple[Fraction, Fraction], list[Fraction], Fraction, Arrays | None]:
+    """Sweep along guessed turns: costs at both ends and all middles, what is settled, and the rest unless too large."""
+    cost_low, cost_high, settled = Fraction(0), Fraction(0), Fraction(0)
+    costs, count = [Fraction(0)] * len(turns), 0
+    rows: list[Arrays] = []
+    for walk in source.sweep(_walk_part, low, high, turns):
+        cost_low, cost_high = cost_low + walk.ends[0], cost_high + walk.ends[1]
+        costs = [total + own for total, own in zip(costs, walk.costs, strict=True)]
+        settled += walk.left.settled
+        count += len(walk.left.rows[0])
+        rows = [*rows, walk.left.rows] if count <= source.most_rows else []
+    return (cost_low, cost_high), costs, settled, joined(rows) if count <= source.most_rows else None
+
+
+def _walk_part(located: Located, low: float, high: float, turns: Sequence[bool]) -> _Walk:
+    rows, costs = located.read(), []
+
+    def turn(cost: Fraction) -> bool:
+        costs.append(cost)
+        return turns[len(costs) - 1]
+
+    ends = _cost(rows, _choose(rows, low)[0]), _cost(rows, _choose(rows, high)[0])
+    return _Walk(ends, costs, _Bisection(rows, low, high).go_on(len(turns), turn))
+
+
+def _choose(rows: Arrays, target: float) -> tuple[np.ndarray, np.ndarray]:
     """The chosen column of each row, and whether it meets the target."""
+    success, cost, allowed = rows
     if allowed is not None:
         success = np.where(allowed, success, -1.0)
     qualified = (success >= target) & (success >= 0)
@@ -97,5 +193,5 @@ def _choose(
     return np.where(met, cheapest, best), met
 
 
-def _affordable(problem: AllocationProblem, answer: ThresholdChoice) -> bool:
-    return within(exact_sum(problem.chosen(problem.cost_matrix, answer.choice)), problem.budget)
+def _cost(rows: Arrays, choice: np.ndarray) -> Fraction:
+    return exact_sum(rows[1][np.arange(len(choice)), choice])

@@ -6,18 +6,20 @@ Each test prints one row of a Markdown table. Only ratios are claimed; quality (
 from __future__ import annotations
 
 import math
+import shutil
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from allocation_by_sweeps import measured, shown, write_parts
 from ortools.linear_solver import pywraplp
 
-from routing_assets.allocation import AllocationProblem, allocate, allocate_chunks, frontier
+from routing_assets.allocation import AllocationProblem, allocate, frontier
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 K = 16
@@ -121,56 +123,21 @@ def test_million_against_one_pass(kind: str) -> None:
     assert peak <= 2 * success.nbytes
 
 
-class ParquetChunks:
-    """Row groups of a Parquet file, read again at every iteration."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.path, memory_map=True) as file:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, use_threads=False)
-                yield tuple(
-                    table[name].combine_chunks().flatten().to_numpy().reshape(-1, K) for name in ("success", "cost")
-                )
-
-
-def write_parquet(path: Path, rows: int) -> ParquetChunks:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rng, size = np.random.default_rng(0), 125_000
-    pairs = pa.list_(pa.float32(), K)
-    schema = pa.schema([("success", pairs), ("cost", pairs)])
-    with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
-        for _ in range(rows // size):
-            arrays = [
-                pa.FixedSizeListArray.from_arrays(
-                    pa.array(rng.random(size * K, dtype=np.float32) * np.float32(scale)), K
-                )
-                for scale in (1, 1e-3)
-            ]
-            writer.write_table(pa.table(arrays, schema=schema), row_group_size=size)
-    return ParquetChunks(path)
-
-
-def test_ten_million_in_chunks_against_one(tmp_path: Path) -> None:
-    results = {}
-    for rows in (1_000_000, 10_000_000):
-        chunks = write_parquet(tmp_path / f"{rows}.parquet", rows)
-        tracemalloc.start()
-        seconds, answer = timed(lambda chunks=chunks, rows=rows: allocate_chunks(chunks, rows * 1.5e-4))
-        peak = tracemalloc.get_traced_memory()[1] - answer.choice.nbytes
-        tracemalloc.stop()
-        results[rows] = seconds, peak, answer.gap
-    (small, small_peak, _), (large, large_peak, gap) = results[1_000_000], results[10_000_000]
-    row("10M x 16, Parquet chunks", f"1M {small:.2f} s", f"{large:.2f} s", f"{large / small:.1f} x",
-        f"gap {gap:.1e}", f"peak {large_peak / 2**20:.0f} MiB (1M: {small_peak / 2**20:.0f} MiB)")  # fmt: skip
-    assert gap <= 1e-6
-    assert large_peak <= 400 * 2**20
+def test_ten_million_by_sweeps_against_memory(tmp_path: Path) -> None:
+    write_parts(tmp_path, 10_000_000)
+    memory, choice, answers = (measured(tmp_path, side) for side in ("memory", "choice", "answers"))
+    shutil.rmtree(tmp_path)  # 1.3 GB
+    for side, figures in (("memory", memory), ("sweeps, choice", choice), ("sweeps, answers on disk", answers)):
+        print(shown(side, figures))
+    row("10M x 16 on disk", f"in memory {memory['seconds']:.1f} s", f"sweeps {choice['seconds']:.1f} s",
+        f"{choice['seconds'] / memory['seconds']:.2f} x", f"peak {choice['peak_mib']:.0f} MiB",
+        f"{memory['peak_mib'] / choice['peak_mib']:.1f} x less memory")  # fmt: skip
+    assert memory["choice"] == choice["choice"] == answers["choice"]
+    assert memory["bound"] == choice["bound"]
+    assert choice["passes"] <= 3
+    assert choice["gap"] <= 1e-6
+    beside_choice = choice["peak_mib"] - choice["before_mib"] - 2 * choice["rows"] / 2**20
+    assert beside_choice <= 512
 
 
 @pytest.mark.parametrize("solver", ["HIGHS", "SCIP"])

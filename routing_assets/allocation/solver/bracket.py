@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from routing_assets.allocation.solver.hull import cheapest, hull_steps
-from routing_assets.allocation.solver.scan import Scan
 
-_DEVIATIONS = 3.0  # a bracket that misses costs one more pass; 3 standard errors miss once in 370
-_MARGIN = 0.02  # of a window's weight, either side, when its first rows stand for all of it
+if TYPE_CHECKING:
+    from routing_assets.allocation.solver.scan import Scan, Window
+
+_DEVIATIONS = 3.0  # a bracket that misses costs one more sweep; 3 standard errors miss once in 370
+_MARGIN = 0.02  # of a window's weight, either side, when some of its rows stand for all of it
+_TIED = 1e-9  # prices nearer than this are one price: rounding blurs which column is best closer to it
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Prices that hold the price of the capacity between them.
+
+    Where more rows are tied at one price than can be held, the low and the high price lie just below and above it, and
+    the bracket goes on among the rows: those before ``first`` are settled at the low price, those from ``last`` on at
+    the high price.
+    """
+
+    low: float = 0.0
+    high: float = math.inf
+    first: int = 0
+    last: int = sys.maxsize
+    lost: float = 0.0
+    """Value that the rows settled by their place may lose in all: tied prices are not quite equal."""
+
+    @property
+    def among_rows(self) -> bool:
+        """Whether some rows are settled by their place."""
+        return self.first > 0 or self.last < sys.maxsize
+
+
+EVERYTHING = Bracket()
 
 
 def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float) -> tuple[float, float]:
@@ -36,14 +67,65 @@ def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float
     return low, high
 
 
-def narrowed(found: Scan, low: float, high: float, capacity: float) -> tuple[float, float]:
-    """Return a bracket inside (low, high), judged from the window rows that were kept; the same where all are tied."""
-    start = found.choice[found.window]
-    steps = hull_steps(found.window_value, found.window_weight, start, low)
+def above(bracket: Bracket, outer: Bracket | None) -> Bracket:
+    """Return where to look when even the high end of a bracket weighs more than the capacity.
+
+    ``outer`` is the bracket that is known to hold the price, None where there is only the sample's guess.
+    """
+    if outer is None:
+        return Bracket(bracket.high) if bracket.low > 0 else EVERYTHING
+    if bracket.among_rows:
+        return replace(bracket, first=outer.first, last=bracket.first)
+    return Bracket(bracket.high, outer.high)
+
+
+def below(bracket: Bracket, outer: Bracket | None) -> Bracket:
+    """Return where to look when even the low end of a bracket weighs less than the capacity."""
+    if outer is None:
+        return Bracket(0.0, bracket.low) if math.isfinite(bracket.high) else EVERYTHING
+    if bracket.among_rows:
+        return replace(bracket, first=bracket.last, last=outer.last)
+    return Bracket(outer.low, bracket.low)
+
+
+def with_ties(bracket: Bracket) -> Bracket:
+    """Return the bracket with the steps that are worth just its low price."""
+    return replace(bracket, low=bracket.low * (1 - _TIED))
+
+
+def narrowed(found: Scan, n: int, capacity: float) -> Bracket:
+    """Return a bracket inside that of a scan whose window overflowed, judged from the window's rows that were kept."""
+    bracket, window, moved = found.bracket, found.window, float(found.low_price_weight - found.weight)
+    wanted = (capacity - float(found.weight)) / moved
+    if bracket.among_rows:
+        return _among_rows(bracket, window, wanted, n)
+    if bracket.high <= bracket.low * (1 + 8 * _TIED):
+        lost = (bracket.high - bracket.low) * moved
+        return _among_rows(replace(bracket, lost=lost), window, wanted, n)
+    steps = hull_steps(window.value, window.weight, window.dear.astype(np.intp), with_ties(bracket).low)
+    if not len(steps):
+        return with_ties(bracket)
     filled = np.cumsum(steps.weight)
-    wanted = (capacity - float(found.weight)) / (found.low_price_weight - float(found.weight))
     first = int(np.searchsorted(filled, (wanted - _MARGIN) * filled[-1]))
     last = int(np.searchsorted(filled, (wanted + _MARGIN) * filled[-1], side="right"))
-    new_high = high if first == 0 else float(steps.efficiency[first - 1])
-    new_low = low if last >= len(steps) else float(steps.efficiency[last])
-    return (new_low, new_high) if new_low < new_high else (low, high)
+    high = bracket.high if first == 0 else float(steps.efficiency[first - 1])
+    low = bracket.low if last >= len(steps) else max(bracket.low, float(steps.efficiency[last]) * (1 - _TIED))
+    if (low, high) == (bracket.low, bracket.high):  # a few steps weigh nearly everything
+        middle = float(steps.efficiency[len(steps) // 2])
+        low, high = (middle * (1 - _TIED), high) if middle * (1 - _TIED) > low else (low, middle * (1 + _TIED))
+    if high <= low * (1 + 4 * _TIED):
+        high = min(high * (1 + _TIED), bracket.high)
+    return Bracket(low, high)
+
+
+def _among_rows(bracket: Bracket, window: Window, wanted: float, n: int) -> Bracket:
+    """Return a narrower range of rows of which some take the step that all of them are tied at."""
+    at = np.arange(len(window))
+    filled = np.cumsum(window.weight[at, window.cheap].astype(np.float64) - window.weight[at, window.dear])
+    first = int(np.searchsorted(filled, (wanted - _MARGIN) * filled[-1]))
+    last = int(np.searchsorted(filled, (wanted + _MARGIN) * filled[-1], side="right"))
+    return replace(
+        bracket,
+        first=bracket.first if first == 0 else int(window.row[first - 1]),
+        last=min(bracket.last, n) if last >= len(window) else int(window.row[last]),
+    )

@@ -12,16 +12,19 @@ import numpy as np
 from routing_assets.allocation.solver.exact import exact_sum
 from routing_assets.allocation.solver.scan import Alternatives
 
+_MOST_ROOM = 1 << 61
+
 
 @dataclass(frozen=True, eq=False)
 class Filling:
     """Moves that use the slack best: ``row`` goes to ``column``, which adds ``weight`` in all.
 
-    ``loss`` remains to the bound; ``complete``: no filling has less.
+    They add ``value`` too. ``loss`` remains to the bound; ``complete``: no filling has less.
     """
 
     row: np.ndarray
     column: np.ndarray
+    value: Fraction
     weight: Fraction
     loss: float
     complete: bool
@@ -59,6 +62,7 @@ def fill_slack(
     (Pisinger 1995). Where ``effort`` cuts the search short the answer is not ``complete``.
     """
     added, room, unit = _on_grid(options, slack)
+    beyond = price * float(slack - room * Fraction(unit)) if room == _MOST_ROOM else 0.0
     weight, loss = np.zeros(1, np.int64), np.zeros(1)
     stages: list[_Stage] = []
     best_state, best_stage, complete, work = 0, 0, True, 0
@@ -76,26 +80,28 @@ def fill_slack(
             weight, loss, stage = weight[keep], loss[keep], _Stage(stage.parent[keep], stage.column[keep])
             complete = False
         stages.append(stage)
-        total = np.where(weight <= room, loss + (price * unit) * (room - weight), np.inf)
+        total = np.where(weight <= room, loss + (price * unit) * (room - weight) + beyond, np.inf)
         at = int(total.argmin())
         if total[at] < best:
             best, best_state, best_stage = float(total[at]), at, len(stages)
     rows, chosen = _trace(stages[:best_stage], best_state)
-    moved = exact_sum(options.weight[rows, chosen]) - exact_sum(options.before[rows])
-    return Filling(options.row[rows], chosen, moved, max(best, 0.0), complete)
+    before = options.before[rows]
+    value, weight_added = (
+        exact_sum(pairs[rows, chosen]) - exact_sum(pairs[rows, before]) for pairs in (options.value, options.weight)
+    )
+    return Filling(options.row[rows], chosen, value, weight_added, max(best, 0.0), complete)
 
 
 def thinned(options: Alternatives, copies: int) -> Alternatives:
     """Keep at most ``copies`` rows of those with the very same moves: calibrated buckets make thousands of them."""
     known = np.where(np.isfinite(options.loss), options.loss, -1.0)
-    added = np.where(np.isfinite(options.loss), options.weight - options.before[:, None], 0.0)
+    added = np.where(np.isfinite(options.loss), options.weight - options.weight_before[:, None], 0.0)
     mix = np.random.default_rng(0).random((2, known.shape[1]))  # fixed numbers that tell different moves apart
     _, kind, count = np.unique(known @ mix[0] + added @ mix[1], return_inverse=True, return_counts=True)
     order = np.argsort(kind, kind="stable")
     rank = np.empty(kind.size, np.intp)
     rank[order] = np.arange(kind.size) - np.repeat(np.cumsum(count) - count, count)
-    keep = rank < copies
-    return Alternatives(options.row[keep], options.loss[keep], options.before[keep], options.weight[keep])
+    return options.at(rank < copies)
 
 
 def _extend(
@@ -122,13 +128,12 @@ def _extend(
 
 def _on_grid(options: Alternatives, slack: Fraction) -> tuple[np.ndarray, int, float]:
     """Return added weights (M, K), slack, and the unit (a power of two, small enough to be exact if 62 bits allow)."""
-    reachable = np.where(np.isfinite(options.loss), options.weight, 0.0)
-    greatest = float(np.maximum(np.abs(reachable).max(axis=1, initial=0.0), np.abs(options.before)).sum()) * 2
+    reachable, before = np.where(np.isfinite(options.loss), options.weight, 0.0), options.weight_before
+    greatest = float(np.maximum(np.abs(reachable).max(axis=1, initial=0.0), np.abs(before)).sum()) * 2
     exponent = 61 - math.frexp(greatest)[1] if greatest > 0 else 0
     after = np.ceil(np.ldexp(reachable, exponent)).astype(np.int64)
-    before = np.floor(np.ldexp(options.before, exponent)).astype(np.int64)
-    room = min(math.floor(slack * Fraction(2) ** exponent), 1 << 61)
-    return after - before[:, None], room, math.ldexp(1.0, -exponent)
+    room = min(math.floor(slack * Fraction(2) ** exponent), _MOST_ROOM)
+    return after - np.floor(np.ldexp(before, exponent)).astype(np.int64)[:, None], room, math.ldexp(1.0, -exponent)
 
 
 def _trace(stages: list[_Stage], state: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,29 +1,40 @@
-"""One budget, one choice per row: the multiple-choice knapsack, at any size, from memory or from a stream of chunks.
+"""One budget, one choice per row: the multiple-choice knapsack, at any size, over parts that are swept one by one.
 
 The dual of  max sum v[i, x_i]  s.t.  sum w[i, x_i] <= B  is one price p:
 
     L(p) = p B + sum_i max_k (v[i, k] - p w[i, k])  >=  optimum   for every p >= 0,
 
 and at the best price the rows' maximisers fill the budget up to a single row. A seeded sample brackets that price; one
-pass over the data then settles every row whose maximiser is the same at both ends of the bracket (v - p w is linear in
+sweep over the data then settles every row whose maximiser is the same at both ends of the bracket (v - p w is linear in
 p, so it stays the maximiser between them), and only the few other rows, the *window*, are solved exactly.
+
+All totals are exact sums, so neither the division into parts nor the engine that sweeps them moves a bit of the answer.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
-from routing_assets.allocation.solver.bracket import narrowed
+from routing_assets.allocation.solver.bracket import (
+    EVERYTHING,
+    Bracket,
+    above,
+    below,
+    bracket_price,
+    narrowed,
+    with_ties,
+)
 from routing_assets.allocation.solver.exact import exact_sum, within
 from routing_assets.allocation.solver.fill_slack import Effort, fill_slack, thinned
 from routing_assets.allocation.solver.hull import hull_steps
-from routing_assets.allocation.solver.scan import Chunk, Scan, alternatives, scan
+from routing_assets.allocation.solver.rules import PriceRule
+from routing_assets.allocation.solver.scan import Alternatives, Scan, all_alternatives, alternatives, scan
+from routing_assets.allocation.solver.source import Located, Source, masked
 
 _STATES, _EXACT_STATES = 1 << 12, 1 << 20
 _COPIES = 2  # rows with the very same moves; more of them would only fill the search with repetitions
@@ -34,8 +45,9 @@ _WORK = 1 << 21  # states: under a second, and unlike a clock the same on every 
 class KnapsackAnswer:
     """A feasible choice, the price that supports it, and the bound that certifies it."""
 
-    choice: np.ndarray
-    value: float
+    rule: PriceRule
+    """The column of every row."""
+    value: Fraction
     weight: Fraction
     price: float
     """Value per unit of weight at the margin; 0 where the capacity does not bind."""
@@ -54,58 +66,57 @@ class CapacityTooSmall(Exception):
 
 
 def solve_knapsack(
-    chunks: Iterable[Chunk],
-    n: int,
-    capacity: Fraction | float,
-    bracket: tuple[float, float],
-    *,
-    relative_gap: float,
-    time_limit_s: float,
-    dtype: np.dtype,
-    max_window: int,
+    source: Source, capacity: Fraction | float, *, relative_gap: float, time_limit_s: float = math.inf
 ) -> KnapsackAnswer:
     """Maximise the value of one column per row with total weight <= ``capacity``, compared exactly.
 
-    ``chunks`` must be iterable again and again and give the same ``n`` rows. ``bracket`` is a guess of the price's
-    range, (0, inf) where there is none. ``relative_gap`` 0 asks for the optimum. Of the window ``max_window`` rows are
-    held in memory, more only where so many rows are tied at one price that no bracket separates them.
+    ``relative_gap`` 0 asks for the optimum. Raises :class:`CapacityTooSmall`.
     """
     deadline = time.monotonic() + time_limit_s
-    low, high = bracket
+    found, position = _search(source, capacity)
+    return _fill_slack(source, found, position, capacity, relative_gap * abs(float(position.value)), deadline)
+
+
+def _search(source: Source, capacity: Fraction | float) -> tuple[Scan, KnapsackAnswer]:
+    """Sweep until a bracket holds the price and its window can be held; return the scan, and the steps taken in it."""
+    bracket, outer = first_bracket(source, capacity), None
     while True:
-        found = scan(chunks, n, low, high, dtype, max_window)
+        found = scan(source, bracket)
         if not within(found.weight, capacity):
-            if math.isinf(high):
+            if math.isinf(bracket.high) and not bracket.among_rows:
                 raise CapacityTooSmall(found.weight)
-            low, high = (high, math.inf) if low > 0 else (0.0, math.inf)
-        elif low > 0 and found.low_price_weight < capacity:
-            low, high = (0.0, low) if math.isfinite(high) else (0.0, math.inf)
+            bracket = above(bracket, outer)
+            outer = outer and bracket
+        elif bracket.low > 0 and found.low_price_weight < capacity:
+            bracket = below(bracket, outer)
+            outer = outer and bracket
         elif found.overflowed:
-            narrower = narrowed(found, low, high, float(capacity))
-            max_window = n if narrower == (low, high) else max_window
-            low, high = narrower
+            outer, bracket = bracket, narrowed(found, source.rows, float(capacity))
         else:
-            break
-    position = _take_steps(found, low, capacity)
-    return _fill_slack(
-        position, chunks, found, capacity, relative_gap * abs(position.value), deadline, (low, high) == (0.0, math.inf)
-    )
+            position = _take_steps(found, capacity)
+            if position is not None:
+                return found, position
+            bracket = with_ties(bracket)
 
 
-@dataclass(frozen=True, eq=False)
-class _Position:
-    """Maximisers at ``price`` that keep the capacity."""
+def first_bracket(source: Source, capacity: Fraction | float) -> Bracket:
+    """Return where the price lies in all likelihood, by the sample; anywhere where there is none."""
+    if math.isinf(capacity):
+        return EVERYTHING
+    value, weight, allowed = source.sample
+    if not len(value):
+        return EVERYTHING
+    return Bracket(*bracket_price(masked(value, allowed), weight, source.rows, float(capacity)))
 
-    choice: np.ndarray
-    price: float
-    value: float
-    weight: Fraction
 
+def _take_steps(found: Scan, capacity: Fraction | float) -> KnapsackAnswer | None:
+    """Take the window's most efficient steps as far as the capacity lasts (Sinha & Zoltners 1979).
 
-def _take_steps(found: Scan, low: float, capacity: Fraction | float) -> _Position:
-    """Take the window's most efficient steps as far as the capacity lasts (Sinha & Zoltners 1979)."""
-    start, w = found.choice[found.window], found.window_weight
-    steps = hull_steps(found.window_value, w, start, low)
+    None where they all fit and the capacity lasts further: to steps that are worth just the low price of the bracket.
+    """
+    window, low = found.window, found.bracket.low
+    start, w = window.dear.astype(np.intp), window.weight
+    steps = hull_steps(window.value, w, start, low)
     room = math.inf if math.isinf(capacity) else float(Fraction(capacity) - found.weight)
     taken = min(int(np.searchsorted(np.cumsum(steps.weight), room, side="right")) + 1, len(steps))
     while True:  # the float sums may be an ulp out: one step more is tried
@@ -116,48 +127,76 @@ def _take_steps(found: Scan, low: float, capacity: Fraction | float) -> _Positio
         if within(weight, capacity):
             break
         taken -= 1
-    choice = found.choice
-    choice[found.window] = after
+    if taken == len(steps) and low > 0 and weight < capacity:
+        return None
+    v = window.value
+    value = found.value + exact_sum(v[moved, after[moved]]) - exact_sum(v[moved, start[moved]])
     price = float(steps.efficiency[taken]) if taken < len(steps) else low
-    return _Position(choice, price, found.value + float(steps.value[:taken].sum()), weight)
+    rule = PriceRule(found.bracket, window.row, after.astype(np.int16))
+    return KnapsackAnswer(rule, value, weight, price, 0.0, proven=True)
 
 
 def _fill_slack(
-    position: _Position,
-    chunks: Iterable[Chunk],
+    source: Source,
     found: Scan,
+    position: KnapsackAnswer,
     capacity: Fraction | float,
     enough: float,
     deadline: float,
-    window_is_all: bool,
 ) -> KnapsackAnswer:
     """Use the slack that the break step left: in the window, and where the optimum is asked for among all rows.
 
     A window of the bracket (0, inf) is all there is: its other rows' cheapest model is their best.
     """
-    choice, price = position.choice, position.price
+    price, bracket = position.price, found.bracket
     if price == 0:
-        return KnapsackAnswer(choice, position.value, position.weight, 0.0, 0.0, proven=True)
+        return position
     slack = Fraction(capacity) - position.weight
     loss = price * float(slack)
-    bound = position.value + loss
-    answer = KnapsackAnswer(choice, position.value, position.weight, price, loss, proven=loss == 0)
-    window: Chunk = (found.window_value, found.window_weight, None)
+    answer = replace(position, loss=loss + bracket.lost, proven=loss + bracket.lost == 0)
     quick, thorough = Effort(_STATES, _WORK, deadline), Effort(_EXACT_STATES, math.inf, deadline)
-    for source, rows, effort in (([window], found.window, quick), (chunks, None, thorough)):
+    for effort in (quick, thorough):
+        best = answer.loss - bracket.lost
         if answer.loss <= enough or answer.proven or (effort is thorough and enough > 0):
             break
-        options = alternatives(source, choice if rows is None else choice[rows], price, below=answer.loss)
-        everything = len(options.row)
         if effort is quick:
-            options = thinned(options, _COPIES)
-        filling = fill_slack(options, slack, price, best=answer.loss, enough=enough, effort=effort)
-        proven = filling.complete and len(options.row) == everything and (rows is None or window_is_all)
+            found_all, options = bracket == EVERYTHING, _in_window(found, position, best)
+            everything, options = len(options.row), thinned(options, _COPIES)
+            found_all = found_all and len(options.row) == everything
+        else:
+            found_all, options = _in_all_rows(source, position, best)
+        filling = fill_slack(options, slack, price, best=best, enough=enough - bracket.lost, effort=effort)
+        proven = filling.complete and found_all and bracket.lost == 0
         if not filling.row.size:
             answer = replace(answer, proven=proven)
             continue
-        filled = choice.copy()
-        filled[filling.row if rows is None else rows[filling.row]] = filling.column
-        weight = position.weight + filling.weight
-        answer = KnapsackAnswer(filled, bound - filling.loss, weight, price, filling.loss, proven)
+        rule = position.rule.changed(filling.row, filling.column)
+        value, weight = position.value + filling.value, position.weight + filling.weight
+        answer = KnapsackAnswer(rule, value, weight, price, filling.loss + bracket.lost, proven)
     return answer
+
+
+def _in_window(found: Scan, position: KnapsackAnswer, below: float) -> Alternatives:
+    """Collect the alternatives of the window's rows, by row number."""
+    window = found.window
+    options = alternatives((window.value, window.weight, None), position.rule.columns, position.price, below)
+    return all_alternatives([replace(options, row=window.row[options.row])])
+
+
+def _in_all_rows(source: Source, position: KnapsackAnswer, below: float) -> tuple[bool, Alternatives]:
+    """Sweep for the alternatives of all rows: whether these are all, and those with the least loss."""
+    rules = [position.rule.of(part.first, part.part.rows) for part in source.located]
+    everything, kept = 0, []
+    for part in source.sweep(_alternatives_part, position.price, below, given=rules):
+        everything += len(part.row)
+        kept.append(part)
+        if sum(len(part.row) for part in kept) > 2 * source.most_rows:
+            kept = [all_alternatives(kept).at(slice(source.most_rows))]
+    options = all_alternatives(kept).at(slice(source.most_rows))
+    return len(options.row) == everything, options
+
+
+def _alternatives_part(located: Located, price: float, below: float) -> Alternatives:
+    arrays = located.read()
+    options = alternatives(arrays, located.given.choose(located.first, arrays), price, below)
+    return replace(options, row=located.first + options.row)

@@ -1,0 +1,52 @@
+"""A batch's decisions as Parquet files, one per part, written where the part was read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from routing_assets.allocation.carry_out import AnswerPart
+
+
+@dataclass(frozen=True)
+class AnswerFile:
+    """The file of one part's decisions: choice, runner_up, switching_price, expected_success, cost."""
+
+    path: str
+    rows: int
+
+    @property
+    def choice(self) -> np.ndarray:
+        """(M,) int16 index into the models."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.path, columns=["choice"], use_threads=False)["choice"].to_numpy()
+
+
+@dataclass(frozen=True)
+class AnswerFolder:
+    """Keeps each part's decisions as ``part-NNNNNN.parquet`` in a folder. A file is there whole or not at all."""
+
+    folder: str
+
+    def __call__(self, part: AnswerPart) -> AnswerFile:
+        """Write a part's decisions; ``runner_up`` is null where no other model is allowed."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = os.path.join(self.folder, f"part-{part.number:06d}.parquet")
+        runner_up = part.runner_up
+        table = pa.table(
+            {
+                "choice": pa.array(part.choice),
+                "runner_up": pa.array(runner_up.astype(np.int16), mask=runner_up < 0),
+                "switching_price": pa.array(part.switching_price),
+                "expected_success": pa.array(part.expected_success),
+                "cost": pa.array(part.expected_cost),
+            }
+        )
+        pq.write_table(table, f"{path}.writing")
+        os.replace(f"{path}.writing", path)
+        return AnswerFile(path, len(part.choice))

@@ -1,0 +1,120 @@
+"""The last sweep: every part works out its own choices by the plan's rule, and keeps them where it is told to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from routing_assets.allocation.answer import runners_up, switching_prices, worth_of
+from routing_assets.allocation.policy import Plan
+from routing_assets.allocation.solver.exact import exact_sum, float_not_below
+from routing_assets.allocation.solver.source import Arrays, Located, Source
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerPart:
+    """The decisions on the rows of one part."""
+
+    number: int
+    """Of the part, from zero."""
+    choice: np.ndarray
+    """(M,) int16 index into the models."""
+    success: np.ndarray
+    cost: np.ndarray
+    """(M, K), as they were read."""
+    allowed: np.ndarray | None
+    price: float
+    """Expected successes of the batch per extra USD."""
+    potential: np.ndarray | None = None
+    """(M, K) success less priced resources, where constraints make it more than success - price x cost."""
+
+    @property
+    def expected_success(self) -> np.ndarray:
+        """(M,) of the choice."""
+        return self.success[np.arange(len(self.choice)), self.choice]
+
+    @property
+    def expected_cost(self) -> np.ndarray:
+        """(M,) USD, of the choice."""
+        return self.cost[np.arange(len(self.choice)), self.choice]
+
+    @cached_property
+    def _runner_up(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.potential is None:
+            worth = worth_of(self.success, self.cost, self.allowed, self.price)
+        else:
+            worth = self.potential.copy()
+        return runners_up(worth, self.choice)
+
+    @property
+    def runner_up(self) -> np.ndarray:
+        """(M,) next best model of each instruction at the shadow price; -1 where no other is allowed."""
+        return self._runner_up[0]
+
+    @property
+    def switching_price(self) -> np.ndarray:
+        """(M,) expected successes lost, money accounted for, by moving to the runner-up; inf without one."""
+        return switching_prices(self._runner_up[1])
+
+
+Keep = Callable[[AnswerPart], Any]
+"""Puts a part's decisions somewhere and returns a reference to them. Picklable: it is called where the part is read."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceOnly:
+    """A part's choices, in memory."""
+
+    choice: np.ndarray
+
+
+def keep_choice(part: AnswerPart) -> ChoiceOnly:
+    """Bring a part's choices to the driver: two bytes per row."""
+    return ChoiceOnly(part.choice)
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """What the last sweep returned: a reference per part, and the totals."""
+
+    answers: tuple[Any, ...]
+    rows: int
+    success: Fraction
+    cost: Fraction
+    notes: dict[str, Any]
+
+    @property
+    def expected_success(self) -> float:
+        """Mean over the batch."""
+        return float(self.success / self.rows)
+
+    @property
+    def total_cost(self) -> float:
+        """USD, rounded up."""
+        return float_not_below(self.cost)
+
+
+def carry_out(source: Source, plan: Plan, keep: Keep) -> Done:
+    """Work out every part's choices, and their exact totals."""
+    success, cost, counts = Fraction(0), Fraction(0), Counter[str]()
+    answers: list[Any] = []
+    rules = [plan.rule.of(part.first, part.part.rows) for part in source.located]
+    for part in source.sweep(_carry_out_part, plan.price, keep, given=rules):
+        success, cost = success + part.success, cost + part.cost
+        counts.update(part.notes)
+        answers += part.answers
+    return Done(tuple(answers), source.rows, success, cost, {**plan.notes, **counts})
+
+
+def _carry_out_part(located: Located, price: float, keep: Keep) -> Done:
+    arrays: Arrays = located.read()
+    rule = located.given
+    answer = AnswerPart(located.number, rule.choose(located.first, arrays), *arrays, price)
+    success, cost = exact_sum(answer.expected_success), exact_sum(answer.expected_cost)
+    return Done((keep(answer),), len(answer.choice), success, cost, dict(rule.notes(arrays)))
