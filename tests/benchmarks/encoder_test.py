@@ -18,7 +18,7 @@ from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEnc
 from routing_assets.prediction.encoder.precision import supports_bfloat16
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
-WORDS = "the value of a chord city train river price function compile solve equation prime number points".split()
+WORDS = ("value", "chord", "city", "train", "river", "price", "function", "compile", "solve", "equation", "prime")
 ROUNDS = 3
 
 
