@@ -124,6 +124,13 @@ def demo(size: int, seed: int) -> None:
 @label_options
 @click.option("--method", type=METHOD, default="auto", show_default=True, help="Which part of the encoder is trained.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="What the encoder scores in; bf16 is refused where decisions on held-out instructions change by it.",
+)
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong

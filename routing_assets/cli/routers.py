@@ -49,6 +49,7 @@ def train_router(
     *,
     method: str,
     seed: int,
+    precision: str = "fp32",
     ignore_columns: Sequence[str] = (),
     allow_missing: bool = False,
     size: int | None = None,
@@ -74,6 +75,7 @@ def train_router(
                 "model_catalog": {"catalog": _catalog(labels, catalog), "confirm_prices": confirm_prices},
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
+                "router": {"precision": precision},
                 "router_comparison": {"force": force},
             },
         )

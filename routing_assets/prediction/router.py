@@ -25,6 +25,8 @@ from routing_assets.prediction.classifier.classifier import SuccessClassifier
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.classifier.train import train_classifier
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import best_device
+from routing_assets.prediction.encoder.precision import Precision, remark
 
 Matrix = NDArray[np.float32]
 
@@ -83,6 +85,20 @@ class Router:
     def models(self) -> tuple[str, ...]:
         """The K models, in column order."""
         return self.classifier.models
+
+    @property
+    def precision(self) -> Precision:
+        """In which the encoder scores: a batch that this router predicts has this one precision."""
+        return self.classifier.precision
+
+    @property
+    def precision_remark(self) -> str:
+        """What whoever scores with it on this machine should know of its precision; mostly nothing."""
+        return remark(self.precision, best_device())
+
+    def with_precision(self, precision: Precision) -> Router:
+        """This router, scoring in ``precision``; its probabilities then differ a little."""
+        return replace(self, classifier=self.classifier.with_precision(precision))
 
     def predict(
         self,

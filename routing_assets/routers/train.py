@@ -25,8 +25,10 @@ from routing_assets.prediction.classifier.classifier import SuccessClassifier
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.classifier.train import train_classifier
 from routing_assets.prediction.encoder.encoder import EncoderConfig
+from routing_assets.prediction.encoder.precision import Precision
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
 from routing_assets.routers import mlflow_registry as tracking
+from routing_assets.routers.precision import in_bf16
 from routing_assets.routers.registry import Registry
 from routing_assets.routers.shelf import Shelf, keep_router
 from routing_assets.routers.texts_learnt import learnt_table
@@ -127,6 +129,8 @@ class AssembledRouter:
     why: str
     quality: Mapping[str, pa.Table]
     """By split: log-loss, Brier score, AUC and calibration error of each model after each step."""
+    why_precision: str | None = None
+    """What scoring in bf16 changes; None where it scores in fp32."""
 
     @property
     def test_quality(self) -> pa.Table:
@@ -151,10 +155,12 @@ def assemble(
     labels: LabelledInstructions,
     split: Split,
     estimate: str,
+    precision: Precision = "fp32",
 ) -> AssembledRouter:
     """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk.
 
-    Beside the router lie what it learnt from and the rows to judge it by.
+    Beside the router lie what it learnt from and the rows to judge it by. Raises InvalidInput where it is to score in
+    bf16 and that changes too much on held-out rows.
     """
     classifier, fitted = _classifier(shelf, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
@@ -167,6 +173,11 @@ def assemble(
     )
     router = Router(classifier, fitted, plain_buckets, decision, why)
     entry = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
+    why_precision = None
+    if precision != "fp32":
+        held_out = labels.take(np.concatenate([split.validation, split.calibration, split.test]))
+        router, compared = in_bf16(router, held_out)
+        entry, why_precision = {**entry, "precision": precision}, str(compared)
     version = content_version(pa.Table.from_pylist([entry]))
     keep_router(
         shelf.folder / version,
@@ -182,6 +193,7 @@ def assemble(
         },
         why,
         {"validation": quality(router, labels, split.validation), "test": quality(router, labels, split.test)},
+        why_precision,
     )
 
 

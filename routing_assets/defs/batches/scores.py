@@ -91,6 +91,8 @@ def probability_matrix(
         champion = load_champion(paths.warehouse, paths.shelf)
     except InvalidInput as error:
         raise failure(error) from error
+    if doubt := champion.router.precision_remark:
+        context.log.warning(doubt)
     table = score_batch(batch, champion.router, champion.version)
     columns = {step: matrix(table, step, champion.router.models) for step in STEPS}
     by_rates = champion.router.decision == "rate"
@@ -107,6 +109,7 @@ def probability_matrix(
         ],
         metadata={
             "router_version": champion.version,
+            "precision": champion.router.precision,
             **({"routed_by": f"each model's success rate alone, for {champion.router.why}"} if by_rates else {}),
             "mean_best_probability": shown(columns["decision"].max(axis=1).mean()),
             "mean_probability": markdown_table(means),

@@ -44,6 +44,9 @@ class DecisionSettings(dg.Config):
     estimate: str = Field(
         default="auto", description="auto (chosen on held-out labels), scaled, bucket, shrunken, lower_bound or rate."
     )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="What the encoder scores in; bf16 is refused where held-out decisions change by it."
+    )
     ece_limit: float = Field(
         default=0.15,
         description="A router whose calibration error exceeds what chance explains by more than this is refused.",
@@ -174,16 +177,20 @@ def router(
     from routing_assets.routers import train as router_steps
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
-    assembled = router_steps.assemble(
-        paths.shelf,
-        record(success_classifier),
-        held_out_logits,
-        calibration_temperatures,
-        calibration_buckets,
-        labels,
-        split,
-        config.estimate,
-    )
+    try:
+        assembled = router_steps.assemble(
+            paths.shelf,
+            record(success_classifier),
+            held_out_logits,
+            calibration_temperatures,
+            calibration_buckets,
+            labels,
+            split,
+            config.estimate,
+            config.precision,
+        )
+    except InvalidInput as error:
+        raise failure(error) from error
     paths.warehouse.run("insert_router_quality", assembled.test_quality)
     holds = calibration_holds(assembled.mean_quality("validation"), config)
     if holds.passed:
@@ -201,6 +208,8 @@ def router(
         metadata={
             **assembled.record,
             "why_this_estimate": assembled.why,
+            "precision": config.precision,
+            **({"why_this_precision": assembled.why_precision} if assembled.why_precision else {}),
             "test_quality": markdown_table(assembled.mean_quality("test")),
             "validation_quality": markdown_table(assembled.mean_quality("validation")),
             **{f"test_ece_{row['step']}": row["ece"] for row in assembled.mean_quality("test")},

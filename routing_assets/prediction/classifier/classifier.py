@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from routing_assets.prediction.classifier.stacking import Stacking
 from routing_assets.prediction.classifier.training import EpochLoss
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder.encoder import SentenceEncoder, best_device
+from routing_assets.prediction.encoder.precision import Precision, weights_cast_once
 from routing_assets.prediction.encoder.text import TextPreparation
 from routing_assets.prediction.encoder.threads import use_threads
 from routing_assets.prediction.encoder.token_states import TokenStates
@@ -80,6 +81,18 @@ class SuccessClassifier:
         joined.added = tuple(fits.values())
         return joined
 
+    @property
+    def precision(self) -> Precision:
+        """In which the encoder scores."""
+        return self.config.encoder.precision
+
+    def with_precision(self, precision: Precision) -> SuccessClassifier:
+        """This classifier, scoring in ``precision``. Nothing that was trained changes; that happened in fp32."""
+        other = copy.copy(self)
+        other.config = replace(self.config, encoder=replace(self.config.encoder, precision=precision))
+        other._embeddings = embedding_cache(other.config, self._embeddings)
+        return other
+
     def logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
         """(N, K) float32 log-odds of success, before any calibration."""
         panel = self.panel_logits(instruction, task)
@@ -91,13 +104,14 @@ class SuccessClassifier:
 
     def panel_logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
         """The logits of the trained models only, from which those of added models follow."""
-        chunks = [
-            self._logits(
-                list(instruction[i : i + PREDICTED_AT_ONCE]),
-                None if task is None else list(task[i : i + PREDICTED_AT_ONCE]),
-            )
-            for i in range(0, len(instruction), PREDICTED_AT_ONCE)
-        ]
+        with weights_cast_once(self._embeddings.encoder.device):
+            chunks = [
+                self._logits(
+                    list(instruction[i : i + PREDICTED_AT_ONCE]),
+                    None if task is None else list(task[i : i + PREDICTED_AT_ONCE]),
+                )
+                for i in range(0, len(instruction), PREDICTED_AT_ONCE)
+            ]
         return np.concatenate([np.empty((0, len(self.trained_models)), dtype=np.float32), *chunks])
 
     def _logits(self, instruction: list[str], task: list[str | None] | None) -> Matrix:
@@ -207,7 +221,7 @@ def member_inputs(
         return lexical_inputs(prepared, features, characters=characters)
     if name == "tuned":
         states = TokenStates(encoder, prepared, encoder.layers - config.tuned_layers, encoder.device, progress)
-        return TokenInputs(states, torch.from_numpy(features).to(encoder.device))
+        return TokenInputs(states, torch.from_numpy(features).to(encoder.device), encoder.config.precision)
     lengths = np.ones(len(prepared), dtype=np.int64)
     vectors = torch.from_numpy(embeddings.embed(prepared, progress))
     if name == "neighbours":  # the last pooled layer alone: neighbours are nearer in meaning there
@@ -217,6 +231,7 @@ def member_inputs(
 
 
 def embedding_cache(config: ClassifierConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
-    if isinstance(cache, EmbeddingCache):
-        return cache
-    return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), cache)
+    """The cache that is given, or one in the directory that is given, of an encoder of the configured precision."""
+    if not isinstance(cache, EmbeddingCache):
+        return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), cache)
+    return cache.with_precision(config.encoder.precision)

@@ -10,17 +10,18 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from routing_assets.prediction.classifier.network import Network
+from routing_assets.prediction.classifier.network import Network, UpperLayers
 from routing_assets.prediction.classifier.training import EpochLoss, Rows, TrainingConfig, train_network
 from routing_assets.prediction.classifier.training_texts import TrainingTexts
-from routing_assets.prediction.encoder.encoder import batches_by_length
+from routing_assets.prediction.encoder.encoder import batches_by_length, steps
+from routing_assets.prediction.encoder.precision import Precision, products_in
 from routing_assets.prediction.encoder.token_states import TokenStates
 
 Matrix = NDArray[np.float32]
@@ -54,6 +55,7 @@ class TokenInputs:
 
     states: TokenStates
     features: Tensor
+    precision: Precision = "fp32"
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -61,7 +63,18 @@ class TokenInputs:
         return self.states.lengths
 
     def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
-        return network(*self.states.batch(rows), self.features[rows])
+        if self.precision == "fp32":
+            return network(*self.states.batch(rows), self.features[rows])
+        network = cast(UpperLayers, network)
+        each = list(steps(self.lengths[rows], len(rows), self.precision))
+        pooled = torch.cat([self._pooled(network, rows[computed])[: len(step)] for step, computed in each])
+        order = np.argsort(np.concatenate([step for step, _ in each]))
+        return network.head(torch.cat([pooled[order], self.features[rows]], dim=1))
+
+    def _pooled(self, network: UpperLayers, rows: Rows) -> Tensor:
+        states, mask = self.states.batch(rows)
+        with products_in(self.precision, states.device.type):
+            return network.pooled(states, mask)
 
 
 @dataclass(frozen=True, eq=False)

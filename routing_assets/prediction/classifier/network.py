@@ -73,11 +73,15 @@ class UpperLayers(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor, features: Tensor) -> Tensor:
         """(B, T, width) states below the upper layers, (B, T) mask and (B, features) to (B, models) logits."""
+        return self.head(torch.cat([self.pooled(states, mask), features], dim=1))
+
+    def pooled(self, states: Tensor, mask: Tensor) -> Tensor:
+        """What the head reads of the text: (B, T, width) states and (B, T) mask to means after the last layers."""
         pooled = []
         for layer in self.layers:
             states = layer(states, mask[:, None, None, :])
             pooled.append(pool(states, mask))
-        return self.head(torch.cat([*pooled[-POOLED:], features], dim=1))
+        return torch.cat(pooled[-POOLED:], dim=1)
 
 
 Network = MultiLabelHead | UpperLayers

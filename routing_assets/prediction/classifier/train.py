@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from routing_assets.datasets.labels import LabelledInstructions
@@ -40,6 +39,7 @@ from routing_assets.prediction.classifier.training_texts import (
 )
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder.encoder import SentenceEncoder
+from routing_assets.prediction.encoder.precision import supports_bfloat16
 from routing_assets.prediction.encoder.text import fit_text_preparation
 from routing_assets.prediction.encoder.threads import one_thread, use_threads
 
@@ -60,8 +60,11 @@ def train_classifier(
 
     ``embeddings_cache`` is a directory (or a cache shared between calls); ``checkpoint`` a directory from which an
     interrupted run goes on. Equal texts are trained on once, with their mean success and the weight of their labels.
+    Training is in fp32; the encoder's ``precision`` is what the classifier scores in.
     """
     config = config or ClassifierConfig()
+    if (precision := config.encoder.precision) != "fp32":
+        config = replace(config, encoder=replace(config.encoder, precision="fp32"))
     use_threads(config.threads)
     used = labels.take(np.concatenate([train, validation]))
     preparation = fit_text_preparation(used.instruction[: len(train)])
@@ -100,7 +103,7 @@ def train_classifier(
         _mean_history(next(iter(ensembles.values()))),
         why,
         embeddings,
-    )
+    ).with_precision(precision)
 
 
 def _after_pilot(
@@ -183,11 +186,6 @@ def _stack(
         held_out_logits = np.concatenate([logits[:, rows], on_validation], axis=1)
         stacking = fit_stacking(held_out_logits, texts.success[held_out], texts.weight[held_out])
     return stacking, stacking.combine(logits)
-
-
-def supports_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is faster than float32 there."""
-    return device == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _mean_history(ensemble: Ensemble) -> list[EpochLoss]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.encoder.encoder import SentenceEncoder
+from routing_assets.prediction.encoder.precision import Precision
 
 SHARD_ROWS = 4_096
 """A shard is written after this many new texts, so an interrupted run loses little."""
@@ -52,12 +53,19 @@ class EmbeddingCache:
     """
 
     def __init__(self, encoder: SentenceEncoder, directory: Path | str | None = None) -> None:
-        self.encoder = encoder
+        self.encoder, self._folder = encoder, directory
         self._directory = None if directory is None else Path(directory) / encoder.fingerprint[:16]
         self._row: dict[bytes, int] = {}
         self._shards: list[_Shard] = []
         self._size = 0
         self._read: set[str] = set()
+
+    def with_precision(self, precision: Precision) -> EmbeddingCache:
+        """This cache, or one in the same folder of the same encoder in another precision."""
+        config, device = self.encoder.config, self.encoder.device
+        if precision == config.precision:
+            return self
+        return EmbeddingCache(SentenceEncoder(replace(config, precision=precision), device), self._folder)
 
     def embed(self, texts: Sequence[str], progress: bool = False) -> Vectors:
         """(N, embedding_width) embeddings of ``texts``; only texts never seen before are computed."""

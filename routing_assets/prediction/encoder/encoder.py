@@ -19,12 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.encoder.precision import Precision, check_precision, products_in
 
 PACKAGED = "packaged"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKEN_STEP = 8
 """Texts are padded to a multiple of this many tokens."""
 ROWS_PER_STEP = 64
+TOKENS_PER_STEP = 1_024
+"""In bf16 a step has this many tokens, padding counted. Of fewer (512) two threads made other bits than one thread."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class EncoderConfig:
     looked up in the local hub cache only, unless ``allow_download``. ``sha256`` of ``model.safetensors`` is checked
     when given, always for the packaged encoder. Of a text longer than ``max_tokens`` the first ``head_share`` and the
     last of the tokens are kept. An embedding is the mean over the tokens after each of ``pooled_layers`` (0 is the
-    input embedding, -1 the last layer).
+    input embedding, -1 the last layer). ``precision`` is that of its matrix products; networks are trained in fp32.
     """
 
     name: str = PACKAGED
@@ -44,6 +47,10 @@ class EncoderConfig:
     pooled_layers: tuple[int, ...] = (-3, -2, -1)
     sha256: str | None = None
     allow_download: bool = False
+    precision: Precision = "fp32"
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
 
 
 def locate_encoder(config: EncoderConfig) -> Path:
@@ -129,6 +136,8 @@ class SentenceEncoder:
         """sha256 of the weights and of the settings that change an embedding."""
         weights = file_sha256(self.directory / "model.safetensors")
         settings = f"{weights}|{self.config.max_tokens}|{self.config.head_share}|{self.config.pooled_layers}"
+        if self.config.precision != "fp32":
+            settings += f"|{self.config.precision}"
         return hashlib.sha256(settings.encode()).hexdigest()
 
     @cached_property
@@ -190,12 +199,13 @@ class SentenceEncoder:
         """
         pooled = np.empty((len(texts), len(self.config.pooled_layers), self.width), dtype=np.float32)
         tokens = self.tokenize(texts)
-        for rows in batches_by_length([len(t) for t in tokens], ROWS_PER_STEP):
-            ids, mask = pad([tokens[i] for i in rows], self.device)
-            states = self.transformer(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        for rows, computed in steps([len(t) for t in tokens], ROWS_PER_STEP, self.config.precision):
+            ids, mask = pad([tokens[i] for i in computed], self.device)
+            with products_in(self.config.precision, self.device):
+                states = self.transformer(ids, attention_mask=mask, output_hidden_states=True).hidden_states
             weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)
             means = torch.stack([(states[layer] * weights).sum(1) for layer in self.config.pooled_layers], 1)
-            pooled[rows] = torch.nn.functional.normalize(means.float(), dim=-1).cpu().numpy()
+            pooled[rows] = torch.nn.functional.normalize(means.float(), dim=-1).cpu().numpy()[: len(rows)]
             progress(len(rows))
         return pooled.reshape(len(texts), self.embedding_width)
 
@@ -225,3 +235,22 @@ def batches_by_length(lengths: Sequence[int] | NDArray[np.int64], rows_per_batch
         rows = np.flatnonzero(padded == length)
         for start in range(0, len(rows), rows_per_batch):
             yield rows[start : start + rows_per_batch]
+
+
+def steps(
+    lengths: Sequence[int] | NDArray[np.int64], rows_per_step: int, precision: Precision
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Row indices in steps of equal padded length, and the rows to compute for each, of which it is the beginning.
+
+    Products in bfloat16 come out otherwise in the last bits for other numbers of rows. So all steps of one length have
+    one shape there, filled up with copies of their rows: a text's result does not depend on its neighbours.
+    """
+    if precision == "fp32":
+        yield from ((rows, rows) for rows in batches_by_length(lengths, rows_per_step))
+        return
+    lengths = np.asarray(lengths, dtype=np.int64)
+    for all_rows in batches_by_length(lengths, max(1, len(lengths))):
+        size = max(1, TOKENS_PER_STEP // padded_length(lengths[all_rows[0]]))
+        for start in range(0, len(all_rows), size):
+            rows = all_rows[start : start + size]
+            yield rows, np.resize(rows, size)

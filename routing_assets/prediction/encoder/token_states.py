@@ -15,10 +15,11 @@ from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.encoder.encoder import (
     ROWS_PER_STEP,
     SentenceEncoder,
-    batches_by_length,
     pad,
     padded_length,
+    steps,
 )
+from routing_assets.prediction.encoder.precision import products_in
 
 MEMORY_LIMIT_BYTES = 3 * 2**30
 """Above this the states are computed anew for each batch instead of kept."""
@@ -63,17 +64,18 @@ class TokenStates:
         ids, mask = pad([self._tokens[i] for i in rows], self._device)
         transformer = self._encoder.transformer
         states, keep = transformer.embeddings(input_ids=ids), mask.bool()
-        for layer in transformer.encoder.layer[: self._depth]:
-            states = layer(states, keep[:, None, None, :])
+        with products_in(self._encoder.config.precision, self._device):
+            for layer in transformer.encoder.layer[: self._depth]:
+                states = layer(states, keep[:, None, None, :])
         return states.float(), keep
 
     def _compute_all(self, progress: bool) -> Tensor:
         kept = torch.empty(int(self._starts[-1]), self._encoder.width, dtype=torch.float16, device=self._device)
-        batches = list(batches_by_length(self.lengths, ROWS_PER_STEP))
+        batches = list(steps(self.lengths, ROWS_PER_STEP, self._encoder.config.precision))
         with progress_bar("lower layers", len(batches), "batches", shown=progress) as advance:
-            for rows in batches:
-                states, _ = self._compute(rows)
-                for text, row in zip(rows, states, strict=True):
+            for rows, computed in batches:
+                states, _ = self._compute(computed)
+                for text, row in zip(rows, states[: len(rows)], strict=True):
                     kept[self._starts[text] : self._starts[text + 1]] = row[: self.lengths[text]].half()
                 advance()
         return kept

@@ -1,0 +1,52 @@
+"""Texts encoded per second of one core, all sides in turn: ``pytest -m benchmark -s tests/benchmarks/encoder_test.py``.
+
+Run it on an idle core with ``OMP_NUM_THREADS=1``. Each test prints rows of a Markdown table; seconds are of the
+processor, the best of some rounds.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.prediction.encoder.precision import supports_bfloat16
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+WORDS = ("value", "chord", "city", "train", "river", "price", "function", "compile", "solve", "equation", "prime")
+ROUNDS = 3
+
+
+@pytest.mark.parametrize(("kind", "words", "texts"), [("short", 20, 768), ("long", 300, 192)])
+def test_encoding_against_sentence_transformers(kind: str, words: int, texts: int) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    if not supports_bfloat16("cpu"):
+        pytest.skip("this processor has no bf16")
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    sample = [" ".join(rng.choice(WORDS, rng.integers(words // 2, words * 3 // 2))) for _ in range(texts)]
+    ours, half = (SentenceEncoder(EncoderConfig(precision=p), "cpu") for p in ("fp32", "bf16"))
+    theirs = sentence_transformers.SentenceTransformer(str(ours.directory), device="cpu")
+    theirs.max_seq_length = ours.config.max_tokens
+    sides: dict[str, Callable[[list[str]], object]] = {
+        "sentence-transformers": lambda part: theirs.encode(part, batch_size=64, show_progress_bar=False),
+        "ours, fp32": ours.embed,
+        "ours, bf16": half.embed,
+    }
+    best = dict.fromkeys(sides, math.inf)
+    for encode in sides.values():
+        encode(sample[:32])
+    for _ in range(ROUNDS):
+        for name, encode in sides.items():
+            start = time.process_time()
+            encode(sample)
+            best[name] = min(best[name], time.process_time() - start)
+    base = best["sentence-transformers"]
+    for name, seconds in best.items():
+        print(f"\n| {kind} | {name} | {texts / seconds:.0f} texts/s/core | {base / seconds:.2f} x |", flush=True)
+    assert base / best["ours, bf16"] > 1.5
