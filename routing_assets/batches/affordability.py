@@ -1,59 +1,112 @@
-"""Check whether the money can pay for a batch at all. Costs alone decide this, so nothing has to be scored."""
+"""Whether the money pays for a batch at all. Costs alone tell it, so nothing has to be scored."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.allocation import AllocationProblem, allocate
+from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below, within
+from routing_assets.batches.matrices import Rows
 from routing_assets.batches.money import room_of_month
 from routing_assets.batches.policy import RoutingSettings, allocation_problem, incapable
 from routing_assets.datasets import BatchInstructions
+from routing_assets.engine import Engine
 from routing_assets.foundation.long_table import matrix_of
 from routing_assets.pacing import PeriodExhausted
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.storage.in_force import candidate, router_in_force
+from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
 
 OF_SUCCESS = ("group_floor", "max_group_gap", "max_changes")
-"""Constraints that cannot be checked from costs alone."""
+"""Constraints that costs alone say nothing of."""
+
+
+@dataclass(frozen=True)
+class LeastCosts:
+    """Exact sums over the instructions of a batch, in USD."""
+
+    cheapest: Fraction | None
+    """Each with the cheapest model that may get it; None where some instruction has none, which is another fault."""
+    of_models: tuple[Fraction, ...]
+    """Everything with one model, for each of them."""
+
+    def __add__(self, other: LeastCosts) -> LeastCosts:
+        none = self.cheapest is None or other.cheapest is None
+        cheapest = None if none else self.cheapest + other.cheapest  # type: ignore[operator]
+        return LeastCosts(cheapest, tuple(map(add, self.of_models, other.of_models)))
 
 
 def refuse_unaffordable(
+    engine: Engine,
     warehouse: Warehouse,
     batch_id: str,
-    batch: BatchInstructions,
-    costs: pa.Table,
+    instructions: PartitionedTable,
+    costs: pa.Table | PartitionedTable,
     catalog: ModelCatalog | None,
     settings: RoutingSettings,
 ) -> None:
     """Raise where even the cheapest model for each instruction costs more than the batch may spend.
 
-    A batch that passes may still be refused later: by a safety margin, or by constraints that make it dearer.
+    A batch that passes may still be refused later: by a safety margin, or by constraints that make it more expensive.
 
     Raises:
-        InfeasibleBudget: the batch's own budget is too small; it names the smallest that would do.
+        InfeasibleBudget: the batch's own budget is too small. The error names the smallest that would do; of a batch in
+            several parts, without regard to constraints between its instructions.
         PeriodExhausted: the month has too little left.
     """
-    known = candidate(warehouse, router_in_force(warehouse)["router_version"])["models"]
-    priced = matrix_of(costs, "cost", known)
-    problem = unscored_problem(priced, tuple(known), batch, catalog, settings)
-    allowed = problem.allowed
-    cheapest = (priced if allowed is None else np.where(allowed, priced, np.inf)).min(axis=1)
-    if not np.isfinite(cheapest).all():
-        return  # some instruction is barred from every model, which is another fault
-    least = exact_sum(cheapest)
-    own = settings.own_budget(problem.cost_matrix)
-    if own is not None and not within(least, own):
-        allocate(replace(problem, budget=own))  # cannot succeed: it says what the smallest budget is
+    models = tuple(candidate(warehouse, router_in_force(warehouse)["router_version"])["models"])
+    problem = None
+    if isinstance(costs, pa.Table):
+        problem = _unscored(instructions.read(), costs, models, catalog, settings)
+        least = _least_costs(problem)
+    else:
+        pairs = list(zip(instructions.parts, costs.parts, strict=True))
+        least = reduce(add, engine.map(_least_costs_of_part, pairs, models, catalog, settings))
+    if least.cheapest is None:
+        return
+    own = settings.budget_of(least.of_models)
+    if own is not None and not within(least.cheapest, own):
+        if problem is None:
+            raise InfeasibleBudget(own, float_not_below(least.cheapest))
+        allocate(replace(problem, budget=own))  # cannot succeed: the error names the smallest budget that would do
     if settings.period is not None:
         room, held = room_of_month(warehouse, batch_id, settings)
-        if not within(least, room):
-            raise PeriodExhausted(float_not_below(least), float_not_above(room), held)
+        if not within(least.cheapest, room):
+            raise PeriodExhausted(float_not_below(least.cheapest), float_not_above(room), held)
+
+
+def _least_costs_of_part(
+    pair: tuple[Rows, Rows], models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
+) -> LeastCosts:
+    instructions, costs = pair
+    return _least_costs(_unscored(instructions.read(), costs.read(), models, catalog, settings))
+
+
+def _least_costs(problem: AllocationProblem) -> LeastCosts:
+    cost, allowed = problem.cost_matrix, problem.allowed
+    cheapest = (cost if allowed is None else np.where(allowed, cost, np.inf)).min(axis=1)
+    of_models = tuple(exact_sum(column) for column in cost.T)
+    return LeastCosts(exact_sum(cheapest) if np.isfinite(cheapest).all() else None, of_models)
+
+
+def _unscored(
+    instructions: pa.Table,
+    costs: pa.Table,
+    models: Sequence[str],
+    catalog: ModelCatalog | None,
+    settings: RoutingSettings,
+) -> AllocationProblem:
+    batch = BatchInstructions.from_arrow(instructions)
+    return unscored_problem(matrix_of(costs, "cost", models), tuple(models), batch, catalog, settings)
 
 
 def unscored_problem(

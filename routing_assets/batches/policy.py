@@ -113,7 +113,11 @@ class RoutingSettings:
     )
 
     def own_budget(self, cost: np.ndarray) -> float | None:
-        """USD for a batch whose calls cost ``cost`` (N, K); None where its share of the period decides.
+        """:meth:`budget_of` a batch whose calls cost ``cost`` (N, K)."""
+        return self.budget_of([exact_sum(column) for column in cost.T])
+
+    def budget_of(self, totals: Sequence[Fraction]) -> float | None:
+        """USD for a batch that costs ``totals`` (K) with each model; None where its share of the period decides.
 
         A fraction is that of what everything costs with the dearest model, rounded up to a float as costs are, and
         itself rounded down: 1.0 just pays for it, and no fraction gives more than it says.
@@ -123,7 +127,7 @@ class RoutingSettings:
         if self.budget_fraction is None and self.period is not None:
             return None
         fraction = DEFAULT_FRACTION if self.budget_fraction is None else self.budget_fraction
-        dearest = float_not_below(max(exact_sum(cost[:, k]) for k in range(cost.shape[1])))
+        dearest = float_not_below(max(totals))
         return float_not_above(decimal(fraction) * Fraction(dearest))
 
     @property

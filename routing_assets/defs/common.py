@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.markdown import table
+from routing_assets.storage.partitioned import PartitionedTable
 
 OWNERS = ["team:routing"]
 # Dagster treats the output of an asset with check_specs as Nothing unless its type is given.
-ARROW_TABLE = dg.PythonObjectDagsterType(pa.Table, name="ArrowTable")
+ARROW_TABLE = dg.PythonObjectDagsterType((pa.Table, PartitionedTable), name="ArrowTable")
 # For assets that only read and write; wrong input fails with dg.Failure, which is never retried.
 IO_RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 TRAINING_POOL = "training"  # one at a time: each takes all cores, and resumes the checkpoint of its labels
@@ -25,9 +26,9 @@ def failure(error: Exception) -> dg.Failure:
     return dg.Failure(description=str(error), allow_retries=False)
 
 
-def data_version(table: pa.Table) -> dg.DataVersion:
+def data_version(table: pa.Table | PartitionedTable) -> dg.DataVersion:
     """The content of a table: equal content, equal version."""
-    return dg.DataVersion(content_version(table))
+    return dg.DataVersion(content_version(table) if isinstance(table, pa.Table) else table.data_version)
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,14 @@ def matrix_of(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray
     return whole if known == list(models) else whole[:, [known.index(model) for model in models]]
 
 
-def about(table: pa.Table) -> dict[str, str]:
+class HasSchema(Protocol):
+    """A table, in memory or in parts."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+
+def about(table: HasSchema) -> dict[str, str]:
     """What the table says of itself in the schema's metadata."""
     return {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -23,16 +24,46 @@ itself, and in the summary of a decision. Decisions from before it was have pric
 """
 
 
-def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: bool = False) -> pa.Table:
+@dataclass(frozen=True)
+class RequestTotals:
+    """What the requests of a batch, or of a part of it, send and ask for in all."""
+
+    instructions: int
+    text_tokens: float
+    """Estimated from the length of the texts."""
+    beyond_text: Mapping[str, float]
+    """See ``BatchInstructions.beyond_text``."""
+
+    @classmethod
+    def of(cls, batch: BatchInstructions) -> RequestTotals:
+        """The totals of these instructions."""
+        return cls(len(batch), float(proxy_tokens(batch.instruction).sum()), batch.beyond_text)
+
+    def __add__(self, other: RequestTotals) -> RequestTotals:
+        names = (*self.beyond_text, *(name for name in other.beyond_text if name not in self.beyond_text))
+        both = {name: self.beyond_text.get(name, 0.0) + other.beyond_text.get(name, 0.0) for name in names}
+        return RequestTotals(self.instructions + other.instructions, self.text_tokens + other.text_tokens, both)
+
+
+def price_batch(
+    batch: BatchInstructions,
+    cost_model: pa.Table,
+    *,
+    texts_alone: bool = False,
+    totals: RequestTotals | None = None,
+) -> pa.Table:
     """The table of ``cost_matrix``: estimated USD of every call, by the single row of a ``cost_model`` table.
 
     Args:
         texts_alone: leave out what is sent and asked for beyond the texts, as decisions once did.
+        totals: of the whole batch, where ``batch`` is a part of it.
     """
+    totals = totals or RequestTotals.of(batch)
     model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
     estimate = model.estimate(batch.instruction, batch.task) if texts_alone else model.estimate_requests(batch)
     assumed = np.asarray(estimate.assumed_error)
-    of_calls = {ASSUMED_OF_CALL: assumed} if assumed.ndim == 2 else {}
+    differs = assumed.ndim == 2 or (totals.beyond_text and not texts_alone)  # in one part of the batch, so in all
+    of_calls = {ASSUMED_OF_CALL: np.broadcast_to(assumed, estimate.mean.shape)} if differs else {}
     return wide_table(
         model.models,
         {"cost": estimate.mean, "cost_std": estimate.std, **of_calls},
@@ -41,8 +72,8 @@ def price_batch(batch: BatchInstructions, cost_model: pa.Table, *, texts_alone: 
             "price_version": cost_model["price_version"][0].as_py(),
             "shared_error": json.dumps(model.shared_error.tolist()),
             "assumed_error": json.dumps(model.assumed_error.tolist()),
-            **({} if texts_alone or not batch.beyond_text else {BEYOND_TEXT: json.dumps(batch.beyond_text)}),
-            "doubt": model.doubt(proxy_tokens(batch.instruction), batch.beyond_text) or "",
+            **({} if texts_alone or not totals.beyond_text else {BEYOND_TEXT: json.dumps(totals.beyond_text)}),
+            "doubt": model.doubt(totals.text_tokens / totals.instructions, totals.beyond_text) or "",
         },
     )
 

@@ -91,19 +91,21 @@ class CostModel:
         """The models whose estimates no catalog changes; empty where that is unknown."""
         return () if self.priced is None else tuple(model for model in self.models if model not in self.priced)
 
-    def doubt(self, tokens: np.ndarray, beyond_text: Mapping[str, float] | None = None) -> str | None:
+    def doubt(self, mean_tokens: float, beyond_text: Mapping[str, float] | None = None) -> str | None:
         """Why estimates for a batch may be far off, in words; None without a reason.
 
         Args:
-            tokens: (N,) of the texts.
+            mean_tokens: of a text of the batch.
             beyond_text: what else is sent and asked for, see ``BatchInstructions``.
         """
-        return " ".join(filter(None, (self._doubt_of_texts(tokens), self._doubt_of_rates(beyond_text or {})))) or None
+        return (
+            " ".join(filter(None, (self._doubt_of_texts(mean_tokens), self._doubt_of_rates(beyond_text or {})))) or None
+        )
 
-    def _doubt_of_texts(self, tokens: np.ndarray) -> str | None:
+    def _doubt_of_texts(self, mean_tokens: float) -> str | None:
         if self.mode != "mean" or self.mean_tokens is None:
             return None
-        times = max(float(tokens.mean()), 1.0) / self.mean_tokens
+        times = max(mean_tokens, 1.0) / self.mean_tokens
         if 1 / MOST_UNLIKE <= times <= MOST_UNLIKE:
             return None
         length = f"{times:.1f} times as long" if times > 1 else f"{1 / times:.1f} times as short"

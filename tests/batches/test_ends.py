@@ -31,14 +31,14 @@ def test_a_decision_on_the_newest_file_is_dispatched(decided: Home) -> None:
 
 def test_a_decision_that_a_newer_file_overtook_is_not_dispatched(decided: Home, tmp_path: Path) -> None:
     receive(decided.warehouse, decided.folders, drop(tmp_path / "weekly.jsonl", "one", "two"))
-    with pytest.raises(InvalidInput, match="is not routed since its newest file came"):
+    with pytest.raises(InvalidInput, match="was not routed after its newest file arrived"):
         dispatch_batch(decided.warehouse, decided.folders, "weekly")
     assert end_of_batch(decided.warehouse, "weekly") is None
 
 
 def test_a_decision_that_a_newer_request_overtook_is_not_dispatched(decided: Home, tmp_path: Path) -> None:
     receive(decided.warehouse, decided.folders, tmp_path / "weekly.jsonl", request={"budget_usd": 3.0})
-    with pytest.raises(InvalidInput, match=r"since it was asked for with budget_usd 3\.0"):
+    with pytest.raises(InvalidInput, match=r"after it was requested with budget_usd 3\.0"):
         dispatch_batch(decided.warehouse, decided.folders, "weekly")
     assert end_of_batch(decided.warehouse, "weekly") is None
 

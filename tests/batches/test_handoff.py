@@ -235,5 +235,5 @@ def test_a_changed_missing_or_foreign_file_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="not the name of a file in this folder"):
         read_manifest(tmp_path)
     path.write_text('{"files": []}')
-    with pytest.raises(InvalidInput, match="no manifest"):
+    with pytest.raises(InvalidInput, match="not a hand-off manifest"):
         read_manifest(tmp_path)

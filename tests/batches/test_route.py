@@ -170,9 +170,13 @@ def test_required_tags_keep_instructions_on_the_models_that_have_them() -> None:
 @pytest.mark.parametrize(
     ("entry", "constraints", "said"),
     [
-        ({"context_tokens": 100}, {}, r"by context_tokens to 1 of 2 instructions, .* 'long' .*Raise context_tokens"),
-        ({}, {"required_tags": ["eu"]}, r"by required_tags to 2 of 2 instructions, .* 'short' .*Give models"),
-        ({"latency_s": 3.0}, {"max_latency": 2.0}, r"by max_latency to 2 of 2 instructions.*Raise max_latency"),
+        (
+            {"context_tokens": 100},
+            {},
+            r"under context_tokens for 1 of 2 instructions.*'long'.*Raise context_tokens",
+        ),
+        ({}, {"required_tags": ["eu"]}, r"under required_tags for 2 of 2 instructions, .* 'short' .*Give models"),
+        ({"latency_s": 3.0}, {"max_latency": 2.0}, r"under max_latency for 2 of 2 instructions.*Raise max_latency"),
     ],
 )
 def test_instructions_barred_from_every_model_are_named(
@@ -205,14 +209,14 @@ def test_what_no_model_may_get_is_set_aside_with_the_reason_and_the_rest_is_kept
     batch = set_barred_aside(needy(), MODELS, catalog, RoutingSettings())
     assert batch.instruction_id.tolist() == ["text", "picture", "call"]
     ((reason, places),) = batch.set_aside.items()
-    assert (places, reason[:26]) == ((2,), "no model is left by audio.")
+    assert (places, reason[:29]) == ((2,), "no model is left under audio.")
     long = set_barred_aside(needy(input_tokens=np.array([1e3, 1, 1, 1])), MODELS, catalog, RoutingSettings())
     assert [(r.split(".")[0], p) for r, p in long.set_aside.items()] == [
-        ("no model is left by context_tokens", (0,)),
-        ("no model is left by audio", (2,)),
+        ("no model is left under context_tokens", (0,)),
+        ("no model is left under audio", (2,)),
     ]
     assert {bars_of(batch, catalog, "picture"), bars_of(batch, catalog, "call")} == {(True, True, False), (False,) * 3}
-    with pytest.raises(InvalidInput, match=r"by vision to 1 of 2.*image_price"):
+    with pytest.raises(InvalidInput, match=r"under vision for 1 of 2.*image_price"):
         set_barred_aside(needy().take([1, 2]), MODELS, None, RoutingSettings())
 
 

@@ -76,7 +76,7 @@ def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     capsys.readouterr()
     router_commands.show_comparison(home)
     batch_commands.route(home, batch_file, FRACTION)
-    assert capsys.readouterr().out.count("batches are routed by each model's success rate alone, for of 40") == 2
+    assert capsys.readouterr().out.count("batches are routed by each model's success rate alone, because of 40") == 2
     used = wide_matrix(home.store.read("probability_matrix", "weekly"), "decision")
     assert (used == used[0]).all()
     assert replay(home.warehouse, home.store, home.folders, home.shelf, "weekly").identical

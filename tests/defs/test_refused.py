@@ -21,7 +21,7 @@ CHECKED = {"routed_batch": "spend_is_within_budget", "probability_matrix": "prob
 @pytest.fixture
 def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails where anything is scored."""
-    monkeypatch.setattr("routing_assets.defs.batches.scores.score_batch", lambda *_: pytest.fail("it was scored"))
+    monkeypatch.setattr("routing_assets.defs.batches.scores.score_part", lambda *_: pytest.fail("it was scored"))
 
 
 @pytest.mark.usefixtures("unscored")

@@ -27,7 +27,6 @@ from routing_assets.prediction.encoder.text import SharedBlock, TextPreparation
 from routing_assets.routers.outcome_labels import PREFIX
 from routing_assets.routers.retired_texts import KEEPS
 from routing_assets.routers.shelf import JUDGED_BY
-from routing_assets.storage.parquet_store import Store
 
 CANARY = "kanariengelb7Q"
 SHARED = f"You are the {CANARY} assistant of a company that nobody else may hear of. Answer in one word.\n"
@@ -146,7 +145,7 @@ def test_texts_stay_as_labels_where_the_policy_says_so(labelled: Home) -> None:
 
 def test_labels_are_left_alone_while_a_run_reads_them(labelled: Home) -> None:
     training = SimpleNamespace(job_name="train_router", run_id="r1")
-    assert "for run r1 reads labels" in forget_labels(labelled, Runs([training]))
+    assert "because run r1 reads labels" in forget_labels(labelled, Runs([training]))
     assert len(files_with_the_canary(labelled)) == 4
     routing = SimpleNamespace(job_name="route_batch", run_id="r2")
     assert "removed" in forget_labels(labelled, Runs([routing]))
@@ -159,7 +158,7 @@ def test_a_removal_that_was_interrupted_is_finished_by_the_next(
         raise OSError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "make_current", power_cut)
+        patch.setattr("routing_assets.storage.parquet_store.os.link", power_cut)
         with pytest.raises(OSError, match="power cut"):
             forget_labels(labelled, Runs())
     forget_labels(labelled, Runs())

@@ -98,7 +98,7 @@ def test_where_the_policy_is_strict_a_batch_that_no_model_may_get_in_part_is_ref
 def test_a_decision_from_before_requests_were_priced_whole_is_replayed_as_it_was(
     trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("routing_assets.defs.batches.scores.price_batch", partial(price_batch, texts_alone=True))
+    monkeypatch.setattr("routing_assets.batches.matrices.price_batch", partial(price_batch, texts_alone=True))
     briefly = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}]
     batch_commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
     assert "beyond_text" not in summary_of(trained.store.read("routed_batch", "old"))

@@ -128,7 +128,7 @@ def test_where_only_costs_are_recorded_nothing_is_free_and_no_bound_lowers_them(
     assert np.all(means(model, input_tokens=1100.0) >= base + 1000 * (PRICE[0] if catalog else 0.99 * base / 100))
     assert_allclose(means(model, answers=3.0), 3 * base)
     assert_array_equal(means(model, output_bound=1.0), base)
-    doubt = model.doubt(np.full(1, 100.0), {"input_tokens": 1000.0})
+    doubt = model.doubt(100.0, {"input_tokens": 1000.0})
     assert doubt is None if catalog else doubt is not None and "no price of theirs is known" in doubt
 
 

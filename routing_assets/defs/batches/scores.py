@@ -1,28 +1,32 @@
 """Stage 4, per batch: the instructions, what each model would probably achieve on them, and what it would cost."""
 
-import json
+from collections.abc import Callable
+from functools import partial
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.batches.affordability import refuse_unaffordable
 from routing_assets.batches.known import latest_revision, refuse_ended
-from routing_assets.batches.matrices import STEPS, score_batch
+from routing_assets.batches.matrices import derive_table, price_part, score_part, sum_costs, sum_requests, sum_scores
 from routing_assets.batches.money import release_commitments, undecided_runs
 from routing_assets.batches.route import set_barred_aside
-from routing_assets.datasets import BatchInstructions, load_batch
+from routing_assets.dagster_instance.runs import runs_of
+from routing_assets.datasets import load_batch
 from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.defs.batches.refusals import refused
 from routing_assets.defs.batches.requests import RoutingRequest
 from routing_assets.defs.common import ARROW_TABLE, OWNERS, batches, data_version, failure, markdown_table, shown
+from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.long_table import about, matrix
+from routing_assets.foundation.long_table import about
 from routing_assets.pricing.catalog_table import catalog_from_table
-from routing_assets.pricing.cost_matrix import price_batch
+from routing_assets.storage.draft import Draft
 from routing_assets.storage.in_force import candidate, router_in_force
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import PartitionedTable
 
 GROUP = "batches"
 
@@ -80,66 +84,74 @@ PROBABILITIES_ARE_VALID = dg.AssetCheckSpec(
     code_version="1",
 )
 def probability_matrix(
-    context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table
+    context: dg.AssetExecutionContext, home: RoutingHome, engine: BatchEngine, batch_instructions: PartitionedTable
 ) -> dg.MaterializeResult:
     """P(success) for every instruction and model: raw, temperature-scaled, calibrated, and as used for decisions."""
-    paths = home.paths()
+    paths, work = home.paths(), engine.engine()
     from routing_assets.routers.release import load_champion
 
-    batch = BatchInstructions.from_arrow(batch_instructions)
     try:
         champion = load_champion(paths.warehouse, paths.shelf)
     except InvalidInput as error:
         raise failure(error) from error
     if doubt := champion.router.precision_remark:
         context.log.warning(doubt)
-    table = score_batch(batch, champion.router, champion.version)
-    columns = {step: matrix(table, step, champion.router.models) for step in STEPS}
-    by_rates = champion.router.decision == "rate"
-    valid = all(np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all() for p in columns.values())
-    means = [
-        {"model": model, **{step: float(p[:, k].mean()) for step, p in columns.items()}}
-        for k, model in enumerate(champion.router.models)
-    ]
+    directory, embeddings = paths.shelf.folder / champion.version, paths.shelf.embeddings
+    draft = new_version(context, paths.store, f"{batch_instructions.data_version} {champion.version}")
+    table = derive_table(work, score_part, batch_instructions.parts, draft, directory, embeddings)
+    by_rates, sums = champion.router.decision == "rate", sum_scores(work, table)
     return dg.MaterializeResult(
         value=table,
         data_version=data_version(table),
         check_results=[
-            dg.AssetCheckResult(check_name=PROBABILITIES_ARE_VALID.name, passed=valid, metadata={"pairs": len(batch)})
+            dg.AssetCheckResult(
+                check_name=PROBABILITIES_ARE_VALID.name, passed=sums.valid, metadata={"pairs": sums.rows}
+            )
         ],
         metadata={
             "router_version": champion.version,
             "precision": champion.router.precision,
             **({"routed_by": f"each model's success rate alone, for {champion.router.why}"} if by_rates else {}),
-            "mean_best_probability": shown(columns["decision"].max(axis=1).mean()),
-            "mean_probability": markdown_table(means),
+            "mean_best_probability": shown(sums.best / sums.rows),
+            "mean_probability": markdown_table(sums.means(champion.router.models)),
         },
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="3")
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    partitions_def=batches,
+    dagster_type=ARROW_TABLE,
+    code_version="4",
+)
 def cost_matrix(
     context: dg.AssetExecutionContext,
     home: RoutingHome,
+    engine: BatchEngine,
     routing_request: RoutingRequest,
-    batch_instructions: pa.Table,
+    batch_instructions: PartitionedTable,
     cost_model: pa.Table,
     model_catalog: pa.Table,
 ) -> dg.MaterializeResult:
     """The estimated USD of every call, by the prices in force. A batch that the money cannot pay for is refused here,
     before anything is scored.
     """
-    batch = BatchInstructions.from_arrow(batch_instructions)
-    table = price_batch(batch, cost_model)
+    paths, work, batch_id = home.paths(), engine.engine(), context.partition_key
+    requests = sum_requests(work, batch_instructions.parts)
+    prices = cost_model["price_version"][0].as_py()
+    draft = new_version(context, paths.store, f"{batch_instructions.data_version} {prices}")
+    table = derive_table(work, price_part, batch_instructions.parts, draft, cost_model, requests)
     release_ended(context.instance, home)
     catalog, settings = catalog_from_table(model_catalog), routing_request.settings()
     try:
-        refuse_unaffordable(home.paths().warehouse, context.partition_key, batch, table, catalog, settings)
+        refuse_unaffordable(work, paths.warehouse, batch_id, batch_instructions, table, catalog, settings)
     except InfeasibleAllocation as error:
         raise refused(context, home, error) from error
     except InvalidInput as error:
         raise failure(error) from error
-    totals = matrix(table, "cost", json.loads(about(table)["models"])).sum(axis=0)
+    totals = sum_costs(work, table)
     if doubt := about(table)["doubt"]:
         context.log.warning(doubt)
     return dg.MaterializeResult(
@@ -152,6 +164,21 @@ def cost_matrix(
             **({"doubt": doubt} if doubt else {}),
         },
     )
+
+
+def new_version(context: dg.AssetExecutionContext, store: Store, work: str) -> Callable[[pa.Schema], Draft]:
+    """Where this run writes its version of the asset in parts; what a run wrote that it resumes is taken over.
+
+    Args:
+        work: names everything that the rows depend on.
+    """
+    runs = runs_of(context.instance, context.run)
+    asset = context.asset_key.path[-1]
+    return partial(_draft, store, asset, context.partition_key, runs, work)
+
+
+def _draft(store: Store, asset: str, batch_id: str, runs: list[str], work: str, schema: pa.Schema) -> Draft:
+    return store.draft(asset, batch_id, runs[0], schema, work=work, resumed=runs[1:])
 
 
 def release_ended(instance: dg.DagsterInstance, home: RoutingHome) -> None:

@@ -1,0 +1,93 @@
+"""A batch in parts is priced, scored and routed like the same batch in one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from routing_assets.batches.matrices import derive_table, price_part, score_part, sum_costs, sum_requests, sum_scores
+from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.audit import explain
+from routing_assets.engine import Engine, LocalEngine
+from routing_assets.foundation.long_table import about
+from routing_assets.foundation.wide_matrix import wide_matrix
+from routing_assets.home import Home
+from routing_assets.storage.draft import Draft, write_table
+from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.partitioned import PartitionedTable, single_file
+
+STEPS = ("raw", "scaled", "calibrated", "decision")
+
+
+@pytest.fixture
+def in_parts(routed: Home, tmp_path: Path) -> PartitionedTable:
+    """The instructions of the routed batch, 25 to a part."""
+    table = routed.store.read("batch_instructions", "weekly")
+    return write_table(Draft(str(tmp_path / "instructions"), table.schema), [table], part_rows=25)
+
+
+@pytest.mark.parametrize("engine", [LocalEngine(), LocalEngine(workers=2)], ids=["one process", "two processes"])
+def test_parts_are_scored_and_priced_like_the_whole(
+    routed: Home, in_parts: PartitionedTable, tmp_path: Path, engine: Engine
+) -> None:
+    scores, costs = (routed.store.read(name, "weekly") for name in ("probability_matrix", "cost_matrix"))
+    directory = routed.shelf.folder / router_in_force(routed.warehouse)["router_version"]
+    arguments = (directory, routed.shelf.embeddings)
+    scored = derive_table(
+        engine, score_part, in_parts.parts, lambda schema: Draft(str(tmp_path / "scored"), schema), *arguments
+    )
+    assert isinstance(scored, PartitionedTable)
+    assert [part.rows for part in scored.parts] == [25, 25, 10]
+    for step in STEPS:
+        np.testing.assert_allclose(wide_matrix(scored.read(), step), wide_matrix(scores, step), atol=1e-6)
+    sums, whole = sum_scores(engine, scored), sum_scores(engine, scores)
+    assert (sums.rows, sums.valid) == (whole.rows, whole.valid) == (60, True)
+    assert sums.best == pytest.approx(whole.best, rel=1e-6)
+
+    prices = routed.store.read("cost_model")
+    requests = sum_requests(engine, in_parts.parts)
+    priced = derive_table(
+        engine, price_part, in_parts.parts, lambda schema: Draft(str(tmp_path / "priced"), schema), prices, requests
+    )
+    assert np.array_equal(wide_matrix(priced.read(), "cost"), wide_matrix(costs, "cost"))
+    assert about(priced) == about(costs)
+    np.testing.assert_allclose(sum_costs(engine, priced), sum_costs(engine, costs))
+
+
+def test_one_part_stays_one_table(routed: Home) -> None:
+    instructions = single_file(routed.store.path("batch_instructions", "weekly"))
+    requests = sum_requests(LocalEngine(), instructions.parts)
+    arguments = (routed.store.read("cost_model"), requests)
+    priced = derive_table(LocalEngine(), price_part, instructions.parts, lambda _: pytest.fail("a draft"), *arguments)
+    stored = routed.store.read("cost_matrix", "weekly")
+    assert isinstance(priced, pa.Table)
+    assert (priced.to_pylist(), about(priced)) == (stored.to_pylist(), about(stored))
+
+
+def test_a_batch_of_several_parts_is_routed_and_explained(
+    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    once = trained.store.read("routed_batch", "weekly")
+    read = trained.store.__class__.parts
+
+    def in_parts(store: object, asset: str, partition: str | None = None, *runs: str) -> PartitionedTable:
+        table = read(store, asset, partition, *runs)  # type: ignore[arg-type]
+        if asset != "batch_instructions" or len(table.parts) > 1:
+            return table
+        draft = Draft(str(trained.root / "parts" / str(partition)), table.schema)
+        return write_table(draft, [table.read()], part_rows=25)
+
+    monkeypatch.setattr(trained.store.__class__, "parts", in_parts)
+    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
+    assert len(read(trained.store, "probability_matrix", "weekly").parts) == 3
+    again = trained.store.read("routed_batch", "weekly")
+    assert again["model"].to_pylist() == once["model"].to_pylist()
+    assert again["cost"].equals(once["cost"])
+    capsys.readouterr()
+    explain(trained, "weekly", once["instruction_id"][59].as_py())
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert float(said["used_probability"]) == pytest.approx(once["expected_success"][59].as_py(), rel=1e-5)
