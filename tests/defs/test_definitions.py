@@ -91,15 +91,15 @@ def test_runs_stay_in_one_process() -> None:
 def test_two_installations_live_in_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROUTING_HOME", raising=False)
     homes = [Home(tmp_path / name).create() for name in ("one", "two")]
-    instance = dg.DagsterInstance.ephemeral()
     for home in homes:
         run = definitions(str(home.root)).resolve_job_def("update_prices")
         home.warehouse.create()
-        run.execute_in_process(
-            run_config={"ops": {"model_catalog": {"config": {"catalog": "simulated:r1_math"}}}},
-            instance=instance,
-            op_selection=["model_catalog"],
-        )
+        with dg.DagsterInstance.ephemeral() as instance:
+            run.execute_in_process(
+                run_config={"ops": {"model_catalog": {"config": {"catalog": "simulated:r1_math"}}}},
+                instance=instance,
+                op_selection=["model_catalog"],
+            )
     assert [len(list((home.store.root / "model_catalog").glob("*.parquet"))) for home in homes] == [1, 1]
 
 

@@ -24,7 +24,7 @@ def test_a_stopped_run_ends_in_one_line_and_is_made_again(
 
     arguments = ["route", str(batch_file), "--budget-fraction", "0.4"]
     with monkeypatch.context() as patch:
-        patch.setattr("routing_assets.defs.batches.scores.score_batch", stopped)
+        patch.setattr("routing_assets.batches.matrices.score_batch", stopped)
         result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 128 + number
     assert "Interrupted" not in result.output

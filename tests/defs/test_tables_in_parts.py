@@ -44,15 +44,15 @@ def test_parts_go_from_asset_to_asset(home: Home) -> None:
         return pa.table({"count": [rows.num_rows]})
 
     installation = RoutingHome(root=str(home.root))
-    instance = dg.DagsterInstance.ephemeral()
-    result = dg.materialize(
-        [rows, one_file, totals, counted],
-        resources={
-            "engine": BatchEngine(home=installation, workers=1),
-            "io_manager": ParquetStoreIOManager(home=installation),
-        },
-        instance=instance,
-    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [rows, one_file, totals, counted],
+            resources={
+                "engine": BatchEngine(home=installation, workers=1),
+                "io_manager": ParquetStoreIOManager(home=installation),
+            },
+            instance=instance,
+        )
     store = home.store
     assert store.read("totals")["total"].to_pylist() == [45, 145, 245, 345]
     assert store.read("counted")["count"].to_pylist() == [30]

@@ -80,11 +80,11 @@ def test_assets_get_the_engine_and_runs_configure_it(home: Home) -> None:
         return list(engine.engine().map(int.__mul__, [1, 2, 3], 2))
 
     home.create()
-    instance = dg.DagsterInstance.ephemeral()
-    result = dg.materialize(
-        [doubled],
-        resources={"engine": BatchEngine(home=RoutingHome(root=str(home.root)))},
-        run_config={"resources": {"engine": {"config": {"kind": "local", "workers": 1}}}},
-        instance=instance,
-    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [doubled],
+            resources={"engine": BatchEngine(home=RoutingHome(root=str(home.root)))},
+            run_config={"resources": {"engine": {"config": {"kind": "local", "workers": 1}}}},
+            instance=instance,
+        )
     assert result.output_for_node("doubled") == [2, 4, 6]
