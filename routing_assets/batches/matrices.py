@@ -69,12 +69,12 @@ def score_batch(batch: BatchInstructions, router: Router, version: str) -> pa.Ta
 
 def score_part(part: Rows, directory: Path, embeddings: Path) -> pa.Table:
     """:func:`score_batch` of one part of ``batch_instructions``, by the router kept in ``directory``."""
-    return score_batch(BatchInstructions.from_arrow(part.read()), _router(directory, embeddings), directory.name)
+    return score_batch(BatchInstructions.from_arrow(part.read()), router_kept_in(directory, embeddings), directory.name)
 
 
 @lru_cache(maxsize=1)
-def _router(directory: Path, embeddings: Path) -> Router:
-    """Loaded once in each process that scores."""
+def router_kept_in(directory: Path, embeddings: Path) -> Router:
+    """The router in a folder, which never changes; it is loaded once in each process that scores by it."""
     from routing_assets.prediction.router import Router
 
     return Router.load(directory, embeddings_cache=embeddings)

@@ -9,7 +9,15 @@ import pyarrow as pa
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.batches.affordability import refuse_unaffordable
 from routing_assets.batches.known import latest_revision, refuse_ended
-from routing_assets.batches.matrices import derive_table, price_part, score_part, sum_costs, sum_requests, sum_scores
+from routing_assets.batches.matrices import (
+    derive_table,
+    price_part,
+    router_kept_in,
+    score_part,
+    sum_costs,
+    sum_requests,
+    sum_scores,
+)
 from routing_assets.batches.money import release_commitments, undecided_runs
 from routing_assets.batches.route import set_barred_aside
 from routing_assets.dagster_instance.runs import runs_of
@@ -88,18 +96,17 @@ def probability_matrix(
 ) -> dg.MaterializeResult:
     """P(success) for every instruction and model: raw, temperature-scaled, calibrated, and as used for decisions."""
     paths, work = home.paths(), engine.engine()
-    from routing_assets.routers.release import load_champion
-
     try:
-        champion = load_champion(paths.warehouse, paths.shelf)
+        version = router_in_force(paths.warehouse)["router_version"]
     except InvalidInput as error:
         raise failure(error) from error
-    if doubt := champion.router.precision_remark:
+    directory, embeddings = paths.shelf.folder / version, paths.shelf.embeddings
+    router = router_kept_in(directory, embeddings)
+    if doubt := router.precision_remark:
         context.log.warning(doubt)
-    directory, embeddings = paths.shelf.folder / champion.version, paths.shelf.embeddings
-    draft = new_version(context, paths.store, f"{batch_instructions.data_version} {champion.version}")
+    draft = new_version(context, paths.store, f"{batch_instructions.data_version} {version}")
     table = derive_table(work, score_part, batch_instructions.parts, draft, directory, embeddings)
-    by_rates, sums = champion.router.decision == "rate", sum_scores(work, table)
+    by_rates, sums = router.decision == "rate", sum_scores(work, table)
     return dg.MaterializeResult(
         value=table,
         data_version=data_version(table),
@@ -109,11 +116,11 @@ def probability_matrix(
             )
         ],
         metadata={
-            "router_version": champion.version,
-            "precision": champion.router.precision,
-            **({"routed_by": f"each model's success rate alone, for {champion.router.why}"} if by_rates else {}),
+            "router_version": version,
+            "precision": router.precision,
+            **({"routed_by": f"each model's success rate alone, for {router.why}"} if by_rates else {}),
             "mean_best_probability": shown(sums.best / sums.rows),
-            "mean_probability": markdown_table(sums.means(champion.router.models)),
+            "mean_probability": markdown_table(sums.means(router.models)),
         },
     )
 
