@@ -31,10 +31,10 @@ from routing_assets.defs.common import (
 )
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.files import file_sha256
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.foundation.long_table import about
 from routing_assets.storage import journal
+from routing_assets.storage.partitioned import PartitionedTable
 
 GROUP = "routed"
 ASSIGNED_ONCE = dg.AssetCheckSpec(
@@ -87,7 +87,10 @@ def routed_batch(
     code_version="1",
 )
 def batch_export(
-    context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
+    batch_instructions: PartitionedTable,
+    routed_batch: PartitionedTable,
 ) -> dg.MaterializeResult:
     """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
     paths = home.paths()
@@ -100,7 +103,7 @@ def batch_export(
         "file_sha256": decided_file,
         **decision_columns(routed_batch),
         "routed_path": str(version.relative_to(paths.store.root)),
-        "routed_sha256": file_sha256(version),
+        "routed_sha256": paths.store.version_sha256(str(version)),
     }
     with batch_lock(paths.locks, batch_id):
         try:
