@@ -117,7 +117,7 @@ def replay(
     recorded = parts.read()
     again = _route_again(store, folders, shelf, decision, recorded, before[-1] if before else None)
     part_rows = parts.parts[0].rows if is_partitioned(parts.folder) else None
-    identical = _sha256(again, part_rows) == decision["routed_sha256"]
+    identical = version_sha256_of(again, part_rows) == decision["routed_sha256"]
     differences = () if identical else tuple(_differences(recorded, again))
     return Replay(batch_id, decision["dagster_run_id"], identical, differences)
 
@@ -172,7 +172,7 @@ def _received(folders: BatchFolders, decision: dict[str, Any]) -> Path:
     return kept_file(folders, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
 
 
-def _sha256(table: pa.Table, part_rows: int | None) -> str:
+def version_sha256_of(table: pa.Table, part_rows: int | None) -> str:
     """What ``Store.version_sha256`` says of the table once it is written: in one file, or in parts of so many rows."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))

@@ -109,7 +109,7 @@ class RequestFiles:
     def _add(self, destination: tuple[str, str], line: bytes, cost: float) -> None:
         files = self._growing.setdefault(destination, [])
         full = not files or len(files[-1].costs) == self.requests_per_file
-        if full or files[-1].bytes + len(line) > self.bytes_per_file:
+        if full or files[-1].size + len(line) > self.bytes_per_file:
             if files:
                 files[-1].flush()
             files.append(_File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}"))
@@ -119,7 +119,7 @@ class RequestFiles:
 @dataclass
 class _File:
     path: Path
-    bytes: int = 0
+    size: int = 0
     costs: array[float] = field(default_factory=lambda: array("d"))
     """Estimated USD of each request."""
     waiting: list[bytes] = field(default_factory=list)
@@ -127,7 +127,7 @@ class _File:
     def add(self, line: bytes, cost: float) -> None:
         self.waiting.append(line)
         self.costs.append(cost)
-        self.bytes += len(line)
+        self.size += len(line)
 
     def flush(self) -> None:
         """Write what waits. The file is open only meanwhile, for there may be more files than may be open at once."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import POLICIES
 from routing_assets.batches.handoff import export_batch
-from routing_assets.batches.known import received_file, refuse_ended, routed_by
+from routing_assets.batches.known import received_file, refuse_ended
 from routing_assets.batches.ledger import record_decision, record_traffic
 from routing_assets.batches.money import commit_cost
 from routing_assets.batches.policy import settings_from
@@ -147,9 +147,8 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
     if not before or before[0]["dagster_run_id"] == context.run_id:
         return {}
     store, runs = paths.store, runs_of(context.instance, context.run)
-    probabilities = store.read("probability_matrix", batch_id, *runs, columns=["decision"])
-    costs = store.read("cost_matrix", batch_id, *runs, columns=["cost"])
-    changes = compare_decisions(routed_by(paths.store, before[0]), routed, probabilities, costs)
+    probabilities, costs = (store.parts(name, batch_id, *runs) for name in ("probability_matrix", "cost_matrix"))
+    changes = compare_decisions(store.at(before[0]["routed_path"]), routed, probabilities, costs)
     row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
     paths.warehouse.run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
     return {
