@@ -25,7 +25,7 @@ def blocks(table: AnyTable, columns: Sequence[str], *, width: int = 1) -> Iterat
 
 
 def in_blocks(portions: Iterable[pa.RecordBatch | pa.Table], *, width: int = 1) -> Iterator[pa.Table]:
-    """Rows that come in any portions, 131,072 instructions at a time; the last block has what is left, none is empty."""
+    """Rows that come in any portions, 131,072 instructions at a time; the last block has what is left."""
     return cut(portions, PART_ROWS * width)
 
 
