@@ -82,7 +82,8 @@ def route(
     say_what_is_set_aside(made("batch_instructions"), home.folders.outbox / received.batch_id / SET_ASIDE)
     click.echo(f"written to {home.folders.outbox / received.batch_id}")
     if output is not None:
-        write_routed(routed, made("batch_instructions"), output)
+        instructions = store.parts("batch_instructions", received.batch_id, result.run_id)
+        write_routed(store.parts("routed_batch", received.batch_id, result.run_id), instructions, output)
         click.echo(f"written to {output}")
     return received.batch_id
 
