@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.receive import ORDINARY, Admission
 from routing_assets.home import Home
+from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 TWIN = "r1_math"
@@ -54,13 +54,16 @@ def ids(taken: TakenIn) -> list[str]:
 
 
 def decide(warehouse: Warehouse, batch: str, run: str, routed: Path, file_sha256: str = "x") -> None:
-    """A decision on a batch in the ledger, and the routed file that it names."""
-    routed.write_bytes(b"routed")
+    """A decision on a batch in the ledger, and the routed file that it names, which is written unless it is there."""
+    root = next(folder for folder in routed.parents if folder.name == "store") if routed.is_dir() else routed.parent
+    if not routed.is_dir():
+        routed.write_bytes(b"routed")
     words = ("router_version", "price_version", "policy", "settings_version", "status")
     amounts = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
     decision = dict.fromkeys(words, "x") | dict.fromkeys(amounts, 1 / 30)
     decision |= {"batch_id": batch, "dagster_run_id": run, "settings": "{}", "instructions": 4}
-    decision |= {"routed_path": routed.name, "routed_sha256": hashlib.sha256(b"routed").hexdigest()}
+    path = str(routed.relative_to(root))
+    decision |= {"routed_path": path, "routed_sha256": Store(root).version_sha256(path)}
     with warehouse.transaction() as connection:
         record_decision(connection, decision | {"file_sha256": file_sha256})
 

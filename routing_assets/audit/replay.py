@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from routing_assets.audit.chain import audit_journal
 from routing_assets.batches.folders import BatchFolders
@@ -19,13 +18,14 @@ from routing_assets.batches.policy import settings_from
 from routing_assets.batches.route import SET_ASIDE, of_file, route_batch, set_barred_aside, summary_of
 from routing_assets.datasets import load_batch
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.files import file_sha256
 from routing_assets.prediction.router import Router
 from routing_assets.pricing.catalog_table import catalog_from_rows
 from routing_assets.pricing.cost_matrix import BEYOND_TEXT, price_batch
 from routing_assets.routers.shelf import Shelf
+from routing_assets.storage.draft import write_table
 from routing_assets.storage.in_force import price_list
 from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import is_partitioned
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -49,13 +49,28 @@ def broken_decisions(warehouse: Warehouse, store: Store) -> list[str]:
             found.append(f"{name}: does not follow the entry before it")
         if not is_as_recorded(row):
             found.append(f"{name}: was changed after it was recorded")
-        file = store.root / row["routed_path"]
-        if not file.exists():
-            found += [] if row["batch_id"] in retired else [f"{name}: {row['routed_path']} is gone"]
-        elif file_sha256(file) != row["routed_sha256"]:
-            found.append(f"{name}: {row['routed_path']} was changed after it was recorded")
+        fault = _fault_of_version(store, row["routed_path"], row["routed_sha256"])
+        if fault and not (fault is _GONE and row["batch_id"] in retired):
+            found.append(f"{name}: {row['routed_path']} {fault}")
         previous, expected = row["entry_hash"], row["entry"] + 1
     return found
+
+
+_GONE = "is gone"
+
+
+def _fault_of_version(store: Store, path: str, sha256: str) -> str | None:
+    """What is wrong with a recorded version of a table, in words that follow its path."""
+    try:
+        if store.version_sha256(path) != sha256:
+            return "was changed after it was recorded"
+        if (store.root / path).is_dir():
+            store.at(path).verify()
+    except FileNotFoundError:
+        return _GONE
+    except InvalidInput as error:
+        return f"was changed after it was recorded: {error}"
+    return None
 
 
 def _missing(first: int, last: int) -> str:
@@ -98,9 +113,11 @@ def replay(
     gone = _missing_inputs(warehouse, store, folders, shelf, decision)
     if gone:
         return Replay(batch_id, decision["dagster_run_id"], False, tuple(gone))
-    recorded = pq.read_table(store.root / decision["routed_path"], partitioning=None)
+    parts = store.at(decision["routed_path"])
+    recorded = parts.read()
     again = _route_again(store, folders, shelf, decision, recorded, before[-1] if before else None)
-    identical = _sha256(again) == decision["routed_sha256"]
+    part_rows = parts.parts[0].rows if is_partitioned(parts.folder) else None
+    identical = version_sha256_of(again, part_rows) == decision["routed_sha256"]
     differences = () if identical else tuple(_differences(recorded, again))
     return Replay(batch_id, decision["dagster_run_id"], identical, differences)
 
@@ -145,7 +162,7 @@ def _route_again(
         summary["budget_usd"],
         settings,
         decision["policy"],
-        previous=pq.read_table(store.root / before["routed_path"], partitioning=None) if churn and before else None,
+        previous=store.at(before["routed_path"]).read() if churn and before else None,
         recorded=summary,
     )
     return of_file(routed.table, decision["file_sha256"])
@@ -155,9 +172,16 @@ def _received(folders: BatchFolders, decision: dict[str, Any]) -> Path:
     return kept_file(folders, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
 
 
-def _sha256(table: pa.Table) -> str:
+def version_sha256_of(table: pa.Table, part_rows: int | None) -> str:
+    """What ``Store.version_sha256`` says of the table once it is written: in one file, or in parts of so many rows."""
     with tempfile.TemporaryDirectory() as folder:
-        return file_sha256(Store(Path(folder)).write(table, "routed_batch", None, "replay"))
+        store = Store(Path(folder))
+        if part_rows is None:
+            version = store.write(table, "routed_batch", None, "replay")
+        else:
+            draft = store.draft("routed_batch", None, "replay", table.schema)
+            version = Path(write_table(draft, [table], part_rows=part_rows).folder)
+        return store.version_sha256(str(version))
 
 
 def _differences(recorded: pa.Table, again: pa.Table) -> list[str]:

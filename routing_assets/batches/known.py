@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from routing_assets.batches.folders import BatchFolders
@@ -156,7 +155,7 @@ def routed_before(warehouse: Warehouse, store: Store, batch_id: str) -> pa.Table
 
 def routed_by(store: Store, decision: Mapping[str, Any]) -> pa.Table:
     """The routed table of a decision, as the ledger names it."""
-    return pq.read_table(store.root / decision["routed_path"], partitioning=None)
+    return store.at(decision["routed_path"]).read()
 
 
 def _listed(batch_ids: tuple[str, ...]) -> str:

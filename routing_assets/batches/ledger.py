@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from routing_assets.foundation.sql import query
 from routing_assets.monitoring.realised import Realised
+from routing_assets.storage.blocks import AnyTable, blocks
 from routing_assets.storage.journal import GENESIS, append
 
 REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
@@ -52,12 +53,10 @@ def is_as_recorded(row: Mapping[str, Any]) -> bool:
 
 
 def record_traffic(
-    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, routed: pa.Table, instructions: pa.Table
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, routed: AnyTable, instructions: AnyTable
 ) -> None:
     """Append what a decision gave to each model and tenant."""
-    given = by_model_and_tenant(routed, instructions).aggregate(
-        [("cost", "count"), ("cost", "sum"), ("expected_success", "sum")]
-    )
+    given = by_model_and_tenant(routed, instructions, [("cost", "count"), ("cost", "sum"), ("expected_success", "sum")])
     names = {"cost_count": "instructions", "cost_sum": "estimated_usd", "expected_success_sum": "expected_successes"}
     connection.register("rows", _of_run(given, names, batch_id, run_id))
     connection.execute(query("insert_traffic"))
@@ -65,11 +64,13 @@ def record_traffic(
 
 
 def record_realised_traffic(
-    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, matched: pa.Table, instructions: pa.Table
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, matched: AnyTable, instructions: AnyTable
 ) -> None:
     """Append the outcomes of each model and tenant, from ``match_outcomes``."""
-    came = by_model_and_tenant(matched, instructions).aggregate(
-        [("success", "count"), ("success", "sum"), ("billed_usd", "count"), ("billed_usd", "sum")]
+    came = by_model_and_tenant(
+        matched,
+        instructions,
+        [("success", "count"), ("success", "sum"), ("billed_usd", "count"), ("billed_usd", "sum")],
     )
     names = {
         "success_count": "judged",
@@ -83,18 +84,30 @@ def record_realised_traffic(
     connection.append("realised_traffic", rows.to_pandas(), by_name=True)
 
 
-def by_model_and_tenant(table: pa.Table, instructions: pa.Table) -> pa.TableGroupBy:
-    """Rows per instruction, grouped by model and by the batch's group column; both tables are in batch order."""
-    nobody = pa.array(["-"] * table.num_rows)
-    tenant = pc.fill_null(instructions["group"], "-") if "group" in instructions.column_names else nobody
-    return table.append_column("tenant", tenant).group_by(["model", "tenant"])
+def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequence[tuple[str, str]]) -> pa.Table:
+    """Counts and sums of columns by model and by the batch's group column, block by block, as ``<column>_<figure>``.
+
+    Args:
+        table: a row per instruction, in batch order, as ``instructions`` are.
+        figures: (column, ``count`` or ``sum``).
+    """
+    columns = list(dict.fromkeys(name for name, _ in figures))
+    tenants = ["group"] if "group" in instructions.schema.names else ["instruction_id"]
+    parts = []
+    for block, beside in zip(blocks(table, ["model", *columns]), blocks(instructions, tenants), strict=True):
+        nobody = pa.array(["-"] * block.num_rows, pa.string())
+        tenant = pc.fill_null(beside["group"], "-") if tenants == ["group"] else nobody
+        named = block.set_column(0, "model", block["model"].cast(pa.string())).append_column("tenant", tenant)
+        parts.append(named.group_by(["model", "tenant"]).aggregate(list(figures)))
+    names = [f"{name}_{figure}" for name, figure in figures]
+    summed = pa.concat_tables(parts).group_by(["model", "tenant"]).aggregate([(name, "sum") for name in names])
+    return summed.rename_columns(
+        [name.removesuffix("_sum") if name[:-4] in names else name for name in summed.column_names]
+    )
 
 
 def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: str) -> pa.Table:
     renamed = table.rename_columns([names.get(name, name) for name in table.column_names])
-    model = renamed["model"]
-    if pa.types.is_dictionary(model.type):
-        renamed = renamed.set_column(renamed.column_names.index("model"), "model", model.cast(pa.string()))
     for name, value in (("batch_id", batch_id), ("dagster_run_id", run_id)):
         renamed = renamed.append_column(name, pa.array([value] * renamed.num_rows, pa.string()))
     return renamed

@@ -17,8 +17,6 @@ from routing_assets.batches.known import (
     intake_lock,
     outcome_files,
     refuse_retired,
-    routed_before,
-    routed_by,
 )
 from routing_assets.batches.ledger import record_outcomes, record_realised_traffic
 from routing_assets.batches.receive import private_copy
@@ -37,6 +35,8 @@ from routing_assets.foundation.names import printable
 from routing_assets.monitoring.realised import Realised, realised
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
+
+_ROUTED = ("instruction_id", "model", "expected_success", "cost")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +61,16 @@ def record_batch_outcomes(
     """
     with batch_lock(folders.locks, batch_id):
         files = [load_outcomes(path) for path in outcome_files(folders, batch_id)]
-        routed = routed_before(warehouse, store, batch_id)
-        if routed is None or not files:
+        decisions = warehouse.fetch("current_decision", {"batch_id": batch_id})
+        if not decisions or not files:
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
+        decided = decisions[0]
+        routed = store.at(decided["routed_path"]).read(_ROUTED)
         outcomes = merge_outcomes(*files)
         require_usable(routed, outcomes)  # again, for the batch may have been routed again since they were received
         matched, _ = match_outcomes(routed, outcomes)
         result = realised(routed, outcomes)
-        decided = decision_in_force(warehouse, batch_id)
-        instructions = store.read("batch_instructions", batch_id, decided["dagster_run_id"])
+        instructions = store.parts("batch_instructions", batch_id, decided["dagster_run_id"])
         with warehouse.transaction() as ledger:
             record_realised_traffic(ledger, batch_id, run_id, matched, instructions)
             record_outcomes(ledger, decided, result, run_id=run_id)
@@ -108,7 +109,7 @@ def receive_outcomes(
 
 def _checked_outcomes(store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
     """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
-    outcomes, routed = load_outcomes(path), routed_by(store, decision)
+    outcomes, routed = load_outcomes(path), store.at(decision["routed_path"]).read(_ROUTED)
     require_usable(routed, outcomes)
     remarks = []
     if unknown := strays(routed, outcomes):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from routing_assets.batches.route import summary_of
-from routing_assets.foundation.long_table import about, matrix, matrix_of
+from routing_assets.foundation.long_table import about, matrix
+from routing_assets.foundation.sql import query
+from routing_assets.storage.blocks import AnyTable, blocks, in_blocks, view
+from routing_assets.storage.parts import BATCH_ROWS
 
 NEW, GONE = "(new instruction)", "(no longer in the batch)"
 _CAUSES = {"router_version": "router", "price_version": "prices", "settings_version": "policy"}
@@ -51,33 +57,67 @@ class Rerouting:
         }
 
 
-def compare_decisions(before: pa.Table, after: pa.Table, probabilities: pa.Table, costs: pa.Table) -> Rerouting:
-    """Set a routed table against the one before it.
+def compare_decisions(before: AnyTable, after: AnyTable, probabilities: AnyTable, costs: AnyTable) -> Rerouting:
+    """Set a routed table against the one before it, block by block.
 
     Args:
         before, after: routed tables, each with its summary and the hash of its batch file.
-        probabilities, costs: the long tables that ``after`` was decided on, in its order; more models may be
+        probabilities, costs: the wide or long tables that ``after`` was decided on, in its order; more models may be
             priced than are known.
     """
-    old, new = summary_of(before), summary_of(after)
-    reasons = ["file"] if about(before).get("file_sha256") != about(after).get("file_sha256") else []
-    reasons += [cause for name, cause in _CAUSES.items() if old[name] != new[name]]
-    former = dict(zip(before["instruction_id"].to_pylist(), before["model"].to_pylist(), strict=True))
-    ids, models = after["instruction_id"].to_pylist(), after["model"].to_pylist()
-    pairs = Counter((former.get(i, NEW), model) for i, model in zip(ids, models, strict=True))
-    gone = len(former.keys() - set(ids))
+    known, priced = (json.loads(about(table)["models"]) for table in (probabilities, costs))
+    pairs: Counter[tuple[str, str]] = Counter()
+    success_change = cost_change = 0.0
+    decided = zip(
+        _former_models(before, after),
+        _matrices(probabilities, "decision", known),
+        _matrices(costs, "cost", priced),
+        strict=True,
+    )
+    for models, success, cost in decided:
+        pairs.update(_counted(models))
+        now, then = (
+            pc.fill_null(pc.index_in(models[name], pa.array(known)), -1).to_numpy() for name in ("model", "former")
+        )
+        row = np.flatnonzero(then >= 0)
+        success_change += _gain(success, row, now, then)
+        cost_change += _gain(cost[:, [priced.index(model) for model in known]], row, now, then)
+    new = sum(n for (a, _), n in pairs.items() if a == NEW)
+    gone = sum(block.num_rows for block in blocks(before, ["instruction_id"])) - (pairs.total() - new)
     moves = [(a, b, n) for (a, b), n in pairs.most_common() if a != b]
-    known = tuple(json.loads(about(probabilities)["models"]))
-    column = {model: k for k, model in enumerate(known)}
-    choice = np.array([[column.get(former.get(i, ""), -1), column[m]] for i, m in zip(ids, models, strict=True)])
-    row = np.flatnonzero(choice[:, 0] >= 0)
-    success, cost = matrix(probabilities, "decision", known), matrix_of(costs, "cost", known)
-    now, then = choice[row, 1], choice[row, 0]
-    gain = [(values[row, now] - values[row, then]).sum(dtype=np.float64) for values in (cost, success)]
     return Rerouting(
-        tuple(reasons),
+        _reasons(before, after),
         sum(n for (a, b), n in pairs.items() if a == b),
         (*moves, *([(GONE, GONE, gone)] if gone else [])),
-        float(gain[0]),
-        float(gain[1]),
+        cost_change,
+        success_change,
     )
+
+
+def _reasons(before: AnyTable, after: AnyTable) -> tuple[str, ...]:
+    old, new = summary_of(before), summary_of(after)
+    reasons = ["file"] if about(before).get("file_sha256") != about(after).get("file_sha256") else []
+    return (*reasons, *(cause for name, cause in _CAUSES.items() if old[name] != new[name]))
+
+
+def _former_models(before: AnyTable, after: AnyTable) -> Iterator[pa.Table]:
+    with duckdb.connect() as connection:
+        view(connection, "before", before)
+        view(connection, "after", after)
+        yield from in_blocks(connection.sql(query("former_models")).to_arrow_reader(BATCH_ROWS))
+
+
+def _matrices(table: AnyTable, column: str, models: list[str]) -> Iterator[np.ndarray]:
+    wide = pa.types.is_fixed_size_list(table.schema.field(column).type)
+    for block in blocks(table, [column], width=1 if wide else len(models)):
+        yield matrix(block, column, models)
+
+
+def _counted(models: pa.Table) -> dict[tuple[str, str], int]:
+    pairs = pa.table({"former": pc.fill_null(models["former"], NEW), "model": models["model"]})
+    counted = pairs.group_by(["former", "model"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    return {(row["former"], row["model"]): row["count_all"] for row in counted}
+
+
+def _gain(values: np.ndarray, row: np.ndarray, now: np.ndarray, then: np.ndarray) -> float:
+    return float((values[row, now[row]] - values[row, then[row]]).sum(dtype=np.float64))

@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from routing_assets.allocation import POLICIES
 from routing_assets.batches.ends import dispatch_batch, withdraw_batch
-from routing_assets.batches.handoff import SET_ASIDE, refuse_unknown_ending, write_routed
 from routing_assets.batches.money import SET_FOR_BATCH
+from routing_assets.batches.outbox import SET_ASIDE
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.batches.policy import read_policy, refuse_doubtful_budget, settings_from, settings_of_request
 from routing_assets.batches.receive import Admission, receive
 from routing_assets.batches.retention import Retirable, refuse_future, retirable_batches, retirement_day
 from routing_assets.batches.route import summary_of
+from routing_assets.batches.routed_files import refuse_unknown_ending, write_routed
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli.prices import warn_of_doubtful_costs
 from routing_assets.cli.run_job import RunFailed, instance_of, run_job
@@ -81,7 +82,8 @@ def route(
     say_what_is_set_aside(made("batch_instructions"), home.folders.outbox / received.batch_id / SET_ASIDE)
     click.echo(f"written to {home.folders.outbox / received.batch_id}")
     if output is not None:
-        write_routed(routed, made("batch_instructions"), output)
+        instructions = store.parts("batch_instructions", received.batch_id, result.run_id)
+        write_routed(store.parts("routed_batch", received.batch_id, result.run_id), instructions, output)
         click.echo(f"written to {output}")
     return received.batch_id
 

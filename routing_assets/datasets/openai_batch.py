@@ -7,8 +7,7 @@ input tokens, as everything else does that the request sends.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +30,6 @@ def is_openai_batch_file(path: Path) -> bool:
         InvalidInput: when the file is absent, not UTF-8, or its first line is no JSON object.
     """
     return is_json_lines(path) and is_openai_batch(first_json_line(path))
-
-
-class RequestLines(Mapping[str, str]):
-    """The requests of an OpenAI Batch file, each as its line, by ``custom_id``; read from the file when asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._file, self._start = path.open("rb"), {}
-        start = 0
-        for line in self._file:
-            name = json.loads(line.decode("utf-8-sig")).get("custom_id") if line.strip() else None
-            if isinstance(name, str | int):
-                self._start[str(name)] = start
-            start += len(line)
-
-    def __getitem__(self, name: str) -> str:
-        self._file.seek(self._start[name])
-        return self._file.readline().decode("utf-8-sig")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._start)
-
-    def __len__(self) -> int:
-        return len(self._start)
 
 
 def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ one said, field by field, so that a bill may follow a verdict; contradicting ver
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ _AMOUNTS = {
 }
 _FIELDS = ("success", *_AMOUNTS)
 _NAMES = ("instruction_id", "model")
+_NOWHERE = np.empty(0, np.int64)
+_ROWS_AT_ONCE = 10_000
 _SHOWN = 3
 """Strays that are named."""
 
@@ -112,24 +115,29 @@ def match_outcomes(routed: pa.Table, outcomes: Outcomes) -> tuple[pa.Table, int]
     Takes ``instruction_id, model, expected_success, cost``; adds ``success``, ``billed_usd`` and ``latency_s``, null
     where unknown.
     """
-    place = {pair: i for i, pair in enumerate(zip(outcomes.instruction_id, outcomes.model, strict=True))}
-    pairs = zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True)
-    at = np.fromiter((place.get(pair, -1) for pair in pairs), np.int64, routed.num_rows)
-    table = routed.select(["instruction_id", "model", "expected_success", "cost"])
-    for name, values in (
-        ("success", outcomes.success),
-        ("billed_usd", outcomes.cost),
-        ("latency_s", outcomes.latency_s),
-    ):
-        known = np.append(values, np.nan)[at]
-        table = table.append_column(name, pa.array(known, from_pandas=True))
+    known = {"success": outcomes.success, "billed_usd": outcomes.cost, "latency_s": outcomes.latency_s}
+    at = np.concatenate([_NOWHERE, *_places(routed, outcomes)])
+    table = routed.select([*_NAMES, "expected_success", "cost"])
+    for name, values in known.items():
+        table = table.append_column(name, pa.array(np.append(values, np.nan)[at], from_pandas=True))
     return table, len(outcomes) - int((at >= 0).sum())
 
 
 def strays(routed: pa.Table, outcomes: Outcomes) -> list[tuple[str, str]]:
     """The (instruction, model) pairs of outcomes that were not routed so."""
-    pairs = set(zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True))
-    return [pair for pair in zip(outcomes.instruction_id, outcomes.model, strict=True) if pair not in pairs]
+    stray = np.ones(len(outcomes) + 1, bool)
+    stray[-1] = False
+    for at in _places(routed, outcomes):
+        stray[at] = False
+    return list(zip(outcomes.instruction_id[stray[:-1]], outcomes.model[stray[:-1]], strict=True))
+
+
+def _places(routed: pa.Table, outcomes: Outcomes) -> Iterator[np.ndarray]:
+    """The place of each routed row's outcome, -1 where none is known; few of the rows are Python objects at a time."""
+    place = {pair: i for i, pair in enumerate(zip(outcomes.instruction_id, outcomes.model, strict=True))}
+    for rows in routed.select(_NAMES).to_batches(max_chunksize=_ROWS_AT_ONCE):
+        pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
+        yield np.fromiter((place.get(pair, -1) for pair in pairs), np.int64, rows.num_rows)
 
 
 def named(pairs: list[tuple[str, str]]) -> str:

@@ -86,8 +86,7 @@ def write_table(
 
     No more than a part and a portion are held at a time. A table without rows has one empty part.
     """
-    tables = (portion if isinstance(portion, pa.Table) else pa.Table.from_batches([portion]) for portion in rows)
-    files = [draft.write_part(number, part) for number, part in enumerate(_cut(tables, part_rows))]
+    files = [draft.write_part(number, part) for number, part in enumerate(cut(rows, part_rows))]
     return draft.finish(files or [draft.write_part(0, draft.schema.empty_table())])
 
 
@@ -122,10 +121,12 @@ def remove_what_is_of_no_table(table: PartitionedTable) -> None:
     remove(f"{table.folder}/{NOTES}")
 
 
-def _cut(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+def cut(portions: Iterable[pa.RecordBatch | pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Rows that come in any portions, as tables of ``rows`` rows; the last has what is left, and none is empty."""
     waiting: list[pa.Table] = []
     count = 0
-    for table in tables:
+    for portion in portions:
+        table = portion if isinstance(portion, pa.Table) else pa.Table.from_batches([portion])
         start = 0
         while count + table.num_rows - start >= rows:
             head = table.slice(start, rows - count)

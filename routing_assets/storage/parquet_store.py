@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.files import PARTIAL, atomic_path
+from routing_assets.foundation.files import PARTIAL, atomic_path, file_sha256
 from routing_assets.storage.draft import NOTES, Draft, keep_rows
-from routing_assets.storage.partitioned import PartitionedTable, is_partitioned, open_partitioned, single_file
+from routing_assets.storage.partitioned import MANIFEST, PartitionedTable, is_partitioned, open_partitioned, single_file
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,31 @@ class Store:
         self._link(self.path(asset, partition, run_id), self.path(asset, partition))
         pointer.unlink(missing_ok=True)
 
-    def version(self, asset: str, partition: str | None, run_id: str, table: pa.Table) -> Path:
-        """The file of this run; written now where the run was started again after the step that made ``table``."""
-        path = self.path(asset, partition, run_id)
-        return path if path.exists() else self.write(table, asset, partition, run_id)
+    def version(self, asset: str, partition: str | None, run_id: str, table: PartitionedTable) -> Path:
+        """File or folder of this run's version of a table that the store gave by reference.
+
+        Where the run was started again after the step that made the table, the version it goes on from is linked.
+        """
+        if found := self._version(asset, partition, run_id):
+            return found
+        if not is_partitioned(table.folder):
+            self._link(Path(table.parts[0].path), self.path(asset, partition, run_id))
+            return self.path(asset, partition, run_id)
+        folder = self._folder(asset, partition, run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (*(part.path for part in table.parts), f"{table.folder}/{MANIFEST}"):  # the manifest last
+            self._link(Path(path), folder / Path(path).name)
+        return folder
+
+    def version_sha256(self, path: str) -> str:
+        """SHA-256 (hex) that stands for the version at a path relative to the store: of the file, or of the manifest
+        of a table in parts, which holds the hashes of the parts.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        version = self.root / path
+        return file_sha256(version / MANIFEST if version.is_dir() else version)
 
     def read(
         self,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pyarrow as pa
 from helpers import decide
 
-from routing_assets.audit.replay import broken_decisions
+from routing_assets.audit.replay import broken_decisions, version_sha256_of
 from routing_assets.home import Home
+from routing_assets.storage.draft import write_table
 
 
 def test_the_routed_file_of_a_batch_that_is_not_retired_may_not_be_gone(home: Home) -> None:
@@ -20,3 +24,32 @@ def test_the_routed_file_of_a_batch_that_is_not_retired_may_not_be_gone(home: Ho
     for batch in ("lost", "retired"):
         (home.store.root / f"routed-{batch}").unlink()
     assert broken_decisions(home.warehouse, home.store) == ["entry 2 (batch lost): routed-lost is gone"]
+
+
+def test_a_decision_in_parts_is_as_recorded_until_a_part_is_damaged(home: Home) -> None:
+    home.create().warehouse.create()
+    rows = pa.table({"instruction_id": [str(i) for i in range(7)]})
+    folder = home.store.root / "routed_batch" / "weekly" / "run"
+    table = write_table(home.store.draft("routed_batch", "weekly", "run", rows.schema), [rows], part_rows=3)
+    decide(home.warehouse, "weekly", "run", folder)
+    assert broken_decisions(home.warehouse, home.store) == []
+    Path(table.parts[1].path).write_bytes(b"damaged")
+    (found,) = broken_decisions(home.warehouse, home.store)
+    assert "entry 1 (batch weekly): routed_batch/weekly/run was changed after it was recorded" in found
+    assert "part-000001.parquet: this part of a table is damaged" in found
+    (folder / "manifest.json").write_text("{}")
+    assert broken_decisions(home.warehouse, home.store) == [
+        "entry 1 (batch weekly): routed_batch/weekly/run was changed after it was recorded"
+    ]
+    shutil.rmtree(folder)
+    assert broken_decisions(home.warehouse, home.store) == ["entry 1 (batch weekly): routed_batch/weekly/run is gone"]
+
+
+def test_a_decision_made_again_in_parts_of_the_same_rows_is_the_same(home: Home) -> None:
+    rows = pa.table({"instruction_id": [str(i) for i in range(7)]}).replace_schema_metadata({"summary": "{}"})
+    write_table(home.store.draft("routed_batch", "weekly", "run", rows.schema), [rows], part_rows=3)
+    recorded = home.store.version_sha256("routed_batch/weekly/run")
+    assert version_sha256_of(rows, 3) == recorded
+    assert version_sha256_of(rows.slice(1), 3) != recorded
+    home.store.write(rows, "routed_batch", "weekly", "one")
+    assert version_sha256_of(rows, None) == home.store.version_sha256("routed_batch/weekly/one.parquet")

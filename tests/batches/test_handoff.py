@@ -6,14 +6,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing_assets.batches import handoff
-from routing_assets.batches.handoff import hand_off, original_requests, read_manifest, safe_name
+from routing_assets.batches import request_files
+from routing_assets.batches.handoff import export_batch, hand_off, read_manifest
+from routing_assets.batches.request_files import original_requests, safe_name
+from routing_assets.batches.routed_files import HANDED_OVER
 from routing_assets.datasets import load_batch
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.storage.draft import Draft, write_table
+from routing_assets.storage.partitioned import PartitionedTable
 
 TEXTS = {"1": 'one, "quoted"', "2": "two\nlines ž \u2028 end", "../3": "three", "4": "four"}
 MODELS = {"1": "vendor/large", "2": "small", "../3": "vendor/large", "4": "small"}
@@ -56,12 +61,6 @@ def test_reading_the_files_gives_the_instructions_back(tmp_path: Path) -> None:
     assert read == TEXTS
 
 
-def test_the_order_of_the_instructions_does_not_matter(tmp_path: Path) -> None:
-    one = hand_off(instructions(), routed(), tmp_path / "one", batch_id="b")
-    other = hand_off(instructions(dict(reversed(TEXTS.items()))), routed(), tmp_path / "other", batch_id="b")
-    assert one == other
-
-
 @pytest.mark.parametrize("requests_per_file", [1, 50])
 def test_each_file_costs_what_its_own_requests_cost(tmp_path: Path, requests_per_file: int) -> None:
     cost = {"1": 1.0, "2": 2.0, "../3": 4.0, "4": 8.0}
@@ -71,12 +70,11 @@ def test_each_file_costs_what_its_own_requests_cost(tmp_path: Path, requests_per
         assert file.cost_usd == sum(cost[name] for name in load_batch(tmp_path / file.name).instruction_id)
 
 
-def test_large_parts_are_split_and_the_bytes_limit_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_parts_are_split_and_the_bytes_limit_holds(tmp_path: Path) -> None:
     manifest = hand_off(instructions(), routed(), tmp_path, batch_id="b", requests_per_file=1)
     assert [file.rows for file in manifest.files] == [1] * 4
     assert [file.cost_usd for file in manifest.files] == [0.25] * 4
-    monkeypatch.setattr(handoff, "_BYTES_PER_FILE", 200)
-    assert len(hand_off(instructions(), routed(), tmp_path, batch_id="b").files) == 4
+    assert len(hand_off(instructions(), routed(), tmp_path, batch_id="b", bytes_per_file=200).files) == 4
 
 
 def test_other_files_are_listed_and_belong_to_no_model(tmp_path: Path) -> None:
@@ -96,14 +94,14 @@ def test_other_files_are_listed_and_belong_to_no_model(tmp_path: Path) -> None:
 
 
 def test_a_failed_hand_off_leaves_no_manifest_and_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = handoff.json_text
+    real = request_files.json_text
 
     def fail_on_the_last(text: str) -> str:
         if text == "four":
             raise OSError("disk full")
         return real(text)
 
-    monkeypatch.setattr(handoff, "json_text", fail_on_the_last)
+    monkeypatch.setattr(request_files, "json_text", fail_on_the_last)
     with pytest.raises(OSError, match="disk full"):
         hand_off(instructions(), routed(), tmp_path, batch_id="b")
     assert not [name for name in files(tmp_path) if not name.startswith("requests-")]
@@ -149,7 +147,7 @@ ENDPOINTS = {
 @given(st.lists(st.tuples(st.sampled_from(sorted(LINES)), st.sampled_from(["small", "vendor/large"])), min_size=1))
 def test_no_file_has_requests_to_two_endpoints_or_models(batch: list[tuple[str, str]]) -> None:
     ids = [str(i) for i in range(len(batch))]
-    originals = {i: json.dumps({"custom_id": i, **LINES[kind]}) for i, (kind, _) in zip(ids, batch, strict=True)}
+    originals = [json.dumps({"custom_id": i, **LINES[kind]}) for i, (kind, _) in zip(ids, batch, strict=True)]
     models = dict(zip(ids, (model for _, model in batch), strict=True))
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -199,7 +197,8 @@ def test_names_never_become_paths(name: str) -> None:
 @pytest.mark.parametrize("model", ["../../etc/passwd", "a/b", "a\\b", "..", "é" * 300, "x" * 300, "CON", "a\nb", ""])
 def test_tricky_model_names_stay_in_the_folder(tmp_path: Path, model: str) -> None:
     out = tmp_path / "out"
-    manifest = hand_off(instructions(), routed({"1": model, "2": model + "!"}), out, batch_id="b")
+    two = {"1": model, "2": model + "!"}
+    manifest = hand_off(instructions(two), routed(two), out, batch_id="b")
     assert files(tmp_path) == {"out"}
     assert files(out) == {"manifest.json", *(file.name for file in manifest.files)}
     assert len(manifest.files) == 2
@@ -207,14 +206,72 @@ def test_tricky_model_names_stay_in_the_folder(tmp_path: Path, model: str) -> No
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="'4' has no text"):
-        hand_off(instructions({k: v for k, v in TEXTS.items() if k != "4"}), routed(), tmp_path, batch_id="b")
-    with pytest.raises(InvalidInput, match="no original request"):
-        hand_off(instructions(), routed(), tmp_path, batch_id="b", originals={})
+    three = {k: v for k, v in TEXTS.items() if k != "4"}
+    with pytest.raises(InvalidInput, match=r"row 4.* has instruction '4' where the batch has no instruction"):
+        hand_off(instructions(three), routed(), tmp_path, batch_id="b")
+    with pytest.raises(InvalidInput, match=r"row 1.* has instruction '1' where the batch has instruction '4'"):
+        hand_off(instructions(dict(reversed(TEXTS.items()))), routed(), tmp_path, batch_id="b")
+    with pytest.raises(InvalidInput, match="'1' has no original request"):
+        hand_off(instructions(), routed(), tmp_path, batch_id="b", originals=[])
+    lines = [json.dumps({"custom_id": name, "body": CHAT}) for name in [*TEXTS, "5"]]
+    with pytest.raises(InvalidInput, match="the request '5' is not routed"):
+        hand_off(instructions(), routed(), tmp_path, batch_id="b", originals=lines)
     twice = pa.concat_tables([routed(), routed()])
-    with pytest.raises(InvalidInput, match="routed twice"):
+    with pytest.raises(InvalidInput, match=r"row 5.* has instruction '1' where the batch has no instruction"):
         hand_off(instructions(), twice, tmp_path, batch_id="b")
-    assert not (tmp_path / "manifest.json").exists()
+    assert not files(tmp_path)
+
+
+def in_parts(folder: Path, table: pa.Table, rows: int) -> PartitionedTable:
+    return write_table(Draft(str(folder), table.schema), [table], part_rows=rows)
+
+
+def handed_over(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(LINES)), st.sampled_from(["b", "a", "c/d"])), min_size=1, max_size=20),
+    st.integers(1, 4),
+    st.sampled_from([1, 400, 10_000]),
+    st.sampled_from(["table", "requests", "joined"]),
+    st.sampled_from([4, 131_072]),
+)
+def test_a_batch_in_parts_is_handed_off_byte_for_byte_as_one_in_a_single_file(
+    batch: list[tuple[str, str]], requests_per_file: int, bytes_per_file: int, kind: str, block: int
+) -> None:
+    ids = [f"{'xy'[i % 2]}/{i}" for i in range(len(batch))]
+    models = pa.DictionaryArray.from_arrays([["a", "b", "c/d", "z"].index(m) for _, m in batch], ["a", "b", "c/d", "z"])
+    success = pa.array([(i + 1) / 33 for i in range(len(batch))])
+    cost = pa.array([0.1 * i for i in range(len(batch))])
+    chosen = {"instruction_id": ids, "model": models, "expected_success": success, "cost": cost}
+    decided = pa.table(chosen | {"runner_up": models}).replace_schema_metadata({"summary": "{}"})
+    texts = pa.table({"instruction_id": ids, "instruction": [f'"{i}" ž' for i in range(len(batch))]})
+    if kind == "joined":
+        texts = texts.append_column("source_file", pa.array([f"{name[0]}.csv" for name in ids]))
+    lines = [json.dumps({"custom_id": i, **LINES[line]}) for i, (line, _) in zip(ids, batch, strict=True)]
+    aside = json.dumps({"empty": [1]}) if kind == "requests" else "{}"
+    texts = texts.replace_schema_metadata({"routing_assets.set_aside": aside})
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        patch.setattr("routing_assets.storage.blocks.PART_ROWS", block)
+        patch.setitem(hand_off.__kwdefaults__, "requests_per_file", requests_per_file)
+        patch.setitem(hand_off.__kwdefaults__, "bytes_per_file", bytes_per_file)
+        received = folder / ("in.jsonl" if kind == "requests" else "in.csv")
+        received.write_text("\n".join([lines[0], json.dumps({"custom_id": ids[-1], "body": {}}), *lines[1:]]))
+        about = {"staged": folder / "staged", "batch_id": "b", "run_id": "r", "received": received}
+        export_batch(decided, texts, folder / "one", **about)
+        parts = in_parts(folder / "decided", decided, 3), in_parts(folder / "texts", texts, 3)
+        export_batch(*parts, folder / "other", **about)
+        one = handed_over(folder / "one")
+        assert one == handed_over(folder / "other")
+        pq.write_table(decided.append_column("instruction", texts["instruction"]).select(HANDED_OVER), folder / "w")
+        assert one["routed.parquet"] == (folder / "w").read_bytes() or block < len(batch)
+        assert ("by_source_file/x.jsonl" in one) == (kind == "joined")
+        assert ("set_aside.jsonl" in one) == (kind == "requests")
+        requests = [line for name in sorted(one) if "requests-" in name for line in one[name].splitlines()]
+        assert sorted(json.loads(line)["custom_id"] for line in requests) == sorted(ids)
 
 
 def test_a_changed_missing_or_foreign_file_is_noticed(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from routing_assets.allocation import (
     frontier,
 )
 from routing_assets.batches.frontier import around_budget, draw_frontier, whole_frontier
-from routing_assets.batches.handoff import write_routed
 from routing_assets.batches.policy import RoutingSettings, refuse_limits_on_unknowns, settings_from, standing_policy
 from routing_assets.batches.route import (
     RoutedBatch,
@@ -33,6 +32,7 @@ from routing_assets.batches.route import (
     set_barred_aside,
     summary_of,
 )
+from routing_assets.batches.routed_files import write_routed
 from routing_assets.cli.batches import allocations_table
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
@@ -399,7 +399,7 @@ def test_text_files_hold_rounded_probabilities_and_costs_whose_sum_is_exact(tmp_
         }
     )
     path = tmp_path / f"routed.{ending}"
-    write_routed(table, pa.table({"instruction": ["x"] * 3}), path)
+    write_routed(table, table.select(["instruction_id"]).append_column("instruction", pa.array(["x"] * 3)), path)
     read = (
         pd.read_csv(path, float_precision="round_trip")
         if ending == "csv"

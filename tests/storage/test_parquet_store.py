@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.storage.draft import write_table
 from routing_assets.storage.parquet_store import Store
 
 WRITE_FOR_EVER = """
@@ -57,9 +58,14 @@ def test_a_version_is_of_that_run_and_of_no_other(store: Store) -> None:
 def test_a_run_that_was_started_again_half_way_keeps_a_version_of_its_own(store: Store) -> None:
     table = pa.table({"x": [1]})
     store.write(table, "asset", "batch", "killed")
-    assert pq.read_table(store.version("asset", "batch", "again", table), partitioning=None).equals(table)
-    assert store.version("asset", "batch", "killed", pa.table({"x": [2]})) == store.path("asset", "batch", "killed")
-    assert store.read("asset", "batch", "killed").equals(table)
+    made = store.parts("asset", "batch", "killed")
+    assert store.version("asset", "batch", "killed", made) == store.path("asset", "batch", "killed")
+    assert pq.read_table(store.version("asset", "batch", "again", made), partitioning=None).equals(table)
+    draft = store.draft("parts", "batch", "killed", table.schema)
+    made = write_table(draft, [table, table], part_rows=1)
+    again = str(store.version("parts", "batch", "again", made).relative_to(store.root))
+    assert store.at(again).read().equals(pa.concat_tables([table, table]))
+    assert store.version_sha256(again) == store.version_sha256("parts/batch/killed")
 
 
 def test_what_was_never_made_is_named(store: Store) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import POLICIES
 from routing_assets.batches.handoff import export_batch
-from routing_assets.batches.known import received_file, refuse_ended, routed_by
+from routing_assets.batches.known import received_file, refuse_ended
 from routing_assets.batches.ledger import record_decision, record_traffic
 from routing_assets.batches.money import commit_cost
 from routing_assets.batches.policy import settings_from
@@ -31,10 +31,10 @@ from routing_assets.defs.common import (
 )
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.files import file_sha256
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.foundation.long_table import about
 from routing_assets.storage import journal
+from routing_assets.storage.partitioned import PartitionedTable
 
 GROUP = "routed"
 ASSIGNED_ONCE = dg.AssetCheckSpec(
@@ -87,7 +87,10 @@ def routed_batch(
     code_version="1",
 )
 def batch_export(
-    context: dg.AssetExecutionContext, home: RoutingHome, batch_instructions: pa.Table, routed_batch: pa.Table
+    context: dg.AssetExecutionContext,
+    home: RoutingHome,
+    batch_instructions: PartitionedTable,
+    routed_batch: PartitionedTable,
 ) -> dg.MaterializeResult:
     """The routed batch in the outbox, as a table and as requests per model, then the decision in the ledger."""
     paths = home.paths()
@@ -100,7 +103,7 @@ def batch_export(
         "file_sha256": decided_file,
         **decision_columns(routed_batch),
         "routed_path": str(version.relative_to(paths.store.root)),
-        "routed_sha256": file_sha256(version),
+        "routed_sha256": paths.store.version_sha256(str(version)),
     }
     with batch_lock(paths.locks, batch_id):
         try:
@@ -144,9 +147,8 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
     if not before or before[0]["dagster_run_id"] == context.run_id:
         return {}
     store, runs = paths.store, runs_of(context.instance, context.run)
-    probabilities = store.read("probability_matrix", batch_id, *runs, columns=["decision"])
-    costs = store.read("cost_matrix", batch_id, *runs, columns=["cost"])
-    changes = compare_decisions(routed_by(paths.store, before[0]), routed, probabilities, costs)
+    probabilities, costs = (store.parts(name, batch_id, *runs) for name in ("probability_matrix", "cost_matrix"))
+    changes = compare_decisions(store.at(before[0]["routed_path"]), routed, probabilities, costs)
     row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
     paths.warehouse.run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
     return {
