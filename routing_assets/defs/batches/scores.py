@@ -22,7 +22,9 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import about, matrix
 from routing_assets.pricing.catalog_table import catalog_from_table
 from routing_assets.pricing.cost_matrix import price_batch
+from routing_assets.storage.draft import write_table
 from routing_assets.storage.in_force import candidate, router_in_force
+from routing_assets.storage.partitioned import PART_ROWS, PartitionedTable
 
 GROUP = "batches"
 
@@ -43,12 +45,14 @@ def batch_instructions(
     except InvalidInput as error:
         raise failure(error) from error
     table = batch.to_arrow()
+    version = data_version(table) if batch.set_aside else dg.DataVersion(received.file_sha256)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256})
     for reason, places in batch.set_aside.items():
         context.log.warning(f"{len(places)} records are set aside: {reason}")
     aside = [{"records": len(places), "reason": reason} for reason, places in batch.set_aside.items()]
     return dg.MaterializeResult(
-        value=table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256}),
-        data_version=data_version(table) if aside else dg.DataVersion(received.file_sha256),
+        value=in_parts(context, home, table) if len(batch) > PART_ROWS else table,
+        data_version=version,
         metadata={
             "file_sha256": received.file_sha256,
             "revision": received.revision,
@@ -58,6 +62,12 @@ def batch_instructions(
             **batch.beyond_text,
         },
     )
+
+
+def in_parts(context: dg.AssetExecutionContext, home: RoutingHome, table: pa.Table) -> PartitionedTable:
+    """The instructions as a table in parts, so that whoever takes it by reference reads one part at a time."""
+    draft = home.paths().store.draft("batch_instructions", context.partition_key, context.run_id, table.schema)
+    return write_table(draft, [table], part_rows=PART_ROWS)
 
 
 PROBABILITIES_ARE_VALID = dg.AssetCheckSpec(
