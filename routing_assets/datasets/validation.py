@@ -153,7 +153,9 @@ def no_amount(name: str, what: str, value: float) -> InvalidInput:
 
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
     """Raises InvalidInput naming the first value that occurs twice, and where it stood before; None is no value."""
-    if len(set(values.tolist())) == len(values):
+    hashes = np.fromiter(map(hash, values), np.int64, len(values))  # a set of the values takes ten times the memory
+    hashes.sort()
+    if not (hashes[1:] == hashes[:-1]).any():
         return
     seen: dict[str, int] = {}
     for index, value in enumerate(values):

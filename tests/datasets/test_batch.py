@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.datasets import BatchInstructions, load_batch, write_batch
+from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.set_aside import records_set_aside
+from routing_assets.datasets.validation import check_unique
 from routing_assets.foundation.errors import InvalidInput
 
 
@@ -221,6 +224,20 @@ def test_a_batch_in_another_providers_format_is_refused_by_its_name(tmp_path: Pa
 def test_several_rows_without_an_id_are_no_repeated_id(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("instruction_id,instruction\n,a\n1,b\n,c\n")
     assert list(load_batch(tmp_path / "b.csv").set_aside.values()) == [(0, 2)]
+
+
+def test_ids_are_compared_without_an_object_for_each() -> None:
+    ids = np.array([f"id {i}" for i in range(100_000)], dtype=object)
+    raw = RawTable("b.csv", pa.table({"instruction_id": ids}), first_row=2)
+    tracemalloc.start()
+    try:
+        check_unique(raw, "instruction_id", ids)
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000  # a set of them takes 8 MB
+    finally:
+        tracemalloc.stop()
+    ids[-3:] = None, None, "id 7"
+    with pytest.raises(InvalidInput, match=r"row 100001, .*'id 7' stands already in row 9"):
+        check_unique(raw, "instruction_id", ids)
 
 
 def test_a_file_of_which_nothing_can_be_routed_is_refused_with_the_reasons(tmp_path: Path) -> None:

@@ -55,12 +55,14 @@ def batch_instructions(
     except InvalidInput as error:
         raise failure(error) from error
     table = batch.to_arrow()
+    version = data_version(table) if batch.set_aside else dg.DataVersion(received.file_sha256)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256})
     for reason, places in batch.set_aside.items():
         context.log.warning(f"{len(places)} records are set aside: {reason}")
     aside = [{"records": len(places), "reason": reason} for reason, places in batch.set_aside.items()]
     return dg.MaterializeResult(
-        value=table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256}),
-        data_version=data_version(table) if aside else dg.DataVersion(received.file_sha256),
+        value=table,
+        data_version=version,
         metadata={
             "file_sha256": received.file_sha256,
             "revision": received.revision,
