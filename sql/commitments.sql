@@ -1,5 +1,5 @@
--- What batches stood committed to at $until, now where it is null: by the decision in force and by every run that has
--- not decided, in a month the greatest of them. Withdrawn batches stand committed to nothing.
+-- The money that was committed to batches at $until, or is now where $until is null: by the decision in force and by
+-- every run that has not decided; of these, in a month, the greatest. Withdrawn batches hold no money.
 with newest as (
     select * from commitments
     where $until is null or committed_at <= $until

@@ -20,7 +20,7 @@ from routing_assets.storage.warehouse import Warehouse
 
 
 def known_batch(warehouse: Warehouse, name: str) -> str:
-    """The id of the batch that is called ``name``, or that came as a file of this name which is no plain id.
+    """The id of the batch that is called ``name``, or that came as a file of this name which is not a plain id.
 
     Raises:
         InvalidInput: there is none, or more than one, or the file of a plain name became a batch of another id.

@@ -170,7 +170,7 @@ def two_model_rows(seeds: Sequence[SeedResult]) -> dict[str, Row]:
 
 
 def plain(value: Any) -> Any:
-    """Rows, lists and numbers as JSON has them: None for what is no number, such as a share of no successes."""
+    """Rows, lists and numbers as JSON has them: None for what is not a number, such as a share of no successes."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -87,7 +87,7 @@ def read_file(form: type[T], path: Path) -> T:
     """A YAML file as an object of the model ``form``; an empty file says nothing.
 
     Raises:
-        InvalidInput: as :func:`read_values`, or the file is no plain YAML.
+        InvalidInput: as :func:`read_values`, or the file is not plain YAML.
     """
     document = read_yaml(path)
     values = {} if document.values is None else document.values

@@ -3,7 +3,7 @@
 Without drift each outcome is a success with its predicted probability. Outcomes drawn so (a parametric bootstrap) show
 what ECE, Brier score, log-loss and ranking look like by chance alone in a sample of this size and mix; no normal
 approximation, so a handful of outcomes raises no alarm and a million do not need to be perfect: a miscalibration of up
-to ``tolerance`` is let pass, for each figure in its own unit. Brier score and log-loss are given as the *excess* over
+to ``tolerance`` is tolerated, for each figure in its own unit. Brier score and log-loss are given as the *excess* over
 what the predictions promise of themselves, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and -y log p - (1-y) log(1-p) - H(p) =
 -(y-p) logit p. Outcomes are taken as independent: of copies of a text, give one.
 """
@@ -63,8 +63,8 @@ def calibration_drift(
 
     Args:
         alarm_rate: how often each figure may exceed its threshold without drift.
-        tolerance: difference between promised and observed success rates that is let pass.
-        ranking_tolerance: loss of AUC that is let pass.
+        tolerance: difference between promised and observed success rates that is tolerated.
+        ranking_tolerance: loss of AUC that is tolerated.
     """
     groups = _Groups.of(decisions)
     rng = np.random.default_rng(seed)

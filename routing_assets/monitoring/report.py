@@ -22,11 +22,11 @@ class DriftSettings:
     Attributes:
         false_alarm_rate: how often a report may find drift where there is none; shared out evenly over its figures
             (Bonferroni), so it is an upper bound.
-        tolerance: difference between promised and observed success rates that is let pass.
-        ranking_tolerance: loss of AUC within models that is let pass.
-        tolerated_psi: population stability index of a model's probabilities that is let pass (0.1: a small shift by
+        tolerance: difference between promised and observed success rates that is tolerated.
+        ranking_tolerance: loss of AUC within models that is tolerated.
+        tolerated_psi: population stability index of a model's probabilities that is tolerated (0.1: a small shift by
             convention).
-        tolerated_auc: AUC of telling recent from earlier embeddings that is let pass.
+        tolerated_auc: AUC of telling recent from earlier embeddings that is tolerated.
         seed: of every random draw.
     """
 
