@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +77,16 @@ def log_classifier(
         figures = [Metric(name, loss, now, epoch) for epoch, of in enumerate(losses) for name, loss in of.items()]
         figures += [Metric(re.sub(r"[^\w./ -]", "_", name), value, now, 0) for name, value in metrics.items()]
         client.log_batch(run.info.run_id, figures)
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("mlflow_model.py")),
-            artifacts={"classifier": str(directory)},
-            signature=infer_signature(example, output),
-            pip_requirements=["routing_assets"],
-        )
+        with warnings.catch_warnings():
+            # With an example, MLflow would load the model here; the signature says what it takes.
+            warnings.filterwarnings("ignore", message=".*input example was not provided")
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(Path(__file__).with_name("mlflow_model.py")),
+                artifacts={"classifier": str(directory)},
+                signature=infer_signature(example, output),
+                pip_requirements=["routing_assets"],
+            )
     if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
         client.create_registered_model(REGISTERED_MODEL)
     registered = client.create_model_version(  # by the client, for it prints nothing
