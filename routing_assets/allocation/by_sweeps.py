@@ -179,7 +179,7 @@ def _in_memory(problem: PartedProblem, source: Source, policy: str, options: Opt
         own = (success[at], cost[at], None if allowed is None else allowed[at])
         potential = None if answer.potential is None else answer.potential[at]
         choice = answer.choice[at].astype(np.int16)
-        answers.append(keep(AnswerPart(part.number, choice, *own, answer.shadow_price, potential)))
+        answers.append(keep(AnswerPart(part.number, part.part, choice, *own, answer.shadow_price, potential)))
     return PartedAllocation(
         tuple(answers),
         problem.budget,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from routing_assets.allocation.answer import runners_up, switching_prices, worth_of
+from routing_assets.allocation.parts import Part
 from routing_assets.allocation.policy import Plan
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below
 from routing_assets.allocation.solver.source import Arrays, Located, Source
@@ -23,6 +24,8 @@ class AnswerPart:
 
     number: int
     """Of the part, from zero."""
+    source: Part
+    """The part itself."""
     choice: np.ndarray
     """(M,) int16 index into the models."""
     success: np.ndarray
@@ -115,6 +118,6 @@ def carry_out(source: Source, plan: Plan, keep: Keep) -> Done:
 def _carry_out_part(located: Located, price: float, keep: Keep) -> Done:
     arrays: Arrays = located.read()
     rule = located.given
-    answer = AnswerPart(located.number, rule.choose(located.first, arrays), *arrays, price)
+    answer = AnswerPart(located.number, located.part, rule.choose(located.first, arrays), *arrays, price)
     success, cost = exact_sum(answer.expected_success), exact_sum(answer.expected_cost)
     return Done((keep(answer),), len(answer.choice), success, cost, dict(rule.notes(arrays)))

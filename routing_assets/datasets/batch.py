@@ -36,6 +36,7 @@ from routing_assets.datasets.validation import (
     texts_with_faults,
 )
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import HasSchema
 
 _OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
 _OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")
@@ -161,7 +162,7 @@ class BatchInstructions:
         return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
 
 
-def set_aside_of(table: pa.Table) -> SetAside:
+def set_aside_of(table: HasSchema) -> SetAside:
     """What :meth:`BatchInstructions.to_arrow` says is set aside."""
     stored = (table.schema.metadata or {}).get(_SET_ASIDE_KEY, b"{}")
     return {reason: tuple(places) for reason, places in json.loads(stored).items()}

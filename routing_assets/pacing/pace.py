@@ -62,12 +62,29 @@ def batch_budget(
     urgent: bool = False,
     waiting_instructions: float = 0.0,
 ) -> PacedBudget:
-    """The budget of a batch that is routed ``now``; ``problem.budget`` plays no part.
+    """The budget of a batch that is routed ``now``; ``problem.budget`` plays no part. See :func:`paced_budget`."""
+    curve = spend_curve(problem)
+    least = least_usd(problem, curve)
+    return paced_budget(curve, least, now, plan, state, urgent=urgent, waiting_instructions=waiting_instructions)
+
+
+def paced_budget(
+    curve: SpendCurve,
+    least: float,
+    now: datetime,
+    plan: PeriodBudget,
+    state: PacingState,
+    *,
+    urgent: bool = False,
+    waiting_instructions: float = 0.0,
+) -> PacedBudget:
+    """The budget of a batch that is routed ``now``, from what it would spend at each price.
 
     Callers must commit (append to ``state.past``) before they ask for the next batch: two batches paced from the same
     state would both be given the same room.
 
     Args:
+        least: USD of the cheapest assignment under all constraints, rounded up.
         waiting_instructions: of other batches that have arrived and are not routed yet.
 
     Raises:
@@ -79,12 +96,10 @@ def batch_budget(
         raise InvalidInput(
             f"{now} is not in the period from {state.start} to {state.end}", remedy="Begin the next period"
         )
-    curve = spend_curve(problem)
-    least = _least_usd(problem, curve)
     taken, room = state.taken(plan, now, urgent=urgent), state.room(plan, now, urgent=urgent)
     if not within(Fraction(least), room):
         raise PeriodExhausted(least, float_not_above(room), float(taken - state.committed()))
-    coming = _coming(len(problem), now, plan, state)
+    coming = _coming(int(curve.instructions), now, plan, state)
     work = waiting_instructions + coming.instructions
     planned = float(plan.money(state.carried_usd) - taken)
     worth = plan.urgent_worth if urgent else 1.0
@@ -95,7 +110,7 @@ def batch_budget(
     kind = "all" if urgent else "ordinary"
     why = (
         f"{planned:.6g} USD are left for {kind} work until {state.end:%Y-%m-%d %H:%M}; about "
-        f"{work:,.0f} instructions are expected after these {len(problem):,}. "
+        f"{work:,.0f} instructions are expected after these {int(curve.instructions):,}. "
         f"{_reason(usd, wanted, least, price, worth)}"
     )
     return PacedBudget(usd, price, least, float_not_above(room), work, why, curve.thinned())
@@ -109,7 +124,7 @@ def _coming(instructions: int, now: datetime, plan: PeriodBudget, state: PacingS
     return forecast(arrivals, now, state.end, prior_per_day=per_day)
 
 
-def _least_usd(problem: AllocationProblem, curve: SpendCurve) -> float:
+def least_usd(problem: AllocationProblem, curve: SpendCurve) -> float:
     """What the cheapest assignment costs under all constraints, USD, rounded up."""
     if not problem.side_constraints:
         return curve.least_usd

@@ -26,6 +26,33 @@ class SpendForecast:
 
 
 @dataclass(frozen=True, eq=False)
+class SpendSums:
+    """Sums over the chosen calls of a batch, or of a part of it."""
+
+    mean: float
+    """USD."""
+    of_models: np.ndarray
+    """(K,) USD, by the model that answers."""
+    variance: float
+    """USD squared, of single calls around their means."""
+    assumed: float
+    """USD, standard error of what was assumed for want of records."""
+
+    def __add__(self, other: SpendSums) -> SpendSums:
+        return SpendSums(
+            self.mean + other.mean,
+            self.of_models + other.of_models,
+            self.variance + other.variance,
+            self.assumed + other.assumed,
+        )
+
+    def forecast(self, shared_error: np.ndarray) -> SpendForecast:
+        """The spend; ``shared_error`` (K,) as in :class:`CostEstimate`."""
+        variance = self.variance + ((self.of_models * shared_error) ** 2).sum() + self.assumed**2
+        return SpendForecast(self.mean, float(np.sqrt(variance)))
+
+
+@dataclass(frozen=True, eq=False)
 class CostEstimate:
     """Estimated cost of N new calls on K models.
 
@@ -45,12 +72,15 @@ class CostEstimate:
 
     def forecast(self, choice: np.ndarray) -> SpendForecast:
         """Spend of the batch when instruction n goes to model ``choice[n]``."""
+        return self.sums(choice).forecast(self.shared_error)
+
+    def sums(self, choice: np.ndarray) -> SpendSums:
+        """What the forecast rests on; the sums of the parts of a batch add up to its own."""
         row = np.arange(len(choice))
         mean = self.mean[row, choice]
         per_model = np.bincount(choice, weights=mean, minlength=len(self.shared_error))
-        assumed = self._assumed(choice)
-        variance = (self.std[row, choice] ** 2).sum() + ((per_model * self.shared_error) ** 2).sum() + assumed**2
-        return SpendForecast(float(mean.sum()), float(np.sqrt(variance)))
+        variance = (self.std[row, choice] ** 2).sum()
+        return SpendSums(float(mean.sum()), per_model, float(variance), self._assumed(choice))
 
     def safe_share(self, choice: np.ndarray, probability: float) -> float:
         """Share of a budget to allocate so that the realised spend stays within it with ``probability``, from these

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
@@ -53,11 +53,21 @@ class Draft:
                 done[int(name.removesuffix(".json"))] = file
         return done
 
-    def finish(self, files: Sequence[PartFile]) -> PartitionedTable:
-        """Write the manifest over these parts, in this order. The notes, and parts beyond these, are removed."""
-        table = write_manifest(self.folder, self.schema, files)
+    def finish(self, files: Sequence[PartFile], about: Mapping[str, str] | None = None) -> PartitionedTable:
+        """Write the manifest over these parts, in this order. The notes, and parts beyond these, are removed.
+
+        Args:
+            about: what the table says of itself beside the metadata of its schema, known only when all parts are.
+        """
+        table = write_manifest(self.folder, with_metadata(self.schema, about or {}), files)
         remove_what_is_of_no_table(table)
         return table
+
+
+def with_metadata(schema: pa.Schema, more: Mapping[str, str]) -> pa.Schema:
+    """The schema with more metadata."""
+    added = {name.encode(): value.encode() for name, value in more.items()}
+    return schema.with_metadata({**(schema.metadata or {}), **added}) if added else schema
 
 
 def make_parts(
@@ -101,7 +111,7 @@ def keep_rows(table: PartitionedTable, kept: Callable[[list[str]], np.ndarray]) 
     """
     files, removed = [], 0
     for part in table.parts:
-        file = PartFile(part.path.rsplit("/", 1)[-1], part.rows, part.bytes, part.sha256)
+        file = part.file
         rows = kept(part.read(["instruction_id"])["instruction_id"].to_pylist())
         if not rows.all():
             name = part_name(part.number).replace(".", f"-{uuid4().hex[:8]}.")

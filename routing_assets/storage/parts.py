@@ -49,6 +49,11 @@ class Part:
     bytes: int
     sha256: str
 
+    @property
+    def file(self) -> PartFile:
+        """What the manifest says of it."""
+        return PartFile(self.path.rsplit("/", 1)[-1], self.rows, self.bytes, self.sha256)
+
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of the part; all columns or those that are named.
 

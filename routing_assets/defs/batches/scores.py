@@ -175,15 +175,17 @@ def cost_matrix(
     )
 
 
-def new_version(context: dg.AssetExecutionContext, store: Store, work: str) -> Callable[[pa.Schema], Draft]:
-    """Where this run writes its version of the asset in parts; what a run wrote that it resumes is taken over.
+def new_version(
+    context: dg.AssetExecutionContext, store: Store, work: str, *, asset: str | None = None
+) -> Callable[[pa.Schema], Draft]:
+    """Where this run writes its version of an asset in parts; what a run wrote that it resumes is taken over.
 
     Args:
         work: names everything that the rows depend on.
+        asset: where the step makes several.
     """
     runs = runs_of(context.instance, context.run)
-    asset = context.asset_key.path[-1]
-    return partial(_draft, store, asset, context.partition_key, runs, work)
+    return partial(_draft, store, asset or context.asset_key.path[-1], context.partition_key, runs, work)
 
 
 def _draft(store: Store, asset: str, batch_id: str, runs: list[str], work: str, schema: pa.Schema) -> Draft:
