@@ -309,31 +309,39 @@ def set_barred_aside(
     Raises:
         InvalidInput: there is such an instruction and the settings are strict, or there is no other.
     """
-    by_rule = bars(batch, models, catalog, settings)
-    kept_from = np.zeros((len(batch), len(models)), bool)
-    for bar in by_rule.values():
-        kept_from |= bar
-    barred = kept_from.all(axis=1)
-    if not barred.any():
+    of_rules = rows_without_model(batch, models, catalog, settings)
+    if not of_rules:
         return batch
-    of_rows: dict[str, list[int]] = {}
-    for row in np.flatnonzero(barred).tolist():
-        rules = " and ".join(rule for rule, bar in by_rule.items() if bar[row if len(bar) > 1 else 0].any())
-        of_rows.setdefault(rules, []).append(row)
-    if settings.strict or barred.all():
-        rules, rows = next(iter(of_rows.items()))
+    barred = sum(map(len, of_rules.values()))
+    if settings.strict or barred == len(batch):
+        rules, rows = next(iter(of_rules.items()))
         raise InvalidInput(
             f"no model is left under {rules} for {len(rows)} of {len(batch)} instructions, "
             f"the first of them '{printable(batch.instruction_id[rows[0]])}' of {batch.tokens[rows[0]]:g} tokens"
             + (f". Before, {count_set_aside(batch.set_aside)} records were set aside" if batch.set_aside else ""),
             remedy=_remedy(rules),
         )
-    return batch.set_apart(
-        {
-            f"no model is left under {rules}. {_remedy(rules)}": _mask(rows, len(batch))
-            for rules, rows in of_rows.items()
-        }
-    )
+    return batch.set_apart({reason_of(rules): _mask(rows, len(batch)) for rules, rows in of_rules.items()})
+
+
+def rows_without_model(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
+) -> dict[str, list[int]]:
+    """By the rules that together leave them no model: the rows of such instructions, in order of the first one."""
+    by_rule = bars(batch, models, catalog, settings)
+    kept_from = np.zeros((len(batch), len(models)), bool)
+    for bar in by_rule.values():
+        kept_from |= bar
+    of_rules: dict[str, list[int]] = {}
+    for row in np.flatnonzero(kept_from.all(axis=1)).tolist():
+        rules = " and ".join(rule for rule, bar in by_rule.items() if bar[row if len(bar) > 1 else 0].any())
+        of_rules.setdefault(rules, []).append(row)
+    return of_rules
+
+
+def reason_of(rules: str) -> str:
+    """Why an instruction is set aside that these rules leave no model, and what to do about it."""
+    return f"no model is left under {rules}. {_remedy(rules)}"
 
 
 def _remedy(rules: str) -> str:

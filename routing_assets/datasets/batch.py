@@ -45,7 +45,7 @@ _TEXTS = ("instruction_id", "instruction", "task", "group", "source_file", "need
 _REQUIRED = ("instruction_id", "instruction")
 _NO_NUMBER = -np.inf
 _IGNORED_KEY = b"routing_assets.ignored_columns"
-_SET_ASIDE_KEY = b"routing_assets.set_aside"
+SET_ASIDE_KEY = b"routing_assets.set_aside"
 NOT_SAID = "(none)"
 """Task or group of an instruction that has none, where others have one."""
 
@@ -144,7 +144,7 @@ class BatchInstructions:
         }
         about = {_IGNORED_KEY: json.dumps(self.ignored_columns).encode()}
         if self.set_aside:
-            about[_SET_ASIDE_KEY] = json.dumps(self.set_aside).encode()
+            about[SET_ASIDE_KEY] = json.dumps(self.set_aside).encode()
         return pa.table(columns).replace_schema_metadata(about)
 
     @classmethod
@@ -164,7 +164,7 @@ class BatchInstructions:
 
 def set_aside_of(table: HasSchema) -> SetAside:
     """What :meth:`BatchInstructions.to_arrow` says is set aside."""
-    stored = (table.schema.metadata or {}).get(_SET_ASIDE_KEY, b"{}")
+    stored = (table.schema.metadata or {}).get(SET_ASIDE_KEY, b"{}")
     return {reason: tuple(places) for reason, places in json.loads(stored).items()}
 
 

@@ -24,6 +24,11 @@ def blocks(table: AnyTable, columns: Sequence[str], *, width: int = 1) -> Iterat
     return in_blocks(portions, width=width)
 
 
+def rows_of(table: AnyTable) -> int:
+    """How many rows the table has."""
+    return table.rows if isinstance(table, PartitionedTable) else table.num_rows
+
+
 def in_blocks(portions: Iterable[pa.RecordBatch | pa.Table], *, width: int = 1) -> Iterator[pa.Table]:
     """Rows that come in any portions, 131,072 instructions at a time; the last block has what is left."""
     return cut(portions, PART_ROWS * width)

@@ -49,7 +49,7 @@ WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch"
     owners=OWNERS,
     kinds={"parquet"},
     partitions_def=batches,
-    ins={name_of(policy): dg.AssetIn() for policy in POLICIES},
+    ins={name_of(policy): dg.AssetIn(dagster_type=PartitionedTable) for policy in POLICIES},
     check_specs=[ASSIGNED_ONCE, WITHIN_BUDGET],
     dagster_type=ARROW_TABLE,
     code_version="1",
