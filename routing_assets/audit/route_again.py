@@ -102,9 +102,8 @@ def route_again(past: PastInputs, scratch: Path) -> str:
 def _in_memory(past: PastInputs) -> pa.Table:
     batch, router = load_batch(past.file), router_kept_in(past.router, past.embeddings)
     texts_alone = bool(batch.beyond_text) and not past.summary.keys() & {BEYOND_TEXT, SET_ASIDE}
-    routable = (
-        batch.texts_alone() if texts_alone else set_barred_aside(batch, router.models, past.catalog, past.settings)
-    )
+    rules = router.models, past.catalog, past.settings
+    routable = batch.texts_alone() if texts_alone else set_barred_aside(batch, *rules)
     return route_batch(
         routable,
         score_batch(routable, router, past.router.name),

@@ -98,24 +98,23 @@ def test_a_batch_of_several_parts_is_routed_replayed_and_explained(
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(
-    "request_",
+    "policy",
     [
-        {"budget_fraction": 0.4, "confidence": 0.9},
-        {"budget_fraction": 0.4, "constraints": {"max_share": {"medium": 0.2}}},
-        {"period": {"budget_usd": 0.02}},
+        "{budget_fraction: 0.4, confidence: 0.9}",
+        "{budget_fraction: 0.4, constraints: {max_share: {R1: 0.2}}}",
+        "{period: {budget_usd: 0.02}}",
     ],
     ids=["confidence", "shares", "month"],
 )
-def test_settings_that_need_the_whole_batch_hold_for_one_in_parts(
-    trained: Home, batch_file: Path, request_: dict[str, object]
-) -> None:
-    batch_commands.route(trained, batch_file, request_)
+def test_settings_that_need_the_whole_batch_hold_for_one_in_parts(trained: Home, batch_file: Path, policy: str) -> None:
+    trained.policy_file.write_text(policy)
+    batch_commands.route(trained, batch_file, {})
     parted = summary_of(trained.store.read("routed_batch", "weekly"))
     assert parted["part_rows"] == 25
     assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "weekly").differences == ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("routing_assets.storage.partitioned.PART_ROWS", 100)
-        batch_commands.route(trained, batch_file, request_, duplicate=True)
+        batch_commands.route(trained, batch_file, {})
     whole = summary_of(trained.store.read("routed_batch", "weekly"))
     assert "part_rows" not in whole
     figures = ("cost_usd", "allocated_usd", "expected_success", "budget_usd")
