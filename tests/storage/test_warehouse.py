@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from forked import done
+from forked import done, result_of
 from helpers import start_python
 
 from routing_assets.home import Home
@@ -173,6 +173,19 @@ def test_a_warehouse_is_read_within_a_reading_of_it_and_of_another(warehouse: Wa
         assert connection.execute("select batch_id from dispatches").fetchall() == [("a",)]
     write(warehouse.path, "b")
     assert count(warehouse) == 2
+
+
+def test_a_forked_child_queries_tables_while_a_thread_of_its_parent_does(tmp_path: Path) -> None:
+    def one_row() -> int:
+        with attached.in_memory() as connection:
+            connection.register("rows", pa.table({"a": [1]}))
+            return int(connection.sql("select sum(a) from rows").fetchall()[0][0])
+
+    with attached.in_memory() as connection:
+        connection.register("rows", pa.table({"a": [1, 1]}))
+        assert result_of(one_row, tmp_path / "log") == 1
+        assert connection.sql("select sum(a) from rows").fetchall() == [(2,)]
+    assert one_row() == 1
 
 
 def test_nobody_holds_the_file_between_two_transactions(warehouse: Warehouse) -> None:
