@@ -22,8 +22,9 @@ import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from routing_assets.foundation import attached
 from routing_assets.foundation.sql import query
-from routing_assets.storage import attached, journal, migrations
+from routing_assets.storage import journal, migrations
 from routing_assets.storage.anchors import FILE as ANCHORS_FILE
 from routing_assets.storage.anchors import Anchors
 

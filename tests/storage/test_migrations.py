@@ -12,8 +12,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from routing_assets.foundation import attached
 from routing_assets.foundation.sql import query
-from routing_assets.storage import attached, migrations
+from routing_assets.storage import migrations
 from routing_assets.storage.journal import LEDGERS, TAKEN_ON_TRUST
 from routing_assets.storage.migrations import NewerWarehouse
 from routing_assets.storage.warehouse import Warehouse, WarehouseUnavailable

@@ -15,9 +15,9 @@ import pytest
 from forked import done, result_of
 from helpers import start_python
 
+from routing_assets.foundation import attached
 from routing_assets.home import Home
 from routing_assets.routers.release import record_candidate
-from routing_assets.storage import attached
 from routing_assets.storage.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
 
 HOLD = """
@@ -59,7 +59,6 @@ def test_writers_in_several_processes_all_get_through(warehouse: Warehouse) -> N
 WRITE = """
 import sys, time
 from pathlib import Path
-from routing_assets.storage import attached
 from routing_assets.storage.warehouse import Warehouse
 with Warehouse(Path(sys.argv[1])).transaction():
     print("writing", flush=True)

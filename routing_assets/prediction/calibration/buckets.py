@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from routing_assets.foundation.attached import in_memory
 from routing_assets.foundation.sql import query
-from routing_assets.storage.attached import in_memory
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
