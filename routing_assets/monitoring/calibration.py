@@ -2,9 +2,9 @@
 
 Without drift each outcome is a success with its predicted probability. Outcomes drawn in this way (a parametric
 bootstrap) show what ECE, Brier score, log-loss and ranking look like by chance alone in a sample of this size and mix.
-There is no normal approximation, so a handful of outcomes raises no alarm. A million outcomes do not need to be perfect:
-a miscalibration of up to ``tolerance`` is tolerated, for each figure in its own unit. Brier score and log-loss are given
-as the *excess* over their expected value under the predictions, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and
+There is no normal approximation, so a handful of outcomes raises no alarm. A million outcomes need not be perfect: a
+miscalibration of up to ``tolerance`` raises no alarm, for each figure in its own unit. Brier score and log-loss are
+given as the *excess* over their expected value under the predictions, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and
 -y log p - (1-y) log(1-p) - H(p) = -(y-p) logit p. Outcomes are taken as independent: pass one copy of each text.
 """
 
@@ -107,7 +107,7 @@ class _Groups:
 
     @classmethod
     def of(cls, decisions: Decisions) -> _Groups:
-        """At most about ``_GROUPS`` groups (and one more per model); each calibrated bucket stays a group of its own."""
+        """At most about ``_GROUPS`` groups (and one more per model); each calibrated bucket stays its own group."""
         names, code = np.unique(decisions.model.astype(str), return_inverse=True)
         order = np.lexsort((decisions.predicted, code))
         code, predicted = code[order], decisions.predicted[order].astype(np.float64)

@@ -64,7 +64,7 @@ def occupancy_shift(occupancy: Occupancy, *, alarm_rate: float, tolerated_psi: f
             rng.multinomial(n, pooled, replicates), rng.multinomial(m, pooled, replicates)
         )
         value, floor = float(population_stability_index(before, after)), upper_quantile(drawn, alarm_rate)
-        words = f"population stability index over {len(lower)} buckets, {m} recent instructions against {n} earlier ones"
+        words = f"population stability index over {len(lower)} buckets, {m} recent against {n} earlier instructions"
         metrics.append(DriftMetric("bucket_psi", value, floor, max(tolerated_psi, floor), words, model))
     return metrics
 
