@@ -61,7 +61,7 @@ def test_inputs_may_be_watched_before_outcomes_are_in() -> None:
 
 
 def test_nothing_to_judge_by_is_an_error() -> None:
-    with pytest.raises(InvalidInput, match="nothing to judge"):
+    with pytest.raises(InvalidInput, match="no data to judge"):
         drift_report()
     with pytest.raises(InvalidInput, match="false-alarm rate"):
         DriftSettings(false_alarm_rate=0.0)
