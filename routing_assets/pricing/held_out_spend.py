@@ -81,7 +81,7 @@ def spend_ratio(held_out: HeldOutCalls, choice: np.ndarray, size: int, seed: int
     A studentised bootstrap, the difference between a batch of resampled calls and the mean of as many resampled
     held-out ones as there are over the spread of the latter, carries that these are finitely many and that they may
     lack the most expensive calls (Hall, "Theoretical comparison of bootstrap confidence intervals", 1988). Models with
-    hardly any recorded cost count as estimated, with the error that the cost model gives them; what it assumes is added.
+    hardly any recorded cost count as estimated, with the cost model's error; its assumptions add theirs.
     """
     row, models = np.arange(len(held_out)), len(held_out.models)
     estimated, realised = held_out.estimate.mean[row, choice], held_out.cost[row, choice]
