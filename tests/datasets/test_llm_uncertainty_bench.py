@@ -177,7 +177,7 @@ def test_faults_of_the_questions_are_named(bench: Path) -> None:
         "answer": ({"answer": "G"}, "row 3: the answer 'G' is not one of A, B, C, D, E, F"),
         "keys": ({"id": "2"}, "row 3: the id is not an integer"),
         "twice": ({"id": 1}, "row 3: the id occurs twice"),
-        "choices": ({"choices": ["Yes"]}, "row 3: the choices are no mapping"),
+        "choices": ({"choices": ["Yes"]}, "row 3: the choices do not map letters to texts"),
     }
     for change, message in faults.values():
         rows = questions("talk")
