@@ -1,4 +1,4 @@
-"""The last sweep: every part works out its own choices by the plan's rule, and keeps them where it is told to."""
+"""The last sweep: apply the plan's rule to every part and store the choices."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ class AnswerPart:
     """The decisions on the rows of one part."""
 
     number: int
-    """Of the part, from zero."""
+    """Number of the part, from zero."""
     source: Part
-    """The part itself."""
+    """The part that was read."""
     choice: np.ndarray
     """(M,) int16 index into the models."""
     success: np.ndarray
     cost: np.ndarray
-    """(M, K), as they were read."""
+    """(M, K), as read."""
     allowed: np.ndarray | None
     price: float
     """Expected successes of the batch per extra USD."""
     potential: np.ndarray | None = None
-    """(M, K) success less priced resources, where constraints make it more than success - price x cost."""
+    """(M, K) success less the resources used, at their shadow prices; None without side constraints."""
 
     @property
     def expected_success(self) -> np.ndarray:
-        """(M,) of the choice."""
+        """(M,) expected success of the choice."""
         return self.success[np.arange(len(self.choice)), self.choice]
 
     @property
     def expected_cost(self) -> np.ndarray:
-        """(M,) USD, of the choice."""
+        """(M,) expected cost of the choice, USD."""
         return self.cost[np.arange(len(self.choice)), self.choice]
 
     @cached_property
@@ -62,12 +62,12 @@ class AnswerPart:
 
     @property
     def switching_price(self) -> np.ndarray:
-        """(M,) expected successes lost, money accounted for, by moving to the runner-up; inf without one."""
+        """(M,) expected successes lost by moving to the runner-up, with money at its shadow price; inf without one."""
         return switching_prices(self._runner_up[1])
 
 
 Keep = Callable[[AnswerPart], Any]
-"""Puts a part's decisions somewhere and returns a reference to them. Picklable: it is called where the part is read."""
+"""Stores a part's decisions and returns a reference to them. Picklable: the worker that reads the part calls it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class ChoiceOnly:
 
 
 def keep_choice(part: AnswerPart) -> ChoiceOnly:
-    """Bring a part's choices to the driver: two bytes per row."""
+    """Return a part's choices to the driver: two bytes per row."""
     return ChoiceOnly(part.choice)
 
 
@@ -104,7 +104,7 @@ class Done:
 
 
 def carry_out(source: Source, plan: Plan, keep: Keep) -> Done:
-    """Work out every part's choices, and their exact totals."""
+    """Compute and store every part's choices; return the references and the exact totals."""
     success, cost, counts = Fraction(0), Fraction(0), Counter[str]()
     answers: list[Any] = []
     rules = [plan.rule.of(part.first, part.part.rows) for part in source.located]

@@ -24,7 +24,7 @@ def read_option_logits(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     records = _unpickle(path)
     if not isinstance(records, list) or not records:
-        raise InvalidInput("the pickle holds no list of records", source=str(path), remedy="Copy the file again")
+        raise InvalidInput("the pickle does not hold a list of records", source=str(path), remedy="Copy the file again")
     ids = np.empty(len(records), dtype=np.int64)
     logits = np.empty((len(records), len(OPTIONS)))
     for row, record in enumerate(records):

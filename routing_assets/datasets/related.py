@@ -1,4 +1,4 @@
-"""Which instructions must not be told apart by learning: equal texts, and members of one group."""
+"""Which instructions must stay in one part of a split: equal texts, and members of one group."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _PAYLOADS = {
     *("type", "source", "data", "bytes", "url", "detail", "image_url", "input_audio", "audio_url", "video_url"),
     *("image", "audio", "video", "document", "file", "file_id", "file_url", "filename", *_INLINE),
 }
-"""Fields of an attachment that are the attachment itself, or tell where it is."""
+"""Fields that hold an attachment or its address."""
 _TEXTS = ("content", "text", "parts")
 _KINDS = ("role", "type")
 _LONGEST_WORD = 64  # of a setting or a kind; longer texts are sent
@@ -38,7 +38,7 @@ class Content:
     """What is sent.
 
     Attributes:
-        texts: every text; of what is neither text nor attachment, its JSON.
+        texts: every text, and the JSON of every value that is neither text nor attachment.
         attached: the number of attachments of each kind.
     """
 

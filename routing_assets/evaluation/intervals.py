@@ -89,13 +89,13 @@ def basic_interval(estimate: float, replicates: np.ndarray, level: float = 0.95)
 
 def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_weight: np.ndarray) -> Curves:
     policies = tuple(seeds[0].outcomes)
-    per_seed = [_one_seed(result, policies, weight) for result, weight in zip(seeds, weights, strict=True)]
+    per_seed = [_curves_of_seed(result, policies, weight) for result, weight in zip(seeds, weights, strict=True)]
     by_seed = {name: np.stack([part[name] for part in per_seed], axis=1) for name in per_seed[0]}
     means = {name: _over_seeds(values, seed_weight) for name, values in by_seed.items()}
     return Curves(policies, **means, relative_by_seed=by_seed["relative"], seed_weight=seed_weight)
 
 
-def _one_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
+def _curves_of_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
     """Weighted means over the instructions of one seed, for B rows of weights (B, n); NaN where a row has drawn no
     instruction, none on which the best model succeeds, or none on which the dearest costs anything.
     """

@@ -95,7 +95,7 @@ def evaluate(
     splits = [split_instructions(labels.instruction, labels.group, seed=s, fractions=config.fractions) for s in seeds]
     scored = [scored_rows(labels, split, seed) for split, seed in zip(splits, seeds, strict=True)]
     each = (
-        delayed(_one_seed)(labels, catalog, recorded, component, split, rows, seed, config, embeddings_cache)
+        delayed(_evaluate_seed)(labels, catalog, recorded, component, split, rows, seed, config, embeddings_cache)
         for split, rows, seed in zip(splits, scored, seeds, strict=True)
     )
     done = Parallel(min(workers, len(seeds)), return_as="generator")(each)
@@ -132,7 +132,7 @@ def scored_rows(labels: LabelledInstructions, split: Split, seed: int) -> np.nda
     return rows
 
 
-def _one_seed(
+def _evaluate_seed(
     labels: LabelledInstructions,
     catalog: ModelCatalog | None,
     recorded: RecordedCosts,

@@ -1,4 +1,4 @@
-"""What a batch would spend at each price of money: its frontier as steps, small enough to keep for months."""
+"""What a batch would spend at each shadow price of money: its frontier as steps, small enough to store for months."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """The budget of one batch, such that a USD buys as much success in it as in the batches still to come.
 
 Over a period, total success is greatest where the marginal USD is worth the same in every batch: one shadow price for
-the whole stream. That price is solved anew for every batch, from the money left, the batch's own frontier and the
-expected work that remains, each instruction of which spends like those of recent batches. Re-solving with forecasts
-(Jasin & Kumar 2012) keeps what adaptive pacing multipliers do (Balseiro & Gur 2019; PORT for LLM routing), to react to
-what was really spent, and needs no step size.
+the whole stream. The price is solved again for every batch, from the money left, the batch's own frontier and the
+expected remaining work. Each remaining instruction is taken to spend like those of recent batches. Re-solving with
+forecasts (Jasin & Kumar 2012) reacts to the actual spend, as adaptive pacing multipliers do (Balseiro & Gur 2019; PORT
+for LLM routing), and needs no step size.
 
-It cannot foresee: where a period has only some tens of batches and most of its work comes in bursts, forecasts are the
-limit, and money may stay unspent (tests/benchmarks/pacing_simulation.py); let it carry over.
+Limit: if a period has only some tens of batches and most of its work comes in bursts, forecasts are poor and money may
+stay unspent (tests/benchmarks/pacing_simulation.py); let it carry over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORGOTTEN = 1e-3
 # so pacing plans for a little more work than expected; and far more must still find money for its cheapest assignment.
 _CAUTION = 0.5
 _MARGIN = 3.0
-_ROUNDING = 1e-9  # of the float sum of all steps: the dearest assignment must not fail by an ulp
+_ROUNDING = 1e-9  # of the float sum of all steps: the most expensive assignment must not fail by an ulp
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PacedBudget:
     """What one batch may spend, and why."""
 
     usd: float
-    """Budget of the batch; with what is committed already never above the hard cap, compared without rounding."""
+    """Budget of the batch; together with earlier commitments never above the hard cap, compared without rounding."""
     price: float
     """Expected successes an extra USD must bring, here and in batches to come; inf where only the least is spent."""
     least_usd: float

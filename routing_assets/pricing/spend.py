@@ -58,11 +58,11 @@ class CostEstimate:
 
     Attributes:
         mean: (N, K) USD, the expected cost of the call.
-        std: (N, K) USD, how far one call falls from it; independent between calls.
+        std: (N, K) USD, standard deviation of one call around the mean; independent between calls.
         shared_error: (K,) relative standard error that all calls of a model share (its level is known from finitely
             many labelled calls only), so that it does not average out over a batch.
-        assumed_error: (K,) USD per call, or (N, K) where calls differ: standard error of what was assumed for want of
-            records. All models share it: where answers are longer than assumed, those of every model are.
+        assumed_error: (K,) USD per call, or (N, K) where calls differ: standard error of what was assumed because
+            no record exists. All models share it: if answers are longer than assumed, they are so for every model.
     """
 
     mean: np.ndarray
@@ -84,7 +84,7 @@ class CostEstimate:
 
     def safe_share(self, choice: np.ndarray, probability: float) -> float:
         """Share of a budget to allocate so that the realised spend stays within it with ``probability``, from these
-        estimates alone: for where no held-out decisions say more (see ``held_out_spend``).
+        estimates alone. Use it if there are too few held-out decisions for ``held_out_spend``.
 
         The errors of calls and levels may follow any law of their variance (Cantelli's inequality); what was assumed
         for want of records is normal. ``choice`` is an allocation of the batch at the full budget; its relative

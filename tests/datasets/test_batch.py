@@ -133,7 +133,7 @@ UNREADABLE = {
     "number": (request("x", input=3), "of type int, not text"),
     "nothing": (request("x"), "neither messages nor input nor prompt"),
     "no body": ({"custom_id": "x", "body": None}, "the request has no body"),
-    "no id": ({"custom_id": None, "body": {"input": "a"}}, "no id that is a text"),
+    "no id": ({"custom_id": None, "body": {"input": "a"}}, "id is missing or not text"),
     "half a surrogate pair": (request("x", input="a\ud83d"), "half a surrogate pair"),
     "embeddings": (with_url("/v1/embeddings"), "column 'url': the request asks for embeddings"),
     "embeddings, by the model": (

@@ -11,11 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from routing_assets.foundation.attached import in_memory
 from routing_assets.foundation.sql import query
 
 Matrix = NDArray[np.float32]
@@ -132,6 +132,6 @@ def _query(
             "component": row if component is None else component[row],
         }
     )
-    with duckdb.connect() as connection:
+    with in_memory() as connection:
         connection.register("predictions", predictions)
         return connection.sql(query(file), params=dict(parameters)).to_arrow_table()

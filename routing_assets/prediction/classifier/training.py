@@ -138,7 +138,10 @@ class _Run:
         all_rows = list(batches(np.random.default_rng((self.config.seed, self.epoch)), self.config.batch_size))
         devices = [torch.cuda.current_device()] if self.device == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.config.seed * 10_007 + self.epoch)
+            seed = self.config.seed * 10_007 + self.epoch
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent accelerator
+            if self.device == "cuda":
+                torch.cuda.manual_seed(seed)
             self.network.train()
             losses = [self._one_step(forward, targets, rows, len(all_rows)) for rows in all_rows]
         self.epoch += 1
