@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,11 @@ def lexical_inputs(texts: Sequence[str], features: Matrix, *, characters: bool =
     from sklearn.feature_extraction.text import HashingVectorizer
 
     shared = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    words = _log_counts(HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared), texts)
+    words = _log_counts(HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared).transform(texts))
     if not characters:
         return LexicalInputs(words, csr_array(words.shape, dtype=np.float32), features)
     sequences = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
-    return LexicalInputs(words, _log_counts(sequences, texts), features)
+    return LexicalInputs(words, _log_counts(_counts_within_words(sequences, texts)), features)
 
 
 class LexicalModel(nn.Module):
@@ -184,8 +185,22 @@ def _design(inputs: LexicalInputs, idf: Matrix) -> csr_array:
     return csr_array(hstack([*bags, csr_array(inputs.features)], format="csr"))
 
 
-def _log_counts(vectorizer: Any, texts: Sequence[str]) -> csr_array:
-    counts = csr_array(vectorizer.transform(texts))
+def _counts_within_words(vectorizer: Any, texts: Sequence[str]) -> csr_array:
+    """What ``vectorizer.transform`` counts, which looks within words only: so each distinct word is read once."""
+    number: dict[str, int] = {}
+    words = [[number.setdefault(word, len(number)) for word in text.lower().split()] for text in texts]
+    ends = np.cumsum([0, *map(len, words)], dtype=np.int32)
+    found = np.fromiter(chain.from_iterable(words), np.int32, ends[-1])
+    of_texts = csr_array((np.ones(ends[-1], np.float32), found, ends), shape=(len(texts), len(number)))
+    if not number:
+        return csr_array((len(texts), BUCKETS), dtype=np.float32)
+    counts = csr_array(of_texts @ csr_array(vectorizer.transform(list(number))))
+    counts.sort_indices()
+    return counts
+
+
+def _log_counts(counts: Any) -> csr_array:
+    counts = csr_array(counts)
     counts.data = 1 + np.log(counts.data)
     return counts
 
