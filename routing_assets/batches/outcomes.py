@@ -11,70 +11,90 @@ from typing import Any
 
 import pyarrow as pa
 
+from routing_assets.answers.outcomes import outcomes_of
+from routing_assets.answers.reading import is_answer_file
+from routing_assets.answers.table import read_answer_table
+from routing_assets.batches.answers import Sent, check_answers, check_outcomes, outcome_tables, sent_by
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import (
     decision_in_force,
     intake_lock,
     outcome_files,
+    received_file,
     refuse_retired,
 )
 from routing_assets.batches.ledger import record_outcomes, record_realised_traffic
 from routing_assets.batches.receive import private_copy
-from routing_assets.datasets.outcomes import (
-    load_outcomes,
-    match_outcomes,
-    merge_outcomes,
-    named,
-    require_usable,
-    strays,
-)
+from routing_assets.batches.resend import to_resend, write_resend
+from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, require_usable
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
 from routing_assets.foundation.locks import batch_lock
-from routing_assets.foundation.names import printable
 from routing_assets.monitoring.realised import Realised, realised
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
-_ROUTED = ("instruction_id", "model", "expected_success", "cost")
-
 
 @dataclass(frozen=True, eq=False)
 class RecordedOutcomes:
-    """``matched``: the routed rows with what came of them; ``conflicts``: outcomes that contradict another."""
+    """What came of a routed batch.
+
+    Attributes:
+        matched: the routed rows with what came of them.
+        conflicts: outcomes that contradict another.
+        resend: the folder of the requests to send again; None where there are none.
+        to_resend: how many these are; ``withheld`` is how many more failed, for which the budget has nothing left.
+    """
 
     matched: pa.Table
     realised: Realised
     files: int
     conflicts: int
+    resend: Path | None = None
+    to_resend: int = 0
+    withheld: int = 0
 
 
 def record_batch_outcomes(
-    warehouse: Warehouse, store: Store, folders: BatchFolders, batch_id: str, run_id: str
+    warehouse: Warehouse,
+    store: Store,
+    folders: BatchFolders,
+    batch_id: str,
+    run_id: str,
+    answers: pa.Table,
+    grades: pa.Table | None = None,
 ) -> RecordedOutcomes:
-    """Match every outcome file received for a batch with its decision, and freeze the batch.
+    """Match everything received for a batch with its decision, freeze the batch, and write what to send again.
 
     The batch is locked meanwhile, so that no other decision can come between.
+
+    Args:
+        answers: of the batch, as ``collect_answers`` found them.
+        grades: of the answers. A success that a received file tells counts before a grade.
 
     Raises:
         InvalidInput: the batch was never routed, or no outcomes of it came yet.
     """
     with batch_lock(folders.locks, batch_id):
-        files = [load_outcomes(path) for path in outcome_files(folders, batch_id)]
+        files = outcome_files(folders, batch_id)
         decisions = warehouse.fetch("current_decision", {"batch_id": batch_id})
         if not decisions or not files:
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
         decided = decisions[0]
-        routed = store.at(decided["routed_path"]).read(_ROUTED)
-        outcomes = merge_outcomes(*files)
-        require_usable(routed, outcomes)  # again, for the batch may have been routed again since they were received
-        matched, _ = match_outcomes(routed, outcomes)
-        result = realised(routed, outcomes)
+        sent = sent_by(store, decided)
+        outcomes = merge_outcomes(outcomes_of(answers, grades), *outcome_tables(folders, batch_id, sent))
+        _require_some(sent, answers, outcomes)  # again, for the batch may have been routed again since they came
+        matched, _ = match_outcomes(sent.routed, outcomes)
+        result = realised(sent.routed, outcomes)
         instructions = store.parts("batch_instructions", batch_id, decided["dagster_run_id"])
         with warehouse.transaction() as ledger:
             record_realised_traffic(ledger, batch_id, run_id, matched, instructions)
             record_outcomes(ledger, decided, result, run_id=run_id)
-    return RecordedOutcomes(matched, result, len(files), outcomes.conflicts)
+        resend = to_resend(matched, answers, decided["budget"])
+        received = received_file(warehouse, folders, batch_id, decided["file_sha256"])
+        folder = write_resend(folders, decided, resend, sent.routed, instructions, received)
+    again = int(resend.rows.sum())
+    return RecordedOutcomes(matched, result, len(files), outcomes.conflicts, folder, again, resend.withheld)
 
 
 def receive_outcomes(
@@ -107,15 +127,19 @@ def receive_outcomes(
         return remarks
 
 
+def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes) -> None:
+    """Raise InvalidInput where nothing that came is of an instruction and the model that it was routed to."""
+    pairs = zip(answers["instruction_id"].to_pylist(), answers["model"].to_pylist(), strict=True)
+    if not any(sent.model.get(name) == model for name, model in pairs):
+        require_usable(sent.routed, outcomes)
+
+
 def _checked_outcomes(store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
     """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
-    outcomes, routed = load_outcomes(path), store.at(decision["routed_path"]).read(_ROUTED)
-    require_usable(routed, outcomes)
-    remarks = []
-    if unknown := strays(routed, outcomes):
-        remarks.append(f"{len(unknown)} outcomes are not used: they match no assignment of the batch: {named(unknown)}")
-    if outcomes.conflicts:
-        remarks.append(f"{outcomes.conflicts} pairs of instruction and model have different outcomes; the last counts")
-    if outcomes.unused:
-        remarks.append(f"columns that are not used: {', '.join(map(printable, outcomes.unused))}")
-    return remarks
+    if is_answer_file(path):
+        return check_answers(path, sent_by(store, decision))
+    outcomes, answers = load_outcomes(path), read_answer_table(path)
+    sent = sent_by(store, decision)
+    if any(answer.instruction_id in sent.model for answer in answers):
+        return []
+    return check_outcomes(outcomes, sent)

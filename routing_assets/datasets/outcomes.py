@@ -27,6 +27,8 @@ _AMOUNTS = {
     "latency_s": "latency in seconds",
 }
 _FIELDS = ("success", *_AMOUNTS)
+ANSWERS = ("answer", "error", "finish_reason", "cached_tokens", "reasoning_tokens")
+"""Further columns of a table that holds the answers themselves."""
 _NAMES = ("instruction_id", "model")
 _NOWHERE = np.empty(0, np.int64)
 _ROWS_AT_ONCE = 10_000
@@ -77,7 +79,8 @@ def load_outcomes(path: str | Path) -> Outcomes:
     """Reads outcomes from Parquet, CSV or JSONL, by the extension; rows further down are taken for later ones.
 
     Columns are ``instruction_id, model, [success], [cost], [input_tokens], [output_tokens], [tokens], [latency_s]``, of
-    which ``success`` or ``cost`` at least; others are not used, and named in ``unused``.
+    which ``success``, ``cost`` or tokens at least; others are not used, and named in ``unused``. Those of ``ANSWERS``
+    are read as answers.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -85,15 +88,16 @@ def load_outcomes(path: str | Path) -> Outcomes:
     raw = read_raw_table(path)
     present = raw.columns.column_names
     require_columns(raw, _NAMES)
-    if not {"success", "cost"} & set(present):
-        require_columns(raw, ("success",), remedy="Add success in [0, 1], or cost in USD for a file of bills")
+    if not {"success", "cost", "input_tokens", "output_tokens", "tokens", "answer"} & set(present):
+        remedy = "Add success in [0, 1], or cost in USD or input_tokens and output_tokens for a file of bills"
+        require_columns(raw, ("success",), remedy=remedy)
     fields = {name: np.full(len(raw), np.nan) for name in _FIELDS}
     if "success" in present:
         fields["success"] = success_column(
             raw, "success", allow_missing=True, remedy="Write 0 or 1, or a fraction in between"
         )
     fields |= {name: amount_column(raw, name, what) for name, what in _AMOUNTS.items() if name in present}
-    unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS))
+    unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS, *ANSWERS))
     ids, models = text_column(raw, "instruction_id"), text_column(raw, "model")
     return _latest(ids, models, fields, contradicted=np.zeros(len(raw), bool), unused=unused)
 
@@ -146,8 +150,8 @@ def named(pairs: list[tuple[str, str]]) -> str:
     return f"{some}, ..." if len(pairs) > _SHOWN else some
 
 
-def require_usable(routed: pa.Table, outcomes: Outcomes) -> None:
-    """Raises InvalidInput where the outcomes tell success or cost of no routed row."""
+def require_usable(routed: pa.Table, outcomes: Outcomes, *, also: str = "") -> None:
+    """Raises InvalidInput where the outcomes tell success or cost of no routed row; ``also`` says what else is wrong."""
     matched, _ = match_outcomes(routed, outcomes)
     if pc.any(pc.or_(matched["success"].is_valid(), matched["billed_usd"].is_valid())).as_py():
         return
@@ -158,7 +162,7 @@ def require_usable(routed: pa.Table, outcomes: Outcomes) -> None:
             remedy="Give instruction_id and model as the routed batch in the outbox has them",
         )
     raise InvalidInput(
-        "no row of a routed instruction has a success or a cost",
+        "no row of a routed instruction has a success or a cost" + (f"; {also}" if also else ""),
         remedy="Fill success with 0 or 1, or a fraction in between, or cost in USD",
     )
 

@@ -30,17 +30,16 @@ GROUP = "outcomes"
     owners=OWNERS,
     kinds={"parquet"},
     partitions_def=batches,
-    deps=["batch_export"],
-    code_version="1",
+    code_version="2",
 )
-def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
+def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome, answers: pa.Table) -> dg.MaterializeResult:
     """Every outcome received for a batch, compared with its predictions; missing outcomes are counted. A batch with
-    outcomes is frozen, whether or not it was marked as dispatched.
+    outcomes is frozen, whether or not it was marked as dispatched. Failed calls are written out to be sent again.
     """
     paths = home.paths()
     try:
         recorded = record_batch_outcomes(
-            paths.warehouse, paths.store, paths.folders, context.partition_key, context.run_id
+            paths.warehouse, paths.store, paths.folders, context.partition_key, context.run_id, answers
         )
     except InvalidInput as error:
         raise failure(error) from error
@@ -55,6 +54,8 @@ def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.M
                 "missing": result.instructions - result.judged,
                 "strays": result.strays,
                 "conflicts": recorded.conflicts,
+                "to_resend": recorded.to_resend,
+                "withheld": recorded.withheld,
                 "predicted_success": result.predicted_success,
                 "realised_success": result.realised_success,
                 "estimated_usd": result.estimated_usd,

@@ -1,0 +1,94 @@
+"""The answers to a batch: those of all its files, each once, with the models that it was routed to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import pyarrow as pa
+
+from routing_assets.answers.answer import Answer
+from routing_assets.answers.costs import Cost, TokenPrices, cost_of
+from routing_assets.answers.models import ModelNames
+
+SCHEMA = pa.schema(
+    [
+        ("instruction_id", pa.string()),
+        ("model", pa.string()),
+        ("attempt", pa.int32()),
+        ("newest", pa.bool_()),
+        ("text", pa.string()),
+        ("finish_reason", pa.string()),
+        ("input_tokens", pa.int64()),
+        ("cached_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("reasoning_tokens", pa.int64()),
+        ("latency_s", pa.float64()),
+        ("cost", pa.float64()),
+        ("cost_unknown", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""Of the table of answers: a row for each call, failed ones too. ``newest`` marks the row that counts for its instruction
+and model: the newest answer, or the newest failure where there is no answer. ``cost`` is in USD; ``cost_unknown`` says
+why it is null.
+"""
+Pair = tuple[str, str | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """Every call of a batch, by instruction and model, oldest first, and what each cost."""
+
+    calls: dict[Pair, list[tuple[Answer, Cost]]]
+
+    def to_arrow(self) -> pa.Table:
+        """The table of answers, in order of first mention."""
+        rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+        for calls in self.calls.values():
+            counts = _newest(calls)
+            for answer, cost in calls:
+                usd = None if cost.usd is None else float(cost.usd)
+                about = {"newest": answer is counts, "cost": usd, "cost_unknown": cost.unknown}
+                for name, values in rows.items():
+                    values.append(about[name] if name in about else getattr(answer, name))
+        return pa.table(rows, schema=SCHEMA)
+
+    @property
+    def spent(self) -> Fraction:
+        """USD of all calls whose cost is known, exactly."""
+        return sum(
+            (cost.usd for calls in self.calls.values() for _, cost in calls if cost.usd is not None), Fraction(0)
+        )
+
+
+def collect(
+    answers: Iterable[Answer], routed: Mapping[str, str], names: ModelNames, prices: Mapping[str, TokenPrices]
+) -> Collected:
+    """Match answers with the models of a decision, drop repeated ones, number attempts and price them.
+
+    Args:
+        answers: of all files, in any order. The same call in two files counts once.
+        routed: by instruction, the model that it was routed to. It stands for a model that the provider does not name.
+    """
+    calls: dict[Pair, dict[Answer, Answer]] = {}
+    for answer in answers:
+        sent = routed.get(answer.instruction_id)
+        model = sent if answer.model is None else names.model(answer.model, sent) or answer.model
+        named = answer if answer.model == model else replace(answer, model=model)
+        calls.setdefault((named.instruction_id, model), {}).setdefault(replace(named, created=None), named)
+    return Collected(
+        {pair: [(a, cost_of(a, prices)) for a in _numbered(found.values())] for pair, found in calls.items()}
+    )
+
+
+def _numbered(found: Iterable[Answer]) -> list[Answer]:
+    ordered = sorted(found, key=lambda answer: answer.created or 0.0)
+    return [answer if answer.attempt == n else replace(answer, attempt=n) for n, answer in enumerate(ordered, start=1)]
+
+
+def _newest(calls: list[tuple[Answer, Cost]]) -> Answer:
+    """The newest answer; where there is none, the newest failure."""
+    answers = [answer for answer, _ in calls]
+    return next((answer for answer in reversed(answers) if answer.error is None), answers[-1])

@@ -1,0 +1,67 @@
+"""What answers cost: their tokens by the prices in force at the decision, in exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from routing_assets.answers.answer import Answer
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """USD of a call; where it is unknown, ``unknown`` says why."""
+
+    usd: Fraction | None
+    unknown: str | None = None
+
+
+@dataclass(frozen=True)
+class TokenPrices:
+    """Exact USD per token of one model."""
+
+    input: Fraction
+    output: Fraction
+    cached: Fraction
+
+    @classmethod
+    def of(cls, entry: ModelEntry) -> TokenPrices:
+        """The prices of a catalog's entry."""
+        read, written = _per_token(entry.input_price), _per_token(entry.output_price)
+        return cls(read, written, read)
+
+    def usd(self, read: int, written: int, cached: int = 0, surcharge: float = 0.0) -> Fraction:
+        """USD of a call. ``cached`` tokens are among those read; ``surcharge`` is paid like tokens read."""
+        full = read - cached + (Fraction(surcharge) if surcharge else 0)
+        return full * self.input + cached * self.cached + written * self.output
+
+
+def token_prices(catalog: ModelCatalog | None) -> dict[str, TokenPrices]:
+    """The prices of every model of the catalog; none where costs come from the label table."""
+    return {entry.name: TokenPrices.of(entry) for entry in catalog.models} if catalog else {}
+
+
+def cost_of(answer: Answer, prices: Mapping[str, TokenPrices]) -> Cost:
+    """What a call cost, or why that is unknown: never zero where something is missing."""
+    if answer.input_tokens is None or answer.output_tokens is None:
+        missing = (
+            "tokens"
+            if answer.input_tokens is answer.output_tokens
+            else ("input tokens" if answer.input_tokens is None else "output tokens")
+        )
+        return Cost(None, f"the {'failed call' if answer.error else 'answer'} reports no {missing}")
+    if answer.model not in prices:
+        return Cost(None, f"the price list of the decision has no price per token of {answer.model!r}")
+    cached = min(answer.cached_tokens or 0, answer.input_tokens)
+    usd = prices[answer.model].usd(answer.input_tokens, answer.output_tokens, cached, answer.surcharge_tokens)
+    return Cost(usd)
+
+
+def _per_token(price: float) -> Fraction:
+    """USD per token of a price per million, as it is written in decimals."""
+    return Fraction(Decimal(repr(price))) / _MILLION

@@ -1,0 +1,100 @@
+"""OpenAI Batch output and error files, and those of others that write like it (Azure, Mistral, Groq, Together, vLLM).
+
+A line is ``{"id", "custom_id", "response": {"status_code", "body"}, "error"}``. Bodies are those of chat completions, of
+responses or of completions. Source: OpenAI's API reference, "The request output object".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from routing_assets.answers.answer import Answer, Reply, count, failed, items, joined, mapping, said, words
+
+NAME = "OpenAI Batch output"
+_OK = range(200, 300)
+_FILTERED = ("content_filter", "safety")
+
+
+def recognise(record: Mapping[str, Any]) -> bool:
+    """Whether a line is of this form."""
+    return "custom_id" in record and ("response" in record or "error" in record)
+
+
+def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
+    """The id that was sent, and the body of the response or, where there is none, the failed call."""
+    name, response = record.get("custom_id"), mapping(record.get("response"))
+    body, status = mapping(response.get("body")), count(response.get("status_code"))
+    line = words(record.get("id"))
+    if record.get("error"):
+        return name, failed(str(name), said(record["error"]), words(body.get("model")), line)
+    if body.get("error") or not body or (status and status not in _OK):
+        reason = said(body or "the line holds no response")
+        return name, failed(str(name), f"HTTP {status}: {reason}" if status else reason, words(body.get("model")), line)
+    return name, body
+
+
+def read_chat(body: Mapping[str, Any]) -> Reply:
+    """The body of a chat completion, or of a completion."""
+    choice = next(iter(items(body.get("choices"))), {})
+    message, usage = mapping(choice.get("message")), mapping(body.get("usage"))
+    text = _text(message) if message else words(choice.get("text"))
+    reason = words(choice.get("finish_reason")) or words(choice.get("stop_reason"))
+    refusal = words(message.get("refusal"))
+    if refusal:
+        refusal = f"the model refused: {refusal}"
+    elif reason in _FILTERED and not text:
+        refusal = f"the answer was filtered ({reason})"
+    read, written = mapping(usage.get("prompt_tokens_details")), mapping(usage.get("completion_tokens_details"))
+    return Reply(
+        text,
+        reason,
+        words(body.get("model")),
+        refusal,
+        count(usage.get("prompt_tokens")),
+        count(read.get("cached_tokens")),
+        count(usage.get("completion_tokens")),
+        count(written.get("reasoning_tokens")),
+        created=count(body.get("created")),
+        response_id=words(body.get("id")),
+    )
+
+
+def read_response(body: Mapping[str, Any]) -> Reply:
+    """The body of OpenAI's responses endpoint."""
+    output, usage = items(body.get("output")), mapping(body.get("usage"))
+    parts = [part for item in output if item.get("type") == "message" for part in items(item.get("content"))]
+    texts = [part["text"] for part in parts if words(part.get("text")) is not None]
+    refusals = [part["refusal"] for part in parts if words(part.get("refusal"))]
+    calls = [item for item in output if str(item.get("type")).endswith("_call")]
+    status, reason = words(body.get("status")), words(mapping(body.get("incomplete_details")).get("reason"))
+    refusal = f"the model refused: {refusals[0]}" if refusals else None
+    if status in ("failed", "cancelled") or body.get("error"):
+        refusal = said(body["error"]) if body.get("error") else f"the response is {status}"
+    read, written = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
+    return Reply(
+        joined(texts) if texts or not calls else _calls(calls),
+        reason or status,
+        words(body.get("model")),
+        refusal,
+        count(usage.get("input_tokens")),
+        count(read.get("cached_tokens")),
+        count(usage.get("output_tokens")),
+        count(written.get("reasoning_tokens")),
+        created=count(body.get("created_at")),
+        response_id=words(body.get("id")),
+    )
+
+
+def _text(message: Mapping[str, Any]) -> str | None:
+    """What a message says: its text, or else the tools that it calls, as JSON."""
+    content = message.get("content")
+    texts = [part["text"] for part in items(content) if words(part.get("text")) is not None]
+    text = content if isinstance(content, str) else joined(texts)
+    calls = items(message.get("tool_calls"))
+    return _calls(calls) if not text and calls else text
+
+
+def _calls(calls: list[Mapping[str, Any]]) -> str:
+    return json.dumps(calls, ensure_ascii=False)

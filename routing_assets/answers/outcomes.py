@@ -1,0 +1,86 @@
+"""Answers and tables of the user's own as the outcomes of a batch: with models of the catalog, and costs from tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from routing_assets.answers.costs import TokenPrices
+from routing_assets.answers.models import ModelNames
+from routing_assets.datasets.outcomes import Outcomes
+
+
+def outcomes_of(answers: pa.Table, grades: pa.Table | None = None) -> Outcomes:
+    """The outcomes of every instruction and model that has an answer or a failed call.
+
+    Cost and tokens are those of all its calls; they are unknown where those of an answer are. A failed call tells
+    nothing about success.
+
+    Args:
+        answers: as ``collect`` makes it.
+        grades: ``instruction_id, model, success``, null where an answer was not graded.
+    """
+    success = {} if grades is None else _by_pair(grades, "success")
+    calls: dict[tuple[str, str], list[dict[str, object]]] = {}
+    columns = ("instruction_id", "model", "newest", "input_tokens", "output_tokens", "latency_s", "cost", "error")
+    for batch in answers.select(columns).to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            calls.setdefault((row["instruction_id"], row["model"] or ""), []).append(row)
+    n = len(calls)
+    numbers = {name: np.full(n, np.nan) for name in ("success", "cost", "input_tokens", "output_tokens", "latency_s")}
+    for place, (pair, rows) in enumerate(calls.items()):
+        for name in ("cost", "input_tokens", "output_tokens"):
+            numbers[name][place] = _sum(rows, name)
+        counts = next(row for row in rows if row["newest"])
+        numbers["latency_s"][place] = _number(counts["latency_s"])
+        numbers["success"][place] = _number(success.get(pair))
+    ids, models = (np.array([pair[k] for pair in calls], object) for k in (0, 1))
+    return Outcomes(ids, models, tokens=np.full(n, np.nan), contradicted=np.zeros(n, bool), **numbers)
+
+
+def priced(
+    outcomes: Outcomes, routed: Mapping[str, str], names: ModelNames, prices: Mapping[str, TokenPrices]
+) -> Outcomes:
+    """The outcomes with the catalog's names of their models, and costs from tokens where none are given."""
+    models, cost = outcomes.model.copy(), outcomes.cost.copy()
+    for i, (name, model) in enumerate(zip(outcomes.instruction_id, outcomes.model, strict=True)):
+        models[i] = names.model(model, routed.get(name)) or model
+        if math.isnan(cost[i]) and models[i] in prices:
+            cost[i] = _cost(prices[models[i]], outcomes.input_tokens[i], outcomes.output_tokens[i], outcomes.tokens[i])
+    return replace(outcomes, model=models, cost=cost)
+
+
+def unpriced(outcomes: Outcomes) -> list[str]:
+    """Models of which tokens are known and the cost is not."""
+    tokens = ~np.isnan(outcomes.input_tokens) | ~np.isnan(outcomes.output_tokens) | ~np.isnan(outcomes.tokens)
+    return sorted(set(outcomes.model[tokens & np.isnan(outcomes.cost)]))
+
+
+def _cost(prices: TokenPrices, read: float, written: float, every: float) -> float:
+    """USD of the tokens; NaN where they do not tell it."""
+    if not math.isnan(read) and not math.isnan(written):
+        return float(prices.usd(int(read), int(written)))
+    if not math.isnan(every) and prices.input == prices.output:
+        return float(prices.usd(int(every), 0))
+    return math.nan
+
+
+def _by_pair(grades: pa.Table, name: str) -> dict[tuple[str, str], object]:
+    known = grades.filter(pc.is_valid(grades[name]))
+    pairs = zip(known["instruction_id"].to_pylist(), known["model"].to_pylist(), strict=True)
+    return dict(zip(pairs, known[name].to_pylist(), strict=True))
+
+
+def _sum(rows: list[dict[str, object]], name: str) -> float:
+    """Over the calls that report it; NaN where an answer does not, or no call does."""
+    known = [_number(row[name]) for row in rows if row[name] is not None]
+    return math.fsum(known) if known and all(row[name] is not None or row["error"] for row in rows) else math.nan
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,64 @@
+"""Answers in a table of the user's own: ``instruction_id, model, answer``, and more where it is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from routing_assets.answers.answer import Answer, count
+from routing_assets.datasets.reading import RawTable, read_raw_table
+from routing_assets.datasets.validation import amount_column, text_column
+
+TEXTS = ("answer", "error", "finish_reason")
+COUNTS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+
+
+def has_answers(raw: RawTable) -> bool:
+    """Whether the table holds the texts of answers."""
+    return "answer" in raw.columns.column_names
+
+
+def read_answer_table(path: Path, arrived: float | None = None) -> tuple[Answer, ...]:
+    """The answers of a table; none where it has no column ``answer``.
+
+    A row without an answer is a failed call where it has an ``error``, and is left out where it has none.
+
+    Args:
+        path: Parquet, CSV or JSONL.
+        arrived: when it came, in seconds since 1970.
+
+    Raises:
+        InvalidInput: naming file, row and column of the first fault found.
+    """
+    raw = read_raw_table(path)
+    if not has_answers(raw):
+        return ()
+    ids, models = text_column(raw, "instruction_id"), text_column(raw, "model")
+    texts = {name: _texts(raw, name) for name in TEXTS}
+    counts = {name: _counts(raw, name) for name in COUNTS}
+    return tuple(
+        Answer(
+            ids[row],
+            models[row],
+            1,
+            text,
+            texts["finish_reason"][row],
+            error=error if not text else None,
+            created=arrived,
+            **{name: values[row] for name, values in counts.items()},
+        )
+        for row, (text, error) in enumerate(zip(texts["answer"], texts["error"], strict=True))
+        if text or error
+    )
+
+
+def _texts(raw: RawTable, name: str) -> list[str | None]:
+    if name not in raw.columns.column_names:
+        return [None] * len(raw)
+    return [None if value is None or value == "" else str(value) for value in raw.columns[name].to_pylist()]
+
+
+def _counts(raw: RawTable, name: str) -> list[Any]:
+    if name not in raw.columns.column_names:
+        return [None] * len(raw)
+    return [count(float(value)) for value in amount_column(raw, name, "number of tokens")]

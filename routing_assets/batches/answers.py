@@ -1,0 +1,124 @@
+"""The answers to a routed batch: from every file that was received for it, by the models and prices of its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from routing_assets.answers.answer import Answer
+from routing_assets.answers.collect import Collected, collect
+from routing_assets.answers.costs import TokenPrices, token_prices
+from routing_assets.answers.models import ModelNames
+from routing_assets.answers.outcomes import priced, unpriced
+from routing_assets.answers.reading import is_answer_file, read_answers
+from routing_assets.answers.table import read_answer_table
+from routing_assets.batches.folders import BatchFolders
+from routing_assets.batches.known import decision_in_force, outcome_files
+from routing_assets.batches.route import summary_of
+from routing_assets.datasets.outcomes import Outcomes, load_outcomes, named, require_usable, strays
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.names import printable
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog_table import catalog_from_rows
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import PartitionedTable
+from routing_assets.storage.warehouse import Warehouse
+
+ROUTED = ("instruction_id", "model", "expected_success", "cost")
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What a decision sent to whom, and at which prices.
+
+    Attributes:
+        routed: ``instruction_id, model, expected_success, cost``, in the batch's order.
+        model: by instruction, the model that it was routed to.
+        prices: by model, per token; of the price list in force when the batch was routed.
+    """
+
+    routed: pa.Table
+    model: dict[str, str]
+    names: ModelNames
+    prices: dict[str, TokenPrices]
+
+
+def sent_by(store: Store, decision: Mapping[str, Any]) -> Sent:
+    """What a decision sent, from its routed table."""
+    version = store.at(decision["routed_path"])
+    routed, catalog = version.read(ROUTED), catalog_of(version)
+    models = routed["model"].cast(pa.string())
+    to = dict(zip(routed["instruction_id"].to_pylist(), models.to_pylist(), strict=True))
+    known = dict.fromkeys([*(catalog.names if catalog else ()), *pc.unique(models).to_pylist()])
+    return Sent(routed, to, ModelNames(known), token_prices(catalog))
+
+
+def catalog_of(routed: PartitionedTable) -> ModelCatalog | None:
+    """The catalog in force when the batch was routed; None where costs came from labels."""
+    return catalog_from_rows(summary_of(routed).get("catalog") or [])
+
+
+def collect_answers(warehouse: Warehouse, store: Store, folders: BatchFolders, batch_id: str) -> Collected:
+    """Every answer and every failed call received for a batch.
+
+    Raises:
+        InvalidInput: the batch is not routed.
+    """
+    sent = sent_by(store, decision_in_force(warehouse, batch_id))
+    answers = [answer for path in outcome_files(folders, batch_id) for answer in answers_in(path)]
+    return collect(answers, sent.model, sent.names, sent.prices)
+
+
+def answers_in(path: Path) -> tuple[Answer, ...]:
+    """The answers in a received file, whose name begins with when it came, in nanoseconds."""
+    arrived = int(path.name.partition("-")[0]) / 1e9
+    return read_answers(path, arrived).answers if is_answer_file(path) else read_answer_table(path, arrived)
+
+
+def outcome_tables(folders: BatchFolders, batch_id: str, sent: Sent) -> list[Outcomes]:
+    """What the received files say themselves of success and cost, earliest first; tokens are priced."""
+    tables = [path for path in outcome_files(folders, batch_id) if not is_answer_file(path)]
+    return [priced(load_outcomes(path), sent.model, sent.names, sent.prices) for path in tables]
+
+
+def check_answers(path: Path, sent: Sent) -> list[str]:
+    """What of a provider's file is not used. Raises InvalidInput where none of it belongs to the batch."""
+    file = read_answers(path)
+    unknown = [answer for answer in file.answers if answer.instruction_id not in sent.model]
+    if len(unknown) == len(file.answers):
+        some = ", ".join(f"'{printable(answer.instruction_id)}'" for answer in unknown[:3])
+        raise InvalidInput(
+            f"no answer is to an instruction of the batch; the file has answers to {some}",
+            remedy="Give the output of the request files in the batch's outbox",
+        )
+    remarks = list(file.remarks)
+    if unknown:
+        remarks.append(f"{len(unknown)} answers are to no instruction of the batch")
+    others = [
+        (answer.instruction_id, answer.model)
+        for answer in file.answers
+        if (to := sent.model.get(answer.instruction_id)) and answer.model and sent.names.model(answer.model, to) != to
+    ]
+    if others:
+        remarks.append(f"{len(others)} answers are not of the model that was asked: {named(others)}")
+    return remarks
+
+
+def check_outcomes(outcomes: Outcomes, sent: Sent) -> list[str]:
+    """What of a table of outcomes is not used. Raises InvalidInput where none of it can be."""
+    known, remarks = priced(outcomes, sent.model, sent.names, sent.prices), []
+    if missing := unpriced(known):
+        remarks.append(f"tokens are not priced: the price list of the decision has no price per token for {missing}")
+    require_usable(sent.routed, known, also="; ".join(remarks))
+    if unknown := strays(sent.routed, known):
+        remarks.append(f"{len(unknown)} outcomes are not used: they match no assignment of the batch: {named(unknown)}")
+    if outcomes.conflicts:
+        remarks.append(f"{outcomes.conflicts} pairs of instruction and model have different outcomes; the last counts")
+    if outcomes.unused:
+        remarks.append(f"columns that are not used: {', '.join(map(printable, outcomes.unused))}")
+    return remarks

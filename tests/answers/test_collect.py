@@ -1,0 +1,125 @@
+"""Answers are matched with the models of a decision, counted once, and priced exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from provider_lines import chat, claude, expired
+
+from routing_assets.answers.answer import Answer
+from routing_assets.answers.collect import Collected, collect
+from routing_assets.answers.costs import token_prices
+from routing_assets.answers.forms import read_answer
+from routing_assets.answers.models import ModelNames
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+
+CATALOG = ModelCatalog((ModelEntry("large", 2.5, 10.0), ModelEntry("claude-sonnet-4", 3.0, 15.0)))
+NAMES = ModelNames(CATALOG.names)
+
+
+def collected(*answers: Answer, routed: str = "large") -> Collected:
+    return collect(answers, {"q": routed}, NAMES, token_prices(CATALOG))
+
+
+def rows(found: Collected) -> list[dict[str, Any]]:
+    return found.to_arrow().to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("said", "model"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("gpt-4o-2024-08-06", "gpt-4o"),
+        ("openai/gpt-4o", "gpt-4o"),
+        ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gemini-1.5-pro-002", "gemini-1.5-pro"),
+        ("publishers/google/models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("us.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4"),
+        ("claude-sonnet-4@20250514", "claude-sonnet-4"),
+        ("my-deployment", "gpt-4o-mini"),
+        ("gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),
+        ("gpt-4", None),
+        ("gpt-4o-audio", None),
+        ("o1", None),
+    ],
+)
+def test_a_providers_name_of_a_model(said: str, model: str | None) -> None:
+    known = ("gpt-4o", "gpt-4o-mini", "gpt-4o-2024-05-13", "gemini-2.5-flash", "gemini-1.5-pro", "claude-sonnet-4")
+    assert ModelNames(known, {"my-deployment": "gpt-4o-mini"}).model(said) == model
+
+
+def test_of_models_of_one_name_the_one_that_was_routed_to_is_meant() -> None:
+    names = ModelNames(["azure/gpt-4o", "openai/gpt-4o"])
+    assert names.model("gpt-4o-2024-08-06", "azure/gpt-4o") == "azure/gpt-4o"
+    assert names.model("gpt-4o-2024-08-06") is None
+
+
+def test_the_cost_is_tokens_times_prices_exactly() -> None:
+    found = collected(read_answer(chat("q")))
+    assert found.spent == Fraction(1000 * 25, 10**7) + Fraction(200 * 10, 10**6)
+    (row,) = rows(found)
+    assert (row["model"], row["attempt"], row["newest"], row["cost"]) == ("large", 1, True, 0.0045)
+
+
+def test_what_is_written_to_a_cache_costs_more() -> None:
+    written = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 100}
+    line = claude("q", cache_creation_input_tokens=200, cache_creation=written)
+    found = collected(read_answer(line), routed="claude-sonnet-4")
+    assert found.spent == (12 + Fraction(125) + 200) * Fraction(3, 10**6) + 3 * Fraction(15, 10**6)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Answer("q", "large", 1, "x"), "the answer reports no tokens"),
+        (Answer("q", "large", 1, "x", input_tokens=3), "the answer reports no output tokens"),
+        (Answer("q", "large", 1, error="late"), "the failed call reports no tokens"),
+        (Answer("q", "other", 1, "x", input_tokens=3, output_tokens=3), "has no price per token of 'other'"),
+    ],
+)
+def test_an_unknown_cost_is_null_and_says_why(answer: Answer, why: str) -> None:
+    (row,) = rows(collected(answer))
+    assert row["cost"] is None
+    assert why in row["cost_unknown"]
+
+
+def test_the_model_of_the_decision_stands_where_the_provider_names_none() -> None:
+    (row,) = rows(collected(read_answer(expired("q"))))
+    assert row["model"] == "large"
+
+
+def test_in_any_order_and_twice_the_newest_answer_counts_and_none_is_lost() -> None:
+    first = read_answer(chat("q", "Cusco"))
+    second = read_answer(chat("q", "Lima", created=1_700_000_100))
+    late = replace(read_answer(expired("q")), created=1_800_000_000.0)
+    tables = []
+    for order in permutations([first, second, late, first, second]):
+        found = collected(*order)
+        assert found.spent == 2 * Fraction(45, 10**4)
+        tables.append(rows(found))
+    assert all(table == tables[0] for table in tables)
+    assert [(row["text"], row["attempt"], row["newest"]) for row in tables[0]] == [
+        ("Cusco", 1, False),
+        ("Lima", 2, True),
+        (None, 3, False),
+    ]
+
+
+def test_a_model_that_an_instruction_was_not_routed_to_keeps_its_answer() -> None:
+    assert [row["model"] for row in rows(collected(read_answer(chat("q", model="unheard-of"))))] == ["unheard-of"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 10**6), st.integers(0, 10**7)), max_size=20))
+def test_the_spend_is_the_exact_sum(calls: list[tuple[int, int, int]]) -> None:
+    answers = [
+        Answer(str(i), "large", 1, "x", None, read, min(cached, read), written)
+        for i, (read, written, cached) in enumerate(calls)
+    ]
+    found = collect(answers, {}, NAMES, token_prices(CATALOG))
+    assert found.spent == sum((Fraction(25 * r + 100 * w, 10**7) for r, w, _ in calls), Fraction(0))
