@@ -139,7 +139,7 @@ def test_no_path_is_made_of_a_batch_that_nobody_knows(run, tmp_path: Path, comma
 
 @pytest.mark.parametrize("name", PATHS)
 def test_no_lock_is_made_of_what_is_no_batch_id(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidInput, match="is no batch id"), batch_lock(Home(tmp_path).locks, name):
+    with pytest.raises(InvalidInput, match="is not a batch id"), batch_lock(Home(tmp_path).locks, name):
         pytest.fail("it was locked")
     assert list(tmp_path.iterdir()) == []
 
