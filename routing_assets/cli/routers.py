@@ -166,7 +166,9 @@ def routers(home: Home) -> None:
     with instance_of(home):
         rows = home.warehouse.fetch("routers")
     if not rows:
-        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
+        raise InvalidInput(
+            "no router has been trained yet", source=str(home.root), remedy="Run routing-assets train first."
+        )
     for row in rows:
         row["since"] = f"{row['since']:%Y-%m-%d %H:%M} UTC" if row["since"] else "-"
     known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
