@@ -123,7 +123,7 @@ def test_rows_without_every_label_are_left_out_of_the_score(cache):
     (seed,) = partly.seeds
     assert np.isfinite(seed.success).all()
     assert not np.any(seed.rows % 3 == 0)
-    assert f"{len(seed.rows)} test instructions each of 32, for the others lack a label" in partly.table()
+    assert f"{len(seed.rows)} test instructions each of 32, as the others lack a label" in partly.table()
 
 
 def test_a_model_with_hardly_any_label_is_named_before_anything_is_trained(cache, monkeypatch):

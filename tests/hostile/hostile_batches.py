@@ -176,7 +176,7 @@ BATCHES: dict[str, Case] = {
     "request id twice": (
         "b.jsonl",
         lines(request(**said("a")), request(**said("b"))),
-        "row 2.*'c' stands already in row 1",
+        "row 2.*'c' is already in row 1",
     ),
 }
 

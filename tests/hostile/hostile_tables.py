@@ -65,7 +65,7 @@ LABELS: dict[str, Case] = {
     "cost twice": (
         "l.csv",
         b"instruction_id,instruction,m,m|cost,m|total_cost\n1,a,1,1,1\n",
-        "given already by",
+        "already given by",
     ),
     "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' stands"),
     "pair twice": (
