@@ -22,7 +22,7 @@ LAYER_TOKENS_PER_SECOND = 6_000
 WIDTH = 384
 LONGEST_TRAINING_SECONDS = 600
 LEAST_TUNED_LAYERS = 3
-"""Where training would take too long, ``auto`` tunes fewer layers, but at least these; then it trains fewer epochs."""
+"""Where training would take too long, ``auto`` tunes fewer layers, but at least this many, then for fewer epochs."""
 MOST_TUNED_MEMBERS, TUNED_PARTS_OF_FEW = 3, 10
 """For few texts ``auto`` trains up to three networks, and each leaves out another tenth of the texts: what one network
 leaves out would be too little to calibrate on, and few texts take little time.

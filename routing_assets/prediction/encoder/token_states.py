@@ -28,8 +28,7 @@ MEMORY_LIMIT_BYTES = 3 * 2**30
 class TokenStates:
     """States of every token after the lowest ``depth`` layers of an encoder, for a fixed list of texts.
 
-    The layers below the trained ones never change, so they run once instead of once per epoch. With six layers
-    this saves about a quarter of the cost of a training step for each untrained layer.
+    The layers below the trained ones never change, so they run once instead of once per epoch.
     """
 
     def __init__(
