@@ -171,7 +171,7 @@ def records_to_table(
 
 
 def _arrays(records: list[dict[str, Any]], names: Iterable[str], source: str, before: int) -> dict[str, pa.Array]:
-    """The columns of a few records, which follow so many others."""
+    """The columns of a few records, before which the file has ``before`` others."""
     try:
         "".join(names).encode()
         return {name: _to_array([record.get(name) for record in records]) for name in names}

@@ -105,7 +105,7 @@ class Evaluation:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Everything in one JSON-able dictionary; None where there is no such number."""
+        """Everything in one JSON-able dictionary; None where a number does not exist."""
         infeasible = {
             policy: [
                 float(f) for f in self.budget_fractions if f not in {row["budget_fraction"] for row in rows["curve"]}

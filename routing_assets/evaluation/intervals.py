@@ -81,8 +81,8 @@ def basic_interval(estimate: float, replicates: np.ndarray, level: float = 0.95)
     """The basic bootstrap interval: twice the estimate, less the upper and the lower quantile of the replicates.
 
     For figures such as AIQ, which are biased upward: the upper hull of a noisy curve takes its luckiest points.
-    Replicates add noise to that of the estimate, so they lie above it, and a percentile interval would be too high by
-    twice that bias.
+    Replicates are noisier than the estimate, so they lie above it, as it lies above the truth. A percentile interval
+    would be too high by twice that bias.
     """
     low, high = interval(replicates, level)
     return 2 * estimate - high, 2 * estimate - low

@@ -119,8 +119,8 @@ def scan(source: Source, bracket: Bracket) -> Scan:
 def _scan_part(located: Located, bracket: Bracket) -> Scan:
     arrays = located.read()
     k, rows = arrays[0].shape[1], len(arrays[0])
-    nobody, none = np.empty(0, np.int64), np.empty(0, np.int16)
-    windows = [Window(nobody, none, none, *(np.empty((0, k), a.dtype) for a in arrays[:2]))]
+    no_rows, no_columns = np.empty(0, np.int64), np.empty(0, np.int16)
+    windows = [Window(no_rows, no_columns, no_columns, *(np.empty((0, k), a.dtype) for a in arrays[:2]))]
     value, weight = np.empty(rows), np.empty(rows)
     for start, v, w in blocks(arrays):
         at, first = np.arange(len(v)), located.first + start
@@ -147,7 +147,7 @@ class Alternatives:
     row: np.ndarray
     """(M,) row numbers."""
     loss: np.ndarray
-    """(M, K) reduced cost, not negative; inf where the column is no alternative."""
+    """(M, K) reduced cost, not negative; inf where the column is not an alternative."""
     before: np.ndarray
     """(M,) present column."""
     value: np.ndarray

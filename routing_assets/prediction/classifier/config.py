@@ -14,7 +14,7 @@ Method = Literal["auto", "frozen", "upper_layers", "finetune"]
 Companion = Literal["lexical", "neighbours"]
 
 LEAST_TEXTS_TO_TUNE = 400
-"""``auto`` leaves the encoder as it is with fewer distinct training texts: they are too few for a pilot."""
+"""With fewer distinct training texts ``auto`` does not tune the encoder: they are too few for a pilot."""
 TEXTS_WITHOUT_PILOT = 4_000
 """With fewer distinct training texts ``auto`` asks a pilot (``pilot.py``) whether tuning pays."""
 LAYER_TOKENS_PER_SECOND = 6_000

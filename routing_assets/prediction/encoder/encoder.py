@@ -38,7 +38,7 @@ class EncoderConfig:
     looked up in the local hub cache only, unless ``allow_download``. ``sha256`` of ``model.safetensors`` is checked
     when given, always for the packaged encoder. Of a text longer than ``max_tokens`` the first ``head_share`` and the
     last of the tokens are kept. An embedding is the mean over the tokens after each of ``pooled_layers`` (0 is the
-    input embedding, -1 the last layer). ``precision`` is that of its matrix products; networks are trained in fp32.
+    input embedding, -1 the last layer). Matrix products have ``precision``; networks are trained in fp32.
     """
 
     name: str = PACKAGED
