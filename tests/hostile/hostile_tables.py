@@ -65,9 +65,9 @@ LABELS: dict[str, Case] = {
     "cost twice": (
         "l.csv",
         b"instruction_id,instruction,m,m|cost,m|total_cost\n1,a,1,1,1\n",
-        "given already by",
+        "already given by",
     ),
-    "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' stands"),
+    "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' is already"),
     "pair twice": (
         "l.csv",
         b"instruction_id,instruction,model,success\n1,a,m,1\n1,a,m,0\n",
