@@ -1,4 +1,4 @@
-"""Label tables of one's own, wide or long, in Parquet, CSV or JSONL.
+"""Users' own label tables, wide or long, in Parquet, CSV or JSONL.
 
 Wide: ``instruction_id, instruction, [task], [group]``, one column per model with its success in [0, 1], optionally
 ``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``.
@@ -44,7 +44,7 @@ def table_labels(
         raw: The table as read.
         name: The dataset's name; the file's own by default.
         ignore_columns: Columns that are neither part of the layout nor a model.
-        allow_missing: Take an empty success cell for "unlabelled" instead of refusing it. An (instruction, model) pair
+        allow_missing: Read an empty success cell as "unlabelled" instead of refusing it. An (instruction, model) pair
             that a long table does not mention is unlabelled in any case.
 
     Raises:
@@ -112,7 +112,7 @@ def _read_wide(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstruc
 
 
 def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str], str]]:
-    """The models, and for each (model, kind of amount) the column that holds it."""
+    """The models, and the column of each (model, kind of amount)."""
     others = [column for column in raw.columns.column_names if column not in RESERVED_COLUMNS]
     per_model = [column for column in others if _suffix(column) in PER_MODEL_SUFFIXES]
     models = [column for column in others if column not in per_model]
@@ -134,7 +134,7 @@ def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str],
             )
         if (model, suffix) in amounts:
             raise InvalidInput(
-                f"the {suffix} of {model!r} is given already by {amounts[model, suffix]!r}",
+                f"the {suffix} of {model!r} is already given by {amounts[model, suffix]!r}",
                 source=raw.source,
                 column=column,
                 remedy="Remove one of the two columns",
@@ -151,7 +151,7 @@ def _suffix(column: str) -> str:
 def _model_column_remedy(column: str) -> str:
     return (
         f"A column of a wide table that is not {', '.join(RESERVED_COLUMNS)} holds a model's success in [0, 1]; "
-        f"if it is no model, pass ignore_columns=[{column!r}] (--ignore-column) or remove it"
+        f"if it is not a model, pass ignore_columns=[{column!r}] (--ignore-column) or remove it"
     )
 
 
@@ -207,7 +207,7 @@ def _check_pairs_unique(raw: RawTable, ids: np.ndarray, models: np.ndarray, pair
         again = order[repeats + 1].min()
         before = np.flatnonzero(pair == pair[again])[0]
         raise InvalidInput(
-            f"the pair ({ids[again]!r}, {models[again]!r}) stands already in row {raw.row(before)}",
+            f"the pair ({ids[again]!r}, {models[again]!r}) is already in row {raw.row(before)}",
             source=raw.source,
             row=raw.row(again),
             column="instruction_id",

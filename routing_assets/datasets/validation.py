@@ -152,7 +152,7 @@ def no_amount(name: str, what: str, value: float) -> InvalidInput:
 
 
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
-    """Raises InvalidInput naming the first value that occurs twice, and where it stood before; None is no value."""
+    """Raises InvalidInput naming the first value that occurs twice, and where it occurred before; None is ignored."""
     hashes = np.fromiter(map(hash, values), np.int64, len(values))  # a set of the values takes ten times the memory
     hashes.sort()
     if not (hashes[1:] == hashes[:-1]).any():
@@ -161,7 +161,7 @@ def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
     for index, value in enumerate(values):
         if value is not None and (before := seen.setdefault(value, index)) != index:
             raise InvalidInput(
-                f"{value!r} stands already in row {raw.row(before)}",
+                f"{value!r} is already in row {raw.row(before)}",
                 source=raw.source,
                 row=raw.row(index),
                 column=name,

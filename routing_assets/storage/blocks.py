@@ -24,6 +24,11 @@ def blocks(table: AnyTable, columns: Sequence[str], *, width: int = 1) -> Iterat
     return in_blocks(portions, width=width)
 
 
+def rows_of(table: AnyTable) -> int:
+    """How many rows the table has."""
+    return table.rows if isinstance(table, PartitionedTable) else table.num_rows
+
+
 def in_blocks(portions: Iterable[pa.RecordBatch | pa.Table], *, width: int = 1) -> Iterator[pa.Table]:
     """Rows from portions of any size, in blocks of 131,072 instructions; the last block has the rest."""
     return cut(portions, PART_ROWS * width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
@@ -51,11 +51,21 @@ class Draft:
                 done[int(name.removesuffix(".json"))] = file
         return done
 
-    def finish(self, files: Sequence[PartFile]) -> PartitionedTable:
-        """Write the manifest of these parts, in this order; remove the notes and all other parts."""
-        table = write_manifest(self.folder, self.schema, files)
+    def finish(self, files: Sequence[PartFile], about: Mapping[str, str] | None = None) -> PartitionedTable:
+        """Write the manifest of these parts, in this order; remove the notes and all other parts.
+
+        Args:
+            about: further metadata of the table, known only when all of its parts are.
+        """
+        table = write_manifest(self.folder, with_metadata(self.schema, about or {}), files)
         remove_unlisted_files(table)
         return table
+
+
+def with_metadata(schema: pa.Schema, more: Mapping[str, str]) -> pa.Schema:
+    """The schema with more metadata."""
+    added = {name.encode(): value.encode() for name, value in more.items()}
+    return schema.with_metadata({**(schema.metadata or {}), **added}) if added else schema
 
 
 def make_parts(
@@ -99,7 +109,7 @@ def keep_rows(table: PartitionedTable, kept: Callable[[list[str]], np.ndarray]) 
     """
     files, removed = [], 0
     for part in table.parts:
-        file = PartFile(part.path.rsplit("/", 1)[-1], part.rows, part.bytes, part.sha256)
+        file = part.file
         rows = kept(part.read(["instruction_id"])["instruction_id"].to_pylist())
         if not rows.all():
             name = part_name(part.number).replace(".", f"-{uuid4().hex[:8]}.")

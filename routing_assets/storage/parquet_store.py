@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,15 @@ import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, atomic_path, file_sha256
-from routing_assets.storage.draft import NOTES, Draft, keep_rows
-from routing_assets.storage.partitioned import MANIFEST, PartitionedTable, is_partitioned, open_partitioned, single_file
+from routing_assets.storage.draft import NOTES, Draft, keep_rows, with_metadata
+from routing_assets.storage.partitioned import (
+    MANIFEST,
+    PartitionedTable,
+    is_partitioned,
+    open_partitioned,
+    single_file,
+    write_manifest,
+)
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,25 @@ class Store:
         if not is_partitioned(table.folder):
             self._link(Path(table.parts[0].path), self.path(asset, partition, run_id))
             return self.path(asset, partition, run_id)
+        folder = self._linked_parts(table, asset, partition, run_id)
+        self._link(Path(f"{table.folder}/{MANIFEST}"), folder / MANIFEST)
+        return folder
+
+    def adopt(
+        self, table: PartitionedTable, asset: str, partition: str | None, run_id: str, about: Mapping[str, str]
+    ) -> PartitionedTable:
+        """This run's version of an asset that has the rows of another table in parts, and says more of itself.
+
+        The parts are linked; ``make_current`` it afterwards.
+        """
+        folder = self._linked_parts(table, asset, partition, run_id)
+        return write_manifest(str(folder), with_metadata(table.schema, about), [part.file for part in table.parts])
+
+    def _linked_parts(self, table: PartitionedTable, asset: str, partition: str | None, run_id: str) -> Path:
         folder = self._folder(asset, partition, run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        for path in (*(part.path for part in table.parts), f"{table.folder}/{MANIFEST}"):  # the manifest last
-            self._link(Path(path), folder / Path(path).name)
+        for part in table.parts:
+            self._link(Path(part.path), folder / Path(part.path).name)
         return folder
 
     def version_sha256(self, path: str) -> str:

@@ -34,7 +34,7 @@ class PartitionedTable:
 
     Attributes:
         folder: path or URL.
-        schema: of every part, with its metadata.
+        schema: of every part. Its metadata are the table's; a part may carry fewer.
         parts: in row order; at least one, which may be empty.
         data_version: twelve hex digits over the hashes of the parts; equal parts have equal versions.
     """
@@ -59,7 +59,8 @@ class PartitionedTable:
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The whole table, in memory, with all columns or the named ones."""
-        return pa.concat_tables([part.read(columns) for part in self.parts])
+        rows = pa.concat_tables([part.read(columns) for part in self.parts])
+        return rows.replace_schema_metadata(self.schema.metadata)
 
     def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """The rows in order, at most ``rows`` at a time."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.storage.places import atomic_file, read_bytes, size_and_sha256
+from routing_assets.storage.places import LocalFile, atomic_file, local_file, read_bytes, size_and_sha256
 
 BATCH_ROWS = 16_384
 MAKE_AGAIN = "Make the table again."
@@ -51,6 +52,11 @@ class Part:
     bytes: int
     sha256: str
 
+    @property
+    def file(self) -> PartFile:
+        """What the manifest says of it."""
+        return PartFile(self.path.rsplit("/", 1)[-1], self.rows, self.bytes, self.sha256)
+
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of the part, with all columns or the named ones.
 
@@ -71,10 +77,17 @@ class Part:
         self._content()
 
     def _opened(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self._content())
+        """On this machine a file is hashed once by each process, as long as it stays as it is: a sweep reads a part
+        again and again, and of each table only some columns.
+        """
+        local = local_file(self.path)
+        if local is None:
+            return pq.ParquetFile(self._content())
+        _verify_once(self, local)
+        return pq.ParquetFile(local.path)
 
     def _content(self) -> pa.Buffer:
-        """The bytes of the file, checked against the hash. Hashing takes a third of the time of decoding."""
+        """The whole file, compared with its hash."""
         try:
             content = read_bytes(self.path)
         except FileNotFoundError as error:
@@ -88,6 +101,11 @@ class Part:
                 remedy=MAKE_AGAIN,
             )
         return pa.py_buffer(content)
+
+
+@lru_cache(maxsize=1 << 16)
+def _verify_once(part: Part, _: LocalFile) -> None:
+    part.verify()
 
 
 def part_name(number: int) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,6 +34,28 @@ def atomic_file(path: str) -> Iterator[Path]:
         temporary = Path(folder) / "file"
         yield temporary
         filesystem.put_file(str(temporary), within)
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file on this machine and its state; writing to the file, or replacing it, changes the state."""
+
+    path: str
+    bytes: int
+    changed_ns: int
+    inode: int
+
+
+def local_file(path: str) -> LocalFile | None:
+    """The file as it is now; None in an object store, and where there is none."""
+    filesystem, within = filesystem_of(path)
+    if not isinstance(filesystem, LocalFileSystem):
+        return None
+    try:
+        found = os.stat(within)
+    except FileNotFoundError:
+        return None
+    return LocalFile(within, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def exists(path: str) -> bool:

@@ -12,7 +12,6 @@ it, a reader only while it opens the database.
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -24,13 +23,11 @@ import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from routing_assets.foundation import attached
 from routing_assets.foundation.sql import query
 from routing_assets.storage import journal, migrations
 from routing_assets.storage.anchors import FILE as ANCHORS_FILE
 from routing_assets.storage.anchors import Anchors
-
-# Within one process DuckDB refuses a second connection with a different access mode.
-_one_connection_per_process = threading.RLock()
 
 
 class WarehouseUnavailable(OSError):
@@ -145,15 +142,16 @@ class Warehouse:
 
     @contextmanager
     def _connection(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        with _one_connection_per_process, ExitStack() as opening:
+        with attached.one_at_a_time, ExitStack() as opening:
             opening.enter_context(self._opener())
-            connection = self._connect(read_only=read_only)
+            connection, failed = self._connect(read_only=read_only), True
             if read_only:
                 opening.close()
             try:
                 yield connection
+                failed = False
             finally:
-                connection.close()
+                attached.detach(self.path, connection, failed=failed)
 
     @contextmanager
     def _opener(self) -> Iterator[None]:
@@ -178,7 +176,7 @@ class Warehouse:
         pause = 0.02
         while True:
             try:
-                connection = duckdb.connect(str(self.path), read_only=read_only)
+                connection = attached.attach(self.path, read_only=read_only)
             except duckdb.IOException as error:
                 if not self._is_held_elsewhere(error):
                     raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error

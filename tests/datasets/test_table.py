@@ -115,7 +115,7 @@ def test_a_long_table_whose_success_has_another_name_is_not_taken_for_a_wide_one
 def test_total_cost_is_another_name_of_cost(tmp_path: Path) -> None:
     table = {"instruction_id": ["1"], "instruction": ["a"], "m": [1], "m|total_cost": [0.25]}
     assert load_labels(write(table, tmp_path / "l.csv")).cost.tolist() == [[0.25]]
-    with pytest.raises(InvalidInput, match=r"given already by 'm\|total_cost'"):
+    with pytest.raises(InvalidInput, match=r"already given by 'm\|total_cost'"):
         load_labels(write(table | {"m|cost": [0.3]}, tmp_path / "l.csv"))
 
 
@@ -123,7 +123,7 @@ def test_total_cost_is_another_name_of_cost(tmp_path: Path) -> None:
 WIDE_FAULTS = {
     "duplicate id": (
         {"instruction_id": ["1", "2", "1"]},
-        r"row 4, column 'instruction_id': '1' stands already in row 2",
+        r"row 4, column 'instruction_id': '1' is already in row 2",
     ),
     "success above 1": ({"small": [1, 2, 0]}, r"row 3, column 'small': success is 2, outside \[0, 1\]"),
     "success below 0": ({"small": [1, -1, 0]}, r"row 3, column 'small': success is -1"),
@@ -163,7 +163,7 @@ LONG = {
     "success": [1, 0, 1],
 }
 LONG_FAULTS = {
-    "pair twice": ({"model": ["m", "m", "m"]}, r"row 3.*\('1', 'm'\) stands already in row 2"),
+    "pair twice": ({"model": ["m", "m", "m"]}, r"row 3.*\('1', 'm'\) is already in row 2"),
     "two texts": ({"instruction": ["a", "z", "b"]}, r"row 3, column 'instruction': .*another instruction in row 2"),
     "null success": ({"success": [1, None, 1]}, r"row 3, column 'success': success is missing"),
     "success is a word": ({"success": ["1", "ok", "0"]}, r"row 3, column 'success': 'ok' is not a number"),

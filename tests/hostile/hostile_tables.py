@@ -65,9 +65,9 @@ LABELS: dict[str, Case] = {
     "cost twice": (
         "l.csv",
         b"instruction_id,instruction,m,m|cost,m|total_cost\n1,a,1,1,1\n",
-        "given already by",
+        "already given by",
     ),
-    "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' stands"),
+    "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' is already"),
     "pair twice": (
         "l.csv",
         b"instruction_id,instruction,model,success\n1,a,m,1\n1,a,m,0\n",
@@ -134,7 +134,7 @@ BENCHES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "pickle cut off": (bench(GOOD_QUESTIONS, GOOD_LOGITS[:20]), "refused"),
     "pickle of a bomb": (bench(GOOD_QUESTIONS, b"\x80\x04" + b"\x8e" + (1 << 62).to_bytes(8, "little")), "refused"),
-    "pickle of something else": (bench(GOOD_QUESTIONS, pickle.dumps({"a": 1})), "no list of records"),
+    "pickle of something else": (bench(GOOD_QUESTIONS, pickle.dumps({"a": 1})), "not hold a list of records"),
     "option without logits": (bench(GOOD_QUESTIONS, pickle.dumps([{"id": 0}])), "row 1: the record is not"),
     "questions cut off": (bench(GOOD_QUESTIONS[:20]), "not valid JSON"),
     "questions nested too deeply": (bench(b"[" * 200_000), "nested too deeply|not valid JSON"),

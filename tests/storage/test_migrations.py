@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from routing_assets.foundation import attached
 from routing_assets.foundation.sql import query
 from routing_assets.storage import migrations
 from routing_assets.storage.journal import LEDGERS, TAKEN_ON_TRUST
@@ -223,13 +224,13 @@ def test_the_next_start_writes_the_first_anchor_after_a_kill(path: Path) -> None
 
 def test_a_warehouse_that_is_up_to_date_is_only_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Warehouse(path).create()
-    connect, accesses = duckdb.connect, []
+    attach, accesses = attached.attach, []
 
     def watched(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
         accesses.append(options)
-        return connect(*arguments, **options)
+        return attach(*arguments, **options)
 
-    monkeypatch.setattr(duckdb, "connect", watched)
+    monkeypatch.setattr(attached, "attach", watched)
     Warehouse(path).fetch("routers")
     Warehouse(path).create()
     assert accesses == [{"read_only": True}] * 2

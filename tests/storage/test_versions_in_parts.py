@@ -82,7 +82,7 @@ def test_a_version_without_its_manifest_does_not_exist(store: Store) -> None:
     assert not store.exists("asset", "batch", "run-1")
     with pytest.raises(InvalidInput, match="run run-1 made no asset"):
         store.read_version("asset", "batch", "run-1")
-    with pytest.raises(InvalidInput, match="there is no asset of batch .batch. yet"):
+    with pytest.raises(InvalidInput, match="there is no asset of batch 'batch' yet"):
         store.parts("asset", "batch", "run-1")
 
 

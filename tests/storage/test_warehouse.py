@@ -6,13 +6,16 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from forked import done, result_of
 from helpers import start_python
 
+from routing_assets.foundation import attached
 from routing_assets.home import Home
 from routing_assets.routers.release import record_candidate
 from routing_assets.storage.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
@@ -69,16 +72,16 @@ def test_nobody_opens_the_file_while_another_process_writes(
 ) -> None:
     """DuckDB reads the file's header before it locks the file: a process that opens it then may undo a commit."""
     writer = start_python(WRITE, warehouse.path)
-    connect, refused = duckdb.connect, []
+    attach, refused = attached.attach, []
 
     def watched(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
         try:
-            return connect(*arguments, **options)
+            return attach(*arguments, **options)
         except duckdb.IOException as error:
             refused.append(error)
             raise
 
-    monkeypatch.setattr(duckdb, "connect", watched)
+    monkeypatch.setattr(attached, "attach", watched)
     with getattr(warehouse, access)():
         pass
     assert refused == []
@@ -141,6 +144,52 @@ def test_an_error_rolls_the_whole_transaction_back_and_frees_the_file(warehouse:
     assert count(warehouse) == 0
     write(warehouse.path, "b")
     assert count(warehouse) == 1
+
+
+def test_a_forked_child_uses_the_warehouse_while_threads_of_its_parent_do(warehouse: Warehouse, tmp_path: Path) -> None:
+    def write_some(name: str) -> None:
+        for number in range(8):
+            write(warehouse.path, f"{name}-{number}")
+
+    threads = [Thread(target=write_some, args=[name]) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for child in range(4):
+        assert done(lambda child=child: write(warehouse.path, f"child-{child}"), tmp_path / "log")
+    for thread in threads:
+        thread.join()
+    assert count(warehouse) == 20
+
+
+def test_a_warehouse_is_read_within_a_reading_of_it_and_of_another(warehouse: Warehouse, tmp_path: Path) -> None:
+    other = Warehouse(tmp_path / "o'ther" / "warehouse.duckdb")
+    other.create()
+    write(warehouse.path, "a")
+    with warehouse.reader() as connection:
+        assert (count(warehouse), count(other)) == (1, 0)
+        assert connection.execute("select batch_id from dispatches").fetchall() == [("a",)]
+    write(warehouse.path, "b")
+    assert count(warehouse) == 2
+
+
+def test_a_forked_child_queries_tables_while_a_thread_of_its_parent_does(tmp_path: Path) -> None:
+    def one_row() -> int:
+        with attached.in_memory() as connection:
+            connection.register("rows", pa.table({"a": [1]}))
+            return int(connection.sql("select sum(a) from rows").fetchall()[0][0])
+
+    with attached.in_memory() as connection:
+        connection.register("rows", pa.table({"a": [1, 1]}))
+        assert result_of(one_row, tmp_path / "log") == 1
+        assert connection.sql("select sum(a) from rows").fetchall() == [(2,)]
+    assert one_row() == 1
+
+
+def test_nobody_holds_the_file_between_two_transactions(warehouse: Warehouse) -> None:
+    write(warehouse.path, "a")
+    holder = start_python("import duckdb, sys; duckdb.connect(sys.argv[1]); print('held', flush=True)", warehouse.path)
+    assert holder.wait() == 0
+    assert [path.suffix for path in warehouse.path.parent.glob("warehouse.*")].count(".wal") == 0
 
 
 def test_creating_the_schema_again_keeps_what_is_there(warehouse: Warehouse) -> None:

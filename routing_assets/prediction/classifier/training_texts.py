@@ -16,13 +16,14 @@ Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 FOLDS = 60
-"""Training texts are dealt into this many fine folds; a member leaves out every P-th of them, P a divisor."""
+"""Training texts are dealt into this many folds. A member that leaves out one of P parts leaves out every P-th fold."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingTexts:
-    """Distinct texts with their labels: mean success and label count, (D, K); rows of ``train`` lie in folds 0…,
-    others in -1.
+    """Distinct texts with their labels: mean success and label count, (D, K).
+
+    ``fold`` (D,) is -1 for rows that are not in ``train``.
     """
 
     success: Matrix
@@ -70,7 +71,7 @@ def training_texts(
 
 
 def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:
-    """Mean success of each model, (K,), pulled toward the mean of all models by ten labels' worth."""
+    """Mean success of each model, (K,), pulled toward the mean of all models by a prior of ten labels."""
     total, labels = (success * weight).sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64)
     return np.asarray((total + 10 * total.sum() / max(1.0, labels.sum())) / (labels + 10))
 
