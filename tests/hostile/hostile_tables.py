@@ -21,7 +21,7 @@ OUTCOME = b"instruction_id,model,success,cost\n"
 OUTCOMES: dict[str, Case] = {
     "success above one": ("o.csv", OUTCOME + b"1,m,1,0\n2,m,1.5,0\n", r"row 3, column 'success': success is 1.5"),
     "negative success": ("o.csv", OUTCOME + b"1,m,-0.1,0\n", "row 2, column 'success': success is -0.1"),
-    "success in words": ("o.csv", OUTCOME + b"1,m,yes,0\n", "row 2, column 'success': 'yes' is not a number"),
+    "success in words": ("o.csv", OUTCOME + b"1,m,nearly,0\n", "row 2, column 'success': 'nearly' is not a number"),
     "negative cost": ("o.csv", OUTCOME + b"1,m,1,-0.01\n", "row 2, column 'cost': .*-0.01"),
     "infinite cost": ("o.csv", OUTCOME + b"1,m,1,inf\n", "row 2, column 'cost': .*inf"),
     "cost with a currency": ("o.csv", OUTCOME + b"1,m,1,$3\n", r"row 2, column 'cost': '\$3' is not a number"),
@@ -49,7 +49,7 @@ OUTCOMES: dict[str, Case] = {
 WIDE = b"instruction_id,instruction,m\n"
 LABELS: dict[str, Case] = {
     "success above one": ("l.csv", WIDE + b"1,a,2\n", "row 2, column 'm': success is 2"),
-    "percentages": ("l.csv", WIDE + b"1,a,87%\n", "row 2, column 'm': '87%' is not a number"),
+    "percentages": ("l.csv", WIDE + b"1,a,87\n", "row 2, column 'm': success is 87, outside .*--success-scale 100"),
     "success missing": ("l.csv", WIDE + b"1,a,1\n2,b,\n", "row 3, column 'm': success is missing"),
     "NaN for success": ("l.csv", WIDE + b"1,a,nan\n", "row 2, column 'm': success is missing"),
     "infinite success": ("l.csv", WIDE + b"1,a,inf\n", "row 2, column 'm': success is inf"),

@@ -57,8 +57,8 @@ def training_texts(
     """Labels of the ``distinct`` texts; rows before ``train`` train, and related rows never straddle two folds."""
     shape = (len(distinct), len(used.models))
     total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    np.add.at(total, text_of_row, np.nan_to_num(used.success))
-    np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
+    np.add.at(total, text_of_row, np.nan_to_num(used.success) * used.calls)
+    np.add.at(weight, text_of_row, used.calls)
     in_train = distinct < train
     _, first, component = np.unique(related_rows(used.instruction, used.group), return_index=True, return_inverse=True)
     keys = used.instruction[first][component]
