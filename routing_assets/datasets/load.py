@@ -80,7 +80,7 @@ def _logs(path: Path, format: str) -> dict[Path, CallLog]:
     if format != "auto":
         return {}
     if path.is_dir():
-        return logs_in(path)
+        return {} if (path / "data").is_dir() else logs_in(path)  # that is LLM-Uncertainty-Bench
     log = log_of(path)
     return {} if log is None else {path: log}
 

@@ -68,11 +68,6 @@ LABELS: dict[str, Case] = {
         "already given by",
     ),
     "id twice": ("l.csv", WIDE + b"1,a,1\n1,b,1\n", "row 3, column 'instruction_id': '1' is already"),
-    "pair twice": (
-        "l.csv",
-        b"instruction_id,instruction,model,success\n1,a,m,1\n1,a,m,0\n",
-        "row 3",
-    ),
     "id of two texts": (
         "l.csv",
         b"instruction_id,instruction,model,success\n1,a,m,1\n1,b,n,0\n",

@@ -30,7 +30,7 @@ def read(path: Path) -> Iterator[Call]:
         raise InvalidInput(
             "the log has no samples",
             source=str(path),
-            remedy="Write it with its samples: inspect log convert --to json",
+            remedy="Write them too: inspect log convert --to json",
         )
     for place, sample in enumerate(log["samples"], start=1):
         usage = (sample.get("model_usage") or {}).get(model, {})
