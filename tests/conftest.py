@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from absl import logging as absl_logging
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from filelock import FileLock
 from helpers import MadeOnce
 from hypothesis import HealthCheck, settings
@@ -46,6 +48,22 @@ def embedded_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     embeddings = _shared_by_all(tmp_path_factory.getbasetemp()) / "embeddings"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Home, "shelf", property(lambda home: Shelf(home.root / "routers", embeddings)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def schemas_read_once() -> Iterator[None]:
+    """Dagster and MLflow look through all their migrations whenever they open a database: once a session is enough."""
+    read, known = ScriptDirectory.from_config, {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in known:
+            known[folder] = read(config)
+        return known[folder]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
         yield
 
 

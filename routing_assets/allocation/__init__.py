@@ -1,6 +1,6 @@
-"""Allocate a batch of instructions to models under one hard budget in estimated cost: exact, certified, constrained.
+"""Allocate a batch of instructions to models under one hard budget in estimated cost, with a certificate.
 
-Stands on its own: numpy and OR-Tools, of the project only the engine.
+Needs numpy and OR-Tools and, of this project, only the engine and the foundation.
 """
 
 from routing_assets.allocation.allocate import allocate, unsupported_constraints

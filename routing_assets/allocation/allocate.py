@@ -1,4 +1,4 @@
-"""The one entry point: solve a problem by a policy and certify the answer."""
+"""Solve an allocation problem by a policy and certify the answer."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def allocate(
     """Assign every instruction of the batch to one model without ever exceeding the budget in estimated cost.
 
     ``policy`` is a name in ``POLICIES``: ``threshold`` (with ``target``), ``ndch`` (random mixture, with ``seed``),
-    ``ndch_p`` or ``mip``. ``mip`` maximises expected success under all constraints and proves how close it is: to
-    ``relative_gap`` (default 1e-6, with side constraints on more than a few hundred pairs 1e-4), or with ``exact`` to
-    optimality; ``status`` says so where ``time_limit_s`` ended it first.
+    ``ndch_p`` or ``mip``. ``mip`` maximises expected success under all constraints. It stops when the gap to its proven
+    bound is at most ``relative_gap`` (default 1e-6; 1e-4 with side constraints on more than a few hundred pairs), or
+    with ``exact`` at the optimum. If ``time_limit_s`` ends the search first, ``status`` says so.
 
     Raises :class:`InfeasibleBudget` or :class:`InfeasibleConstraints` with the reason.
     """
@@ -71,19 +71,19 @@ def allocate(
 
 
 def named_policy(name: str) -> Policy:
-    """The policy of this name. Raises InvalidInput where there is none."""
+    """Return the policy of this name. Raises :class:`InvalidInput` if there is none."""
     if name not in POLICIES:
         raise InvalidInput(f"unknown policy '{name}'", remedy=f"Known: {', '.join(POLICIES)}")
     return POLICIES[name]
 
 
 def unsupported_constraints(problem: AllocationProblem, policy: str) -> tuple[str, ...]:
-    """The constraints in use that a policy cannot keep: its fields of the problem."""
+    """Return the constraints in use that a policy cannot keep, by their field names in the problem."""
     return named_policy(policy).unsupported(problem)
 
 
 def refuse_hopeless_rows(problem: AllocationProblem) -> None:
-    """Raise where some instruction has no model left, naming the one rule that bars them all, or both."""
+    """Raise if an instruction has no allowed model, naming the rule that forbids all of its models, or both rules."""
     if problem.allowed is None or problem.allowed.any(axis=1).all():
         return
     alone = (

@@ -1,4 +1,4 @@
-"""The answer: who gets what, what it costs, and the proof that hardly anything better exists."""
+"""The answer: the model of each instruction, the cost, and a proven bound on how much better any answer can be."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing_assets.allocation.problem import AllocationProblem
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 
 TIE = 1e-12
-"""Expected successes; a smaller difference between two models is a rounding error."""
+"""Expected successes; smaller differences between two models are rounding errors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Allocation:
     """(N,) index into ``models``."""
     policy: str
     status: str
-    """``optimal``: nothing better exists, to float resolution. ``within_gap``: proven to the wanted gap.
-    ``feasible`` or, where the optimum was asked for, ``time_limit``: the search ended first; ``gap`` is what is proven.
-    ``heuristic``: the policy proves nothing; ``gap`` is what it leaves on the table."""
+    """``optimal``: nothing better exists, to float resolution. ``within_gap``: ``gap`` is at most the wanted one.
+    ``feasible``, or ``time_limit`` if the optimum was asked for: the search ended before that; ``gap`` is proven.
+    ``heuristic``: the policy seeks no optimum; ``gap`` compares it with a bound from the relaxation."""
     expected_success: float
     """Mean over the batch."""
     total_cost: float
@@ -44,18 +44,19 @@ class Allocation:
     binding: tuple[str, ...] = ()
     """Names of the constraints with a positive shadow price: those that cost success."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """What the policy did beside the plain case, for example ``no_model_met_target`` (instructions)."""
+    """Further facts about the decision, for example ``no_model_met_target`` (number of instructions)."""
     potential: np.ndarray | None = field(default=None, repr=False)
-    """(N, K) success less priced resources, where side constraints make it more than success - shadow_price x cost."""
+    """(N, K) success less the resources used, at their shadow prices; None without side constraints, where it is
+    success - shadow_price x cost."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models ``choice`` points into."""
+        """Names of the models that ``choice`` refers to."""
         return tuple(self.problem.models or ())
 
     @property
     def gap(self) -> float:
-        """Relative distance to the upper bound: how much better any assignment could be, at most."""
+        """(upper bound - expected success) / upper bound: no assignment can be better by more."""
         if self.upper_bound <= self.expected_success:
             return 0.0
         return (self.upper_bound - self.expected_success) / self.upper_bound
@@ -86,22 +87,22 @@ class Allocation:
     def reduced_cost(self) -> np.ndarray:
         """(N,) worth of the choice less that of the runner-up, at the shadow prices; inf without a runner-up.
 
-        Negative where the runner-up is worth more: at the margin of the budget, which cannot be split and so bars some
-        better model, and under a policy that does not maximise. A tie may come out as a rounding error.
+        Negative where the runner-up is worth more: for instructions whose better model the rest of the budget cannot
+        pay, and under policies that do not maximise. A tie may differ from zero by a rounding error.
         """
         return self._runner_up[1]
 
     @property
     def switching_price(self) -> np.ndarray:
-        """(N,) expected successes lost, money accounted for, by moving to the runner-up: the reduced cost.
+        """(N,) expected successes lost by moving to the runner-up, with money valued at its shadow price.
 
-        Zero where nothing is lost: for a tie, and where the reduced cost is negative. inf without a runner-up.
+        This is the reduced cost, or zero where that is negative or a tie. inf without a runner-up.
         """
         return switching_prices(self.reduced_cost)
 
 
 def worth_of(success: np.ndarray, cost: np.ndarray, allowed: np.ndarray | None, price: float) -> np.ndarray:
-    """Return success less priced cost, (M, K), a new array; -inf where a pair is not allowed."""
+    """Return success - price x cost, (M, K), as a new array; -inf where a pair is not allowed."""
     worth = success - price * cost
     if allowed is not None:
         worth[~allowed] = -np.inf
@@ -119,7 +120,7 @@ def runners_up(worth: np.ndarray, choice: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def switching_prices(reduced_cost: np.ndarray) -> np.ndarray:
-    """Return what moving to the runner-up loses: nothing where it is worth as much or more."""
+    """Return the loss of moving to the runner-up: the reduced cost, or 0 where that is negative or a tie."""
     return np.where(reduced_cost > TIE, reduced_cost, 0.0)
 
 

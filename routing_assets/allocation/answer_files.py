@@ -1,4 +1,4 @@
-"""A batch's decisions as Parquet files, one per part, written where the part was read."""
+"""A batch's decisions as Parquet files, one per part, written by the worker that reads the part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AnswerFile:
 
 @dataclass(frozen=True)
 class AnswerFolder:
-    """Keeps each part's decisions as ``part-NNNNNN.parquet`` in a folder. A file is there whole or not at all."""
+    """Writes each part's decisions to ``part-NNNNNN.parquet`` in a folder; no file is ever half written."""
 
     folder: str
 

@@ -1,4 +1,4 @@
-"""Batches that nobody holds whole: the same policies over parts that are swept one by one, on any engine."""
+"""Allocate batches larger than memory: the same policies, over parts that are read one by one, on any engine."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from routing_assets.engine import Engine, LocalEngine
 from routing_assets.foundation.errors import InvalidInput
 
 CONSTRAINED_BYTES_PER_PAIR = 250
-"""Peak memory of a problem with side constraints. Shares and a latency on 20,000 to 60,000 x 16 took 164 to 178."""
+"""Peak memory with side constraints. Measured: 164 to 178 with shares and a latency on 20,000 to 60,000 x 16 pairs."""
 
 
 @dataclass(frozen=True, eq=False)
 class PartedProblem:
     """A batch in parts under one hard budget.
 
-    Pairs that a model must not or cannot answer are the parts' own ``allowed``. ``constraints`` are the fields of
-    :class:`AllocationProblem` that tie instructions together, such as ``{"max_share": {"big": 0.4}}``; those that need
-    a number per instruction (tokens, group, previous) take whole arrays.
+    Each part's ``allowed`` says which pairs of instruction and model may be chosen. ``constraints`` are the fields of
+    :class:`AllocationProblem` that tie instructions together, such as ``{"max_share": {"big": 0.4}}``. Fields with a
+    value per instruction (tokens, group, previous) are arrays over the whole batch.
     """
 
     parts: Sequence[Part]
@@ -47,7 +47,7 @@ class PartedProblem:
     def __post_init__(self) -> None:
         object.__setattr__(self, "budget", check.limit(self.budget, "budget"))
         if barred := [name for name in ("forbidden", "max_latency") if self.constraints.get(name) is not None]:
-            raise InvalidInput(f"{barred[0]} bars single pairs", remedy="Say it in the parts' allowed pairs")
+            raise InvalidInput(f"{barred[0]} bars single pairs", remedy="Set the parts' allowed to False there")
 
     def __len__(self) -> int:
         return sum(part.rows for part in self.parts)
@@ -58,7 +58,7 @@ class PartedAllocation:
     """The certificate of a batch in parts; fields as in :class:`~routing_assets.allocation.Allocation`."""
 
     answers: tuple[Any, ...]
-    """What ``keep`` returned of each part, in order."""
+    """What ``keep`` returned for each part, in order."""
     budget: float
     models: tuple[str, ...]
     policy: str
@@ -82,7 +82,7 @@ class PartedAllocation:
 
     @property
     def choice(self) -> np.ndarray:
-        """(N,) int16 index into ``models``, of all parts whose references have their ``choice``."""
+        """(N,) int16 index into ``models``; needs answers with a ``choice``, as :func:`keep_choice` returns."""
         return np.concatenate([answer.choice for answer in self.answers])
 
 
@@ -101,12 +101,13 @@ def allocate_parts(
 ) -> PartedAllocation:
     """Decide as :func:`allocate` would, for a batch that may be larger than memory.
 
-    The parts are swept: once to check and sample them, once or more to decide, once to write. In the last sweep each
-    part hands its choices, runners-up and switching prices to ``keep``, which returns a reference. However the rows are
-    divided into parts and whichever ``engine`` sweeps them, the decision is the same to the last bit.
+    All parts are read several times: once to check and sample them, once or more to decide, and once to write. In the
+    last sweep ``keep`` gets each part's choices, runners-up and switching prices, and returns a reference to them. The
+    decision is the same to the last bit however the rows are divided into parts and whichever ``engine`` reads them.
 
-    Constraints that tie instructions together need all pairs in memory: :class:`TooManyRows` says at once where they
-    would take more than ``memory_bytes``. Raises what :func:`allocate` raises, InvalidInput naming the part.
+    Constraints that tie instructions together need all pairs in memory. If they would take more than ``memory_bytes``,
+    :class:`TooManyRows` is raised before anything is read. Otherwise raises what :func:`allocate` raises;
+    :class:`InvalidInput` then names the part.
     """
     chosen, options = named_policy(policy), Options(target, seed, exact, time_limit_s, relative_gap)
     tied = _tying_constraints(problem)
@@ -122,7 +123,7 @@ def allocate_parts(
     plan = chosen.plan(source, problem.budget, options)
     done = carry_out(source, plan, keep)
     if not within(done.cost, problem.budget):
-        raise InvalidInput("the parts changed while they were read", remedy="Allocate again, from parts that stay")
+        raise InvalidInput("the parts changed while they were read", remedy="Use parts that do not change")
     return PartedAllocation(
         done.answers,
         problem.budget,
@@ -162,7 +163,7 @@ def _refuse_too_many(problem: PartedProblem, tied: Sequence[str], memory_bytes: 
 
 
 def _in_memory(problem: PartedProblem, source: Source, policy: str, options: Options, keep: Keep) -> PartedAllocation:
-    """Gather all parts and solve them as one, under constraints that tie instructions together."""
+    """Read all parts into memory and solve them as one problem with side constraints."""
     success, cost, allowed = source.gathered()
     whole = AllocationProblem(
         success,
@@ -179,7 +180,7 @@ def _in_memory(problem: PartedProblem, source: Source, policy: str, options: Opt
         own = (success[at], cost[at], None if allowed is None else allowed[at])
         potential = None if answer.potential is None else answer.potential[at]
         choice = answer.choice[at].astype(np.int16)
-        answers.append(keep(AnswerPart(part.number, choice, *own, answer.shadow_price, potential)))
+        answers.append(keep(AnswerPart(part.number, part.part, choice, *own, answer.shadow_price, potential)))
     return PartedAllocation(
         tuple(answers),
         problem.budget,

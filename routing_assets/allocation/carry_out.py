@@ -1,4 +1,4 @@
-"""The last sweep: every part works out its own choices by the plan's rule, and keeps them where it is told to."""
+"""The last sweep: apply the plan's rule to every part and store the choices."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from routing_assets.allocation.answer import runners_up, switching_prices, worth_of
+from routing_assets.allocation.parts import Part
 from routing_assets.allocation.policy import Plan
 from routing_assets.allocation.solver.exact import exact_sum, float_not_below
 from routing_assets.allocation.solver.source import Arrays, Located, Source
@@ -22,26 +23,28 @@ class AnswerPart:
     """The decisions on the rows of one part."""
 
     number: int
-    """Of the part, from zero."""
+    """Number of the part, from zero."""
+    source: Part
+    """The part that was read."""
     choice: np.ndarray
     """(M,) int16 index into the models."""
     success: np.ndarray
     cost: np.ndarray
-    """(M, K), as they were read."""
+    """(M, K), as read."""
     allowed: np.ndarray | None
     price: float
     """Expected successes of the batch per extra USD."""
     potential: np.ndarray | None = None
-    """(M, K) success less priced resources, where constraints make it more than success - price x cost."""
+    """(M, K) success less the resources used, at their shadow prices; None without side constraints."""
 
     @property
     def expected_success(self) -> np.ndarray:
-        """(M,) of the choice."""
+        """(M,) expected success of the choice."""
         return self.success[np.arange(len(self.choice)), self.choice]
 
     @property
     def expected_cost(self) -> np.ndarray:
-        """(M,) USD, of the choice."""
+        """(M,) expected cost of the choice, USD."""
         return self.cost[np.arange(len(self.choice)), self.choice]
 
     @cached_property
@@ -59,12 +62,12 @@ class AnswerPart:
 
     @property
     def switching_price(self) -> np.ndarray:
-        """(M,) expected successes lost, money accounted for, by moving to the runner-up; inf without one."""
+        """(M,) expected successes lost by moving to the runner-up, with money at its shadow price; inf without one."""
         return switching_prices(self._runner_up[1])
 
 
 Keep = Callable[[AnswerPart], Any]
-"""Puts a part's decisions somewhere and returns a reference to them. Picklable: it is called where the part is read."""
+"""Stores a part's decisions and returns a reference to them. Picklable: the worker that reads the part calls it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ class ChoiceOnly:
 
 
 def keep_choice(part: AnswerPart) -> ChoiceOnly:
-    """Bring a part's choices to the driver: two bytes per row."""
+    """Return a part's choices to the driver: two bytes per row."""
     return ChoiceOnly(part.choice)
 
 
@@ -101,7 +104,7 @@ class Done:
 
 
 def carry_out(source: Source, plan: Plan, keep: Keep) -> Done:
-    """Work out every part's choices, and their exact totals."""
+    """Compute and store every part's choices; return the references and the exact totals."""
     success, cost, counts = Fraction(0), Fraction(0), Counter[str]()
     answers: list[Any] = []
     rules = [plan.rule.of(part.first, part.part.rows) for part in source.located]
@@ -115,6 +118,6 @@ def carry_out(source: Source, plan: Plan, keep: Keep) -> Done:
 def _carry_out_part(located: Located, price: float, keep: Keep) -> Done:
     arrays: Arrays = located.read()
     rule = located.given
-    answer = AnswerPart(located.number, rule.choose(located.first, arrays), *arrays, price)
+    answer = AnswerPart(located.number, located.part, rule.choose(located.first, arrays), *arrays, price)
     success, cost = exact_sum(answer.expected_success), exact_sum(answer.expected_cost)
     return Done((keep(answer),), len(answer.choice), success, cost, dict(rule.notes(arrays)))

@@ -19,11 +19,11 @@ ChunkedAllocation = PartedAllocation
 def allocate_chunks(
     chunks: Iterable[tuple[Any, Any]], budget: float, *, seed: int = 0, time_limit_s: float = math.inf
 ) -> ChunkedAllocation:
-    """Maximise expected success of a batch that comes in (success, cost) chunks, under one hard budget in USD.
+    """Maximise expected success of a batch given as (success, cost) chunks, under one hard budget in USD.
 
-    :func:`allocate_parts` with each chunk as a part. ``chunks`` must be iterable again and again (an object whose
-    ``__iter__`` reopens the file, not a generator) and yield the same rows each time: success (M, K) in [0, 1], cost
-    (M, K) or (K,) in USD. One more pass counts the rows.
+    Calls :func:`allocate_parts` with each chunk as a part. ``chunks`` is iterated several times: pass an object whose
+    ``__iter__`` starts again (reopens the file, say), not a generator. It must yield the same rows each time:
+    success (M, K) in [0, 1], cost (M, K) or (K,) in USD. One more pass counts the rows.
     """
     if iter(chunks) is chunks:
         raise InvalidInput("chunks can be read only once", remedy="Pass an object whose __iter__ starts again")
@@ -33,7 +33,7 @@ def allocate_chunks(
 
 
 class _Stream:
-    """Chunks by number; read on from the last one, or from the start again."""
+    """Chunks by number. Reads on from the last chunk, or from the start if an earlier one is wanted."""
 
     def __init__(self, chunks: Iterable[tuple[Any, Any]]) -> None:
         self.chunks, self.next = chunks, 0
@@ -56,5 +56,5 @@ class _Chunk:
     rows: int
 
     def read(self) -> Matrices:
-        """The chunk, as it came."""
+        """Return the chunk as it was given."""
         return self.stream.read(self.number)

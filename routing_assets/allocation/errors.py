@@ -1,4 +1,4 @@
-"""What makes an allocation impossible, and what would make it possible."""
+"""Errors of allocation: why a batch cannot be allocated, and what would help."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class InfeasibleAllocation(ValueError):
 class InfeasibleBudget(InfeasibleAllocation):
     """The budget cannot pay for the batch.
 
-    ``budget`` is what was given, ``cheapest_budget`` the USD with which the same problem can be solved (a float,
-    rounded up so that it suffices exactly), ``constraints`` the names of the other constraints it was found under.
+    ``budget`` is the given one. ``cheapest_budget``, in USD and rounded up to a float, suffices for the same problem.
+    ``constraints`` names the other constraints under which it was found.
     """
 
     def __init__(
@@ -29,9 +29,9 @@ class InfeasibleBudget(InfeasibleAllocation):
 
 
 class InfeasibleConstraints(InfeasibleAllocation):
-    """Some constraints contradict each other whatever the budget.
+    """Some constraints contradict each other, whatever the budget.
 
-    ``conflict`` names a minimal set of them: dropping any one of the set lifts this contradiction.
+    ``conflict`` names a minimal set of them: without any one of these, the others can hold together.
     """
 
     def __init__(self, conflict: tuple[str, ...], detail: str = "") -> None:
@@ -50,13 +50,13 @@ class InfeasibleTarget(InfeasibleAllocation):
 
 
 class UndecidedAllocation(RuntimeError):
-    """The time limit ended the search before an assignment was found or ruled out."""
+    """The time limit was reached before an assignment was found or shown not to exist."""
 
 
 class TooManyRows(InvalidInput):
-    """A batch under constraints that are solved in memory, and that would not fit there.
+    """A batch with side constraints does not fit in memory, where they must be solved.
 
-    ``rows`` is what was given, ``fit`` how many rows of as many models fit.
+    ``rows`` is the given number of rows; ``fit`` is how many would fit with this number of models.
     """
 
     def __init__(self, rows: int, fit: int, columns: int, constraints: tuple[str, ...], memory_bytes: int) -> None:

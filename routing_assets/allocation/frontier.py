@@ -1,4 +1,4 @@
-"""The whole curve from budget to expected success of a batch, and the least budget that reaches a wanted success."""
+"""The Pareto frontier of budget and expected success, and the least budget that reaches a wanted success."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _GAP = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Mean expected success by budget; all arrays (P,), budgets rising."""
+    """Mean expected success by budget; all arrays are (P,), sorted by budget."""
 
     budget: np.ndarray
     """USD for the batch."""
     expected_success: np.ndarray
-    """Reached by an assignment within the budget."""
+    """Mean expected success of an assignment within the budget."""
     upper_bound: np.ndarray
     """No assignment within the budget reaches more; what :func:`allocate` certifies at that budget."""
     shadow_price: np.ndarray
     """Expected successes of the batch per extra USD."""
     instructions: int
-    """In the batch."""
+    """Number of instructions in the batch."""
 
     def at(self, budgets: Sequence[float] | np.ndarray) -> Frontier:
-        """Other points of a curve of breakpoints; raises :class:`InfeasibleBudget` under its least budget."""
+        """Return other points of a frontier of breakpoints; raises :class:`InfeasibleBudget` below the least budget."""
         grid = np.sort(np.asarray(budgets, np.float64))
         if grid[0] < self.budget[0]:
             raise InfeasibleBudget(float(grid[0]), float(self.budget[0]))
@@ -54,9 +54,9 @@ class Frontier:
 def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray | None = None) -> Frontier:
     """Return the best expected success at each of ``budgets``, or by default at every breakpoint of the curve.
 
-    Without side constraints all budgets come from one pass: the instructions' hull steps, most efficient first, are the
-    curve (``problem.budget`` plays no part). With side constraints each budget is a solve of its own, so a grid must be
-    given. A budget under the cheapest assignment raises :class:`InfeasibleBudget`.
+    ``problem.budget`` is ignored. Without side constraints one pass gives all budgets: the frontier is the steps of the
+    instructions' convex hulls, most efficient first. With side constraints each budget is solved by itself, so
+    ``budgets`` must be given. A budget below the cheapest assignment raises :class:`InfeasibleBudget`.
     """
     refuse_hopeless_rows(problem)
     if problem.side_constraints:
@@ -83,18 +83,18 @@ def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray |
 
 @dataclass(frozen=True, eq=False)
 class LeastBudget:
-    """The least USD that reach a wanted mean success, with the assignment that does."""
+    """The least budget that reaches a wanted mean success, and an assignment that does so."""
 
     budget: float
     """USD; the assignment costs exactly this, rounded up to a float."""
     lower_bound: float
-    """No assignment of less than this many USD reaches the target."""
+    """USD; no cheaper assignment reaches the target."""
     expected_success: float
     """Mean; at least the target, compared without rounding."""
     choice: np.ndarray
     """(N,) index into the problem's models."""
     price_of_success: float
-    """USD per further expected success at the margin."""
+    """USD per additional expected success, at the margin."""
 
     @property
     def gap(self) -> float:
@@ -107,8 +107,8 @@ def least_budget(
 ) -> LeastBudget:
     """Return the cheapest assignment whose mean expected success is at least ``mean_success``.
 
-    The knapsack with its sides swapped: greatest -cost under the row -success <= -target. ``problem.budget`` plays no
-    part; side constraints are kept. Raises :class:`InfeasibleTarget` where no budget suffices.
+    ``problem.budget`` is ignored; side constraints are kept. Solved as a knapsack in which cost and success change
+    places: maximise -cost with -success <= -target. Raises :class:`InfeasibleTarget` if no budget suffices.
     """
     refuse_hopeless_rows(problem)
     wanted = decimal(mean_success) * len(problem)

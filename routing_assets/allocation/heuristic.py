@@ -1,4 +1,4 @@
-"""The certificate of a policy that proves nothing itself: how much better any assignment within the budget could be."""
+"""The certificate of a heuristic policy: the dual bound of the knapsack with the same budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from routing_assets.allocation.solver.source import Source
 
 
 def certified(source: Source, budget: float, rule: Rule, notes: Mapping[str, Any]) -> Plan:
-    """A policy's rule with the bound and the price of money from the relaxed knapsack."""
+    """Return the plan of a rule, with the bound and the shadow price of the relaxed knapsack."""
     best = maximise_within_budget(source, budget, relative_gap=math.inf)
     bound = float(best.value / source.rows) + best.loss / source.rows
     return Plan(rule, "heuristic", bound, best.price, notes=notes)

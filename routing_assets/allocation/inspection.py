@@ -1,4 +1,4 @@
-"""The first sweep: every part is checked and gives its rows of the sample."""
+"""The first sweep: check every part and draw the sample."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class _Inspected:
     columns: int
     precision: tuple[str, str]
     barred: bool
-    """Whether some pairs may not be allowed."""
+    """Whether some pairs are not allowed."""
     sample: Arrays
     hopeless: int
-    """Rows without any model."""
+    """Number of rows without an allowed model."""
     first_hopeless: int
-    """Row number, in the whole, of the first one."""
+    """Row number, in the whole batch, of the first such row."""
 
 
 def inspect(parts: Sequence[Part], models: Sequence[str] | None, seed: int, engine: Engine) -> tuple[Source, bool]:
-    """Check all parts and return them as what the solver reads, with the sample; and whether any pair is barred.
+    """Check all parts; return them as a :class:`Source` with its sample, and whether any pair is forbidden.
 
-    Raises InvalidInput naming part, row and model, and InfeasibleConstraints where an instruction has no model.
+    Raises InvalidInput naming part, row and model, and InfeasibleConstraints if an instruction has no allowed model.
     """
     rows = sum(part.rows for part in parts)
     if rows == 0:

@@ -1,4 +1,4 @@
-"""The MIP policy: the most expected successes within the budget and all constraints, with a proof of how near it is."""
+"""The MIP policy: maximise expected success within the budget and all constraints, with a proven gap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from routing_assets.allocation.solver.source import Source
 
 _GAP = 1e-6
 _CONSTRAINED_GAP = 1e-4
-_SMALL = 400  # pairs: up to here the optimum costs no more than a good answer
+_SMALL = 400  # pairs; up to so many the optimum takes no longer than a good answer
 
 
 def _plan(source: Source, budget: float, options: Options) -> Plan:
@@ -31,7 +31,7 @@ MIP = Policy(
 
 
 def maximise_under_constraints(problem: AllocationProblem, options: Options) -> Allocation:
-    """The most expected successes within the budget and constraints that tie instructions together, in memory."""
+    """Maximise expected success within the budget and the side constraints, in memory."""
     from routing_assets.allocation.mip_constrained import maximise_constrained  # OR-Tools loads only where needed
 
     relative_gap = _wanted_gap(options, _GAP if problem.success.size <= _SMALL else _CONSTRAINED_GAP)

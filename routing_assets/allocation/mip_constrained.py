@@ -1,4 +1,4 @@
-"""Problems with rows beyond one budget: relaxation, core, and the reason where there is no answer."""
+"""Problems with side constraints: LP relaxation, exact core, and the reason if there is no answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from routing_assets.allocation.solver.rows import Row, broken, rows_of
 
 @dataclass(frozen=True, eq=False)
 class ConstrainedAnswer:
-    """A choice that keeps every row, the row prices by name, and the bound on total success they prove."""
+    """A choice that keeps every constraint, the shadow prices by row name, and their bound on total success."""
 
     choice: np.ndarray
     prices: dict[str, float]
@@ -30,7 +30,7 @@ class ConstrainedAnswer:
 def maximise_constrained(
     problem: AllocationProblem, *, seed: int, relative_gap: float, time_limit_s: float
 ) -> ConstrainedAnswer:
-    """Maximise expected success under all rows of a problem, or raise why that is impossible."""
+    """Maximise expected success under all constraints of a problem; raise the reason if that is impossible."""
     deadline = time.monotonic() + time_limit_s
     rows = rows_of(problem)
     value = masked(problem, problem.success.astype(np.float64))
@@ -48,7 +48,7 @@ def maximise_constrained(
 def _fall_back(
     problem: AllocationProblem, relaxed: Relaxed, found: WholeNumbers, seed: int, time_limit_s: float
 ) -> WholeNumbers:
-    """Take the relaxation's or else the cheapest choice if it keeps every row; otherwise raise why nothing does."""
+    """Return the relaxation's choice, or else the cheapest one, if it keeps every constraint; else raise the reason."""
     rows = rows_of(problem)
     if not found.proven and not broken(rows, relaxed.choice, problem.n_models):
         return WholeNumbers(relaxed.choice, float(problem.chosen(problem.success, relaxed.choice).sum()), proven=False)
@@ -68,7 +68,7 @@ def minimise_cost(
 ) -> tuple[np.ndarray, float, float] | None:
     """Return (choice, lower bound in USD, USD per success) of the cheapest choice with total success >= ``wanted``.
 
-    Keeps the problem's side constraints, not its budget; None where no choice does.
+    Keeps the problem's side constraints and ignores its budget. Returns None if no such choice exists.
     """
     target = Row("mean_success", -problem.success.astype(np.float64), -wanted)
     rows = [target, *(row for row in rows_of(problem) if row.name != "budget")]

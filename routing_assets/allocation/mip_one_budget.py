@@ -1,4 +1,4 @@
-"""The most value within one budget and no other constraint: the knapsack, and what bounds every other policy."""
+"""Maximise success within one budget and no other constraint: a knapsack. Its bound certifies the other policies."""
 
 from __future__ import annotations
 

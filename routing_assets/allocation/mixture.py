@@ -1,4 +1,4 @@
-"""Two models mixed: instructions in some order go to the dearer one, as far as a budget lasts."""
+"""A mixture of two models: instructions move to the dearer one, in a given order, while the budget lasts."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from routing_assets.allocation.solver.order import random_keys
 from routing_assets.allocation.solver.source import Arrays, Located, Source, sampled_rows
 
 _DEVIATIONS = 4.0  # a bracket that misses costs one more sweep
-_MARGIN = 0.02  # of the rows between two cuts, either side, when some of them stand for all
+_MARGIN = 0.02  # share of the rows between two cuts, added on either side when only a sample of them is held
 
 Cut = tuple[float | int, int]
-"""A place in an order: (key, row) of the first instruction that stays."""
+"""A place in an order: (key, row) of the first instruction that is not moved."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """Instructions at random by a seed, or where there is none by the success they have with the lower model."""
+    """An order of the instructions: random with a seed; without one, by rising success with the lower model."""
 
     seed: int | None
 
     def listed(self, success: np.ndarray) -> np.ndarray:
-        """Return all rows, (N,), in this order; ``success`` (N,) is with the lower model."""
+        """Return all row numbers, (N,), in this order; ``success`` (N,) is that with the lower model."""
         if self.seed is None:
             return np.argsort(success, kind="stable")
         return np.random.default_rng(self.seed).permutation(len(success))
 
     def keys(self, rows: np.ndarray, success: np.ndarray) -> np.ndarray:
-        """Return keys, (M,), to sort rows by that nobody holds all of: another random order than :meth:`listed`."""
+        """Return sort keys, (M,), of a part's rows. With a seed their order is another than that of :meth:`listed`."""
         return success if self.seed is None else random_keys(rows, self.seed)
 
     @property
     def ends(self) -> tuple[Cut, Cut]:
-        """Return the cuts before all instructions and behind them."""
+        """Return the cut before the first instruction and the one after the last."""
         return (0, -1), ((math.inf, 0) if self.seed is None else (2**64 - 1, 2**62))
 
 
 @dataclass(frozen=True, eq=False)
 class MovedRule:
-    """The upper model for each row that is ``moved``, (N,) bool or empty for none, and the lower one for the rest."""
+    """The upper model where ``moved``, (N,) bool, is True, and the lower one elsewhere; an empty array moves none."""
 
     lower: int
     upper: int
     moved: np.ndarray
 
     def of(self, first: int, rows: int) -> MovedRule:
-        """Return what concerns the rows from ``first`` on."""
+        """Return the rule of ``rows`` rows from ``first`` on."""
         return MovedRule(self.lower, self.upper, self.moved[first : first + rows])
 
     def choose(self, first: int, arrays: Arrays) -> np.ndarray:
-        """Return the column, (M,) int16, of M rows."""
+        """Return the model, (M,) int16, of each of M rows."""
         choice = np.full(len(arrays[0]), self.lower, np.int16)
         if self.moved.size:
             choice[self.moved] = self.upper
@@ -81,7 +81,7 @@ class CutRule:
         return self
 
     def choose(self, first: int, arrays: Arrays) -> np.ndarray:
-        """Return the column, (M,) int16, of M rows, of which ``first`` is the first one's number."""
+        """Return the model, (M,) int16, of each of M rows; ``first`` is the number of the first row."""
         rows = np.arange(first, first + len(arrays[0]))
         moved = _before(self.order.keys(rows, arrays[0][:, self.lower]), rows, self.cut)
         return np.where(moved, self.upper, self.lower).astype(np.int16)
@@ -120,22 +120,22 @@ class _Movable:
         return len(self.row)
 
     def at(self, rows: np.ndarray) -> _Movable:
-        """Some of the rows."""
+        """Return some of the rows."""
         return _Movable(self.row[rows], self.key[rows], self.lower[rows], self.upper[rows])
 
     @property
     def extra(self) -> np.ndarray:
-        """(M,) what moving each costs."""
+        """(M,) cost of moving each row to the upper model."""
         return self.upper.astype(np.float64) - self.lower
 
     def cut(self, position: int, otherwise: Cut) -> Cut:
-        """The cut before the row at a position."""
+        """Return the cut before the row at ``position``; ``otherwise`` if there is no such row."""
         return (self.key[position].item(), int(self.row[position])) if 0 <= position < len(self) else otherwise
 
 
 @dataclass(frozen=True, eq=False)
 class _Between:
-    """What moving all rows before a range costs, how many they are, and the same for the rows in the range."""
+    """The rows before a range of cuts (cost of moving all, count) and the rows in it (cost of moving all, rows)."""
 
     before: Fraction
     count: int
@@ -145,10 +145,10 @@ class _Between:
 
 
 def furthest_cut(source: Source, order: Order, lower: int, upper: int, start: Fraction, budget: float) -> Mixture:
-    """Find the furthest cut that the budget affords, by sweeps: one where the sample guesses its place well.
+    """Find the furthest cut that the budget can pay for. One sweep suffices if the sample guesses its place well.
 
-    ``start`` is what all instructions cost with the lower model. Where moving some instructions *saves* money a cut far
-    behind may fit again; only the neighbourhood of the sample's guess is looked at.
+    ``start`` is the cost of all instructions with the lower model. If moving some instructions *saves* money, a cut
+    much further on may fit again; only the neighbourhood of the sample's guess is searched.
     """
     outer = order.ends
     low, high = _guess(source, order, lower, upper, float(start), budget)
@@ -183,7 +183,7 @@ def _guess(source: Source, order: Order, lower: int, upper: int, start: float, b
 
 
 def _narrowed(found: _Between, outer: tuple[Cut, Cut], wanted: float) -> tuple[Cut, Cut]:
-    """Return a narrower range by the rows that were kept, or halve it by them."""
+    """Return a narrower range, judged by the rows that were kept; halve the range if that does not narrow it."""
     filled = np.maximum.accumulate(np.cumsum(found.rows.extra))
     margin = max(_MARGIN, 1 / math.sqrt(len(filled)))
     first = min(int(np.searchsorted(filled, (wanted - margin) * filled[-1])), len(filled) - 1)
@@ -193,7 +193,7 @@ def _narrowed(found: _Between, outer: tuple[Cut, Cut], wanted: float) -> tuple[C
 
 
 def _around(rows: _Movable, ends: tuple[Cut, Cut], room: float) -> tuple[Cut, Cut]:
-    """Return cuts either side of where sampled rows fill a room, give or take the sampling error."""
+    """Return cuts on either side of where the sampled rows use up ``room``, a sampling error away."""
     filled = np.maximum.accumulate(np.cumsum(rows.extra))
     error = _DEVIATIONS * (float(rows.extra.std()) + abs(float(rows.extra.mean()))) * math.sqrt(len(rows))
     first = int(np.searchsorted(filled, room - error)) - 1

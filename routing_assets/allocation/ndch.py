@@ -1,4 +1,4 @@
-"""NDCH and NDCH(P): mix the two neighbouring vertices of the models' hull, under a hard budget."""
+"""NDCH and NDCH(P): mix two neighbouring vertices of the models' non-decreasing convex hull, under a hard budget."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from routing_assets.allocation.solver.hull import upper_hull
 from routing_assets.allocation.solver.source import Located, Source
 
 _LISTED = 1 << 24
-"""Rows of which the driver can hold one order; beyond, the order is worked out by the parts."""
+"""Most rows that the driver sorts itself; in larger batches the cut is searched by sweeps."""
 
 
 def _plan_ndch(source: Source, budget: float, options: Options) -> Plan:
     """Mix the two hull vertices around the budget, instructions drawn at random (seeded).
 
-    The hull is over (mean cost, mean success) of the models. In random order instructions move to the dearer vertex as
-    far as the budget really lasts, so per-instruction costs never overspend it. A budget above the dearest vertex gives
-    everything to that vertex; one under the cheapest raises :class:`InfeasibleBudget`.
+    The hull is over (mean cost, mean success) of the models. Instructions move to the dearer vertex in random order, at
+    their own costs, until the budget is used up; so it is never overspent. A budget above the dearest vertex gives
+    everything to that vertex; one below the cheapest raises :class:`InfeasibleBudget`.
     """
     return _certified(source, budget, _mixture(source, budget, NDCH.name, Order(options.seed)))
 
 
 def _plan_ndch_p(source: Source, budget: float, options: Options) -> Plan:
-    """Mix as NDCH, but the cheaper model keeps the instructions it is most likely to get right."""
+    """Mix as NDCH does, but let the cheaper model keep the instructions it is most likely to get right."""
     return _certified(source, budget, _mixture(source, budget, NDCH_P.name, Order(None)))
 
 
@@ -76,7 +76,7 @@ def _mixture(source: Source, budget: float, policy: str, order: Order) -> Mixtur
 
 
 def _listed(source: Source, order: Order, lower: int, upper: int, start: Fraction, budget: float) -> Mixture:
-    """Move the rows one after another, with all of their two costs at hand."""
+    """Move the rows one after another, with both costs of all rows in memory."""
     columns = list(source.sweep(_columns_of, lower, upper))
     success, cost_lower, cost_upper = (np.concatenate(column) for column in zip(*columns, strict=True))
     listed = order.listed(success)
@@ -93,15 +93,16 @@ def _listed(source: Source, order: Order, lower: int, upper: int, start: Fractio
 
 
 def _columns_of(located: Located, lower: int, upper: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Success with the lower model, and the costs with both."""
+    """Return success with the lower model, and the costs of the lower and the upper model."""
     success, cost, _ = located.read()
     return success[:, lower].copy(), cost[:, lower].copy(), cost[:, upper].copy()
 
 
 def _models(source: Source) -> tuple[Sequence[Fraction], np.ndarray]:
-    """Total cost, exact, and mean success of each model alone.
+    """Return the exact total cost and the mean success of each model on all rows.
 
-    The mean is a float sum in row order where all rows can be held, as it always was, and exact in larger batches.
+    Where all rows fit in memory the mean is a float sum in row order, which keeps earlier decisions replayable; in
+    larger batches it is exact.
     """
     if source.rows <= source.most_rows:
         rows = source.gathered()
@@ -119,7 +120,7 @@ def _totals_part(located: Located) -> tuple[list[Fraction], list[Fraction]]:
 
 
 def _totals(pairs: np.ndarray) -> list[Fraction]:
-    """The exact sum of each column; of one price for all rows without adding it up."""
+    """Return the exact sum of each column; a price that is the same in all rows is multiplied, not added up."""
     if pairs.strides[0] == 0 and len(pairs):
         return [Fraction(float(entry)) * len(pairs) for entry in pairs[0]]
     return [exact_sum(pairs[:, k]) for k in range(pairs.shape[1])]

@@ -1,4 +1,4 @@
-"""A batch in parts: references to some rows each, which a worker reads when it works on them."""
+"""A batch in parts: each part refers to some rows, which a worker reads when it needs them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS = 1 << 17
-"""Rows of a part that a worker holds at ease: with 16 models 8 MiB per float32 matrix."""
+"""Usual rows of a part: with 16 models 8 MiB per float32 matrix."""
 
 Matrices = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""Of M rows: success (M, K); cost (M, K), or (K,) per call of a model; and which pairs are allowed, (M, K) bool, or
-None where all are."""
+"""Of M rows: success (M, K); cost (M, K) or, the same for all rows, (K,); and the allowed pairs, (M, K) bool, or
+None if all are."""
 
 
 class Part(Protocol):
-    """Some rows of a batch. Picklable; as small as a path where the rows lie in a file."""
+    """Some rows of a batch. Picklable; for rows in a file, only a path is pickled."""
 
     @property
     def rows(self) -> int:
-        """How many, known without reading them."""
+        """Number of rows, known without reading them."""
         ...
 
     def read(self) -> Matrices:
-        """The rows; the same ones each time."""
+        """Return the rows; the same ones each time."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayPart:
-    """Rows that are in memory already."""
+    """Rows in memory."""
 
     success: np.ndarray
     cost: np.ndarray
@@ -48,7 +48,7 @@ class ArrayPart:
         return len(self.success)
 
     def read(self) -> Matrices:
-        """The arrays themselves."""
+        """Return the arrays, not copies."""
         return self.success, self.cost, self.allowed
 
 
@@ -81,7 +81,7 @@ class ParquetFile:
 
     @classmethod
     def at(cls, path: Path | str) -> ParquetFile:
-        """The file at a path; its number of rows is read from its footer."""
+        """Return the file at a path; its number of rows is read from its footer."""
         import pyarrow.parquet as pq
 
         return cls(str(path), pq.read_metadata(path).num_rows)
@@ -95,9 +95,9 @@ class ParquetFile:
 
 @dataclass(frozen=True)
 class WidePart:
-    """The same rows of two or three wide tables: a ``fixed_size_list`` of K entries per row, one column each.
+    """The same rows of two or three tables, each with one ``fixed_size_list`` column of K entries per row.
 
-    ``cost`` may be one price per call of each model instead. ``allowed`` holds booleans.
+    ``cost`` may instead be one price per call for each model. ``allowed`` holds booleans.
     """
 
     success: TablePart
@@ -112,7 +112,7 @@ class WidePart:
         return self.success.rows
 
     def read(self) -> Matrices:
-        """The matrices. Raises InvalidInput where the tables do not have the same rows, or an entry is null."""
+        """Return the matrices. Raises InvalidInput if the tables differ in shape or an entry is null."""
         success = _matrix(self.success, self.success_column)
         cost = np.asarray(self.cost) if isinstance(self.cost, tuple) else _matrix(self.cost, self.cost_column)
         allowed = None if self.allowed is None else _matrix(self.allowed, self.allowed_column)

@@ -1,4 +1,4 @@
-"""The table of policies: add a policy's line here, and the assets, the command line and the evaluation know it."""
+"""The table of policies. A policy added here appears in the assets, the command line and the evaluation."""
 
 from __future__ import annotations
 

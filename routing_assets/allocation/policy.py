@@ -11,32 +11,32 @@ from routing_assets.allocation.solver.rules import Rule
 from routing_assets.allocation.solver.source import Source
 
 PAIR_RULES = ("forbidden", "max_latency")
-"""Constraints that bar single pairs of instruction and model."""
+"""Constraints that forbid single pairs of instruction and model."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a caller may ask beside the problem; each policy reads what concerns it."""
+    """Options of a call, apart from the problem; each policy reads those that concern it."""
 
     target: float = 0.75
     """Success that an instruction's model should reach."""
     seed: int = 0
-    """Of every random choice."""
+    """Seed of every random choice."""
     exact: bool = False
-    """Prove the optimum, whatever it takes."""
+    """Search until the optimum is proven or the time limit is reached."""
     time_limit_s: float = 60.0
     relative_gap: float | None = None
-    """Distance to the optimum that is good enough; None: the policy's own."""
+    """Relative gap to the bound that is good enough; None for the policy's default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a policy decided, before any part of the batch has worked out its own choices."""
+    """A policy's decision as a rule, before the rule is applied to the parts of the batch."""
 
     rule: Rule
     status: str
     bound: float
-    """No assignment within the budget has a greater mean expected success, unless the plan itself has."""
+    """No assignment within the budget has a greater mean expected success, except perhaps the plan's own."""
     price: float
     """Expected successes of the batch per extra USD."""
     binding: tuple[str, ...] = ()
@@ -45,17 +45,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Policy:
-    """A way to assign a batch."""
+    """An allocation policy."""
 
     name: str
     method: str
-    """What it does, in one sentence for people who choose."""
+    """What the policy does, in one sentence for users who choose between policies."""
     plan: Callable[[Source, float, Options], Plan]
-    """Decides over rows under a budget in USD; raises :class:`InfeasibleAllocation` where nothing keeps it."""
+    """Plans for all rows under a budget in USD; raises :class:`InfeasibleAllocation` if no assignment keeps it."""
     ignores_side_constraints: bool = False
     ignores_pair_rules: bool = False
     library: str = "numpy"
-    """What solves it, as shown in the lineage."""
+    """The library that solves it, as shown in the lineage."""
 
     def unsupported(self, problem: AllocationProblem) -> tuple[str, ...]:
         """The fields of the problem that are in use and that this policy cannot keep."""

@@ -1,4 +1,4 @@
-"""The allocation problem: one model per instruction, one hard budget, and the constraints that go with them."""
+"""The allocation problem: one model per instruction, one hard budget, and optional side constraints."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class ExtraBudget:
 
 @dataclass(frozen=True, eq=False)
 class AllocationProblem:
-    """Assign one of K models to each of N instructions: most expected successes, never over the budget.
+    """Assign one of K models to each of N instructions: maximise expected success, never exceed the budget.
 
-    Inputs are validated once, here; a bad one raises :class:`InvalidInput` naming row and model.
+    Inputs are validated here; an invalid one raises :class:`InvalidInput` naming row and model.
     float32 matrices are kept as they are. Per-model values are a mapping from model name or a sequence of length K
     (None, NaN or a missing name: no limit).
     """
@@ -104,12 +104,12 @@ class AllocationProblem:
 
     @cached_property
     def cost_matrix(self) -> np.ndarray:
-        """Costs as (N, K); a view without memory of its own where costs are per model."""
+        """Costs as (N, K); a broadcast view if costs are per model."""
         return np.broadcast_to(self.cost, self.success.shape)
 
     @cached_property
     def allowed(self) -> np.ndarray | None:
-        """(N, K) bool of the pairs that ``forbidden`` and ``max_latency`` leave, or None where neither is given."""
+        """(N, K) bool, True for pairs that ``forbidden`` and ``max_latency`` allow; None if neither is given."""
         barred = self.forbidden
         if self.max_latency is not None and not math.isinf(self.max_latency):
             slow = np.broadcast_to(np.asarray(self.latency) > self.max_latency, self.success.shape)

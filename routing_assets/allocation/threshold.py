@@ -19,7 +19,7 @@ _BISECTIONS = 40
 
 @dataclass(frozen=True)
 class ThresholdRule:
-    """Each row's cheapest model with success >= ``target``, and where none has, its most probable one."""
+    """Each row's cheapest model with success >= ``target``; if there is none, its most probable model."""
 
     target: float
 
@@ -28,11 +28,11 @@ class ThresholdRule:
         return self
 
     def choose(self, first: int, arrays: Arrays) -> np.ndarray:
-        """Return the column, (M,) int16, of M rows."""
+        """Return the model, (M,) int16, of each of M rows."""
         return _choose(arrays, self.target)[0].astype(np.int16)
 
     def notes(self, arrays: Arrays) -> Mapping[str, int]:
-        """Return how many instructions have no model that meets the target."""
+        """Return the number of instructions without a model that meets the target."""
         return {"no_model_met_target": int((~_choose(arrays, self.target)[1]).sum())}
 
 
@@ -50,9 +50,9 @@ THRESHOLD = Policy(
 
 
 def affordable_target(source: Source, budget: float, target: float) -> float:
-    """Return the target, or where its assignment would cost more than the budget, one that is lower until it fits.
+    """Return the target or, if its assignment exceeds the budget, a lower one that fits, found by bisection.
 
-    At target 0 everything goes to its cheapest model, so a budget under that raises :class:`InfeasibleBudget`.
+    At target 0 every instruction gets its cheapest model; a budget below that raises :class:`InfeasibleBudget`.
     """
     if source.rows > source.most_rows:
         return _by_sweeps(source, budget, target)
@@ -69,8 +69,8 @@ def affordable_target(source: Source, budget: float, target: float) -> float:
 class _Bisection:
     """Targets between ``low``, which fits a budget, and ``high``, which does not.
 
-    A row that chooses the same at both does so at every target between them: its cost is settled, and only the other
-    rows are looked at again.
+    A row with the same model at both ends has it at every target between them. Its cost is settled; only the other rows
+    are looked at again.
     """
 
     rows: Arrays
@@ -79,7 +79,7 @@ class _Bisection:
     settled: Fraction = Fraction(0)
 
     def go_on(self, times: int, affordable: Callable[[Fraction], bool]) -> _Bisection:
-        """Halve so many times; ``affordable`` says whether the middle's total cost fits."""
+        """Halve the range ``times`` times; ``affordable`` tells whether the middle's total cost fits."""
         rows, low, high, settled = self.rows, self.low, self.high, self.settled
         low_choice, high_choice = _choose(rows, low)[0], _choose(rows, high)[0]
         for _ in range(times):
@@ -97,7 +97,7 @@ class _Bisection:
 def _unsettled(
     rows: Arrays, low_choice: np.ndarray, high_choice: np.ndarray, settled: Fraction
 ) -> tuple[Arrays, np.ndarray, np.ndarray, Fraction]:
-    """Return the rows that choose differently, their choices, and the cost of all others."""
+    """Return the rows whose models differ between the ends, these models, and the cost of all other rows."""
     success, cost, allowed = rows
     same = low_choice == high_choice
     settled += exact_sum(cost[same, low_choice[same]])
@@ -107,7 +107,7 @@ def _unsettled(
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """Exact costs along a guessed bisection, ``ends`` first, and what is left at its end."""
+    """Exact costs along a guessed bisection, ``ends`` first, and the rows that are unsettled at its end."""
 
     ends: tuple[Fraction, Fraction]
     costs: list[Fraction]
@@ -115,7 +115,7 @@ class _Walk:
 
 
 def _by_sweeps(source: Source, budget: float, target: float) -> float:
-    """Bisect as in memory. A sample guesses how the next halvings go, and one sweep prices all of them exactly."""
+    """Bisect as in memory. A sample guesses the next halvings, and one sweep computes the exact costs of them all."""
     low, high, done = 0.0, target, 0
     while done < _BISECTIONS:
         turns, end = _guess(source, budget, low, high, _BISECTIONS - done)
@@ -138,7 +138,7 @@ def _by_sweeps(source: Source, budget: float, target: float) -> float:
 def _guess(
     source: Source, budget: float, low: float, high: float, times: int
 ) -> tuple[list[bool], tuple[float, float]]:
-    """Return which of the next middles fit, by the sample, until the rest can be held in memory; and the last ends."""
+    """Guess by the sample which of the next middles fit, until the unsettled rows fit in memory; also the last ends."""
     sample = source.sample
     share = len(sample[0]) / source.rows
     turns: list[bool] = []
@@ -155,7 +155,7 @@ def _guess(
 def _walked(
     source: Source, low: float, high: float, turns: Sequence[bool]
 ) -> tuple[tuple[Fraction, Fraction], list[Fraction], Fraction, Arrays | None]:
-    """Sweep along guessed turns: costs at both ends and all middles, what is settled, and the rest unless too large."""
+    """Sweep along guessed halvings: costs at both ends and all middles, settled cost, unsettled rows if they fit."""
     cost_low, cost_high, settled = Fraction(0), Fraction(0), Fraction(0)
     costs, count = [Fraction(0)] * len(turns), 0
     rows: list[Arrays] = []
@@ -180,12 +180,12 @@ def _walk_part(located: Located, low: float, high: float, turns: Sequence[bool])
 
 
 def _choose(rows: Arrays, target: float) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen column of each row, and whether it meets the target."""
+    """Return the chosen column of each row, and whether it meets the target."""
     success, cost, allowed = rows
     if allowed is not None:
         success = np.where(allowed, success, -1.0)
     qualified = (success >= target) & (success >= 0)
-    # Cheapest first, then the more probable, then the first.
+    # The cheapest; of equally cheap columns the most probable; of equal ones the first.
     price = np.where(qualified, cost, np.inf)
     cheapest = np.where(price == price.min(axis=1, keepdims=True), success, -2.0).argmax(axis=1)
     best = np.where(success == success.max(axis=1, keepdims=True), cost, np.inf).argmin(axis=1)

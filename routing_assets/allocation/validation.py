@@ -1,4 +1,4 @@
-"""Checks of a problem's inputs, with messages that name the row and the model at fault."""
+"""Checks of a problem's inputs; messages name the invalid row and model."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def as_floats(values: Any, name: str) -> np.ndarray:
 
 
 def in_range(values: np.ndarray, name: str, models: Sequence[str] | None, low: float, high: float) -> None:
-    """Refuse entries that are NaN, infinite or outside [low, high], naming the first one."""
-    smallest, largest = values.min(), values.max()  # NaN in any entry makes both NaN
+    """Raise if an entry is NaN, infinite or outside [low, high], naming the first one."""
+    smallest, largest = values.min(), values.max()  # one NaN makes both NaN
     if smallest >= low and largest <= high and math.isfinite(largest):
         return
     bad = ~((values >= low) & (values <= high) & np.isfinite(values))
@@ -73,7 +73,7 @@ def per_model_or_pair(values: Any, name: str, models: Sequence[str] | None, n: i
 
 
 def limit(value: Any, name: str) -> float:
-    """Return a non-negative limit; infinity means none."""
+    """Return a limit that is at least 0; infinity means no limit."""
     try:
         number = float(value)
     except (TypeError, ValueError) as error:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from routing_assets.audit.chain import audit_journal
+from routing_assets.audit.route_again import inputs_of, route_again
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import kept_file
 from routing_assets.batches.ledger import GENESIS, is_as_recorded
-from routing_assets.batches.matrices import score_batch
-from routing_assets.batches.policy import settings_from
-from routing_assets.batches.route import SET_ASIDE, of_file, route_batch, set_barred_aside, summary_of
-from routing_assets.datasets import load_batch
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.prediction.router import Router
-from routing_assets.pricing.catalog_table import catalog_from_rows
-from routing_assets.pricing.cost_matrix import BEYOND_TEXT, price_batch
 from routing_assets.routers.shelf import Shelf
-from routing_assets.storage.draft import write_table
+from routing_assets.storage.blocks import blocks
 from routing_assets.storage.in_force import price_list
 from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.partitioned import is_partitioned
+from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -113,12 +106,13 @@ def replay(
     gone = _missing_inputs(warehouse, store, folders, shelf, decision)
     if gone:
         return Replay(batch_id, decision["dagster_run_id"], False, tuple(gone))
-    parts = store.at(decision["routed_path"])
-    recorded = parts.read()
-    again = _route_again(store, folders, shelf, decision, recorded, before[-1] if before else None)
-    part_rows = parts.parts[0].rows if is_partitioned(parts.folder) else None
-    identical = version_sha256_of(again, part_rows) == decision["routed_sha256"]
-    differences = () if identical else tuple(_differences(recorded, again))
+    recorded = store.at(decision["routed_path"])
+    past = inputs_of(store, _received(folders, decision), shelf, decision, recorded, before[-1] if before else None)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Store(Path(folder))
+        version = route_again(past, scratch.root)
+        identical = scratch.version_sha256(version) == decision["routed_sha256"]
+        differences = () if identical else tuple(_differences(recorded, scratch.at(version)))
     return Replay(batch_id, decision["dagster_run_id"], identical, differences)
 
 
@@ -136,61 +130,18 @@ def _missing_inputs(
     return [f"{name} is gone{reason}" for name, there in inputs.items() if not there]
 
 
-def _route_again(
-    store: Store,
-    folders: BatchFolders,
-    shelf: Shelf,
-    decision: dict[str, Any],
-    recorded: pa.Table,
-    before: dict[str, Any] | None,
-) -> pa.Table:
-    batch, summary = load_batch(_received(folders, decision)), summary_of(recorded)
-    catalog = catalog_from_rows(summary["catalog"])
-    router = Router.load(shelf.folder / decision["router_version"], embeddings_cache=shelf.embeddings)
-    cost_model = price_list(store, decision["price_version"])
-    if cost_model is None:
-        raise InvalidInput(f"price list {decision['price_version']} is gone")
-    settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
-    texts_alone = bool(batch.beyond_text) and not summary.keys() & {BEYOND_TEXT, SET_ASIDE}
-    batch = batch.texts_alone() if texts_alone else set_barred_aside(batch, router.models, catalog, settings)
-    churn = settings.limits_churn and before is not None
-    routed = route_batch(
-        batch,
-        score_batch(batch, router, decision["router_version"]),
-        price_batch(batch, cost_model, texts_alone=texts_alone),
-        catalog,
-        summary["budget_usd"],
-        settings,
-        decision["policy"],
-        previous=store.at(before["routed_path"]).read() if churn and before else None,
-        recorded=summary,
-    )
-    return of_file(routed.table, decision["file_sha256"])
-
-
 def _received(folders: BatchFolders, decision: dict[str, Any]) -> Path:
     return kept_file(folders, decision["batch_id"], decision["file_sha256"], Path(decision["file_name"]).suffix)
 
 
-def version_sha256_of(table: pa.Table, part_rows: int | None) -> str:
-    """What ``Store.version_sha256`` says of the table once it is written: in one file, or in parts of so many rows."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        if part_rows is None:
-            version = store.write(table, "routed_batch", None, "replay")
-        else:
-            draft = store.draft("routed_batch", None, "replay", table.schema)
-            version = Path(write_table(draft, [table], part_rows=part_rows).folder)
-        return store.version_sha256(str(version))
-
-
-def _differences(recorded: pa.Table, again: pa.Table) -> list[str]:
-    found = []
-    if recorded.num_rows != again.num_rows:
-        return [f"{again.num_rows} instructions are routed, not {recorded.num_rows}"]
-    for name in recorded.column_names:
-        pairs = zip(recorded[name].to_pylist(), again[name].to_pylist(), strict=True)
-        moved = sum(old != new for old, new in pairs)
-        if moved:
-            found.append(f"{moved} of {recorded.num_rows} values of {name} differ")
+def _differences(recorded: PartitionedTable, again: PartitionedTable) -> list[str]:
+    if recorded.rows != again.rows:
+        return [f"{again.rows} instructions are routed, not {recorded.rows}"]
+    moved: Counter[str] = Counter()
+    names = recorded.schema.names
+    for old, new in zip(blocks(recorded, names), blocks(again, names), strict=True):
+        for name in names:
+            pairs = zip(old[name].to_pylist(), new[name].to_pylist(), strict=True)
+            moved[name] += sum(before != after for before, after in pairs)
+    found = [f"{count} of {recorded.rows} values of {name} differ" for name, count in moved.items() if count]
     return found or ["the tables are equal, but not their bytes: another version of the Parquet writer"]

@@ -69,8 +69,7 @@ def refuse_unaffordable(
         problem = _unscored(instructions.read(), costs, models, catalog, settings)
         least = _least_costs(problem)
     else:
-        pairs = list(zip(instructions.parts, costs.parts, strict=True))
-        least = reduce(add, engine.map(_least_costs_of_part, pairs, models, catalog, settings))
+        least = least_costs_of_parts(engine, instructions, costs, models, catalog, settings)
     if least.cheapest is None:
         return
     own = settings.budget_of(least.of_models)
@@ -82,6 +81,19 @@ def refuse_unaffordable(
         room, held = room_of_month(warehouse, batch_id, settings)
         if not within(least.cheapest, room):
             raise PeriodExhausted(float_not_below(least.cheapest), float_not_above(room), held)
+
+
+def least_costs_of_parts(
+    engine: Engine,
+    instructions: PartitionedTable,
+    costs: PartitionedTable,
+    models: tuple[str, ...],
+    catalog: ModelCatalog | None,
+    settings: RoutingSettings,
+) -> LeastCosts:
+    """The sums over a batch in parts."""
+    pairs = list(zip(instructions.parts, costs.parts, strict=True))
+    return reduce(add, engine.map(_least_costs_of_part, pairs, models, catalog, settings))
 
 
 def _least_costs_of_part(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from routing_assets.allocation import Allocation, AllocationProblem, Frontier, InfeasibleAllocation, frontier
+from routing_assets.pacing import SpendCurve
 
 FACTORS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _POINTS = 60
@@ -14,9 +18,44 @@ _BEYOND = 2.0
 """Times the dearest point of the frontier that is drawn; more money would hide it, and 1e308 USD break the axes."""
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the allocation of a batch stands among the others that were possible."""
+
+    budget: float
+    """USD that were allocated."""
+    cost_usd: float
+    expected_success: float
+    """Mean over the batch, as those below."""
+    cost_of_models: np.ndarray
+    """(K,) USD of everything with one model."""
+    success_of_models: np.ndarray
+    """(K,) expected success of everything with one model."""
+
+
+def place_of(allocation: Allocation) -> Place:
+    """Where an allocation in memory stands."""
+    problem = allocation.problem
+    single = problem.cost_matrix.sum(axis=0, dtype=np.float64), problem.success.mean(axis=0)
+    return Place(problem.budget, allocation.total_cost, allocation.expected_success, *single)
+
+
 def whole_frontier(problem: AllocationProblem) -> Frontier | None:
     """The frontier's breakpoints, from one pass; None under side constraints, where no single pass gives them."""
     return None if problem.side_constraints else frontier(problem)
+
+
+def frontier_of_parts(curve: SpendCurve, cheapest_success: float) -> Frontier:
+    """The frontier of a batch in parts, from its joined curve.
+
+    Args:
+        cheapest_success: expected successes of the cheapest assignment.
+    """
+    spent = np.concatenate([[0.0], np.cumsum(curve.usd)]) + curve.least_usd
+    gained = np.concatenate([[0.0], np.cumsum(curve.price * curve.usd)])
+    reached = (cheapest_success + gained) / curve.instructions
+    price = np.append(curve.price, 0.0)
+    return Frontier(spent, reached, reached, price, int(curve.instructions))
 
 
 def around_budget(allocation: Allocation, curve: Frontier | None) -> list[dict[str, float]]:
@@ -24,13 +63,19 @@ def around_budget(allocation: Allocation, curve: Frontier | None) -> list[dict[s
 
     Read off ``curve``, see :func:`whole_frontier`; where there is none, each budget is a solve of its own.
     """
-    problem, rows = allocation.problem, []
-    if not np.isfinite(FACTORS[-1] * problem.budget) or problem.budget == 0:
+    problem = allocation.problem
+    at = partial(frontier, problem) if curve is None else curve.at
+    return around(problem.budget, allocation.expected_success, at)
+
+
+def around(budget: float, expected_success: float, at: Callable[[Sequence[float]], Frontier]) -> list[dict[str, float]]:
+    """The points ``at`` multiples of a budget, beside what it reaches now."""
+    if not np.isfinite(FACTORS[-1] * budget) or budget == 0:
         return []
+    rows = []
     for factor in FACTORS:
-        budgets = [factor * problem.budget]
         try:
-            point = frontier(problem, budgets) if curve is None else curve.at(budgets)
+            point = at([factor * budget])
         except InfeasibleAllocation:
             continue
         rows.append(
@@ -38,31 +83,29 @@ def around_budget(allocation: Allocation, curve: Frontier | None) -> list[dict[s
                 "budget": factor,
                 "budget_usd": float(point.budget[0]),
                 "expected_success": float(point.expected_success[0]),
-                "gain": float(point.expected_success[0]) - allocation.expected_success,
+                "gain": float(point.expected_success[0]) - expected_success,
                 "expected_successes_per_usd": float(point.shadow_price[0]),
             }
         )
     return rows
 
 
-def draw_frontier(allocation: Allocation, curve: Frontier) -> bytes | None:
+def draw_frontier(place: Place, curve: Frontier) -> bytes | None:
     """A PNG of the whole frontier with the batch on it; None where money has no limit."""
-    problem = allocation.problem
-    if not np.isfinite(problem.budget):
+    if not np.isfinite(place.budget):
         return None
     from matplotlib.figure import Figure
 
     furthest = _BEYOND * curve.budget[-1]
-    drawn_to = min(furthest, max(curve.budget[-1], problem.budget))
+    drawn_to = min(furthest, max(curve.budget[-1], place.budget))
     points = curve.at(np.linspace(curve.budget[0], drawn_to, _POINTS))
     figure = Figure(figsize=(6.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(points.budget, points.upper_bound, color="tab:blue", label="best possible (expected)")
-    axes.plot(allocation.total_cost, allocation.expected_success, "o", color="tab:red", label="this batch")
-    single_cost = problem.cost_matrix.sum(axis=0, dtype=np.float64)
-    axes.plot(single_cost, problem.success.mean(axis=0), "x", color="tab:gray", label="one model for all")
-    if problem.budget <= furthest:
-        axes.axvline(problem.budget, color="tab:red", linewidth=0.8, linestyle=":", label="budget")
+    axes.plot(place.cost_usd, place.expected_success, "o", color="tab:red", label="this batch")
+    axes.plot(place.cost_of_models, place.success_of_models, "x", color="tab:gray", label="one model for all")
+    if place.budget <= furthest:
+        axes.axvline(place.budget, color="tab:red", linewidth=0.8, linestyle=":", label="budget")
     axes.set(xlabel="estimated cost of the batch, USD", ylabel="expected success")
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(alpha=0.3)

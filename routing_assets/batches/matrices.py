@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from routing_assets.datasets import BatchInstructions
 from routing_assets.engine import Engine
@@ -19,15 +20,26 @@ from routing_assets.foundation.long_table import about, matrix
 from routing_assets.foundation.wide_matrix import wide_table
 from routing_assets.prediction.calibration.buckets import STEPS
 from routing_assets.pricing.cost_matrix import RequestTotals, price_batch
-from routing_assets.storage.draft import Draft, make_parts
+from routing_assets.storage.draft import Draft, make_parts, with_metadata
 from routing_assets.storage.partitioned import PartitionedTable
 
 if TYPE_CHECKING:  # torch loads with the router, not with the definitions
     from routing_assets.prediction.router import Router
 
 
+PART_ROWS = "part_rows"
+"""Of a batch in several parts, how many rows each has but the last: in what its matrices say of themselves, and in the
+summary of its decision.
+"""
+
+
 class Rows(Protocol):
     """A part of a table, or rows in memory."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        ...
 
     def read(self) -> pa.Table:
         """The rows."""
@@ -37,6 +49,7 @@ class Rows(Protocol):
 @dataclass(frozen=True)
 class _FirstRow:
     part: Rows
+    rows: int = 1
 
     def read(self) -> pa.Table:
         return self.part.read().slice(0, 1)
@@ -49,11 +62,21 @@ def derive_table(
     draft: Callable[[pa.Schema], Draft],
     *arguments: Any,
 ) -> pa.Table | PartitionedTable:
-    """The table whose part i is ``function(parts[i], *arguments)``; where there is one part, its rows themselves."""
+    """The table whose part i is ``function(parts[i], *arguments)``; where there is one part, its rows themselves.
+
+    Several parts are worked on with one thread each, and the table says how many rows a part has: the last bits of a
+    probability depend on both, and a replay has to find the same ones.
+    """
     if len(parts) == 1:
         return function(parts[0], *arguments)
     schema = function(_FirstRow(parts[0]), *arguments).schema
-    return make_parts(engine, function, parts, draft(schema), *arguments)
+    draft_of_parts = draft(with_metadata(schema, {PART_ROWS: str(parts[0].rows)}))
+    return make_parts(engine, _on_one_thread, parts, draft_of_parts, function, *arguments)
+
+
+def _on_one_thread(part: Rows, function: Callable[..., pa.Table], *arguments: Any) -> pa.Table:
+    with threadpool_limits(limits=1):
+        return function(part, *arguments)
 
 
 def score_batch(batch: BatchInstructions, router: Router, version: str) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -18,8 +18,15 @@ from routing_assets.batches.policy import RoutingSettings
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.schema import read_values
 from routing_assets.foundation.sql import query
-from routing_assets.pacing import PacingState, PastBatch, PeriodBudget, SpendCurve
-from routing_assets.pacing import batch_budget as paced_budget
+from routing_assets.pacing import (
+    PacingState,
+    PastBatch,
+    PeriodBudget,
+    SpendCurve,
+    least_usd,
+    paced_budget,
+    spend_curve,
+)
 from routing_assets.storage.journal import append
 from routing_assets.storage.warehouse import Warehouse
 
@@ -48,27 +55,63 @@ def commit_budget(
     settings: RoutingSettings,
     now: datetime | None = None,
 ) -> BatchBudget:
+    """:func:`commit_share` for a batch in memory; the budget of ``problem`` plays no part."""
+
+    def demand() -> Demand:
+        curve = spend_curve(problem)
+        return Demand(curve, least_usd(problem, curve))
+
+    return commit_share(warehouse, batch_id, run_id, settings.own_budget(problem.cost_matrix), demand, settings, now)
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What a batch would spend at each price of money."""
+
+    curve: SpendCurve
+    least_usd: float
+    """Of the cheapest assignment under all constraints, rounded up."""
+
+
+def commit_share(
+    warehouse: Warehouse,
+    batch_id: str,
+    run_id: str,
+    own: float | None,
+    demand: Callable[[], Demand],
+    settings: RoutingSettings,
+    now: datetime | None = None,
+) -> BatchBudget:
     """Decide a batch's budget and, under a period budget, commit it in the same transaction.
 
     The month's plan is recorded before that, where it is new: it holds although the batch may be refused.
 
     Args:
-        problem: of the batch; its budget plays no part.
+        own: USD that are set for the batch; None where its share of the period decides.
+        demand: called only under a period.
         now: defaults to this moment.
 
     Raises:
         PeriodExhausted: the period cannot pay even the cheapest assignment.
     """
-    own = settings.own_budget(problem.cost_matrix)
     if own is not None and settings.period is None:
         return BatchBudget(own, SET_FOR_BATCH)
+    wanted = demand()
     plan, now = period_budget(settings.period), (now or datetime.now(UTC)).astimezone(UTC)
     _follow_plan(warehouse, plan, now)
     with warehouse.transaction() as connection:
         others = [past for name, past in standing(connection) if name != batch_id]
         plans = recorded_plans(connection)
         state, waiting = month_state(plan, others, now, plans), waiting_instructions(connection, batch_id, now)
-        paced = paced_budget(problem, now, plan, state, urgent=settings.urgent, waiting_instructions=waiting)
+        paced = paced_budget(
+            wanted.curve,
+            wanted.least_usd,
+            now,
+            plan,
+            state,
+            urgent=settings.urgent,
+            waiting_instructions=waiting,
+        )
         if own is None:
             budget = BatchBudget(paced.usd, f"{paced.why}{_remark(state, others, plans)}", paced.price)
         elif own <= paced.room_usd:

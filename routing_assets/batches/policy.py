@@ -269,13 +269,13 @@ def allocation_problem(
 
 
 def refuse_limits_on_unknowns(
-    settings: RoutingSettings, models: tuple[str, ...], catalog: ModelCatalog | None, group: np.ndarray | None
+    settings: RoutingSettings, models: tuple[str, ...], catalog: ModelCatalog | None, *, has_groups: bool
 ) -> None:
     """Raise InvalidInput where constraints limit latencies or compare groups that nobody gave. Not asked of past
     decisions, which were once made with an unknown latency as zero.
     """
     wants_groups = sorted({"group_floor", "max_group_gap"} & settings.constraints.keys())
-    if wants_groups and group is None:
+    if wants_groups and not has_groups:
         raise InvalidInput(
             f"{wants_groups[0]} compares groups, and the batch has none",
             source=f"constraints.{wants_groups[0]}",

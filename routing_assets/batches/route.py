@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +17,18 @@ from routing_assets.allocation import (
     allocate,
     unsupported_constraints,
 )
+from routing_assets.batches.matrices import PART_ROWS
 from routing_assets.batches.policy import (
     RoutingSettings,
     allocation_problem,
     bars,
     incapable,
-    refuse_limits_on_unknowns,
 )
 from routing_assets.batches.spend_margin import SafeAllocation, allocate_as_recorded, allocate_safely
 from routing_assets.datasets import BatchInstructions
 from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.long_table import about, matrix, matrix_of
+from routing_assets.foundation.long_table import HasSchema, about, matrix, matrix_of
 from routing_assets.foundation.names import printable
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_table
@@ -37,8 +37,42 @@ from routing_assets.pricing.held_out_spend import HeldOutCalls
 
 SET_ASIDE = "set_aside"
 """In a summary, how many records of the file are not routed; absent where all are."""
+ROUTED = pa.schema(
+    [
+        ("instruction_id", pa.string()),
+        ("model", pa.dictionary(pa.int32(), pa.string())),
+        ("expected_success", pa.float64()),
+        ("cost", pa.float64()),
+        ("runner_up", pa.dictionary(pa.int32(), pa.string())),
+        ("switching_price", pa.float64()),
+    ]
+)
+"""Columns of a routed table, whose metadata hold the summary."""
 FORMAT = 2
 """Of a routed table. In format 1, whose summaries name none, a switching price could be negative."""
+
+
+class Certified(Protocol):
+    """An allocation, in memory or in parts, with its certificate; see :class:`Allocation`."""
+
+    @property
+    def policy(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def total_cost(self) -> float: ...
+    @property
+    def expected_success(self) -> float: ...
+    @property
+    def upper_bound(self) -> float: ...
+    @property
+    def gap(self) -> float: ...
+    @property
+    def shadow_price(self) -> float: ...
+    @property
+    def binding(self) -> Sequence[str]: ...
+    @property
+    def notes(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,67 +137,68 @@ def route_batch(
     else:
         safe = allocate_safely(solve, allocation, estimate, settings, catalog, held_out, left_out)
     format = FORMAT if recorded is None else format_of(recorded)
+    certified = safe.allocation
     summary = {
-        **_decided(safe, policy, budget, not_kept),
-        **_decided_by(batch, probabilities, costs, catalog, settings),
+        **decided(certified, certified.problem.budget, safe.overspend_probability, safe.margin, budget, not_kept),
+        **decided_by(len(batch), count_set_aside(batch.set_aside), probabilities, costs, catalog, settings),
         **({"format": format} if format > 1 else {}),
     }
     return RoutedBatch(safe.allocation, _table(batch, safe.allocation, summary, format))
 
 
-def _decided(safe: SafeAllocation, policy: str, budget: float, not_kept: tuple[str, ...]) -> dict[str, Any]:
-    """The decision, with its optimality certificate."""
-    allocation = safe.allocation
-    notes = {name: _plain(value) for name, value in allocation.notes.items()}
+def decided(
+    certified: Certified,
+    allocated_usd: float,
+    overspend_probability: float,
+    margin: Mapping[str, Any] | None,
+    budget: float,
+    not_kept: Sequence[str],
+) -> dict[str, Any]:
+    """The decision, with its optimality certificate, as a summary says it."""
+    notes = {name: _plain(value) for name, value in certified.notes.items()}
     return {
-        "policy": policy,
+        "policy": certified.policy,
         "budget_usd": budget,
-        "allocated_usd": allocation.problem.budget,
-        "overspend_probability": safe.overspend_probability,
-        **({} if safe.margin is None else {"spend_margin": dict(safe.margin)}),
-        "cost_usd": allocation.total_cost,
-        "expected_success": allocation.expected_success,
-        "upper_bound": allocation.upper_bound,
-        "gap": allocation.gap,
-        "shadow_price": allocation.shadow_price,
-        "status": allocation.status,
-        "binding": list(allocation.binding),
+        "allocated_usd": allocated_usd,
+        "overspend_probability": overspend_probability,
+        **({} if margin is None else {"spend_margin": dict(margin)}),
+        "cost_usd": certified.total_cost,
+        "expected_success": certified.expected_success,
+        "upper_bound": certified.upper_bound,
+        "gap": certified.gap,
+        "shadow_price": certified.shadow_price,
+        "status": certified.status,
+        "binding": list(certified.binding),
         "notes": notes | ({"not_kept": list(not_kept)} if not_kept else {}),
     }
 
 
-def _decided_by(
-    batch: BatchInstructions,
-    probabilities: pa.Table,
-    costs: pa.Table,
+def decided_by(
+    instructions: int,
+    set_aside: int,
+    probabilities: HasSchema,
+    costs: HasSchema,
     catalog: ModelCatalog | None,
     settings: RoutingSettings,
 ) -> dict[str, Any]:
     """What the decision rests on: batch, settings, router and prices."""
+    scored, priced = about(probabilities), about(costs)
     return {
-        "instructions": len(batch),
+        "instructions": instructions,
         "settings": json.loads(settings.to_json()),
         "settings_version": settings.version,
         "catalog": catalog_table(catalog).to_pylist(),
-        "router_version": about(probabilities)["router_version"],
-        "price_version": about(costs)["price_version"],
-        **({BEYOND_TEXT: json.loads(about(costs)[BEYOND_TEXT])} if BEYOND_TEXT in about(costs) else {}),
-        **({SET_ASIDE: count_set_aside(batch.set_aside)} if batch.set_aside else {}),
+        "router_version": scored["router_version"],
+        "price_version": priced["price_version"],
+        **({BEYOND_TEXT: json.loads(priced[BEYOND_TEXT])} if BEYOND_TEXT in priced else {}),
+        **({SET_ASIDE: set_aside} if set_aside else {}),
+        **({PART_ROWS: int(scored[PART_ROWS])} if PART_ROWS in scored else {}),
     }
 
 
 def no_allocation(policy: str, budget: float, reason: str) -> pa.Table:
     """The table of a policy that has no assignment for a batch: no rows, and the reason in its summary."""
-    nothing = pa.schema(
-        [
-            ("instruction_id", pa.string()),
-            ("model", pa.dictionary(pa.int32(), pa.string())),
-            ("expected_success", pa.float64()),
-            ("cost", pa.float64()),
-            ("runner_up", pa.dictionary(pa.int32(), pa.string())),
-            ("switching_price", pa.float64()),
-        ]
-    ).empty_table()
+    nothing = ROUTED.empty_table()
     numbers = ("cost_usd", "overspend_probability", "expected_success", "upper_bound", "gap", "shadow_price")
     summary = {
         "policy": policy,
@@ -210,14 +245,6 @@ def batch_problem(
     )
 
 
-def refuse_unknown_limits(
-    batch: BatchInstructions, probabilities: pa.Table, catalog: ModelCatalog | None, settings: RoutingSettings
-) -> None:
-    """Raise InvalidInput if a setting limits a quantity that is unknown for this batch or catalog."""
-    models = tuple(json.loads(about(probabilities)["models"]))
-    refuse_limits_on_unknowns(settings, models, catalog, _groups(batch))
-
-
 def _groups(batch: BatchInstructions) -> np.ndarray | None:
     return batch.group if batch.group is not None else batch.task
 
@@ -232,7 +259,7 @@ def format_of(summary: Mapping[str, Any]) -> int:
     return int(summary.get("format", 1))
 
 
-def summary_of(table: pa.Table) -> dict[str, Any]:
+def summary_of(table: HasSchema) -> dict[str, Any]:
     """The summary that a routed table carries."""
     return json.loads(about(table)["summary"])
 
@@ -282,31 +309,39 @@ def set_barred_aside(
     Raises:
         InvalidInput: there is such an instruction and the settings are strict, or there is no other.
     """
-    by_rule = bars(batch, models, catalog, settings)
-    kept_from = np.zeros((len(batch), len(models)), bool)
-    for bar in by_rule.values():
-        kept_from |= bar
-    barred = kept_from.all(axis=1)
-    if not barred.any():
+    of_rules = rows_without_model(batch, models, catalog, settings)
+    if not of_rules:
         return batch
-    of_rows: dict[str, list[int]] = {}
-    for row in np.flatnonzero(barred).tolist():
-        rules = " and ".join(rule for rule, bar in by_rule.items() if bar[row if len(bar) > 1 else 0].any())
-        of_rows.setdefault(rules, []).append(row)
-    if settings.strict or barred.all():
-        rules, rows = next(iter(of_rows.items()))
+    barred = sum(map(len, of_rules.values()))
+    if settings.strict or barred == len(batch):
+        rules, rows = next(iter(of_rules.items()))
         raise InvalidInput(
             f"no model is left under {rules} for {len(rows)} of {len(batch)} instructions, "
             f"the first of them '{printable(batch.instruction_id[rows[0]])}' of {batch.tokens[rows[0]]:g} tokens"
             + (f". Before, {count_set_aside(batch.set_aside)} records were set aside" if batch.set_aside else ""),
             remedy=_remedy(rules),
         )
-    return batch.set_apart(
-        {
-            f"no model is left under {rules}. {_remedy(rules)}": _mask(rows, len(batch))
-            for rules, rows in of_rows.items()
-        }
-    )
+    return batch.set_apart({reason_of(rules): _mask(rows, len(batch)) for rules, rows in of_rules.items()})
+
+
+def rows_without_model(
+    batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
+) -> dict[str, list[int]]:
+    """By the rules that together leave them no model: the rows of such instructions, in order of the first one."""
+    by_rule = bars(batch, models, catalog, settings)
+    kept_from = np.zeros((len(batch), len(models)), bool)
+    for bar in by_rule.values():
+        kept_from |= bar
+    of_rules: dict[str, list[int]] = {}
+    for row in np.flatnonzero(kept_from.all(axis=1)).tolist():
+        rules = " and ".join(rule for rule, bar in by_rule.items() if bar[row if len(bar) > 1 else 0].any())
+        of_rules.setdefault(rules, []).append(row)
+    return of_rules
+
+
+def reason_of(rules: str) -> str:
+    """Why an instruction is set aside that these rules leave no model, and what to do about it."""
+    return f"no model is left under {rules}. {_remedy(rules)}"
 
 
 def _remedy(rules: str) -> str:

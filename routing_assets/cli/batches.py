@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow as pa
 
 from routing_assets.allocation import POLICIES
 from routing_assets.batches.ends import dispatch_batch, withdraw_batch
@@ -30,10 +28,12 @@ from routing_assets.datasets.batch import set_aside_of
 from routing_assets.datasets.set_aside import MOST_REASONS, count_set_aside
 from routing_assets.defs.upkeep.retention import forget_labels, retire_with_partitions
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import HasSchema
 from routing_assets.foundation.names import printable
 from routing_assets.home import Home
 from routing_assets.routers.release import why_by_rates
 from routing_assets.storage.in_force import router_in_force
+from routing_assets.storage.partitioned import PartitionedTable
 
 
 def route(
@@ -65,10 +65,13 @@ def route(
             click.echo(f"{printable(batch.name)} {received.remark}")
         result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
     store = home.store
-    made = partial(store.read_version, partition=received.batch_id, run_id=result.run_id)
+
+    def made(asset: str) -> PartitionedTable:
+        return store.parts(asset, received.batch_id, result.run_id)
+
     routed = made("routed_batch")
     click.echo(allocations_table([summary_of(made(f"{policy}_allocation")) for policy in POLICIES]))
-    summary, why = summary_of(routed), made("batch_budget")["why"][0].as_py()
+    summary, why = summary_of(routed), made("batch_budget").read()["why"][0].as_py()
     click.echo(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
         f"{summary['cost_usd']:.6g} of {summary['budget_usd']:.6g} USD, "
@@ -82,13 +85,12 @@ def route(
     say_what_is_set_aside(made("batch_instructions"), home.folders.outbox / received.batch_id / SET_ASIDE)
     click.echo(f"written to {home.folders.outbox / received.batch_id}")
     if output is not None:
-        instructions = store.parts("batch_instructions", received.batch_id, result.run_id)
-        write_routed(store.parts("routed_batch", received.batch_id, result.run_id), instructions, output)
+        write_routed(routed, made("batch_instructions"), output)
         click.echo(f"written to {output}")
     return received.batch_id
 
 
-def say_what_is_set_aside(instructions: pa.Table, path: Path) -> None:
+def say_what_is_set_aside(instructions: HasSchema, path: Path) -> None:
     """Print how many records of the batch's file are not routed, the reasons, and where they are."""
     aside = set_aside_of(instructions)
     if aside:

@@ -1,4 +1,4 @@
-"""Label tables one below the other: their models need not be the same."""
+"""Concatenates two label tables, whose models may differ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS,
 def append_labels(base: LabelledInstructions, more: LabelledInstructions) -> LabelledInstructions:
     """``base`` followed by the rows of ``more``, under the base's name; models new to it come after its own.
 
-    What a table does not know is NaN in success, costs and tokens, and None in task and group.
+    Values that a table lacks are NaN in success, costs and tokens, and None in task and group.
 
     Raises:
-        InvalidInput: an instruction_id stands in both.
+        InvalidInput: both tables have the same instruction_id.
     """
     models = base.models + tuple(model for model in more.models if model not in base.models)
 

@@ -36,6 +36,7 @@ from routing_assets.datasets.validation import (
     texts_with_faults,
 )
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import HasSchema
 
 _OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
 _OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")
@@ -44,7 +45,7 @@ _TEXTS = ("instruction_id", "instruction", "task", "group", "source_file", "need
 _REQUIRED = ("instruction_id", "instruction")
 _NO_NUMBER = -np.inf
 _IGNORED_KEY = b"routing_assets.ignored_columns"
-_SET_ASIDE_KEY = b"routing_assets.set_aside"
+SET_ASIDE_KEY = b"routing_assets.set_aside"
 NOT_SAID = "(none)"
 """Task or group of an instruction that has none, where others have one."""
 
@@ -143,7 +144,7 @@ class BatchInstructions:
         }
         about = {_IGNORED_KEY: json.dumps(self.ignored_columns).encode()}
         if self.set_aside:
-            about[_SET_ASIDE_KEY] = json.dumps(self.set_aside).encode()
+            about[SET_ASIDE_KEY] = json.dumps(self.set_aside).encode()
         return pa.table(columns).replace_schema_metadata(about)
 
     @classmethod
@@ -161,9 +162,9 @@ class BatchInstructions:
         return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
 
 
-def set_aside_of(table: pa.Table) -> SetAside:
+def set_aside_of(table: HasSchema) -> SetAside:
     """What :meth:`BatchInstructions.to_arrow` says is set aside."""
-    stored = (table.schema.metadata or {}).get(_SET_ASIDE_KEY, b"{}")
+    stored = (table.schema.metadata or {}).get(SET_ASIDE_KEY, b"{}")
     return {reason: tuple(places) for reason, places in json.loads(stored).items()}
 
 

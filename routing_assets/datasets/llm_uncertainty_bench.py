@@ -148,14 +148,14 @@ def _problem(question: Any) -> str | None:
     if not isinstance(question, dict) or not {"id", "context", "question", "choices", "answer"} <= question.keys():
         return "a question needs id, context, question, choices and answer"
     if not isinstance(question["id"], int):
-        return "the id is no whole number"
+        return "the id is not an integer"
     if question["answer"] not in tuple(OPTIONS):
-        return f"the answer {question['answer']!r} is none of {', '.join(OPTIONS)}"
+        return f"the answer {question['answer']!r} is not one of {', '.join(OPTIONS)}"
     for name in ("context", "question"):
         if not isinstance(question[name], str | None):
-            return f"the {name} is no text"
+            return f"the {name} is not text"
     if not isinstance(question["choices"], dict):
-        return "the choices are no mapping of letter to text"
+        return "the choices do not map letters to texts"
     return None
 
 

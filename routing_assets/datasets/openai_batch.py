@@ -18,22 +18,22 @@ from routing_assets.foundation.errors import InvalidInput
 
 
 def is_openai_batch(record: dict[str, Any]) -> bool:
-    """Whether the first record of a file looks like a request, of an OpenAI Batch file or of another's."""
+    """Whether the first record of a file looks like a request, in the OpenAI Batch format or a similar one."""
     known = {"custom_id", "body", *_OTHER_FORMATS}
     return not record.keys() & {"instruction_id", "instruction"} and not known.isdisjoint(record)
 
 
 def is_openai_batch_file(path: Path) -> bool:
-    """Whether this is a JSONL file whose first line looks so; the rest is not read.
+    """Whether this is a JSONL file whose first line looks like such a request; the rest is not read.
 
     Raises:
-        InvalidInput: when the file is absent, not UTF-8, or its first line is no JSON object.
+        InvalidInput: when the file is absent, not UTF-8, or its first line is not a JSON object.
     """
     return is_json_lines(path) and is_openai_batch(first_json_line(path))
 
 
 def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:
-    """A row of a batch for each request; one without values where it cannot be read, which ``faults`` tell."""
+    """A row of a batch for each request; one without values where it cannot be read; ``faults`` holds why."""
     for place, record in enumerate(records):
         try:
             row = _row(record)
@@ -52,7 +52,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         )
     name = record.get("custom_id")
     if isinstance(name, bool) or not isinstance(name, str | int):
-        raise InvalidInput("the request has no id that is a text", column="custom_id", remedy="Give it one of its own")
+        raise InvalidInput("the request's id is missing or not text", column="custom_id", remedy="Give it a unique id")
     request = read_request(record.get("body"), record.get("url"))
     row: dict[str, Any] = {
         "instruction_id": str(name),
@@ -68,7 +68,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         f"{name}{request.text}".encode()
     except UnicodeEncodeError as error:
         raise InvalidInput(
-            "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
+            "a text holds half a surrogate pair (such as \\ud83d alone), which is not a character",
             column="body",
             remedy="Write the text again as UTF-8",
         ) from error

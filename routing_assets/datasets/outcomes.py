@@ -1,7 +1,7 @@
-"""What came of routed instructions: outcomes reported by the LLM runners, merged, and set against what was predicted.
+"""Outcomes of routed instructions, as reported by the LLM runners: read, merged and matched with the routed rows.
 
-Files may be partial, late and repeated. What a later file says of a (instruction, model) pair replaces what an earlier
-one said, field by field, so that a bill may follow a verdict; contradicting verdicts are counted.
+Files may be partial, late and repeated. A later file's fields of an (instruction, model) pair replace those of an
+earlier one, field by field, so that a bill may follow a verdict; contradicting verdicts are counted.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _NAMES = ("instruction_id", "model")
 _NOWHERE = np.empty(0, np.int64)
 _ROWS_AT_ONCE = 10_000
 _SHOWN = 3
-"""Strays that are named."""
+"""Number of unmatched outcomes that a message names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What is known of M (instruction, model) pairs; every array has shape (M,), NaN where a field is unknown.
+    """The known outcomes of M (instruction, model) pairs; every array has shape (M,), NaN where a field is unknown.
 
     Attributes:
         instruction_id, model: object arrays of str; no pair occurs twice.
@@ -110,7 +110,7 @@ def merge_outcomes(*files: Outcomes) -> Outcomes:
 
 
 def match_outcomes(routed: pa.Table, outcomes: Outcomes) -> tuple[pa.Table, int]:
-    """The routed rows with what came of them, in routed order, and the number of outcomes that match no routed row.
+    """The routed rows with their outcomes, in routed order, and the number of outcomes that match no routed row.
 
     Takes ``instruction_id, model, expected_success, cost``; adds ``success``, ``billed_usd`` and ``latency_s``, null
     where unknown.
@@ -124,7 +124,7 @@ def match_outcomes(routed: pa.Table, outcomes: Outcomes) -> tuple[pa.Table, int]
 
 
 def strays(routed: pa.Table, outcomes: Outcomes) -> list[tuple[str, str]]:
-    """The (instruction, model) pairs of outcomes that were not routed so."""
+    """The (instruction, model) pairs of outcomes that match no routed row."""
     stray = np.ones(len(outcomes) + 1, bool)
     stray[-1] = False
     for at in _places(routed, outcomes):

@@ -148,26 +148,26 @@ class _Machine:
 
     def extend(self, values: list[Any]) -> None:
         if type(self.top()) is not list:
-            raise UnreadablePickle("it appends to what is no list")
+            raise UnreadablePickle("it appends to something that is not a list")
         self.top().extend(values)
 
     def set_items(self, items: list[Any]) -> None:
         if type(self.top()) is not dict:
-            raise UnreadablePickle("it sets items of what is no dict")
+            raise UnreadablePickle("it sets items of something that is not a dict")
         _set_items(self.top(), items)
 
 
 def _set_items(target: dict[str, Any], items: list[Any]) -> dict[str, Any]:
     keys, values = items[::2], items[1::2]
     if any(type(key) is not str for key in keys):
-        raise UnreadablePickle("a key is no text")
+        raise UnreadablePickle("a key is not text")
     target.update(zip(keys, values, strict=True))
     return target
 
 
 def _named(module: Any, name: Any) -> _Name:
     if type(module) is not str or type(name) is not str:
-        raise UnreadablePickle("it wants to load what has no name")
+        raise UnreadablePickle("it wants to load something without a name")
     if (module, name) not in _NAMES:
         raise UnreadablePickle(f"it wants to load {module[:100]}.{name[:100]}")
     return _NAMES[module, name]

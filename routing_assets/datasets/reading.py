@@ -171,15 +171,15 @@ def records_to_table(
 
 
 def _arrays(records: list[dict[str, Any]], names: Iterable[str], source: str, before: int) -> dict[str, pa.Array]:
-    """The columns of a few records, which follow so many others."""
+    """The columns of a few records, before which the file has ``before`` others."""
     try:
         "".join(names).encode()
         return {name: _to_array([record.get(name) for record in records]) for name in names}
     except RecursionError as error:
-        raise InvalidInput("the values are nested too deeply", source=source, remedy="Write them flatter") from error
+        raise InvalidInput("the values are nested too deeply", source=source, remedy="Nest them less deeply") from error
     except UnicodeEncodeError as error:
         raise InvalidInput(
-            "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
+            "a text holds half a surrogate pair (such as \\ud83d alone), which is not a character",
             source=source,
             row=before + _first_unencodable(records) + 1,
             remedy="Write the text again as UTF-8",

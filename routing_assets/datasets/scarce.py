@@ -1,4 +1,4 @@
-"""Models that a label table hardly knows."""
+"""Models with too few labels in a label table."""
 
 from __future__ import annotations
 

@@ -21,5 +21,5 @@ def proxy_tokens(instruction: np.ndarray) -> np.ndarray:
 
 
 def proxy_tokens_of(text: str) -> float:
-    """The same for a single text, which need not be valid Unicode."""
+    """Estimated tokens of a single text, as :func:`proxy_tokens`; the text need not be valid Unicode."""
     return max(len(text.encode(errors="surrogatepass")) / BYTES_PER_TOKEN, 1.0)

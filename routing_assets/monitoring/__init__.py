@@ -1,6 +1,6 @@
-"""Watching a router at work: calibration of its decisions, shift of its inputs, and who should route next.
+"""Watch a router at work: the calibration of its decisions, the shift of its inputs, and who should route next.
 
-numpy only: no Dagster, no prices, no warehouse.
+Uses numpy only: no Dagster, no prices, no warehouse.
 """
 
 from routing_assets.monitoring.calibration import Decisions, calibration_drift

@@ -1,11 +1,11 @@
-"""Do decisions keep what they promised? Outcomes against the probabilities they were predicted with.
+"""Compare the outcomes of decisions with the probabilities that were predicted for them.
 
-Without drift each outcome is a success with its predicted probability. Outcomes drawn so (a parametric bootstrap) show
-what ECE, Brier score, log-loss and ranking look like by chance alone in a sample of this size and mix; no normal
-approximation, so a handful of outcomes raises no alarm and a million do not need to be perfect: a miscalibration of up
-to ``tolerance`` is tolerated, for each figure in its own unit. Brier score and log-loss are given as the *excess* over
-what the predictions promise of themselves, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and -y log p - (1-y) log(1-p) - H(p) =
--(y-p) logit p. Outcomes are taken as independent: of copies of a text, give one.
+Without drift each outcome is a success with its predicted probability. Outcomes drawn in this way (a parametric
+bootstrap) show what ECE, Brier score, log-loss and ranking look like by chance alone in a sample of this size and mix.
+There is no normal approximation, so a handful of outcomes raises no alarm. A million outcomes need not be perfect: a
+miscalibration of up to ``tolerance`` raises no alarm, for each figure in its own unit. Brier score and log-loss are
+given as the *excess* over their expected value under the predictions, since (p-y)^2 - p(1-p) = (y-p)(1-2p) and
+-y log p - (1-y) log(1-p) - H(p) = -(y-p) logit p. Outcomes are taken as independent: pass one copy of each text.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _CLIP = 1e-6
 class Decisions:
     """N dispatched instructions whose outcome is known.
 
-    ``predicted`` (N,) is the probability of success that the decision was taken on, ``success`` (N,) in [0, 1] what
-    came of it, ``model`` (N,) who answered.
+    ``predicted`` (N,) is the probability of success at the time of the decision, ``success`` (N,) in [0, 1] the
+    outcome, ``model`` (N,) the model that answered.
     """
 
     predicted: np.ndarray
@@ -38,7 +38,7 @@ class Decisions:
         for name, values in (("predicted", self.predicted), ("success", self.success)):
             if not ((values >= 0) & (values <= 1)).all():
                 raise InvalidInput(
-                    f"{name} has values outside [0, 1] or missing", remedy="Leave decisions without outcome out"
+                    f"{name} has values outside [0, 1] or missing", remedy="Leave out decisions without an outcome"
                 )
 
     def __len__(self) -> int:
@@ -63,8 +63,8 @@ def calibration_drift(
 
     Args:
         alarm_rate: how often each figure may exceed its threshold without drift.
-        tolerance: difference between promised and observed success rates that is tolerated.
-        ranking_tolerance: loss of AUC that is tolerated.
+        tolerance: tolerated difference between predicted and observed success rates.
+        ranking_tolerance: tolerated loss of AUC.
     """
     groups = _Groups.of(decisions)
     rng = np.random.default_rng(seed)
@@ -73,25 +73,25 @@ def calibration_drift(
     p = np.clip(groups.predicted, _CLIP, 1 - _CLIP)
     share = groups.count / groups.count.sum()
     expected_auc = float(np.nanmean(chance["auc"])) if not np.isnan(chance["auc"]).all() else float("nan")
-    promised, kept = decisions.predicted.mean(), decisions.success.mean()
+    predicted, observed = decisions.predicted.mean(), decisions.success.mean()
 
-    def metric(name: str, let_pass: float, words: str, model: str = "") -> DriftMetric:
+    def metric(name: str, tolerated: float, words: str, model: str = "") -> DriftMetric:
         key = f"{name}|{model}" if model else name
         value, floor = float(now[key][0]), upper_quantile(chance[key], alarm_rate)
-        return DriftMetric(name, value, floor, floor + let_pass, words, model)
+        return DriftMetric(name, value, floor, floor + tolerated, words, model)
 
     for statistics in (now, chance):
         statistics["ranking"] = expected_auc - statistics.pop("auc")
     metrics = [
-        metric("success_gap", tolerance, f"{kept:.3f} of the decisions succeeded where {promised:.3f} was promised"),
-        metric("ece", tolerance, "mean distance of observed from promised success rates over ten bins"),
-        metric("brier", tolerance * float(share @ abs(1 - 2 * p)), "Brier score beyond what the predictions promise"),
-        metric("log_loss", tolerance * float(share @ abs(_logit(p))), "log-loss beyond what the predictions promise"),
-        metric("ranking", ranking_tolerance, f"AUC within models lost of the {expected_auc:.3f} that was promised"),
+        metric("success_gap", tolerance, f"{observed:.3f} of the decisions succeeded, {predicted:.3f} was predicted"),
+        metric("ece", tolerance, "mean distance of observed from predicted success rates over ten bins"),
+        metric("brier", tolerance * float(share @ abs(1 - 2 * p)), "excess of the Brier score over its expected value"),
+        metric("log_loss", tolerance * float(share @ abs(_logit(p))), "excess of the log-loss over its expected value"),
+        metric("ranking", ranking_tolerance, f"loss of AUC within models, of {expected_auc:.3f} expected"),
     ]
     for k, model in enumerate(decisions.models):
         count = int(groups.count[groups.model == k].sum())
-        metrics.append(metric("success_gap", tolerance, f"promised against observed in {count} decisions", model))
+        metrics.append(metric("success_gap", tolerance, f"predicted against observed in {count} decisions", model))
     return metrics
 
 
@@ -107,7 +107,7 @@ class _Groups:
 
     @classmethod
     def of(cls, decisions: Decisions) -> _Groups:
-        """At most about ``_GROUPS`` groups (and one more per model); calibrated buckets stay groups of their own."""
+        """At most about ``_GROUPS`` groups (and one more per model); each calibrated bucket stays its own group."""
         names, code = np.unique(decisions.model.astype(str), return_inverse=True)
         order = np.lexsort((decisions.predicted, code))
         code, predicted = code[order], decisions.predicted[order].astype(np.float64)

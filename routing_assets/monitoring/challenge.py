@@ -1,4 +1,4 @@
-"""Champion against challenger: who routes from now on, decided on held-out rows that both have judged."""
+"""Champion against challenger: which router routes from now on, decided on held-out rows that both have predicted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from routing_assets.foundation.errors import InvalidInput
 
 LEAST_GROUPS = 30
-"""Fewer independent groups of held-out rows decide nothing."""
+"""With fewer independent groups of held-out rows, nothing is decided."""
 MARGIN = 0.01
 """Tolerated worsening, as a fraction of the champion's mean loss."""
 _REPLICATES = 2_000
@@ -25,7 +25,7 @@ class Challenge:
     lower: float
     """One-sided lower confidence bound of the improvement."""
     required: float
-    """What ``lower`` had to exceed: 0, or less where the champion is stale."""
+    """The bound that ``lower`` had to exceed: 0, or less if the champion is stale."""
     why: str
 
 
@@ -41,10 +41,9 @@ def beats(
 ) -> Challenge:
     """Whether the challenger takes over, by a paired bootstrap over groups of related rows.
 
-    A change of router has costs of its own and a worse router must not slip in by luck, so the challenger takes over
-    only when the lower confidence bound of its improvement is above 0. A champion that is stale (drift was found, or
-    its models are gone) has no claim to stay: then it is enough that the challenger is shown not to be worse by more
-    than ``margin``.
+    A change of router has costs of its own, and a worse router must not win by luck. So the challenger takes over only
+    if the lower confidence bound of its improvement is above 0. If the champion is stale (drift was found, or its
+    models are gone), it is enough that the challenger is shown not to be worse by more than ``margin``.
 
     Args:
         champion_loss, challenger_loss: (N,) loss of each on the same held-out rows, lower is better: a row's Brier
@@ -62,7 +61,7 @@ def beats(
         )
     gain = champion_loss.astype(np.float64) - challenger_loss.astype(np.float64)
     if not np.isfinite(gain).all():
-        raise InvalidInput("a loss is missing or infinite", remedy="Clip log-losses; leave rows without label out")
+        raise InvalidInput("a loss is missing or infinite", remedy="Clip log-losses; leave out rows without a label")
     code = np.arange(len(gain)) if group is None else np.unique(group.astype(str), return_inverse=True)[1]
     size, total = np.bincount(code).astype(np.float64), np.bincount(code, gain)
     if len(size) < LEAST_GROUPS:
@@ -73,7 +72,7 @@ def beats(
     lower = float(np.quantile(bootstrap_means(total, size, seed), 1 - confidence))
     required = -margin * float(champion_loss.mean()) if champion_is_stale else 0.0
     takes_over, improvement = lower > required, float(gain.mean())
-    bar = f"may lose {-required:.3g} at most to a stale champion" if champion_is_stale else "must be above 0"
+    bar = f"must be above {required:.3g} against a stale champion" if champion_is_stale else "must be above 0"
     why = (
         f"the challenger lowers the loss by {improvement:.3g} on {len(gain)} held-out rows, at least {lower:.3g} with "
         f"{confidence:.0%} confidence; it {bar}: {'it takes over' if takes_over else 'the champion stays'}"

@@ -1,4 +1,4 @@
-"""A figure that is watched: its value, what it would be by chance, and whether it is beyond chance and tolerance."""
+"""A watched figure: its value, what it would be by chance, and whether it exceeds chance and tolerance."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class DriftMetric:
-    """A watched figure. It has drifted where ``value`` exceeds ``threshold``.
+    """A watched figure. It has drifted if ``value`` exceeds ``threshold``.
 
-    ``noise_floor`` is what chance alone exceeds with the metric's share of the false-alarm rate; the threshold is that
-    and what is tolerated. ``model`` is empty for figures of all models together.
+    ``noise_floor`` is the value that chance alone exceeds at the metric's share of the false-alarm rate; the threshold
+    adds the tolerance. ``model`` is empty for figures of all models together.
     """
 
     name: str
@@ -29,12 +29,12 @@ class DriftMetric:
 
 
 def upper_quantile(replicates: np.ndarray, alarm_rate: float) -> float:
-    """What one more draw without drift exceeds at most at ``alarm_rate``, judged from (R,) draws; NaN are left out."""
+    """The value that one more draw without drift exceeds with at most ``alarm_rate``, from (R,) draws without NaN."""
     drawn = np.sort(replicates[~np.isnan(replicates)])
     rank = math.ceil((len(drawn) + 1) * (1 - alarm_rate))  # R draws and the value itself are exchangeable
     return float(drawn[rank - 1]) if rank <= len(drawn) else math.inf
 
 
 def replicates_for(alarm_rate: float) -> int:
-    """Draws that settle so far a quantile: ten beyond it."""
+    """Number of draws to estimate the quantile at ``alarm_rate``: about ten of them lie beyond it."""
     return max(1000, math.ceil(10 / alarm_rate))

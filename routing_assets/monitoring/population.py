@@ -1,9 +1,9 @@
-"""Are the instructions still of the kind the router learnt from? What it predicts of them, and their embeddings.
+"""Are the instructions still like those the router was trained on? Compares predictions and embeddings.
 
-Occupancy: the population stability index of each model over the deciles of its earlier probabilities, with draws of two
-samples from one population as its noise floor. Embeddings: the classifier two-sample test (Lopez-Paz & Oquab 2017): a
-linear discriminant learns on one half to tell old from new and is scored on the other. Its AUC reads plainly (0.5:
-nobody can tell; 1: another world), needs no bandwidth, and its chance level is that of a rank sum.
+Occupancy: the population stability index of each model over the deciles of its earlier probabilities. Its noise floor
+comes from draws of two samples from one population. Embeddings: the classifier two-sample test (Lopez-Paz & Oquab
+2017): a linear discriminant learns on one half to tell old from new, and is scored on the other. Its AUC is easy to
+read (0.5: indistinguishable; 1: entirely different), needs no bandwidth, and its chance level is that of a rank sum.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from routing_assets.monitoring.metric import DriftMetric, replicates_for, upper_
 
 _SAMPLE = 4_000
 LEAST_INSTRUCTIONS = 20
-"""Fewer on one side cannot be told apart."""
+"""With fewer instructions on one side, the two sides cannot be compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Occupancy:
 class Embeddings:
     """Sentence embeddings of instructions the router did not learn from, (N, D), and of recent ones, (M, D).
 
-    Rows are taken as independent: of copies of a text, give one.
+    Rows are taken as independent: pass one copy of each text.
     """
 
     reference: np.ndarray
@@ -64,13 +64,13 @@ def occupancy_shift(occupancy: Occupancy, *, alarm_rate: float, tolerated_psi: f
             rng.multinomial(n, pooled, replicates), rng.multinomial(m, pooled, replicates)
         )
         value, floor = float(population_stability_index(before, after)), upper_quantile(drawn, alarm_rate)
-        words = f"population stability index over {len(lower)} buckets, {m} instructions against {n}"
+        words = f"population stability index over {len(lower)} buckets, {m} recent against {n} earlier instructions"
         metrics.append(DriftMetric("bucket_psi", value, floor, max(tolerated_psi, floor), words, model))
     return metrics
 
 
 def embedding_shift(embeddings: Embeddings, *, alarm_rate: float, tolerated_auc: float, seed: int) -> DriftMetric:
-    """``embedding_auc``: how well a linear discriminant tells recent instructions from those learnt from.
+    """``embedding_auc``: how well a linear discriminant tells recent instructions from earlier ones.
 
     At most 4,000 instructions of each, drawn at random, are compared.
 

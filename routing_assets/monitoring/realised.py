@@ -1,4 +1,4 @@
-"""What came of a batch, set against what its decision promised."""
+"""Compare the outcomes of a batch with the predictions of its decision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Realised:
-    """A routed batch against its outcomes. Means are over the instructions whose outcome is known."""
+    """A routed batch compared with its outcomes. Means are over the instructions whose outcome is known."""
 
     instructions: int
     judged: int
@@ -29,26 +29,26 @@ class Realised:
     billed: int
     """Instructions whose cost is known."""
     strays: int
-    """Outcomes of pairs that were not routed so: another batch's, another model's or unknown."""
+    """Outcomes that match no routed pair of instruction and model."""
     predicted_success: float
     realised_success: float
     success_interval: Interval
-    """Of the realised success rate (Wilson)."""
+    """Wilson interval of the realised success rate."""
     success_gap: Interval
-    """Of realised less predicted success; calibrated predictions have 0 inside."""
+    """Interval of realised minus predicted success; for calibrated predictions it contains 0."""
     estimated_usd: float
-    """Estimate for the billed instructions."""
+    """Estimated USD of the billed instructions."""
     realised_usd: float
-    """Bill for the same instructions."""
+    """Billed USD of the same instructions."""
     cost_ratio: float
-    """Realised over estimated USD; NaN where nothing was billed or estimated."""
+    """Realised over estimated USD; NaN if nothing was billed or estimated."""
     cost_ratio_interval: Interval
     expected_total_usd: float
-    """Bill of the whole batch: what is known, and the estimate of the rest times ``cost_ratio``."""
+    """Expected USD of the whole batch: the known bills, plus the estimate of the rest times ``cost_ratio``."""
 
 
 def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
-    """Realised against predicted success and spend of one batch; what is missing is counted, not taken for failure."""
+    """Realised against predicted success and spend of one batch; a missing outcome is counted, not taken as failure."""
     matched, strays = match_outcomes(routed, outcomes)
     predicted, estimate, success, bill = (
         matched[name].to_numpy(zero_copy_only=False).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Everything that is watched, in one report, and what to do about it: nothing, recalibrate (cheap), retrain (dear)."""
+"""All watched figures in one report, with advice: do nothing, recalibrate (cheap) or retrain (expensive)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class DriftSettings:
     """What counts as drift.
 
     Attributes:
-        false_alarm_rate: how often a report may find drift where there is none; shared out evenly over its figures
+        false_alarm_rate: how often a report may find drift where there is none; divided evenly among its figures
             (Bonferroni), so it is an upper bound.
-        tolerance: difference between promised and observed success rates that is tolerated.
-        ranking_tolerance: loss of AUC within models that is tolerated.
-        tolerated_psi: population stability index of a model's probabilities that is tolerated (0.1: a small shift by
+        tolerance: tolerated difference between predicted and observed success rates.
+        ranking_tolerance: tolerated loss of AUC within models.
+        tolerated_psi: tolerated population stability index of a model's probabilities (0.1: a small shift by
             convention).
-        tolerated_auc: AUC of telling recent from earlier embeddings that is tolerated.
+        tolerated_auc: tolerated AUC of telling recent from earlier embeddings.
         seed: of every random draw.
     """
 
@@ -50,7 +50,7 @@ class DriftReport:
     advice: Advice
     why: str
     judged: int = 0
-    """Independent outcomes behind the advice."""
+    """Number of independent outcomes that the advice rests on."""
 
     @property
     def drifted(self) -> tuple[DriftMetric, ...]:
@@ -64,16 +64,16 @@ def drift_report(
     embeddings: Embeddings | None = None,
     settings: DriftSettings = DriftSettings(),
 ) -> DriftReport:
-    """Watch whatever is known: outcomes of decisions, occupancy, embeddings.
+    """Report on whatever is given: outcomes of decisions, occupancy, embeddings.
 
-    Raises InvalidInput where nothing is given.
+    Raises InvalidInput if nothing is given.
     """
     judged = decisions is not None and len(decisions) > 0
     count = metric_count(decisions) if decisions is not None and judged else 0
     count += len(occupancy.models) if occupancy is not None else 0
     count += embeddings is not None
     if count == 0:
-        raise InvalidInput("there is nothing to judge drift by", remedy="Load outcomes or route a batch first")
+        raise InvalidInput("there is no data to judge drift by", remedy="Load outcomes or route a batch first")
     alarm_rate = settings.false_alarm_rate / count
     metrics: list[DriftMetric] = []
     if decisions is not None and judged:
@@ -98,26 +98,27 @@ def drift_report(
 def recalibrate(metrics: list[DriftMetric]) -> tuple[Advice, str]:
     """Whether to recalibrate or retrain, and why.
 
-    New temperatures and buckets mend probabilities that are off but still in order, for instructions of a known kind.
-    Where the order is lost, or predictions fail on instructions of a new kind, only a new classifier helps.
+    New temperatures and buckets correct probabilities that are off but still rank instructions well, if the
+    instructions are of a known kind. If the ranking is lost, or predictions fail on instructions of a new kind, only a
+    new classifier helps.
     """
-    drifted = {metric.name: metric for metric in reversed(metrics) if metric.drifted}  # the first of a name counts
+    drifted = {metric.name: metric for metric in reversed(metrics) if metric.drifted}  # the first figure of a name wins
     off = [name for name in _CALIBRATION if name in drifted]
     shifted = [name for name in _POPULATION if name in drifted]
     if "ranking" in drifted:
-        return "retrain", f"probabilities no longer put instructions in order: {_figure(drifted['ranking'])}"
+        return "retrain", f"probabilities no longer rank instructions well: {_figure(drifted['ranking'])}"
     if off and "embedding_auc" in drifted:
         new = _figure(drifted["embedding_auc"])
         return "retrain", f"predictions fail ({_figure(drifted[off[0]])}) on instructions of a new kind ({new})"
     if off:
-        return "recalibrate", f"probabilities are off but still in order: {_figure(drifted[off[0]])}"
+        return "recalibrate", f"probabilities are off but still rank instructions well: {_figure(drifted[off[0]])}"
     if not shifted:
         return "none", "every figure is within what chance and tolerance explain"
     if any(metric.name in _CALIBRATION for metric in metrics):
         return "none", f"instructions changed ({_figure(drifted[shifted[0]])}), but predictions still hold"
     return (
         "none",
-        f"instructions changed ({_figure(drifted[shifted[0]])}); whether predictions hold, outcomes must tell",
+        f"instructions changed ({_figure(drifted[shifted[0]])}); only outcomes can show whether predictions still hold",
     )
 
 

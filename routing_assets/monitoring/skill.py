@@ -1,9 +1,9 @@
-"""Whether probabilities say more of an instruction than each model's success rate does: their forecast skill.
+"""Whether probabilities predict more than each model's success rate does: their forecast skill.
 
 The Brier skill score (Murphy 1973) is the share of the rates' Brier score that predictions save. Above 0, predictions
-are better than the rates on these rows. That this is no luck is tested by the covariance of what is predicted and what
-comes, within models. The covariance is 0 of predictions that know nothing, however sharp or dull they are, and it needs
-a quarter of the rows that a test of the Brier score needs.
+are better than the rates on these rows. The covariance of predictions and outcomes, within models, tests that this is
+not luck. It is 0 for predictions without information, however sharp they are, and needs a quarter of the rows that a
+test of the Brier score needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Skill:
-    """How much better than the rates, and whether beyond noise; figures are None where there are too few rows."""
+    """How much better than the rates, and whether beyond noise; figures are None if there are too few rows."""
 
     shown: bool
     why: str
@@ -28,7 +28,7 @@ class Skill:
     score: float | None = None
     """Brier skill score, at most 1."""
     interval: tuple[float, float] | None = None
-    """Of the score, 95 %, by a bootstrap over groups."""
+    """95 % interval of the score, by a bootstrap over groups."""
     is_worse: bool = False
     """Whether the rates alone are better, beyond noise."""
 
@@ -38,9 +38,9 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
 
     Args:
         success: (N, K) in [0, 1]; NaN where a pair is unlabelled. Every row has a label.
-        rates: (K,) what would be predicted of each model without reading any instruction.
+        rates: (K,) prediction for each model without reading any instruction.
         group: (N,) rows with the same label are related, and count as one observation.
-        of: whose predictions they are, as ``" of model 'x'"``.
+        of: owner of the predictions for messages, as ``" of model 'x'"``.
     """
     groups = len(np.unique(group))
     if groups < LEAST_GROUPS:
@@ -65,7 +65,7 @@ def skill(probability: np.ndarray, success: np.ndarray, rates: np.ndarray, group
 
 
 def _centred(values: np.ndarray, success: np.ndarray) -> np.ndarray:
-    """Values less the mean of their model over its labels; 0 where there is no label."""
+    """Values minus the mean of their model over its labels; 0 where there is no label."""
     known = ~np.isnan(success)
     mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, values - mean, 0.0)

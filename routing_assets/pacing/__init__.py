@@ -4,8 +4,8 @@ Imports allocation and numpy only.
 """
 
 from routing_assets.pacing.arrivals import Arrival, Forecast, forecast
-from routing_assets.pacing.curve import SpendCurve, spend_curve
-from routing_assets.pacing.pace import PacedBudget, batch_budget
+from routing_assets.pacing.curve import SpendCurve, curve_of, joined_curve, spend_curve
+from routing_assets.pacing.pace import PacedBudget, batch_budget, least_usd, paced_budget
 from routing_assets.pacing.period import PacingState, PastBatch, PeriodBudget, PeriodExhausted
 
 __all__ = [
@@ -18,6 +18,10 @@ __all__ = [
     "PeriodExhausted",
     "SpendCurve",
     "batch_budget",
+    "curve_of",
     "forecast",
+    "joined_curve",
+    "least_usd",
+    "paced_budget",
     "spend_curve",
 ]

@@ -1,8 +1,9 @@
 """How much work is still to come: instructions per day by weekday, shrunk toward the level of recent weeks.
 
 A weekday's rate is its recent mean, pulled toward the mean of all days by two days' worth of evidence; evidence halves
-in weight every three weeks, so that the level follows a trend. What the rest of today brings is judged by the hours at
-which work came before. A seasonal-naive forecast with shrinkage: with a few weeks of history nothing richer pays.
+in weight every three weeks, so that the level follows a trend. The work of the rest of today is
+estimated from the hours at which earlier work came. A seasonal-naive forecast with shrinkage: a few weeks of history do
+not support a richer model.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _HALF_LIFE_DAYS = 21.0
 _WEEKDAY_SHRINKAGE = 2.0  # days
 _HOUR_SHRINKAGE = 5.0  # batches, spread evenly over the day
 _PRIOR_DAYS = 7.0
-_LEAST_DAYS = 0.25  # of evidence: the very first batch must not pass for a flood
+_LEAST_DAYS = 0.25  # of evidence, so that the first batch does not imply a huge daily rate
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Instructions still to come, and the standard error of that: of the level as learnt, and of what chance adds."""
+    """Instructions still to come, and their standard error: uncertainty of the estimated level, and chance."""
 
     instructions: float
     std: float
@@ -46,7 +47,7 @@ def forecast(
     The standard error takes batches to come independently (compound Poisson), with sizes like those seen.
 
     Args:
-        arrivals: what came until ``now``, in any order, from this and earlier periods; at least one. Days without a
+        arrivals: batches until ``now``, in any order, from this and earlier periods; at least one. Days without a
             batch between the first arrival and now count as days with no work.
         prior_per_day: instructions per day that the user expects, worth a week of evidence.
     """

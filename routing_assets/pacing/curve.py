@@ -1,14 +1,16 @@
-"""What a batch would spend at each price of money: its frontier as steps, small enough to keep for months."""
+"""What a batch would spend at each shadow price of money: its frontier as steps, small enough to store for months."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from routing_assets.allocation import AllocationProblem, frontier
+from routing_assets.allocation import AllocationProblem, Frontier, frontier
+from routing_assets.allocation.solver.exact import float_not_below
 
 _POINTS = 128
 
@@ -61,8 +63,25 @@ class SpendCurve:
 def spend_curve(problem: AllocationProblem) -> SpendCurve:
     """The curve of one batch. Its budget and its side constraints play no part; barred pairs do."""
     without: dict[str, Any] = {**dict.fromkeys(problem.side_constraints), "extra_budgets": ()}
-    curve = frontier(replace(problem, **without))
-    return SpendCurve(len(problem), float(curve.budget[0]), curve.shadow_price[:-1], np.diff(curve.budget))
+    return curve_of(frontier(replace(problem, **without)))
+
+
+def curve_of(breakpoints: Frontier) -> SpendCurve:
+    """The steps between the breakpoints of a frontier."""
+    spent, price = breakpoints.budget, breakpoints.shadow_price[:-1]
+    return SpendCurve(breakpoints.instructions, float(spent[0]), price, np.diff(spent))
+
+
+def joined_curve(curves: Sequence[SpendCurve], least: Fraction) -> SpendCurve:
+    """The curve of a batch from those of its parts, whose steps it takes in the order of their worth.
+
+    Args:
+        least: USD of the cheapest assignment of the whole batch, exact.
+    """
+    price, usd = (np.concatenate([getattr(curve, name) for curve in curves]) for name in ("price", "usd"))
+    order = np.argsort(-price, kind="stable")
+    instructions = sum(curve.instructions for curve in curves)
+    return SpendCurve(instructions, float_not_below(least), price[order], usd[order])
 
 
 def typical_curve(curves: Sequence[SpendCurve], weights: Sequence[float]) -> SpendCurve:

@@ -1,13 +1,13 @@
 """The budget of one batch, such that a USD buys as much success in it as in the batches still to come.
 
 Over a period, total success is greatest where the marginal USD is worth the same in every batch: one shadow price for
-the whole stream. That price is solved anew for every batch, from the money left, the batch's own frontier and the
-expected work that remains, each instruction of which spends like those of recent batches. Re-solving with forecasts
-(Jasin & Kumar 2012) keeps what adaptive pacing multipliers do (Balseiro & Gur 2019; PORT for LLM routing), to react to
-what was really spent, and needs no step size.
+the whole stream. The price is solved again for every batch, from the money left, the batch's own frontier and the
+expected remaining work. Each remaining instruction is taken to spend like those of recent batches. Re-solving with
+forecasts (Jasin & Kumar 2012) reacts to the actual spend, as adaptive pacing multipliers do (Balseiro & Gur 2019; PORT
+for LLM routing), and needs no step size.
 
-It cannot foresee: where a period has only some tens of batches and most of its work comes in bursts, forecasts are the
-limit, and money may stay unspent (tests/benchmarks/pacing_simulation.py); let it carry over.
+Limit: if a period has only some tens of batches and most of its work comes in bursts, forecasts are poor and money may
+stay unspent (tests/benchmarks/pacing_simulation.py); let it carry over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORGOTTEN = 1e-3
 # so pacing plans for a little more work than expected; and far more must still find money for its cheapest assignment.
 _CAUTION = 0.5
 _MARGIN = 3.0
-_ROUNDING = 1e-9  # of the float sum of all steps: the dearest assignment must not fail by an ulp
+_ROUNDING = 1e-9  # of the float sum of all steps: the most expensive assignment must not fail by an ulp
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PacedBudget:
     """What one batch may spend, and why."""
 
     usd: float
-    """Budget of the batch; with what is committed already never above the hard cap, compared without rounding."""
+    """Budget of the batch; together with earlier commitments never above the hard cap, compared without rounding."""
     price: float
     """Expected successes an extra USD must bring, here and in batches to come; inf where only the least is spent."""
     least_usd: float
@@ -62,12 +62,29 @@ def batch_budget(
     urgent: bool = False,
     waiting_instructions: float = 0.0,
 ) -> PacedBudget:
-    """The budget of a batch that is routed ``now``; ``problem.budget`` plays no part.
+    """The budget of a batch that is routed ``now``; ``problem.budget`` plays no part. See :func:`paced_budget`."""
+    curve = spend_curve(problem)
+    least = least_usd(problem, curve)
+    return paced_budget(curve, least, now, plan, state, urgent=urgent, waiting_instructions=waiting_instructions)
+
+
+def paced_budget(
+    curve: SpendCurve,
+    least: float,
+    now: datetime,
+    plan: PeriodBudget,
+    state: PacingState,
+    *,
+    urgent: bool = False,
+    waiting_instructions: float = 0.0,
+) -> PacedBudget:
+    """The budget of a batch that is routed ``now``, from what it would spend at each price.
 
     Callers must commit (append to ``state.past``) before they ask for the next batch: two batches paced from the same
     state would both be given the same room.
 
     Args:
+        least: USD of the cheapest assignment under all constraints, rounded up.
         waiting_instructions: of other batches that have arrived and are not routed yet.
 
     Raises:
@@ -79,12 +96,10 @@ def batch_budget(
         raise InvalidInput(
             f"{now} is not in the period from {state.start} to {state.end}", remedy="Begin the next period"
         )
-    curve = spend_curve(problem)
-    least = _least_usd(problem, curve)
     taken, room = state.taken(plan, now, urgent=urgent), state.room(plan, now, urgent=urgent)
     if not within(Fraction(least), room):
         raise PeriodExhausted(least, float_not_above(room), float(taken - state.committed()))
-    coming = _coming(len(problem), now, plan, state)
+    coming = _coming(int(curve.instructions), now, plan, state)
     work = waiting_instructions + coming.instructions
     planned = float(plan.money(state.carried_usd) - taken)
     worth = plan.urgent_worth if urgent else 1.0
@@ -95,7 +110,7 @@ def batch_budget(
     kind = "all" if urgent else "ordinary"
     why = (
         f"{planned:.6g} USD are left for {kind} work until {state.end:%Y-%m-%d %H:%M}; about "
-        f"{work:,.0f} instructions are expected after these {len(problem):,}. "
+        f"{work:,.0f} instructions are expected after these {int(curve.instructions):,}. "
         f"{_reason(usd, wanted, least, price, worth)}"
     )
     return PacedBudget(usd, price, least, float_not_above(room), work, why, curve.thinned())
@@ -109,7 +124,7 @@ def _coming(instructions: int, now: datetime, plan: PeriodBudget, state: PacingS
     return forecast(arrivals, now, state.end, prior_per_day=per_day)
 
 
-def _least_usd(problem: AllocationProblem, curve: SpendCurve) -> float:
+def least_usd(problem: AllocationProblem, curve: SpendCurve) -> float:
     """What the cheapest assignment costs under all constraints, USD, rounded up."""
     if not problem.side_constraints:
         return curve.least_usd

@@ -1,4 +1,4 @@
-"""The period's money: what was planned, what is committed, what is held back and what goes over to the next period."""
+"""The period's money: planned, committed, kept for urgent batches, and carried over to the next period."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from routing_assets.pacing.curve import SpendCurve
 
 
 class PeriodExhausted(InfeasibleAllocation):
-    """Even the cheapest assignment of the batch is dearer than what the period has left for it.
+    """Even the cheapest assignment of the batch costs more than the period has left for it.
 
     ``least_usd`` is what the cheapest assignment costs, ``room_usd`` what is left (rounded down), ``held_usd`` the part
     of the period's money that is kept for urgent batches.
@@ -125,7 +125,7 @@ class PacingState:
         return self.committed() + (Fraction(0) if urgent else self.held_for_urgent(plan, now))
 
     def room(self, plan: PeriodBudget, now: datetime, *, urgent: bool) -> Fraction:
-        """USD that the hard cap leaves to it."""
+        """USD that the hard cap leaves to a batch which is routed ``now``."""
         return max(Fraction(0), plan.cap(self.carried_usd) - self.taken(plan, now, urgent=urgent))
 
     def handed_on(self, plan: PeriodBudget) -> float:

@@ -1,8 +1,8 @@
 """The parts of a call's cost, for requests that send or ask for more than the text they are routed by.
 
-A cost model estimates a call that sends a text and is answered once. What else is sent is paid by the token, each
-answer is paid for, and an output bound caps each of them: a number of tokens in [0, b] of mean m has a variance of at
-most m (b - m) (Bhatia and Davis, 2000).
+A cost model estimates a call that sends one text and gets one answer. Everything else that is sent is priced by the
+token, every answer is priced, and an output bound caps each answer: a number of tokens in [0, b] with mean m has a
+variance of at most m (b - m) (Bhatia and Davis, 2000).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS, Recorde
 from routing_assets.pricing.spend import CostEstimate
 
 PROXY_ERROR = 0.25
-"""Relative standard error of tokens that are counted by the length of JSON: three to five bytes are one, by model."""
+"""Relative standard error of token counts estimated from the length of JSON: a token has three to five bytes."""
 _PER_MILLION = 1e-6
 _BESIDE_QUANTILE = 0.05
 
@@ -32,8 +32,8 @@ class CallParts:
 
     Attributes:
         input_rate: (K,) USD per input token that is sent beside the text.
-        implied: (K,) whether that rate is only implied by the mean cost of calls, for no price is known.
-        sent_beside: (K,) input tokens that nearly all labelled calls sent beside their text, paid in their costs.
+        implied: (K,) whether that rate is derived from the mean cost of calls, because no price is known.
+        sent_beside: (K,) input tokens that nearly all labelled calls sent beside their text; their costs include them.
         output_tokens: (K,) expected output tokens of an answer.
         output_share: (K,) share of the mean cost that pays for output; NaN where unknown.
         attachment_price: by kind (``images``, ``audio``, ``files``), (K,) USD of each; NaN where there is no price.
@@ -60,11 +60,11 @@ class CallParts:
 
 
 def implied_parts(mean_cost: np.ndarray, mean_tokens: float) -> CallParts:
-    """The parts where no price is known: each token beside the text costs what a token of a mean call does in all.
+    """The parts if no price is known: a token beside the text costs the mean cost of a call per token of its text.
 
     Args:
         mean_cost: (K,) USD of a labelled call.
-        mean_tokens: of the labelled texts.
+        mean_tokens: mean tokens of the labelled texts.
     """
     unknown = np.full(len(mean_cost), np.nan)
     return CallParts(
@@ -78,7 +78,7 @@ def implied_parts(mean_cost: np.ndarray, mean_tokens: float) -> CallParts:
 
 
 def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: ModelCatalog | None) -> CallParts:
-    """The parts as the catalog prices them, and as labelled calls had them."""
+    """The parts of a call, from the catalog's prices and the token counts of labelled calls."""
     mean_cost, tokens = np.nanmean(recorded.cost, axis=0), proxy_tokens(labels.instruction)
     parts = implied_parts(mean_cost, float(tokens.mean()))
     for k in range(len(labels.models)):
@@ -114,12 +114,12 @@ def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: M
 def price_parts(
     estimate: CostEstimate, batch: BatchInstructions, mean_cost: np.ndarray, parts: CallParts
 ) -> CostEstimate:
-    """The estimate for whole requests, from that for their texts, answered once each.
+    """The estimate for whole requests, from the estimate for one answer to each of their texts.
 
-    Where nothing is sent or asked for beyond the texts it is the same to the last bit.
+    If nothing is sent or asked for beyond the texts, the estimate is returned unchanged.
 
     Args:
-        estimate: for the batch's texts.
+        estimate: the estimate for the batch's texts.
         mean_cost: (K,) USD of a labelled call.
     """
     if not batch.beyond_text:

@@ -17,10 +17,10 @@ from routing_assets.pricing.cost_model import CostModel
 from routing_assets.pricing.spend import CostEstimate
 
 ASSUMED_OF_CALL = "cost_assumed_error"
-"""Column of the cost matrix; where it is absent, all calls of a model have the error that its ``about`` says."""
+"""Column of the cost matrix; if it is absent, all calls of a model have the error stored in the table's metadata."""
 BEYOND_TEXT = "beyond_text"
-"""What the requests send and ask for beyond one answer to each text, all of it priced: in what a cost matrix says of
-itself, and in the summary of a decision. Decisions from before it was have priced the texts alone.
+"""Key for what the requests send and ask for beyond one answer to each text, all of it priced. It is in the metadata
+of a cost matrix and in the summary of a decision. Decisions without the key priced the texts alone.
 """
 
 
@@ -55,8 +55,8 @@ def price_batch(
     """The table of ``cost_matrix``: estimated USD of every call, by the single row of a ``cost_model`` table.
 
     Args:
-        texts_alone: leave out what is sent and asked for beyond the texts, as decisions once did.
-        totals: of the whole batch, where ``batch`` is a part of it.
+        texts_alone: leave out what is sent and asked for beyond the texts, as decisions of earlier versions did.
+        totals: totals of the whole batch, if ``batch`` is a part of it.
     """
     totals = totals or RequestTotals.of(batch)
     model = CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py()))
@@ -79,10 +79,10 @@ def price_batch(
 
 
 def cost_estimate(costs: pa.Table, models: Sequence[str]) -> CostEstimate:
-    """The estimate that :func:`price_batch` wrote down, for these of its models."""
+    """The estimate in a table of :func:`price_batch`, for the given models."""
     said = about(costs)
     column = [json.loads(said["models"]).index(model) for model in models]
-    nothing = json.dumps([0.0] * len(json.loads(said["models"])))  # in matrices that were stored before it was
+    nothing = json.dumps([0.0] * len(json.loads(said["models"])))  # matrices of earlier versions lack the field
     assumed = np.array(json.loads(said.get("assumed_error", nothing)))[column]
     if ASSUMED_OF_CALL in costs.column_names:
         assumed = matrix_of(costs, ASSUMED_OF_CALL, models)

@@ -24,14 +24,14 @@ ABOUT_AS_GOOD = 1.02  # of the least held-out error: the more regular of two equ
 FOLDS = 5
 MIN_EXPLAINED = 0.05  # share of the variance that per-instruction estimates must explain to be worth their risk
 ASSUMED_ERROR = 1.0
-"""Standard error of the assumed number of output tokens, relative to it: twice as many would surprise nobody. The 11
-models of RouterBench answer multiple choice with one token and write code with 131 to 308: all on the same side of it.
+"""Standard error of the assumed number of output tokens, relative to it: twice as many is plausible. The 11
+models of RouterBench answer multiple choice with one token and write code with 131 to 308: the errors have one sign.
 """
 SURPRISE = 2.0
-"""By how many times its estimate a call is counted to have missed it, beside the recorded ones. From a single recorded
-call on, budgets to be kept with 95 % are then kept by more than 92 % of simulated batches, as a test of this room says.
+"""Relative error of one pseudo-observation that is added to the recorded calls. With it, even after a single recorded
+call, more than 92 % of simulated batches stay within a budget that is to be kept with 95 % (tests/pricing).
 """
-MOST_UNLIKE = 2.0  # times as long, or as short, as the labelled texts: beyond it their mean cost is no estimate
+MOST_UNLIKE = 2.0  # ratio of text lengths, either way, beyond which the labelled texts' mean cost is a poor estimate
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class CostModel:
         relative_std: (K,) held-out standard deviation of a call around its estimate, relative to the estimate.
         shared_error: (K,) relative standard error of the model's level, as far as it was recorded.
         assumed_error: (K,) USD, standard error of what was assumed of a call; see :class:`CostEstimate`. Zero in cost
-            models that were stored before it was.
+            models of earlier versions.
         by_length: regression on the text alone, or None in mode "mean".
         by_task: regression on text and task, or None where the labels have no tasks.
         held_out: error of each mode on texts left out of its fit, where costs were measured.
         source: where the costs come from, in words.
         why: why this mode was chosen, in words.
         priced: the models whose estimates follow the catalog's prices; those of the others are costs that the labels
-            record. None in cost models that were stored before this was.
-        mean_tokens: mean proxy tokens of the labelled texts; None in cost models that were stored before it was.
-        parts: prices of what is sent and asked for beyond a text; in cost models that were stored before it was, the
-            mean costs imply them.
+            record. None in cost models of earlier versions.
+        mean_tokens: mean proxy tokens of the labelled texts; None in cost models of earlier versions.
+        parts: prices of what is sent and asked for beyond a text; for cost models of earlier versions they are derived
+            from the mean costs.
     """
 
     models: tuple[str, ...]
@@ -88,14 +88,14 @@ class CostModel:
 
     @property
     def unmoved_by_prices(self) -> tuple[str, ...]:
-        """The models whose estimates no catalog changes; empty where that is unknown."""
+        """The models whose estimates do not depend on a catalog; empty if that is unknown."""
         return () if self.priced is None else tuple(model for model in self.models if model not in self.priced)
 
     def doubt(self, mean_tokens: float, beyond_text: Mapping[str, float] | None = None) -> str | None:
         """Why estimates for a batch may be far off, in words; None without a reason.
 
         Args:
-            mean_tokens: of a text of the batch.
+            mean_tokens: mean tokens of the batch's texts.
             beyond_text: what else is sent and asked for, see ``BatchInstructions``.
         """
         return (
@@ -187,12 +187,12 @@ class CostModel:
 
 
 def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, mode: CostMode = "auto") -> CostModel:
-    """Learn what calls cost from labelled calls (see :func:`recorded_costs`) and, if given, the catalog's prices.
+    """Learn the cost of calls from labelled calls (see :func:`recorded_costs`) and, if given, the catalog's prices.
 
     "mean" gives every call of a model its mean cost. "per_instruction" predicts each call from the length of its text
-    and its task. "auto" takes the second where it predicts held-out calls better, and the first where costs were not
-    measured call by call. Both fall back to the mean where a model has labelled calls of under ``MIN_CALLS`` texts;
-    ``why`` says so. Errors are those of recorded calls, and what was assumed is uncertain by as much as itself. Pass
+    and its task. "auto" takes "per_instruction" if it predicts held-out calls better, and "mean" if costs were not
+    measured call by call. Both fall back to "mean" if a model has labelled calls of under ``MIN_CALLS`` texts;
+    ``why`` says so. Errors are measured on recorded calls; an assumed cost has a relative standard error of 1. Pass
     the training rows only. Raises InvalidInput if some model's costs are unknown.
     """
     recorded = recorded_costs(labels, catalog)
@@ -248,7 +248,7 @@ def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, parts: Ca
 
 
 def _fewest_texts(labels: LabelledInstructions, cost: np.ndarray) -> int:
-    """Distinct texts with a cost, of the model that has the fewest."""
+    """The least number of distinct texts with a known cost that any model has."""
     text = text_codes(labels.instruction)
     return min(len(np.unique(text[known])) for known in np.isfinite(cost).T)
 
@@ -275,7 +275,7 @@ def _cross_validated(labels: LabelledInstructions, recorded: RecordedCosts) -> t
 
 
 def _error(recorded: RecordedCosts, predicted: np.ndarray) -> CostError:
-    # A handful of recorded calls tells nothing about variance; where nothing was recorded, what was assumed must do.
+    # A handful of recorded calls says nothing about variance. If no call was recorded, assumed costs are used.
     judged = recorded.calls >= min(MIN_CALLS, recorded.calls.max())
     cost, predicted = recorded.observed[:, judged], predicted[:, judged]
     predicted = np.where(np.isfinite(cost), predicted, np.nan)
@@ -291,9 +291,9 @@ def _error(recorded: RecordedCosts, predicted: np.ndarray) -> CostError:
 def _uncertainty(recorded: RecordedCosts, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(K,) relative standard deviation of a call around its prediction, and relative standard error of the level.
 
-    Few calls may agree by chance, so one more is counted, which missed its prediction by ``SURPRISE`` times it: of
-    equal calls that leaves the level uncertain by ``SURPRISE`` over their number. Zero error of the level where no
-    call was recorded: all of that is assumed.
+    Few calls may agree by chance, so one more call with a relative error of ``SURPRISE`` is added. With n equal calls
+    the level's relative standard error is then ``SURPRISE`` / n. It is zero if no call was recorded: then the whole
+    cost is assumed, and ``assumed_error`` covers it.
     """
     observed, calls = recorded.observed, recorded.calls
     residual = _root_mean_square(observed - predicted)

@@ -1,8 +1,8 @@
-"""How far the realised spend of a batch may lie above its estimate, from calls that nothing was fitted to.
+"""How far the realised spend of a batch may lie above its estimate, from held-out calls.
 
 An optimiser picks the pairs whose cost is underestimated, so the errors of single calls do not tell the error of a
-decision. Here the decision itself is judged: held-out instructions are allocated as the batch is, and what their chosen
-calls really cost is set against what was estimated of them.
+decision. So the decision itself is tested: held-out instructions are allocated as the batch is, and the recorded
+cost of their chosen calls is compared with the estimate.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import numpy as np
 from routing_assets.pricing.spend import CostEstimate
 
 LEAST_CALLS = 30
-"""Held-out calls with a recorded cost, below which their spread says too little of heavy tails."""
+"""Least number of held-out calls with a recorded cost: fewer say too little about heavy tails."""
 LEAST_CALLS_OF_MODEL = 5
 MOST_INSTRUCTIONS = 4_000
-"""More of them would sharpen the margin little, and take long to score."""
+"""Most held-out instructions to score: more would hardly improve the margin."""
 _DRAWS = 999
-_LONGEST_BATCH = 2_000  # of a longer one the mean cost of a call is drawn as normal
-_LEAST_SPREAD = 0.2  # of a resample, relative to that of all calls: it may miss every dear call
+_LONGEST_BATCH = 2_000  # in a longer batch, the mean cost of a call is drawn from a normal distribution
+_LEAST_SPREAD = 0.2  # of a resample, relative to that of all calls: it may miss every expensive call
 _ROUNDS = 5
 _SETTLED = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutCalls:
-    """M instructions that neither the router nor the cost model learnt from, on K models.
+    """M instructions that neither the router nor the cost model was trained on, for K models.
 
     Attributes:
         models: K names.
         success: (M, K) probability of success that the router decides by.
-        estimate: (M, K) what their calls are estimated to cost.
-        cost: (M, K) USD that they really cost; NaN where that was not recorded.
+        estimate: (M, K) estimated cost of each call.
+        cost: (M, K) recorded cost of each call in USD; NaN if it was not recorded.
         tokens: (M,) tokens of the texts, for context lengths.
     """
 
@@ -56,7 +56,7 @@ class SpendRatio:
     Attributes:
         expected: its mean.
         draws: sorted draws from it.
-        calls: held-out calls that it comes from.
+        calls: number of held-out calls behind it.
     """
 
     expected: float
@@ -64,8 +64,8 @@ class SpendRatio:
     calls: int
 
     def upper(self, probability: float) -> float:
-        """What the ratio stays within with ``probability``: the conformal quantile, which counts the batch itself as
-        one more draw.
+        """The ratio that is not exceeded with ``probability``: the conformal quantile, which counts the batch itself
+        as one more draw.
         """
         return float(self.draws[min(math.ceil(probability * (len(self.draws) + 1)), len(self.draws)) - 1])
 
@@ -80,8 +80,8 @@ def spend_ratio(held_out: HeldOutCalls, choice: np.ndarray, size: int, seed: int
 
     A studentised bootstrap, the difference between a batch of resampled calls and the mean of as many resampled
     held-out ones as there are over the spread of the latter, carries that these are finitely many and that they may
-    lack the dearest calls (Hall, "Theoretical comparison of bootstrap confidence intervals", 1988). Models with hardly
-    any recorded cost count as estimated, with the error that the cost model gives them; what it assumes is added.
+    lack the most expensive calls (Hall, "Theoretical comparison of bootstrap confidence intervals", 1988). Models with
+    hardly any recorded cost count as estimated, with the cost model's error; its assumptions add theirs.
     """
     row, models = np.arange(len(held_out)), len(held_out.models)
     estimated, realised = held_out.estimate.mean[row, choice], held_out.cost[row, choice]
@@ -137,7 +137,7 @@ def calibrated_share(
 
 
 def corresponding_budget(budget: float, cost: np.ndarray, held_out_cost: np.ndarray) -> float:
-    """USD for held-out instructions that lies between their cheapest and their dearest spend as ``budget`` does between
+    """USD for held-out instructions that lies between their least and their greatest spend as ``budget`` does between
     those of a batch; costs are (N, K) and (M, K).
     """
     least, most = _extremes(cost)
@@ -164,8 +164,8 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def _error_of_unjudged(estimate: CostEstimate, choice: np.ndarray, covered: np.ndarray, size: int) -> float:
-    """Relative standard error of the spend for what held-out calls do not show: models without recorded costs, and
-    what was assumed of any model.
+    """Relative standard error of the part of the spend that held-out calls do not cover: models without recorded costs,
+    and assumptions about any model.
     """
     blank = replace(
         estimate,

@@ -11,10 +11,10 @@ from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
 
-# Output tokens per call where neither table nor catalog says anything; spend is then an assumption, and is said to be.
+# Output tokens per call if neither table nor catalog gives them; the cost model's source then names the assumption.
 ASSUMED_OUTPUT_TOKENS = 128.0
 MIN_CALLS = 50
-"""Labelled calls of each model, of as many texts, from which instructions are told apart."""
+"""Least labelled calls, and distinct texts, of each model for per-instruction estimates."""
 _PER_MILLION = 1e-6
 _ASSUMED = f"{ASSUMED_OUTPUT_TOKENS:.0f} output tokens per call assumed"
 _BY_LENGTH = f"catalog prices x length of the text, {_ASSUMED}"
@@ -30,7 +30,7 @@ class RecordedCosts:
             and the length of the text.
         assumed: (K,) USD of a call that pay for ``ASSUMED_OUTPUT_TOKENS``; 0 where the model's own costs are known.
         source: where the numbers come from, in words.
-        priced: the models that the catalog's prices are part of the costs of.
+        priced: the models whose costs are based on the catalog's prices.
     """
 
     cost: np.ndarray
@@ -119,7 +119,7 @@ def _filled(costs: RecordedCosts, labels: LabelledInstructions, catalog: ModelCa
 
 
 def _assumed(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:
-    """(K,) USD of a call for output tokens that nobody counted."""
+    """(K,) USD per call for output tokens that were assumed, not counted."""
     if labels.output_tokens is not None:
         return np.zeros(len(labels.models))
     price = np.array([entry.output_price for entry in catalog.select(labels.models).models])

@@ -26,16 +26,43 @@ class SpendForecast:
 
 
 @dataclass(frozen=True, eq=False)
+class SpendSums:
+    """Sums over the chosen calls of a batch, or of a part of it."""
+
+    mean: float
+    """USD."""
+    of_models: np.ndarray
+    """(K,) USD, by the model that answers."""
+    variance: float
+    """USD squared, of single calls around their means."""
+    assumed: float
+    """USD, standard error of what was assumed for want of records."""
+
+    def __add__(self, other: SpendSums) -> SpendSums:
+        return SpendSums(
+            self.mean + other.mean,
+            self.of_models + other.of_models,
+            self.variance + other.variance,
+            self.assumed + other.assumed,
+        )
+
+    def forecast(self, shared_error: np.ndarray) -> SpendForecast:
+        """The spend; ``shared_error`` (K,) as in :class:`CostEstimate`."""
+        variance = self.variance + ((self.of_models * shared_error) ** 2).sum() + self.assumed**2
+        return SpendForecast(self.mean, float(np.sqrt(variance)))
+
+
+@dataclass(frozen=True, eq=False)
 class CostEstimate:
     """Estimated cost of N new calls on K models.
 
     Attributes:
         mean: (N, K) USD, the expected cost of the call.
-        std: (N, K) USD, how far one call falls from it; independent between calls.
+        std: (N, K) USD, standard deviation of one call around the mean; independent between calls.
         shared_error: (K,) relative standard error that all calls of a model share (its level is known from finitely
             many labelled calls only), so that it does not average out over a batch.
-        assumed_error: (K,) USD per call, or (N, K) where calls differ: standard error of what was assumed for want of
-            records. All models share it: where answers are longer than assumed, those of every model are.
+        assumed_error: (K,) USD per call, or (N, K) where calls differ: standard error of what was assumed because
+            no record exists. All models share it: if answers are longer than assumed, they are so for every model.
     """
 
     mean: np.ndarray
@@ -45,16 +72,19 @@ class CostEstimate:
 
     def forecast(self, choice: np.ndarray) -> SpendForecast:
         """Spend of the batch when instruction n goes to model ``choice[n]``."""
+        return self.sums(choice).forecast(self.shared_error)
+
+    def sums(self, choice: np.ndarray) -> SpendSums:
+        """What the forecast rests on; the sums of the parts of a batch add up to its own."""
         row = np.arange(len(choice))
         mean = self.mean[row, choice]
         per_model = np.bincount(choice, weights=mean, minlength=len(self.shared_error))
-        assumed = self._assumed(choice)
-        variance = (self.std[row, choice] ** 2).sum() + ((per_model * self.shared_error) ** 2).sum() + assumed**2
-        return SpendForecast(float(mean.sum()), float(np.sqrt(variance)))
+        variance = (self.std[row, choice] ** 2).sum()
+        return SpendSums(float(mean.sum()), per_model, float(variance), self._assumed(choice))
 
     def safe_share(self, choice: np.ndarray, probability: float) -> float:
         """Share of a budget to allocate so that the realised spend stays within it with ``probability``, from these
-        estimates alone: for where no held-out decisions say more (see ``held_out_spend``).
+        estimates alone. Use it if there are too few held-out decisions for ``held_out_spend``.
 
         The errors of calls and levels may follow any law of their variance (Cantelli's inequality); what was assumed
         for want of records is normal. ``choice`` is an allocation of the batch at the full budget; its relative

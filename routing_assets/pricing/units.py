@@ -1,7 +1,7 @@
 """Prices in another unit than USD per 1M tokens, and costs in another than USD per call, are refused.
 
 Catalogs are copied from lists in USD per token or per 1K tokens, label tables from meters that count in other units.
-Such a price is off by a thousand or a million, and a budget kept with it is no budget.
+Such a price is wrong by a factor of a thousand or a million, and so is the spend that is checked against a budget.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEAST_PRICE, GREATEST_PRICE = 0.0005, 2_000.0
 LEAST_DEAREST = 0.02
 """USD per 1M tokens: a catalog whose dearest price is below it looks like one in USD per 1K tokens."""
 SUSPECT_FACTOR = 200.0
-"""Between what prices change by and a thousand, about half way on a logarithmic scale."""
+"""Prices change by far less, a wrong unit by 1,000 or more: about half way between on a logarithmic scale."""
 USUAL_OUTPUT_TOKENS = 128.0
 FIELDS = ("input_price", "output_price")
 REMEDY = (
@@ -66,11 +66,11 @@ def refuse_doubtful_prices(catalog: ModelCatalog, in_force: ModelCatalog | None)
 
 
 def refuse_doubtful_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -> None:
-    """Raise InvalidInput for recorded costs per call that are off by about a thousand or more.
+    """Raise InvalidInput for recorded costs per call that are off by a factor of ``SUSPECT_FACTOR`` or more.
 
-    They are set against the catalog's prices of the tokens of the call, recorded or, as far as they are not, taken from
-    the length of the text and 128 tokens of output. Without a catalog only costs that no prices could explain are
-    refused. It is the median call of each model that counts.
+    They are compared with the catalog's price of the call's tokens. Token counts that were not recorded are taken from
+    the length of the text and 128 tokens of output. Without a catalog, only costs that no plausible price explains are
+    refused. The median call of each model decides.
     """
     if labels.cost is None:
         return
@@ -84,12 +84,12 @@ def refuse_doubtful_costs(labels: LabelledInstructions, catalog: ModelCatalog | 
         if not known.any():
             continue
         if np.median(cost[known] / most[known]) >= SUSPECT_FACTOR:
-            odd.append(f"'{model}' {np.median(cost[known]):.6g}, explained are {np.median(most[known]):.2g} at most")
+            odd.append(f"'{model}' {np.median(cost[known]):.6g}, expected at most {np.median(most[known]):.2g}")
         elif np.median(least[known] / cost[known]) >= SUSPECT_FACTOR:
-            odd.append(f"'{model}' {np.median(cost[known]):.6g}, explained are {np.median(least[known]):.2g} at least")
+            odd.append(f"'{model}' {np.median(cost[known]):.6g}, expected at least {np.median(least[known]):.2g}")
     if odd:
         raise InvalidInput(
-            f"recorded costs of a call are no USD, by prices and length of its text: {_joined(odd)}",
+            f"recorded costs per call do not look like USD, given prices and text lengths: {_joined(odd)}",
             source=labels.name,
             remedy=COST_REMEDY,
         )
@@ -135,7 +135,7 @@ def _prices(entry: ModelEntry) -> str:
 
 
 def _unit(entry: ModelEntry, old: ModelEntry) -> str:
-    """What prices look like that fell so far."""
+    """The unit that new prices seem to be in, from how far they fell."""
     fall = min(new / before for new, before in _pairs(entry, old) if _both(new, before))
     return ", as if per token" if fall < 1 / 50_000 else ", as if per 1K tokens" if fall < 1 else ""
 

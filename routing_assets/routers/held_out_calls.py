@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import BatchInstructions, LabelledInstructions
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.long_table import about
+from routing_assets.foundation.long_table import HasSchema, about
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.cost_matrix import cost_estimate, price_batch
 from routing_assets.pricing.held_out_spend import MOST_INSTRUCTIONS, HeldOutCalls
@@ -30,8 +29,8 @@ def held_out_calls(
     warehouse: Warehouse,
     store: Store,
     shelf: Shelf,
-    probabilities: pa.Table,
-    costs: pa.Table,
+    probabilities: HasSchema,
+    costs: HasSchema,
     catalog: ModelCatalog | None,
     seed: int = 0,
 ) -> HeldOutCalls | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from helpers import decide
 
-from routing_assets.audit.replay import broken_decisions, version_sha256_of
+from routing_assets.audit.replay import broken_decisions
 from routing_assets.home import Home
 from routing_assets.storage.draft import write_table
 
@@ -43,13 +43,3 @@ def test_a_decision_in_parts_is_as_recorded_until_a_part_is_damaged(home: Home) 
     ]
     shutil.rmtree(folder)
     assert broken_decisions(home.warehouse, home.store) == ["entry 1 (batch weekly): routed_batch/weekly/run is gone"]
-
-
-def test_a_decision_made_again_in_parts_of_the_same_rows_is_the_same(home: Home) -> None:
-    rows = pa.table({"instruction_id": [str(i) for i in range(7)]}).replace_schema_metadata({"summary": "{}"})
-    write_table(home.store.draft("routed_batch", "weekly", "run", rows.schema), [rows], part_rows=3)
-    recorded = home.store.version_sha256("routed_batch/weekly/run")
-    assert version_sha256_of(rows, 3) == recorded
-    assert version_sha256_of(rows.slice(1), 3) != recorded
-    home.store.write(rows, "routed_batch", "weekly", "one")
-    assert version_sha256_of(rows, None) == home.store.version_sha256("routed_batch/weekly/one.parquet")

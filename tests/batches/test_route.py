@@ -22,7 +22,7 @@ from routing_assets.allocation import (
     allocate,
     frontier,
 )
-from routing_assets.batches.frontier import around_budget, draw_frontier, whole_frontier
+from routing_assets.batches.frontier import around_budget, draw_frontier, place_of, whole_frontier
 from routing_assets.batches.policy import RoutingSettings, refuse_limits_on_unknowns, settings_from, standing_policy
 from routing_assets.batches.route import (
     RoutedBatch,
@@ -251,8 +251,8 @@ def test_a_limit_on_unknown_latencies_is_refused() -> None:
     settings = RoutingSettings(constraints={"mean_latency": 1.0})
     catalog = ModelCatalog((ModelEntry("small", 1.0, 1.0, latency_s=0.5), ModelEntry("medium", 1.0, 1.0)))
     with pytest.raises(InvalidInput, match=r"mean_latency limits latency.*none for medium, large\."):
-        refuse_limits_on_unknowns(settings, MODELS, catalog, None)
-    refuse_limits_on_unknowns(settings, ("small",), catalog, None)
+        refuse_limits_on_unknowns(settings, MODELS, catalog, has_groups=False)
+    refuse_limits_on_unknowns(settings, ("small",), catalog, has_groups=False)
 
 
 def test_few_assignments_change_under_a_churn_limit() -> None:
@@ -273,7 +273,7 @@ def test_groups_stay_close_when_asked() -> None:
 
 def test_groups_are_asked_for_where_they_are_compared() -> None:
     with pytest.raises(InvalidInput, match=r"max_group_gap compares groups.*column 'group' or 'task'"):
-        refuse_limits_on_unknowns(RoutingSettings(constraints={"max_group_gap": 0.01}), MODELS, None, None)
+        refuse_limits_on_unknowns(RoutingSettings(constraints={"max_group_gap": 0.01}), MODELS, None, has_groups=False)
 
 
 def test_confidence_holds_back_what_uncertain_costs_need() -> None:
@@ -355,7 +355,7 @@ def test_more_money_buys_no_less_and_the_batch_lies_on_its_frontier() -> None:
     assert bought == sorted(bought)
     here = next(row for row in rows if row["budget"] == 1.0)
     assert here["gain"] == pytest.approx(0.0, abs=1e-2)
-    picture = draw_frontier(allocation, frontier(allocation.problem))
+    picture = draw_frontier(place_of(allocation), frontier(allocation.problem))
     assert picture is not None
     assert picture.startswith(b"\x89PNG")
 

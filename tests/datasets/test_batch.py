@@ -133,7 +133,7 @@ UNREADABLE = {
     "number": (request("x", input=3), "of type int, not text"),
     "nothing": (request("x"), "neither messages nor input nor prompt"),
     "no body": ({"custom_id": "x", "body": None}, "the request has no body"),
-    "no id": ({"custom_id": None, "body": {"input": "a"}}, "no id that is a text"),
+    "no id": ({"custom_id": None, "body": {"input": "a"}}, "id is missing or not text"),
     "half a surrogate pair": (request("x", input="a\ud83d"), "half a surrogate pair"),
     "embeddings": (with_url("/v1/embeddings"), "column 'url': the request asks for embeddings"),
     "embeddings, by the model": (
@@ -236,7 +236,7 @@ def test_ids_are_compared_without_an_object_for_each() -> None:
     finally:
         tracemalloc.stop()
     ids[-3:] = None, None, "id 7"
-    with pytest.raises(InvalidInput, match=r"row 100001, .*'id 7' stands already in row 9"):
+    with pytest.raises(InvalidInput, match=r"row 100001, .*'id 7' is already in row 9"):
         check_unique(raw, "instruction_id", ids)
 
 
@@ -258,13 +258,13 @@ def test_what_is_set_apart_later_keeps_its_place_in_the_file(tmp_path: Path) -> 
 
 def test_openai_ids_must_differ(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "o.jsonl", request("x", input="a"), request("x", input="b"))
-    with pytest.raises(InvalidInput, match=r"row 2.*'x' stands already in row 1"):
+    with pytest.raises(InvalidInput, match=r"row 2.*'x' is already in row 1"):
         load_batch(path)
 
 
 FAULTS = {
     "b.csv": [
-        ("instruction_id,instruction\n1,a\n1,b\n", "row 3, column 'instruction_id': '1' stands already in row 2"),
+        ("instruction_id,instruction\n1,a\n1,b\n", "row 3, column 'instruction_id': '1' is already in row 2"),
         ("instruction_id,instruction\n1, \n2,  \n", "row 2, column 'instruction': the text is empty"),
         ("instruction_id,instruction\n", "no rows"),
         ("id,text\n1,a\n", "column 'instruction_id': the required column is missing"),

@@ -156,8 +156,8 @@ def test_arrays_of_numpy_1_and_2_are_read(tmp_path: Path, module: str) -> None:
     [
         (b"", "the pickle is refused"),
         (b"\x80\x04not a pickle", "the pickle is refused"),
-        (pickle.dumps({"id": 1}), "no list of records"),
-        (pickle.dumps([]), "no list of records"),
+        (pickle.dumps({"id": 1}), "not hold a list of records"),
+        (pickle.dumps([]), "not hold a list of records"),
         (pickle.dumps([{"id": 1}]), "row 1: the record is not an id with six option logits"),
         (pickle.dumps([{"id": 0, "logits_options": np.zeros(6)}, {"id": 1, "logits_options": np.zeros(5)}]), "row 2"),
         (pickle.dumps([{"id": 0, "logits_options": np.full(6, np.nan)}]), "row 1.*not finite"),
@@ -174,10 +174,10 @@ def test_corrupt_outputs_are_named(tmp_path: Path, content: bytes, message: str)
 def test_faults_of_the_questions_are_named(bench: Path) -> None:
     path = bench / "data" / "talk.json"
     faults = {
-        "answer": ({"answer": "G"}, "row 3: the answer 'G' is none of A, B, C, D, E, F"),
-        "keys": ({"id": "2"}, "row 3: the id is no whole number"),
+        "answer": ({"answer": "G"}, "row 3: the answer 'G' is not one of A, B, C, D, E, F"),
+        "keys": ({"id": "2"}, "row 3: the id is not an integer"),
         "twice": ({"id": 1}, "row 3: the id occurs twice"),
-        "choices": ({"choices": ["Yes"]}, "row 3: the choices are no mapping"),
+        "choices": ({"choices": ["Yes"]}, "row 3: the choices do not map letters to texts"),
     }
     for change, message in faults.values():
         rows = questions("talk")

@@ -20,7 +20,7 @@ from routing_assets.datasets.reading import read_json_lines, read_raw_table, rec
 from routing_assets.datasets.routerbench import unwrap_prompt
 from routing_assets.foundation.errors import InvalidInput
 
-N = 4000
+N = 2000
 
 
 def lines(path: Path, *records: object) -> Path:

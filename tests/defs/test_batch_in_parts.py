@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from routing_assets.audit.replay import replay
 from routing_assets.batches.matrices import derive_table, price_part, score_part, sum_costs, sum_requests, sum_scores
+from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.audit import explain
 from routing_assets.engine import Engine, LocalEngine
@@ -53,7 +55,7 @@ def test_parts_are_scored_and_priced_like_the_whole(
         engine, price_part, in_parts.parts, lambda schema: Draft(str(tmp_path / "priced"), schema), prices, requests
     )
     assert np.array_equal(wide_matrix(priced.read(), "cost"), wide_matrix(costs, "cost"))
-    assert about(priced) == about(costs)
+    assert about(priced) == {**about(costs), "part_rows": "25"}
     np.testing.assert_allclose(sum_costs(engine, priced), sum_costs(engine, costs))
 
 
@@ -67,27 +69,53 @@ def test_one_part_stays_one_table(routed: Home) -> None:
     assert (priced.to_pylist(), about(priced)) == (stored.to_pylist(), about(stored))
 
 
-def test_a_batch_of_several_parts_is_routed_and_explained(
-    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables in parts have 25 rows to a part."""
+    monkeypatch.setattr("routing_assets.storage.partitioned.PART_ROWS", 25)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_batch_of_several_parts_is_routed_replayed_and_explained(
+    trained: Home, routed_once: Path, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    once = Home(routed_once).store.read("routed_batch", "weekly")
     batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
-    once = trained.store.read("routed_batch", "weekly")
-    read = trained.store.__class__.parts
-
-    def in_parts(store: object, asset: str, partition: str | None = None, *runs: str) -> PartitionedTable:
-        table = read(store, asset, partition, *runs)  # type: ignore[arg-type]
-        if asset != "batch_instructions" or len(table.parts) > 1:
-            return table
-        draft = Draft(str(trained.root / "parts" / str(partition)), table.schema)
-        return write_table(draft, [table.read()], part_rows=25)
-
-    monkeypatch.setattr(trained.store.__class__, "parts", in_parts)
-    batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
-    assert len(read(trained.store, "probability_matrix", "weekly").parts) == 3
+    assert "60 instructions by mip" in capsys.readouterr().out
+    for name in ("batch_instructions", "probability_matrix", "cost_matrix", "ndch_allocation", "routed_batch"):
+        assert [part.rows for part in trained.store.parts(name, "weekly").parts] == [25, 25, 10]
     again = trained.store.read("routed_batch", "weekly")
     assert again["model"].to_pylist() == once["model"].to_pylist()
     assert again["cost"].equals(once["cost"])
-    capsys.readouterr()
+    figures = ("cost_usd", "overspend_probability", "expected_success", "shadow_price", "budget_usd", "instructions")
+    whole, parted = summary_of(once), summary_of(again)
+    assert [parted[name] for name in figures] == pytest.approx([whole[name] for name in figures], rel=1e-5)
+    assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "weekly").differences == ()
     explain(trained, "weekly", once["instruction_id"][59].as_py())
     said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.strip())
     assert float(said["used_probability"]) == pytest.approx(once["expected_success"][59].as_py(), rel=1e-5)
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "{budget_fraction: 0.4, confidence: 0.9}",
+        "{budget_fraction: 0.4, constraints: {max_share: {R1: 0.2}}}",
+        "{period: {budget_usd: 0.02}}",
+    ],
+    ids=["confidence", "shares", "month"],
+)
+def test_settings_that_need_the_whole_batch_hold_for_one_in_parts(trained: Home, batch_file: Path, policy: str) -> None:
+    trained.policy_file.write_text(policy)
+    batch_commands.route(trained, batch_file, {})
+    parted = summary_of(trained.store.read("routed_batch", "weekly"))
+    assert parted["part_rows"] == 25
+    assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "weekly").differences == ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_assets.storage.partitioned.PART_ROWS", 100)
+        batch_commands.route(trained, batch_file, {})
+    whole = summary_of(trained.store.read("routed_batch", "weekly"))
+    assert "part_rows" not in whole
+    figures = ("cost_usd", "allocated_usd", "expected_success", "budget_usd")
+    assert [parted[name] for name in figures] == pytest.approx([whole[name] for name in figures], rel=1e-4)

@@ -81,12 +81,11 @@ def test_a_router_that_does_not_take_over_leaves_the_prices_as_they_are(
     batch_commands.route(trained, batch_file, {"budget_fraction": 0.4})
 
 
-def test_the_very_same_router_comes_with_new_prices(trained: Home, tmp_path: Path) -> None:
-    train(trained, table(tmp_path / "own.parquet"), catalog(tmp_path / "first.yaml"))
-    router, before = router_in_force(trained.warehouse), prices_in_force(trained.store)
-    train(trained, table(tmp_path / "own.parquet"), catalog(tmp_path / "dear.yaml", factor=2))
-    assert router_in_force(trained.warehouse) == router
-    assert prices_in_force(trained.store) != before
+def test_the_very_same_router_comes_with_new_prices(renamed: Home, tmp_path: Path) -> None:
+    router, before = router_in_force(renamed.warehouse), prices_in_force(renamed.store)
+    train(renamed, table(tmp_path / "own.parquet", RENAMED), catalog(tmp_path / "dear.yaml", RENAMED, factor=2))
+    assert router_in_force(renamed.warehouse) == router
+    assert prices_in_force(renamed.store) != before
 
 
 def test_a_roll_back_brings_the_prices_that_a_router_came_with(

@@ -83,7 +83,7 @@ def test_the_reason_of_a_failed_run_is_the_error_with_the_remedy_not_what_it_cam
     def busy(*_: object, **__: object) -> None:
         raise WarehouseBusy("Close the program that holds it.") from OSError("lock")
 
-    monkeypatch.setattr("routing_assets.defs.batches.allocations.commit_budget", busy)
+    monkeypatch.setattr("routing_assets.defs.batches.allocations.commit_budget_of", busy)
     with pytest.raises(RunFailed, match="Close the program"):
         batch_commands.route(trained, batch_file, {})
 

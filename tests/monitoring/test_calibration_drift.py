@@ -22,7 +22,7 @@ def figures(given: Decisions, **options: float) -> dict[tuple[str, str], DriftMe
 
 @settings(max_examples=settings().max_examples // 5)
 @given(st.integers(0, 1000), st.floats(0, 0.3))
-def test_scores_are_the_textbooks_less_what_was_promised(seed: int, drop: float) -> None:
+def test_scores_are_the_textbooks_minus_their_expected_values(seed: int, drop: float) -> None:
     given = decisions(seed, 300, drop=drop)
     given = replace(given, predicted=np.round(given.predicted, 1))
     p, y = np.clip(given.predicted, 1e-6, 1 - 1e-6), given.success
@@ -45,7 +45,7 @@ def test_ranking_is_the_auc_that_calibrated_predictions_would_have_less_the_one_
 
 
 def test_ranking_compares_within_models_only() -> None:
-    """A model whose level fell is for recalibration to mend; the order of its own instructions is untouched."""
+    """A lower success rate of one model does not change the ranking of its instructions: recalibration corrects it."""
     now = figures(decisions(0, 20_000, drop=0.25, drop_of="large"), ranking_tolerance=0.03)
     assert now["success_gap", "large"].drifted
     assert not now["success_gap", "small"].drifted

@@ -7,10 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from routing_assets.prediction.classifier import lexical
-from routing_assets.prediction.classifier.lexical import _design, _fit, lexical_inputs, reads_characters, train_lexical
+from routing_assets.prediction.classifier.lexical import (
+    BUCKETS,
+    _design,
+    _fit,
+    lexical_inputs,
+    reads_characters,
+    train_lexical,
+)
 from routing_assets.prediction.classifier.training_texts import TrainingTexts
 
 
@@ -100,10 +110,26 @@ def test_texts_without_words_get_a_finite_logit(text: str) -> None:
     assert torch.isfinite(model(lexical_inputs([text], np.zeros((1, 1), dtype=np.float32)))).all()
 
 
-def test_texts_that_all_lie_in_one_part_are_learnt_from_all_the_same() -> None:
+def test_texts_that_all_lie_in_one_part_are_still_learnt_from() -> None:
     texts, known = planted()
     inputs = lexical_inputs(texts, np.zeros((len(texts), 1), dtype=np.float32))
     model, left_out = train_lexical(inputs, replace(known, fold=np.minimum(known.fold, 0)))
     right = known.success[known.validation, 0] > 0.5
     assert ((model(inputs.take(known.validation))[:, 0].numpy() > 0) == right).mean() > 0.97
     assert np.isnan(left_out).all()
+
+
+LETTERS = st.one_of(st.sampled_from("ab Bé \t\u00a0.,'"), st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.lists(st.text(LETTERS, max_size=30), min_size=1, max_size=6))
+def test_sequences_of_characters_are_counted_as_scikit_learn_counts_them(texts: list[str]) -> None:
+    found = lexical_inputs(texts, np.zeros((len(texts), 0), dtype=np.float32)).characters
+    plain = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(3, 5), n_features=BUCKETS, alternate_sign=False, norm=None, dtype=np.float32
+    )
+    expected = plain.transform(texts)
+    expected.data = 1 + np.log(expected.data)
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.array_equal(found.indptr, expected.indptr)
+    assert np.array_equal(found.data, expected.data)

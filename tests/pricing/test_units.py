@@ -94,7 +94,7 @@ def test_costs_of_calls_in_another_unit_are_refused(unit: float, refused: bool |
     cost[rng.random(cost.shape) < 0.3] = np.nan
     priced = replace(labels, cost=cost, input_tokens=None, output_tokens=None)
     if refused or (refused is None and with_catalog):
-        with pytest.raises(InvalidInput, match=r"recorded costs of a call are no USD.*confirm-prices"):
+        with pytest.raises(InvalidInput, match=r"recorded costs per call do not look like USD.*confirm-prices"):
             refuse_doubtful_costs(priced, prices if with_catalog else None)
     else:
         refuse_doubtful_costs(priced, prices if with_catalog else None)

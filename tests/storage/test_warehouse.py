@@ -1,4 +1,4 @@
-"""The warehouse survives neighbours: other processes that hold the file, and errors in the middle."""
+"""The warehouse works beside other processes that hold the file, and after errors within a transaction."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from forked import done, result_of
 from helpers import start_python
 
+from routing_assets.foundation import attached
 from routing_assets.home import Home
 from routing_assets.routers.release import record_candidate
 from routing_assets.storage.warehouse import Warehouse, WarehouseBusy, WarehouseUnavailable
@@ -47,7 +50,7 @@ def count(warehouse: Warehouse) -> int:
     return int(row[0])
 
 
-def test_writers_in_several_processes_all_get_through(warehouse: Warehouse) -> None:
+def test_writers_in_several_processes_all_succeed(warehouse: Warehouse) -> None:
     with ProcessPoolExecutor(4) as pool:
         list(pool.map(write, [warehouse.path] * 24, [f"batch-{i}" for i in range(24)]))
     assert count(warehouse) == 24
@@ -67,39 +70,39 @@ with Warehouse(Path(sys.argv[1])).transaction():
 def test_nobody_opens_the_file_while_another_process_writes(
     warehouse: Warehouse, access: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DuckDB reads its header before it locks the file: who opens it too early may undo the other's commit."""
+    """DuckDB reads the file's header before it locks the file: a process that opens it then may undo a commit."""
     writer = start_python(WRITE, warehouse.path)
-    connect, refused = duckdb.connect, []
+    attach, refused = attached.attach, []
 
     def watched(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
         try:
-            return connect(*arguments, **options)
+            return attach(*arguments, **options)
         except duckdb.IOException as error:
             refused.append(error)
             raise
 
-    monkeypatch.setattr(duckdb, "connect", watched)
+    monkeypatch.setattr(attached, "attach", watched)
     with getattr(warehouse, access)():
         pass
     assert refused == []
     assert writer.wait() == 0
 
 
-def test_a_writer_that_does_not_end_is_said(warehouse: Warehouse) -> None:
+def test_a_writer_that_does_not_end_is_reported(warehouse: Warehouse) -> None:
     writer = start_python(WRITE, warehouse.path)
     with pytest.raises(WarehouseBusy, match="Another process of routing_assets"):
         Warehouse(warehouse.path, timeout_s=0.1).append("dispatches", dispatch_row("never"))
     writer.wait()
 
 
-def test_a_writer_waits_for_a_reader_elsewhere(warehouse: Warehouse) -> None:
+def test_a_writer_waits_for_a_reader_in_another_process(warehouse: Warehouse) -> None:
     reader = start_python(HOLD.format(1.5), warehouse.path)
     write(warehouse.path, "late")
     reader.wait()
     assert count(warehouse) == 1
 
 
-def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
+def test_a_program_that_keeps_the_file_open_is_reported(warehouse: Warehouse) -> None:
     reader = start_python(HOLD.format(30), warehouse.path)
     started = time.monotonic()
     with pytest.raises(WarehouseBusy, match=rf"PID {reader.pid}"):
@@ -112,9 +115,7 @@ def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("folder", ["data/blocks", "locksmith", "x: Conflicting lock is held"])
-def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_held_whatever_its_path(
-    tmp_path: Path, folder: str
-) -> None:
+def test_an_unreadable_file_is_distinguished_from_a_locked_one_whatever_its_path(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "warehouse.duckdb"
     path.mkdir(parents=True)  # a folder cannot be opened as a database, by nobody
     started = time.monotonic()
@@ -123,7 +124,7 @@ def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_held_whatever_its
     assert time.monotonic() - started < 2
 
 
-def test_a_held_file_is_waited_for_whatever_its_path(tmp_path: Path) -> None:
+def test_a_locked_file_is_waited_for_whatever_its_path(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "blocks" / "warehouse.duckdb")
     warehouse.create()
     reader = start_python(HOLD.format(0.5), warehouse.path)
@@ -143,6 +144,52 @@ def test_an_error_rolls_the_whole_transaction_back_and_frees_the_file(warehouse:
     assert count(warehouse) == 0
     write(warehouse.path, "b")
     assert count(warehouse) == 1
+
+
+def test_a_forked_child_uses_the_warehouse_while_threads_of_its_parent_do(warehouse: Warehouse, tmp_path: Path) -> None:
+    def write_some(name: str) -> None:
+        for number in range(8):
+            write(warehouse.path, f"{name}-{number}")
+
+    threads = [Thread(target=write_some, args=[name]) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for child in range(4):
+        assert done(lambda child=child: write(warehouse.path, f"child-{child}"), tmp_path / "log")
+    for thread in threads:
+        thread.join()
+    assert count(warehouse) == 20
+
+
+def test_a_warehouse_is_read_within_a_reading_of_it_and_of_another(warehouse: Warehouse, tmp_path: Path) -> None:
+    other = Warehouse(tmp_path / "o'ther" / "warehouse.duckdb")
+    other.create()
+    write(warehouse.path, "a")
+    with warehouse.reader() as connection:
+        assert (count(warehouse), count(other)) == (1, 0)
+        assert connection.execute("select batch_id from dispatches").fetchall() == [("a",)]
+    write(warehouse.path, "b")
+    assert count(warehouse) == 2
+
+
+def test_a_forked_child_queries_tables_while_a_thread_of_its_parent_does(tmp_path: Path) -> None:
+    def one_row() -> int:
+        with attached.in_memory() as connection:
+            connection.register("rows", pa.table({"a": [1]}))
+            return int(connection.sql("select sum(a) from rows").fetchall()[0][0])
+
+    with attached.in_memory() as connection:
+        connection.register("rows", pa.table({"a": [1, 1]}))
+        assert result_of(one_row, tmp_path / "log") == 1
+        assert connection.sql("select sum(a) from rows").fetchall() == [(2,)]
+    assert one_row() == 1
+
+
+def test_nobody_holds_the_file_between_two_transactions(warehouse: Warehouse) -> None:
+    write(warehouse.path, "a")
+    holder = start_python("import duckdb, sys; duckdb.connect(sys.argv[1]); print('held', flush=True)", warehouse.path)
+    assert holder.wait() == 0
+    assert [path.suffix for path in warehouse.path.parent.glob("warehouse.*")].count(".wal") == 0
 
 
 def test_creating_the_schema_again_keeps_what_is_there(warehouse: Warehouse) -> None:

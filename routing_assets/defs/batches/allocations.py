@@ -1,32 +1,25 @@
 """Stage 5, per batch: an allocation by each policy, side by side under the same budget."""
 
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from routing_assets.allocation import DEFAULT_POLICY, POLICIES, InfeasibleAllocation
-from routing_assets.allocation.solver.exact import exact_sum, within
-from routing_assets.batches.frontier import around_budget, draw_frontier, whole_frontier
+from routing_assets.allocation import DEFAULT_POLICY, POLICIES, Allocation, InfeasibleAllocation
+from routing_assets.allocation.solver.exact import within
+from routing_assets.batches.frontier import Place, around, around_budget, draw_frontier, place_of, whole_frontier
 from routing_assets.batches.known import routed_before
-from routing_assets.batches.money import commit_budget
-from routing_assets.batches.route import (
-    RoutedBatch,
-    batch_problem,
-    no_allocation,
-    refuse_unknown_limits,
-    route_batch,
-    set_barred_aside,
-    summary_of,
-)
-from routing_assets.datasets import BatchInstructions
+from routing_assets.batches.policy import RoutingSettings
+from routing_assets.batches.priced_batch import PricedBatch, commit_budget_of, frontier_of_batch
+from routing_assets.batches.route import no_allocation, summary_of
+from routing_assets.batches.route_parts import Routed, route_priced
+from routing_assets.batches.routed_table import count_assigned, spend_of, traffic_of
 from routing_assets.defs.batches.refusals import refused
 from routing_assets.defs.batches.requests import RoutingRequest
-from routing_assets.defs.batches.scores import release_ended
+from routing_assets.defs.batches.scores import new_version, release_ended
 from routing_assets.defs.common import (
     ARROW_TABLE,
     OWNERS,
@@ -37,18 +30,18 @@ from routing_assets.defs.common import (
     shown,
     shown_figures,
 )
+from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
+from routing_assets.engine import Engine
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_table
-from routing_assets.pricing.cost_matrix import ASSUMED_OF_CALL
+from routing_assets.storage.blocks import AnyTable
+from routing_assets.storage.draft import Draft
+from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import PartitionedTable
 
 GROUP = "allocations"
-
-# Of the long tables only what the allocation reads: for a million instructions the ids alone take seconds.
-PRICED_PROBABILITIES = {
-    "probability_matrix": dg.AssetIn(metadata={"columns": ["decision"]}),
-    "cost_matrix": dg.AssetIn(metadata={"columns": ["cost", "cost_std", ASSUMED_OF_CALL]}),
-}
 
 
 @dg.asset(
@@ -56,31 +49,30 @@ PRICED_PROBABILITIES = {
     owners=OWNERS,
     kinds={"duckdb"},
     partitions_def=batches,
-    ins=PRICED_PROBABILITIES,
     code_version="2",
 )
 def batch_budget(
     context: dg.AssetExecutionContext,
     home: RoutingHome,
+    engine: BatchEngine,
     routing_request: RoutingRequest,
-    batch_instructions: pa.Table,
-    probability_matrix: pa.Table,
-    cost_matrix: pa.Table,
+    batch_instructions: PartitionedTable,
+    probability_matrix: PartitionedTable,
+    cost_matrix: PartitionedTable,
     model_catalog: pa.Table,
 ) -> dg.MaterializeResult:
     """The USD that the batch may spend: its own budget, or its share of the month's; never more than that has left.
 
     Money reserved by runs that ended without a decision is released first.
     """
-    batch, catalog = BatchInstructions.from_arrow(batch_instructions), catalog_from_table(model_catalog)
+    batch = PricedBatch(batch_instructions, probability_matrix, cost_matrix)
+    warehouse, catalog = home.paths().warehouse, catalog_from_table(model_catalog)
     settings = routing_request.settings()
     release_ended(context.instance, home)
     try:
-        refuse_unknown_limits(batch, probability_matrix, catalog, settings)
-        problem = batch_problem(batch, probability_matrix, cost_matrix, catalog, math.inf, settings)
-        # Those that were barred when the batch was read are set aside; catalog or router may have changed since.
-        set_barred_aside(batch, tuple(problem.models or ()), catalog, replace(settings, strict=True))
-        budget = commit_budget(home.paths().warehouse, context.partition_key, context.run_id, problem, settings)
+        budget = commit_budget_of(
+            engine.engine(), warehouse, context.partition_key, context.run_id, batch, catalog, settings
+        )
     except (InvalidInput, InfeasibleAllocation) as error:
         raise refused(context, home, error) from error
     table = pa.Table.from_pylist([asdict(budget)])
@@ -118,7 +110,6 @@ CHECKS = {policy: checks_of(policy) for policy in POLICIES}
         )
         for policy in POLICIES.values()
     },
-    ins=PRICED_PROBABILITIES,
     check_specs=[check for checks in CHECKS.values() for check in checks],
     partitions_def=batches,
     can_subset=True,
@@ -126,29 +117,31 @@ CHECKS = {policy: checks_of(policy) for policy in POLICIES}
 def allocations(
     context: dg.AssetExecutionContext,
     home: RoutingHome,
+    engine: BatchEngine,
     routing_request: RoutingRequest,
-    batch_instructions: pa.Table,
-    probability_matrix: pa.Table,
-    cost_matrix: pa.Table,
+    batch_instructions: PartitionedTable,
+    probability_matrix: PartitionedTable,
+    cost_matrix: PartitionedTable,
     batch_budget: pa.Table,
     model_catalog: pa.Table,
 ) -> Iterator[dg.MaterializeResult]:
     """The assets ``<policy>_allocation``: instruction_id, model, expected success and estimated cost."""
-    paths = home.paths()
+    paths, work = home.paths(), engine.engine()
+    batch = PricedBatch(batch_instructions, probability_matrix, cost_matrix)
     settings, budget = routing_request.settings(), batch_budget["budget_usd"][0].as_py()
     catalog, held_out = catalog_from_table(model_catalog), None
     if settings.confidence is not None:
         from routing_assets.routers.held_out_calls import held_out_calls
 
         held_out = held_out_calls(paths.warehouse, paths.store, paths.shelf, probability_matrix, cost_matrix, catalog)
-    route = partial(
-        route_batch,
-        BatchInstructions.from_arrow(batch_instructions),
-        probability_matrix,
-        cost_matrix,
+    decided_on = f"{probability_matrix.data_version} {cost_matrix.data_version} {budget} {settings.version}"
+    route = route_priced(
+        work,
+        batch,
         catalog,
         budget,
         settings,
+        partial(draft_of_run, context, paths.store, decided_on),
         held_out=held_out,
         previous=routed_before(paths.warehouse, paths.store, context.partition_key) if settings.limits_churn else None,
     )
@@ -156,7 +149,8 @@ def allocations(
         if dg.AssetKey(name_of(policy)) not in context.selected_asset_keys:
             continue
         try:
-            table, pictures = with_frontier(route(policy))
+            routed = route(policy)
+            table, pictures = routed.table, frontier_metadata(work, batch, routed, catalog, settings)
         except InfeasibleAllocation as error:
             if policy == settings.policy:
                 raise refused(context, home, error) from error
@@ -176,22 +170,29 @@ def allocations(
         )
 
 
-def is_assigned_once(spec: dg.AssetCheckSpec, table: pa.Table, batch_instructions: pa.Table) -> dg.AssetCheckResult:
+def draft_of_run(
+    context: dg.AssetExecutionContext, store: Store, decided_on: str, policy: str, schema: pa.Schema
+) -> Draft:
+    """Where this run writes the allocation of a policy, of a batch in parts."""
+    draft = new_version(context, store, f"{decided_on} {policy}", asset=name_of(policy))
+    return draft(schema)
+
+
+def is_assigned_once(spec: dg.AssetCheckSpec, table: AnyTable, batch_instructions: AnyTable) -> dg.AssetCheckResult:
     """Each instruction of the batch is in the table exactly once, with a model."""
-    same = table["instruction_id"].equals(batch_instructions["instruction_id"])
+    found = count_assigned(table, batch_instructions)
     return dg.AssetCheckResult(
         asset_key=spec.asset_key,
         check_name=spec.name,
-        passed=same and table["model"].null_count == 0,
+        passed=found.is_complete,
         severity=dg.AssetCheckSeverity.ERROR if spec.blocking else dg.AssetCheckSeverity.WARN,
-        metadata={"instructions": len(batch_instructions), "assigned": table.num_rows - table["model"].null_count},
+        metadata={"instructions": found.instructions, "assigned": found.assigned},
     )
 
 
-def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckResult:
+def is_within_budget(spec: dg.AssetCheckSpec, table: AnyTable) -> dg.AssetCheckResult:
     """The sum of the costs, without rounding, is at most the budget."""
-    budget = summary_of(table)["budget_usd"]
-    cost = exact_sum(table["cost"].to_numpy())
+    budget, cost = summary_of(table)["budget_usd"], spend_of(table)
     return dg.AssetCheckResult(
         asset_key=spec.asset_key,
         check_name=spec.name,
@@ -201,20 +202,32 @@ def is_within_budget(spec: dg.AssetCheckSpec, table: pa.Table) -> dg.AssetCheckR
     )
 
 
-def with_frontier(routed: RoutedBatch) -> tuple[pa.Table, dict[str, Any]]:
-    """The table. For the MIP, which alone is on the frontier, the metadata shows what more or less money would buy."""
+def frontier_metadata(
+    engine: Engine,
+    batch: PricedBatch,
+    routed: Routed,
+    catalog: ModelCatalog | None,
+    settings: RoutingSettings,
+) -> dict[str, Any]:
+    """What more or less money would buy; of the MIP, which alone is on the frontier."""
     allocation = routed.allocation
-    if allocation.policy != "mip":
-        return routed.table, {}
-    curve = whole_frontier(allocation.problem)
-    picture = draw_frontier(allocation, curve) if curve else None
-    return routed.table, {
-        "what_other_budgets_buy": markdown_table(around_budget(allocation, curve)),
+    if allocation.policy != DEFAULT_POLICY:
+        return {}
+    if isinstance(allocation, Allocation):
+        curve, place = whole_frontier(allocation.problem), place_of(allocation)
+        rows = around_budget(allocation, curve)
+    else:
+        curve, *single = frontier_of_batch(engine, batch, catalog, settings)
+        place = Place(allocation.budget, allocation.total_cost, allocation.expected_success, *single)
+        rows = around(allocation.budget, allocation.expected_success, curve.at)
+    picture = draw_frontier(place, curve) if curve else None
+    return {
+        "what_other_budgets_buy": markdown_table(rows),
         **({"frontier": inline_png(picture)} if picture else {}),
     }
 
 
-def allocation_metadata(table: pa.Table) -> dict[str, Any]:
+def allocation_metadata(table: AnyTable) -> dict[str, Any]:
     """Numbers that plot over time, and the traffic of each model."""
     summary = summary_of(table)
     numbers = (
@@ -226,20 +239,10 @@ def allocation_metadata(table: pa.Table) -> dict[str, Any]:
         "gap",
         "shadow_price",
     )
-    grouped = table.group_by("model").aggregate([("cost", "sum"), ("expected_success", "mean"), ("cost", "count")])
-    traffic = [
-        {
-            "model": row["model"],
-            "instructions": row["cost_count"],
-            "expected_success": row["expected_success_mean"],
-            "cost_usd": row["cost_sum"],
-        }
-        for row in sorted(grouped.to_pylist(), key=lambda row: -row["cost_count"])
-    ]
     return {
         **{name: shown(summary[name]) for name in numbers},
         **{name: summary[name] for name in ("status", "router_version", "price_version", "settings_version")},
         "binding": ", ".join(summary["binding"]) or "nothing",
         **({"notes": dg.MetadataValue.json(summary["notes"])} if summary["notes"] else {}),
-        "traffic": markdown_table(traffic),
+        "traffic": markdown_table(traffic_of(table)),
     }

@@ -32,8 +32,9 @@ from routing_assets.defs.common import (
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.locks import batch_lock
-from routing_assets.foundation.long_table import about
+from routing_assets.foundation.long_table import HasSchema, about
 from routing_assets.storage import journal
+from routing_assets.storage.blocks import AnyTable
 from routing_assets.storage.partitioned import PartitionedTable
 
 GROUP = "routed"
@@ -48,7 +49,7 @@ WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch"
     owners=OWNERS,
     kinds={"parquet"},
     partitions_def=batches,
-    ins={name_of(policy): dg.AssetIn() for policy in POLICIES},
+    ins={name_of(policy): dg.AssetIn(dagster_type=PartitionedTable) for policy in POLICIES},
     check_specs=[ASSIGNED_ONCE, WITHIN_BUDGET],
     dagster_type=ARROW_TABLE,
     code_version="1",
@@ -57,15 +58,21 @@ def routed_batch(
     context: dg.AssetExecutionContext,
     home: RoutingHome,
     routing_request: RoutingRequest,
-    batch_instructions: pa.Table,
-    **allocations: pa.Table,
+    batch_instructions: PartitionedTable,
+    **allocations: PartitionedTable,
 ) -> dg.MaterializeResult:
     """The allocation of the policy in force; the others remain for comparison.
 
     If the batch was routed before, the metadata shows which instructions moved, the gain, and the reason.
     """
+    store, batch_id = home.paths().store, context.partition_key
     chosen = allocations[name_of(routing_request.settings().policy)]
-    routed = of_file(chosen, about(batch_instructions)["file_sha256"])
+    file_sha256 = about(batch_instructions)["file_sha256"]
+    routed: AnyTable
+    if len(chosen.parts) == 1:
+        routed = of_file(chosen.read(), file_sha256)
+    else:
+        routed = store.adopt(chosen, "routed_batch", batch_id, context.run_id, {"file_sha256": file_sha256})
     changes = record_changes(context, home, routed)
     return dg.MaterializeResult(
         value=routed,
@@ -139,7 +146,7 @@ def batch_export(
     )
 
 
-def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed: pa.Table) -> dict[str, Any]:
+def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed: AnyTable) -> dict[str, Any]:
     """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
     paths = home.paths()
     batch_id = context.partition_key
@@ -160,7 +167,7 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
     }
 
 
-def decision_columns(routed: pa.Table) -> dict[str, Any]:
+def decision_columns(routed: HasSchema) -> dict[str, Any]:
     """A routed table's summary under the column names of the ledger."""
     summary = summary_of(routed)
     same = ("router_version", "price_version", "policy", "settings_version", "instructions", "expected_success")

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import InfeasibleAllocation
 from routing_assets.batches.affordability import refuse_unaffordable
+from routing_assets.batches.instructions import keep_instructions
 from routing_assets.batches.known import latest_revision, refuse_ended
 from routing_assets.batches.matrices import (
     derive_table,
@@ -19,9 +20,7 @@ from routing_assets.batches.matrices import (
     sum_scores,
 )
 from routing_assets.batches.money import release_commitments, undecided_runs
-from routing_assets.batches.route import set_barred_aside
 from routing_assets.dagster_instance.runs import runs_of
-from routing_assets.datasets import load_batch
 from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.defs.batches.refusals import refused
 from routing_assets.defs.batches.requests import RoutingRequest
@@ -31,6 +30,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import about
 from routing_assets.pricing.catalog_table import catalog_from_table
+from routing_assets.storage.blocks import rows_of
 from routing_assets.storage.draft import Draft
 from routing_assets.storage.in_force import candidate, router_in_force
 from routing_assets.storage.parquet_store import Store
@@ -39,7 +39,14 @@ from routing_assets.storage.partitioned import PartitionedTable
 GROUP = "batches"
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, partitions_def=batches, code_version="3")
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"parquet"},
+    partitions_def=batches,
+    dagster_type=ARROW_TABLE,
+    code_version="3",
+)
 def batch_instructions(
     context: dg.AssetExecutionContext, home: RoutingHome, routing_request: RoutingRequest, model_catalog: pa.Table
 ) -> dg.MaterializeResult:
@@ -50,23 +57,21 @@ def batch_instructions(
         refuse_ended(paths.warehouse, context.partition_key)
         received = latest_revision(paths.warehouse, paths.folders, context.partition_key)
         models = tuple(candidate(paths.warehouse, router_in_force(paths.warehouse)["router_version"])["models"])
-        batch = load_batch(received.path, strict=settings.strict)
-        batch = set_barred_aside(batch, models, catalog, settings)
+        draft = new_version(context, paths.store, received.file_sha256)
+        batch = keep_instructions(received.path, received.file_sha256, models, catalog, settings, draft)
     except InvalidInput as error:
         raise failure(error) from error
-    table = batch.to_arrow()
-    version = data_version(table) if batch.set_aside else dg.DataVersion(received.file_sha256)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"file_sha256": received.file_sha256})
+    version = data_version(batch.table) if batch.set_aside else dg.DataVersion(received.file_sha256)
     for reason, places in batch.set_aside.items():
         context.log.warning(f"{len(places)} records are set aside: {reason}")
     aside = [{"records": len(places), "reason": reason} for reason, places in batch.set_aside.items()]
     return dg.MaterializeResult(
-        value=table,
+        value=batch.table,
         data_version=version,
         metadata={
             "file_sha256": received.file_sha256,
             "revision": received.revision,
-            "instructions": len(batch),
+            "instructions": rows_of(batch.table),
             "set_aside": count_set_aside(batch.set_aside),
             **({"reasons": markdown_table(aside)} if aside else {}),
             **batch.beyond_text,
@@ -175,15 +180,17 @@ def cost_matrix(
     )
 
 
-def new_version(context: dg.AssetExecutionContext, store: Store, work: str) -> Callable[[pa.Schema], Draft]:
-    """Where this run writes its version of the asset in parts; what a run wrote that it resumes is taken over.
+def new_version(
+    context: dg.AssetExecutionContext, store: Store, work: str, *, asset: str | None = None
+) -> Callable[[pa.Schema], Draft]:
+    """Where this run writes its version of an asset in parts; what a run wrote that it resumes is taken over.
 
     Args:
         work: names everything that the rows depend on.
+        asset: where the step makes several.
     """
     runs = runs_of(context.instance, context.run)
-    asset = context.asset_key.path[-1]
-    return partial(_draft, store, asset, context.partition_key, runs, work)
+    return partial(_draft, store, asset or context.asset_key.path[-1], context.partition_key, runs, work)
 
 
 def _draft(store: Store, asset: str, batch_id: str, runs: list[str], work: str, schema: pa.Schema) -> Draft:

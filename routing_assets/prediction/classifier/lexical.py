@@ -1,4 +1,4 @@
-"""A linear model on words and character sequences: what a sentence embedding blurs (rare words, names, spelling).
+"""A linear model on words and character sequences, for what sentence embeddings miss: rare words, names, spelling.
 
 Bags of n-grams are hashed (Weinberger et al. 2009), weighted by TF-IDF and joined with the instruction features;
 one L2-penalised logistic regression per model is fitted, all of them in one L-BFGS run. Networks on the embedding and
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ Rows = NDArray[np.int64]
 BUCKETS = 2**16
 """Hash buckets of each of the two bags; 2**18 gave the same loss."""
 LEAST_TEXTS = 2
-"""N-grams of fewer training texts are left out."""
+"""N-grams that occur in fewer training texts are left out."""
 PENALTIES = (10.0, 3.0, 1.0, 0.3)
 """Strengths of the L2 penalty that validation chooses among, strongest first."""
 WORD = r"(?u)\b\w+\b"
@@ -35,7 +36,7 @@ MOST_ITERATIONS = 100
 TOLERANCE = 1e-4
 """Relative decrease of the loss at which a fit stops; going on takes twice the time and does not predict better."""
 MOST_CHARACTERS = 7_000_000
-"""Where the training texts are longer in all, only their words are looked at: the rest would take minutes."""
+"""Where the training texts are longer in total, only words are read: character sequences would take minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class LexicalInputs:
 
 
 def reads_characters(training_texts: Sequence[str]) -> bool:
-    """Whether a model of these texts looks at character sequences, beside words."""
+    """Whether a model trained on these texts reads character sequences besides words."""
     return sum(map(len, training_texts)) <= MOST_CHARACTERS
 
 
@@ -71,17 +72,17 @@ def lexical_inputs(texts: Sequence[str], features: Matrix, *, characters: bool =
     from sklearn.feature_extraction.text import HashingVectorizer
 
     shared = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    words = _log_counts(HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared), texts)
+    words = _log_counts(HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared).transform(texts))
     if not characters:
         return LexicalInputs(words, csr_array(words.shape, dtype=np.float32), features)
     sequences = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
-    return LexicalInputs(words, _log_counts(sequences, texts), features)
+    return LexicalInputs(words, _log_counts(_counts_within_words(sequences, texts)), features)
 
 
 class LexicalModel(nn.Module):
     """Linear logits (N, K) of TF-IDF vectors and features.
 
-    ``idf`` (2, BUCKETS) is 0 for n-grams that are not looked at; ``weight`` (2 x BUCKETS + F, K); ``bias`` (K,).
+    ``idf`` (2, BUCKETS) is 0 for n-grams that are left out; ``weight`` (2 x BUCKETS + F, K); ``bias`` (K,).
     """
 
     idf: Tensor
@@ -95,7 +96,7 @@ class LexicalModel(nn.Module):
 
     @property
     def reads_characters(self) -> bool:
-        """Whether character sequences matter to it."""
+        """Whether the model reads character sequences."""
         return bool(self.idf[1].any())
 
     def forward(self, inputs: LexicalInputs) -> Tensor:
@@ -124,7 +125,7 @@ def train_lexical(inputs: LexicalInputs, texts: TrainingTexts) -> tuple[LexicalM
         if penalty is None:
             penalty, fit = _choose_penalty(design, texts, rows)
         else:
-            # not from the fit before, which has seen the part that is left out now
+            # does not start from the fit before, which has seen the part left out now
             fit = _fit(design[rows], texts.success[rows], texts.weight[rows], penalty)
         fits.append(fit)
         out_of_fold[left_out] = _logits(design[left_out], fit)
@@ -184,8 +185,22 @@ def _design(inputs: LexicalInputs, idf: Matrix) -> csr_array:
     return csr_array(hstack([*bags, csr_array(inputs.features)], format="csr"))
 
 
-def _log_counts(vectorizer: Any, texts: Sequence[str]) -> csr_array:
-    counts = csr_array(vectorizer.transform(texts))
+def _counts_within_words(vectorizer: Any, texts: Sequence[str]) -> csr_array:
+    """What ``vectorizer.transform`` counts, which looks within words only: so each distinct word is read once."""
+    number: dict[str, int] = {}
+    words = [[number.setdefault(word, len(number)) for word in text.lower().split()] for text in texts]
+    ends = np.cumsum([0, *map(len, words)], dtype=np.int32)
+    found = np.fromiter(chain.from_iterable(words), np.int32, ends[-1])
+    of_texts = csr_array((np.ones(ends[-1], np.float32), found, ends), shape=(len(texts), len(number)))
+    if not number:
+        return csr_array((len(texts), BUCKETS), dtype=np.float32)
+    counts = csr_array(of_texts @ csr_array(vectorizer.transform(list(number))))
+    counts.sort_indices()
+    return counts
+
+
+def _log_counts(counts: Any) -> csr_array:
+    counts = csr_array(counts)
     counts.data = 1 + np.log(counts.data)
     return counts
 

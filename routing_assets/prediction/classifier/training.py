@@ -51,7 +51,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochLoss:
-    """Mean cross-entropy per label after one epoch; ``train`` as met during the epoch, ``validation`` with the
+    """Mean cross-entropy per label after one epoch; ``train`` during the epoch, ``validation`` after it with the
     averaged weights.
     """
 
@@ -84,10 +84,10 @@ def train_network(
 ) -> list[EpochLoss]:
     """Train ``network`` in place and leave it with the weights of its best epoch; returns the loss of every epoch.
 
-    ``forward(rows)`` gives (B, K) logits; ``batches(rng, size)`` deals the training rows; ``targets`` are success and
-    weight, (N, K); ``groups`` are the optimiser's parameter groups. With ``checkpoint`` each epoch is saved there
-    (safetensors + JSON), and a run that finds one continues it: every random number depends on seed and epoch alone,
-    so the result is that of an uninterrupted run.
+    ``forward(rows)`` gives (B, K) logits; ``batches(rng, size)`` yields the training rows in batches; ``targets``
+    are success and weight, (N, K); ``groups`` are the optimiser's parameter groups. With ``checkpoint`` each epoch is
+    saved there (safetensors + JSON), and a run that finds one continues it: every random number depends on seed and
+    epoch alone, so the result is that of an uninterrupted run.
     """
     run = _Run(network, groups, config, targets[0].device.type, mixed_precision)
     if checkpoint is not None:
@@ -138,7 +138,10 @@ class _Run:
         all_rows = list(batches(np.random.default_rng((self.config.seed, self.epoch)), self.config.batch_size))
         devices = [torch.cuda.current_device()] if self.device == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.config.seed * 10_007 + self.epoch)
+            seed = self.config.seed * 10_007 + self.epoch
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent accelerator
+            if self.device == "cuda":
+                torch.cuda.manual_seed(seed)
             self.network.train()
             losses = [self._one_step(forward, targets, rows, len(all_rows)) for rows in all_rows]
         self.epoch += 1
