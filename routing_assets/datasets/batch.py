@@ -147,7 +147,7 @@ def set_aside_of(table: HasSchema) -> SetAside:
 
 
 def write_batch(batch: BatchInstructions, path: str | Path) -> None:
-    """Writes a batch as Parquet, CSV or JSONL, by the path's extension; :func:`routing_assets.datasets.load_batch` reads it back.
+    """Writes a batch as Parquet, CSV or JSONL, by the path's extension; ``load_batch`` reads it back.
 
     What only requests have is left out: their number of answers, bounds and attachments.
 
