@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,13 +45,15 @@ class BatchPortions:
             kept = np.flatnonzero(~marked(self._places, first, len(raw)))
             first += len(raw)
             if len(kept):
-                columns = {name: column_values(raw, name)[kept] for name in self._filled}
+                columns: dict[str, Any] = {name: column_values(raw, name)[kept] for name in self._filled}
                 yield replace(self._empty, **columns)
 
     def read(self) -> BatchInstructions:
         """The whole batch, in memory."""
         portions = list(self)
-        columns = {name: np.concatenate([getattr(one, name) for one in portions]) for name in self._filled}
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(one, name) for one in portions]) for name in self._filled
+        }
         return replace(self._empty, **columns)
 
 
@@ -75,7 +78,8 @@ def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_RO
         return
     records = read_json_lines(path)
     first = next(records)
-    records, known = chain([first], records), OF_TABLES
+    known: tuple[str, ...] = OF_TABLES
+    records = chain([first], records)
     if is_openai_batch(first):
         records, known = openai_requests(records, faults), COLUMNS
     with json_portions(records, source=str(path), wanted=known) as raw:
