@@ -19,12 +19,16 @@ MOST_TEXT_BYTES = 10_000_000
 
 def require_columns(raw: RawTable, names: Iterable[str], *, remedy: str | None = None) -> None:
     """Raises InvalidInput naming the first of ``names`` that the table lacks, and the columns it has."""
-    present = raw.columns.column_names
+    require_names(raw.columns.column_names, names, source=raw.source, remedy=remedy)
+
+
+def require_names(present: Sequence[str], names: Iterable[str], *, source: str, remedy: str | None = None) -> None:
+    """As :func:`require_columns`, of the columns ``present``."""
     for name in names:
         if name not in present:
             raise InvalidInput(
                 f"the required column is missing; the file has {', '.join(map(repr, present))}",
-                source=raw.source,
+                source=source,
                 column=name,
                 remedy=remedy or missing_column_remedy(present, name),
             )
@@ -36,15 +40,20 @@ def text_column(raw: RawTable, name: str) -> np.ndarray:
     Raises:
         InvalidInput: when a value is missing, empty or only whitespace, or the column holds neither text nor integers.
     """
-    values, faults = texts_with_faults(raw, name)
+    column, faults = texts_with_faults(raw, name)
     for wrong, fault in faults:
         if wrong.any():
             raise fault.at(raw.source, raw.row(wrong.argmax()))
-    return values
+    return text_values(column)
 
 
-def texts_with_faults(raw: RawTable, name: str) -> tuple[np.ndarray, list[tuple[np.ndarray, InvalidInput]]]:
-    """The column's values, (N,) object array of str or None; and for each kind of fault, the (N,) rows that have it.
+def text_values(column: pa.ChunkedArray) -> np.ndarray:
+    """(N,) object array of str or None."""
+    return column.to_numpy(zero_copy_only=False)
+
+
+def texts_with_faults(raw: RawTable, name: str) -> tuple[pa.ChunkedArray, list[tuple[np.ndarray, InvalidInput]]]:
+    """The column as texts; and for each kind of fault, the (N,) rows that have it: the first kind is blanks.
 
     Raises:
         InvalidInput: when the column holds neither text nor integers.
@@ -66,7 +75,7 @@ def texts_with_faults(raw: RawTable, name: str) -> tuple[np.ndarray, list[tuple[
         (pc.match_substring(column, "\0"), "the text holds a NUL character", "Save the file as UTF-8 text"),
         (pc.greater(pc.binary_length(column), MOST_TEXT_BYTES), longer, "Shorten it or remove the row"),
     ]
-    return column.to_numpy(zero_copy_only=False), [
+    return column, [
         (pc.fill_null(wrong, False).to_numpy(), InvalidInput(problem, column=name, remedy=remedy))
         for wrong, problem, remedy in faults
     ]
@@ -181,20 +190,31 @@ def no_amount(name: str, what: str, value: float) -> InvalidInput:
 
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
     """Raises InvalidInput naming the first value that occurs twice, and where it occurred before; None is ignored."""
-    hashes = np.fromiter(map(hash, values), np.int64, len(values))  # a set of the values takes ten times the memory
-    hashes.sort()
-    if not (hashes[1:] == hashes[:-1]).any():
+    if not len(repeated_hashes([hashes_of(values)])):
         return
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
         if value is not None and (before := seen.setdefault(value, index)) != index:
-            raise InvalidInput(
-                f"{value!r} is already in row {raw.row(before)}",
-                source=raw.source,
-                row=raw.row(index),
-                column=name,
-                remedy="Give each instruction an id of its own",
-            )
+            raise already_there(value, raw.row(before), name=name).at(raw.source, raw.row(index))
+
+
+def hashes_of(values: np.ndarray) -> np.ndarray:
+    """(N,) int64, of this process: a set of the values takes ten times the memory."""
+    return np.fromiter(map(hash, values), np.int64, len(values))
+
+
+def repeated_hashes(hashes: Sequence[np.ndarray]) -> np.ndarray:
+    """Those that occur more than once."""
+    ordered = np.concatenate(hashes) if len(hashes) > 1 else hashes[0]
+    ordered.sort()
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def already_there(value: str, before: int, *, name: str) -> InvalidInput:
+    """The error for an id that the row ``before`` has."""
+    return InvalidInput(
+        f"{value!r} is already in row {before}", column=name, remedy="Give each instruction an id of its own"
+    )
 
 
 def check_ignored(raw: RawTable, ignore_columns: Sequence[str]) -> None:
