@@ -74,9 +74,7 @@ class Messages(Form):
         if request.system:
             texts = [_part(Text(text)) for text in request.system]
             body["system"] = request.system[0] if len(texts) == 1 else texts
-        body["messages"] = [
-            {"role": message.role, "content": _content(message.parts)} for message in request.messages
-        ]
+        body["messages"] = [{"role": message.role, "content": _content(message.parts)} for message in request.messages]
         if request.tools:
             body["tools"] = [_described(tool) for tool in request.tools]
         if (choice := request.tool_choice) is not None:

@@ -137,7 +137,13 @@ class CommonRequest:
             return self
         first = Message("user", tuple(map(Text, self.system)))
         return CommonRequest(
-            (first,), (), self.tools, self.tool_choice, self.answer, self.settings, self.left_out | {"the system's role"}
+            (first,),
+            (),
+            self.tools,
+            self.tool_choice,
+            self.answer,
+            self.settings,
+            self.left_out | {"the system's role"},
         )
 
     def _of_answer(self) -> Iterator[str]:

@@ -69,9 +69,12 @@ class Chat(Form):
         turns: list[tuple[Any, list[Part]]] = []
         calls: dict[str, str] = {}
         for message in items(body.get("messages"), "messages"):
-            only(message, "role", "content", *{"assistant": ("tool_calls",), "tool": ("tool_call_id",)}.get(
-                str(message.get("role")), ()
-            ))
+            only(
+                message,
+                "role",
+                "content",
+                *{"assistant": ("tool_calls",), "tool": ("tool_call_id",)}.get(str(message.get("role")), ()),
+            )
             match message.get("role"):
                 case "system" | "developer":
                     if turns:
