@@ -1,4 +1,4 @@
-"""The form in which a provider takes a request: what it can say, and how the common form is read from it and written."""
+"""The form in which a provider takes a request: what it can say, how it is read and written."""
 
 from __future__ import annotations
 
