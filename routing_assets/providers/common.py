@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -136,15 +136,7 @@ class CommonRequest:
         if self.messages:
             return self
         first = Message("user", tuple(map(Text, self.system)))
-        return CommonRequest(
-            (first,),
-            (),
-            self.tools,
-            self.tool_choice,
-            self.answer,
-            self.settings,
-            self.left_out | {"the system's role"},
-        )
+        return replace(self, messages=(first,), system=(), left_out=self.left_out | {"the system's role"})
 
     def _of_answer(self) -> Iterator[str]:
         if self.tools:

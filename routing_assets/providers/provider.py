@@ -112,7 +112,8 @@ class Destination:
                 body[form.configuration] = dict(body[form.configuration])
         else:
             (body, changes), form = self.provider.form.write(line.common()), self.provider.form
-        return self._named(body), [*changes, *form.without(body, self.unsupported)]
+        changes += form.without(body, self.unsupported)
+        return self._named(body), changes
 
     def prompt(self, text: str) -> tuple[dict[str, Any], list[str]]:
         """The simplest request that asks a text."""
@@ -126,8 +127,9 @@ class Destination:
 
     def _named(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body with the model's name, where this form holds it."""
+        if self.provider.name not in ("gemini", "bedrock"):
+            body.pop("anthropic_version", None)
+            return {**body, "model": self.model} if "model" in body else {"model": self.model, **body}
         for name in ("model", "modelId", "anthropic_version"):
             body.pop(name, None)
-        if self.provider.name == "bedrock":
-            return ({"anthropic_version": _BEDROCK_VERSION} if self.provider.endpoint == "InvokeModel" else {}) | body
-        return body if self.provider.name == "gemini" else {"model": self.model, **body}
+        return {"anthropic_version": _BEDROCK_VERSION, **body} if self.provider is _CLAUDE_ON_BEDROCK else body
