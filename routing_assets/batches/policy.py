@@ -342,7 +342,7 @@ def incapable_pairs(
         able = np.array([need in _field(entries, model, "tags", ()) for model in models])
         if kind := attachment.get(need):
             able &= [model in entries and entries[model].attachment_price(kind) is not None for model in models]
-        elif need.startswith("form:"):
+        elif need.startswith(("form:", "only:")):
             able = np.array([destination.takes(need) for destination in destinations])
         elif not able.any():
             continue

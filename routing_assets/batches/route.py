@@ -349,7 +349,7 @@ def _remedy(rules: str) -> str:
 
 
 def _untranslated(rule: str) -> str:
-    form, _, what = rule.removeprefix("form:").partition(".")
+    form, _, what = rule.partition(":")[2].partition(".")
     return (
         f"The models' providers have no words for {what!r} of a request in the form {form!r}: leave it out, or give a "
         "model of a provider that takes it (provider and unsupported_parameters in the catalog)."

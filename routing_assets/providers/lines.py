@@ -56,13 +56,15 @@ class BatchLine:
             raise CannotTranslate("nesting") from error
 
     def needs(self) -> set[str]:
-        """What a model's provider must be able to say, as words such as ``form:chat.logprobs``."""
-        whole = self.form.meaningful(self.body)
+        """What a model's provider must be able to say: ``form:chat.n`` where several forms can, ``only:chat.logprobs``
+        where the request cannot leave its form.
+        """
+        only, features = set(), self.form.meaningful(self.body)
         try:
-            whole |= self.common().features
+            features |= self.common().features
         except CannotTranslate as error:
-            whole.add(error.what)
-        return {f"form:{self.form.name}.{what}" for what in whole}
+            only = {f"only:{self.form.name}.{error.what}"}
+        return only | {f"form:{self.form.name}.{feature}" for feature in features}
 
 
 def is_request(record: Mapping[str, Any]) -> bool:

@@ -97,12 +97,13 @@ class Destination:
 
     def takes(self, need: str) -> bool:
         """Whether a request with this need (see ``BatchLine.needs``) can be sent here without losing what it asks."""
-        form, _, what = need.removeprefix("form:").partition(".")
+        kind, _, said = need.partition(":")
+        form, _, what = said.partition(".")
         if self.provider.form.refuses(what, self.unsupported):
             return False
         if form in self.provider.as_they_come:
             return not (what.endswith("_link") and self.provider is _CLAUDE_ON_BEDROCK)
-        return what in self.provider.form.expresses
+        return kind == "form" and what in self.provider.form.expresses
 
     def body(self, line: BatchLine) -> tuple[dict[str, Any], list[str]]:
         """The body to send for a request, and what was changed in it."""

@@ -97,8 +97,8 @@ def test_a_request_that_a_model_cannot_be_asked_is_barred_before_allocation(tmp_
     batch, rules = load_batch(path), (catalog.names, catalog, RoutingSettings())
     barred = bars(batch, *rules)
     assert barred["form:chat.n"].tolist() == [[False, True, False, True], [False] * 4]
-    assert barred["form:chat.logprobs"].tolist() == [[False] * 4, [False, True, True, True]]
-    assert rows_without_model(batch, ("claude",), *rules[1:]) == {"form:chat.n": [0], "form:chat.logprobs": [1]}
+    assert barred["only:chat.logprobs"].tolist() == [[False] * 4, [False, True, True, True]]
+    assert rows_without_model(batch, ("claude",), *rules[1:]) == {"form:chat.n": [0], "only:chat.logprobs": [1]}
     assert not bars(batch, catalog.names, None, RoutingSettings())
 
 
