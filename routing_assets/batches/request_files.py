@@ -125,7 +125,8 @@ class RequestFiles:
 
     def discard(self) -> None:
         """Remove the files that are not complete."""
-        for file in (file for files in [*self._growing.values(), [self._ids]] for file in files if file is not None):
+        growing = [file for files in self._growing.values() for file in files]
+        for file in growing if self._ids is None else [*growing, self._ids]:
             file.path.unlink(missing_ok=True)
 
     def _destination(self, model: str) -> Destination:

@@ -30,6 +30,8 @@ KEPT_BY_ACCOUNT = (
     *("stream", "stream_options"),
 )
 """Fields for the account's own ends, without effect on the answer."""
+FILE_NAME = "document.pdf"
+"""Of a PDF that came without a name: chat completions ask for one."""
 HINTS = ("reasoning_effort", "verbosity")
 _KNOWN = (
     *("model", "messages", "tools", "tool_choice", "response_format", "parallel_tool_calls", "modalities"),
@@ -253,7 +255,7 @@ def _media(part: Mapping[str, Any], left_out: set[str]) -> Media:
             return media(f"audio/{format}", data=data)
         case {"type": "file", "file": {"file_data": str(data)} as file}:
             only(file, "file_data", "filename")
-            left_out |= given(file, ("filename",))
+            left_out |= given(file, ("filename",), lambda name: name != FILE_NAME)
             found = linked(data, PDF)
             if found.data is not None:
                 return found
@@ -300,5 +302,5 @@ def _part(part: Part) -> dict[str, Any]:
             return {"type": "input_audio", "input_audio": {"data": data, "format": part.media_type.split("/")[1]}}
         case Media(kind="document", data=str(data)):
             uri = f"data:{part.media_type};base64,{data}"
-            return {"type": "file", "file": {"filename": "document.pdf", "file_data": uri}}
+            return {"type": "file", "file": {"filename": FILE_NAME, "file_data": uri}}
     raise CannotTranslate("content")

@@ -48,31 +48,32 @@ class Provider:
 
 _SHORT = re.compile("[a-zA-Z0-9_-]{1,64}")
 _PLAIN = re.compile("[a-zA-Z0-9]{1,64}")
+_OPENAI_LIMITS = (50_000, 190_000_000)
+_BEDROCK_LIMITS = (50_000, 950_000_000)
+_CHAT = ("/v1/chat/completions", "custom_id", "body")
+_BEDROCK = ("recordId", "modelInput")
 PROVIDERS = {
     provider.name: provider
     for provider in (
-        Provider("openai", FORMS["chat"], _OPENAI, "/v1/chat/completions", "custom_id", "body", 50_000, 190_000_000),
+        Provider("openai", FORMS["chat"], _OPENAI, *_CHAT, *_OPENAI_LIMITS),
+        Provider("openai_compatible", CompatibleChat(), _OPENAI, *_CHAT, *_OPENAI_LIMITS),
         Provider(
-            *("openai_compatible", CompatibleChat(), _OPENAI, "/v1/chat/completions"),
-            *("custom_id", "body", 50_000, 190_000_000),
+            "anthropic",
+            FORMS["messages"],
+            ("messages",),
+            "/v1/messages",
+            "custom_id",
+            "params",
+            100_000,
+            240_000_000,
+            ids=_SHORT,
         ),
-        Provider(
-            *("anthropic", FORMS["messages"], ("messages",), "/v1/messages"),
-            *("custom_id", "params", 100_000, 240_000_000, _SHORT),
-        ),
-        Provider(
-            *("gemini", FORMS["contents"], ("contents",), "generateContent"),
-            *("key", "request", 200_000, 950_000_000),
-        ),
-        Provider(
-            *("bedrock", FORMS["converse"], ("converse",), "Converse"),
-            *("recordId", "modelInput", 50_000, 950_000_000, _PLAIN),
-        ),
+        Provider("gemini", FORMS["contents"], ("contents",), "generateContent", "key", "request", 200_000, 950_000_000),
+        Provider("bedrock", FORMS["converse"], ("converse",), "Converse", *_BEDROCK, *_BEDROCK_LIMITS, _PLAIN),
     )
 }
 _CLAUDE_ON_BEDROCK = Provider(
-    *("bedrock", BedrockMessages(), ("messages",), "InvokeModel"),
-    *("recordId", "modelInput", 50_000, 950_000_000, _PLAIN),
+    "bedrock", BedrockMessages(), ("messages",), "InvokeModel", *_BEDROCK, *_BEDROCK_LIMITS, _PLAIN
 )
 
 

@@ -149,7 +149,7 @@ def test_what_anthropic_cannot_be_asked_is_refused_by_its_name(more: dict[str, A
     line = batch_line({"custom_id": "1", "body": CHAT | more})
     claude, gpt = Destination.of("anthropic", "claude"), Destination.of("openai", "gpt")
     refused = {need.partition(".")[2] for need in line.needs() if not claude.takes(need)}
-    assert refused == {what}
+    assert what in refused
     assert all(map(gpt.takes, line.needs()))
 
 
