@@ -142,7 +142,6 @@ UNREADABLE = {
     ),
     "moderations": (with_url("/v1/moderations"), "asks for moderations"),
     "pictures": (with_url("/v1/images/generations"), "asks for images"),
-    "another format": ({"custom_id": "x", "params": {"messages": []}}, "Anthropic's Message Batches"),
     "no number of answers": (request("x", input="a", n=0), "n is 0"),
     "a bound in words": (request("x", input="a", max_tokens="many"), "max_tokens is 'many'"),
 }
@@ -206,19 +205,6 @@ def test_optional_columns_that_are_empty_count_as_absent_and_a_missing_group_sto
     (tmp_path / "b.csv").write_text("instruction_id,instruction,group,input_tokens\n1,a,,\n2,b,,\n")
     batch = load_batch(tmp_path / "b.csv")
     assert batch.group is batch.input_tokens is None
-
-
-@pytest.mark.parametrize(
-    ("record", "name"),
-    [
-        ({"custom_id": "a", "params": {"messages": []}}, "Anthropic's Message Batches"),
-        ({"key": "g", "request": {"contents": []}}, "a Gemini batch"),
-        ({"recordId": "r", "modelInput": {"messages": []}}, "a Bedrock batch"),
-    ],
-)
-def test_a_batch_in_another_providers_format_is_refused_by_its_name(tmp_path: Path, record: dict, name: str) -> None:
-    with pytest.raises(InvalidInput, match=f"row 1.*this is a request of {name}.*Convert it"):
-        load_batch(write_lines(tmp_path / "b.jsonl", record, record | {"x": 1}))
 
 
 def test_several_rows_without_an_id_are_no_repeated_id(tmp_path: Path) -> None:
