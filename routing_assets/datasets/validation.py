@@ -205,6 +205,8 @@ def hashes_of(values: np.ndarray) -> np.ndarray:
 
 def repeated_hashes(hashes: Sequence[np.ndarray]) -> np.ndarray:
     """Those that occur more than once."""
+    if not hashes:
+        return np.empty(0, np.int64)
     ordered = np.concatenate(hashes) if len(hashes) > 1 else hashes[0]
     ordered.sort()
     return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
