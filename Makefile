@@ -31,7 +31,7 @@ test-slow: $(READY) ## evaluations and end-to-end runs that take minutes
 
 test-ray: $(READY)  ## the engine on a simulated Ray cluster, and tables in a real object store; 300 MB to install
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ray,s3]' 'moto[server]'
-	$(BIN)/pytest -m 'slow or not slow' tests/engine tests/storage/test_partitioned.py
+	$(BIN)/pytest -m 'slow or not slow' tests/engine tests/defs/test_same_versions.py tests/storage/test_partitioned.py
 
 evaluate: $(READY)  ## quality figures of the README, on the real tables in $$ROUTING_DATA
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --method frozen --output $(EVALUATION)/routerbench

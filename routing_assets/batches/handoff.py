@@ -16,8 +16,6 @@ import numpy as np
 
 from routing_assets.batches.outbox import MANIFEST, SET_ASIDE, SOURCES, next_decision
 from routing_assets.batches.request_files import (
-    BYTES_PER_FILE,
-    REQUESTS_PER_FILE,
     HandedFile,
     RequestFiles,
     handed,
@@ -30,6 +28,9 @@ from routing_assets.datasets.reading import require_file
 from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256
+from routing_assets.foundation.long_table import about
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog_table import catalog_from_rows
 from routing_assets.storage.blocks import AnyTable
 from routing_assets.storage.journal import Head
 
@@ -64,8 +65,8 @@ def hand_off(
     ledger_head: Head | None = None,
     originals: Iterable[str] | None = None,
     also: Sequence[Path] = (),
-    requests_per_file: int = REQUESTS_PER_FILE,
-    bytes_per_file: int = BYTES_PER_FILE,
+    requests_per_file: int | None = None,
+    bytes_per_file: int | None = None,
 ) -> Manifest:
     """Write one or more request files per model and endpoint, then ``manifest.json``, into a new ``folder``.
 
@@ -80,13 +81,14 @@ def hand_off(
         originals: the requests that the batch came as, in its order, see :func:`original_requests`: they keep their
             url, system messages and parameters, and only their model is set.
         also: other files of ``folder`` to list in the manifest, such as the routed table.
-        requests_per_file, bytes_per_file: what is beyond these goes into a further file.
+        requests_per_file, bytes_per_file: what is beyond these, and beyond the provider's limits, goes into a further
+            file.
 
     Raises:
         InvalidInput: the tables are not of the same instructions, or the original requests are not theirs.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    requests = RequestFiles(folder, requests_per_file, bytes_per_file)
+    requests = RequestFiles(folder, _catalog_of(routed), requests_per_file, bytes_per_file)
     lines = None if originals is None else iter(originals)
     rows, usd, successes = 0, 0.0, 0.0
     try:
@@ -104,6 +106,12 @@ def hand_off(
     with atomic_path(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
+
+
+def _catalog_of(routed: AnyTable) -> ModelCatalog | None:
+    """The catalog of the decision."""
+    summary = json.loads(about(routed).get("summary", "{}"))
+    return catalog_from_rows(summary.get("catalog", []))
 
 
 def read_manifest(folder: Path) -> Manifest:

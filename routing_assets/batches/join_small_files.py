@@ -18,6 +18,7 @@ from routing_assets.datasets.openai_batch import is_openai_batch_file
 from routing_assets.datasets.reading import read_json_lines
 from routing_assets.foundation.names import printable
 from routing_assets.foundation.schema import FORM, Amount
+from routing_assets.providers.lines import batch_line
 
 SEPARATOR = "/"
 """Between the id of the file and the id that it gave the instruction; no batch id holds it."""
@@ -95,4 +96,5 @@ def _table(name: str, path: Path) -> pa.Table:
 
 def _requests(name: str, path: Path) -> Iterator[dict[str, Any]]:
     for record in read_json_lines(path):
-        yield {**record, "custom_id": f"{name}{SEPARATOR}{record['custom_id']}", "source_file": printable(path.name)}
+        line = batch_line(record)
+        yield {**record, line.id_field: f"{name}{SEPARATOR}{line.id}", "source_file": printable(path.name)}

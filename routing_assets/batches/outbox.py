@@ -19,7 +19,16 @@ MANIFEST = "manifest.json"
 SOURCES = "by_source_file"
 SET_ASIDE = "set_aside.jsonl"
 """Records of the batch's file that are not routed: each record unchanged, with its row and the reason."""
-OURS = (MANIFEST, "requests-*.jsonl", "routed.parquet", "routed.jsonl", SET_ASIDE, SOURCES, f".*{PARTIAL}")
+OURS = (
+    MANIFEST,
+    "requests-*.jsonl",
+    "request_ids.jsonl",
+    "routed.parquet",
+    "routed.jsonl",
+    SET_ASIDE,
+    SOURCES,
+    f".*{PARTIAL}",
+)
 """Names of the files that a hand-off writes. Files that others put beside them are kept."""
 
 _CANNOT_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ENOTSUP)

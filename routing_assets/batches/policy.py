@@ -37,6 +37,7 @@ from routing_assets.foundation.schema import (
 )
 from routing_assets.pacing import PeriodBudget
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.providers.provider import DEFAULT, Destination
 
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
@@ -329,19 +330,25 @@ def incapable_pairs(
     """By capability, (N, K) True where a request needs it and a model lacks it.
 
     Images, sound and files go only to models that have a tag and a price for them. Any other capability counts where
-    some model of the catalog has its tag.
+    some model of the catalog has its tag. What a request says must have words in the form of the model's provider.
     """
     entries = {entry.name: entry for entry in catalog.models} if catalog else {}
     needs = batch.needs if batch.needs is not None else np.full(len(batch), None)
     attachment = {capability: kind for kind, capability in CAPABILITY.items()}
     lacking = {}
-    for need in sorted({need for said in set(needs) - {None} for need in said.split()}):
+    distinct, place = np.unique(np.array([said or "" for said in needs]), return_inverse=True)
+    destinations = [entries[m].destination if m in entries else Destination.of(DEFAULT, m) for m in models]
+    for need in sorted({need for said in distinct for need in said.split()}):
         able = np.array([need in _field(entries, model, "tags", ()) for model in models])
         if kind := attachment.get(need):
             able &= [model in entries and entries[model].attachment_price(kind) is not None for model in models]
+        elif need.startswith(("form:", "only:")):
+            able = np.array([destination.takes(need) for destination in destinations])
         elif not able.any():
             continue
-        wanted = np.array([said is not None and need in said.split() for said in needs])
+        if able.all():
+            continue
+        wanted = np.array([need in said.split() for said in distinct])[place]
         lacking[need] = wanted[:, None] & ~able[None, :]
     return lacking
 

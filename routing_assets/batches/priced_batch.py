@@ -57,14 +57,15 @@ class PricedBatch:
     def parts(self) -> list[PricedPart]:
         """The parts, in row order."""
         tables = zip(self.instructions.parts, self.probabilities.parts, self.costs.parts, strict=True)
-        return [PricedPart(*parts, self.models) for parts in tables]
+        prices = tuple(prices_in(self.costs.schema))
+        return [PricedPart(*parts, self.models, prices) for parts in tables]
 
     def held(self) -> HeldBatch:
         """The whole batch in memory."""
         return HeldBatch(
             BatchInstructions.from_arrow(self.instructions.read()),
-            _read(self.probabilities, ("decision",)),
-            _read(self.costs, PRICES),
+            self.probabilities.read(["decision"]),
+            self.costs.read(prices_in(self.costs.schema)),
         )
 
 
@@ -89,6 +90,7 @@ class PricedPart:
     probabilities: Part
     costs: Part
     models: tuple[str, ...]
+    price_columns: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -99,6 +101,10 @@ class PricedPart:
         """(M, K) probability of success and estimated USD."""
         success = matrix_of(self.probabilities.read(["decision"]), "decision", self.models)
         return success, matrix_of(self.costs.read(["cost"]), "cost", self.models)
+
+    def prices(self) -> pa.Table:
+        """The rows of the cost matrix, without their ids."""
+        return self.costs.read(self.price_columns)
 
     def problem(self, catalog: ModelCatalog | None, settings: RoutingSettings) -> AllocationProblem:
         """The allocation problem of this part alone, without what ties its instructions to those of other parts."""
@@ -214,7 +220,6 @@ def _refuse_barred_part(
     _refuse_barred(BatchInstructions.from_arrow(part.read()), models, catalog, settings)
 
 
-def _read(table: PartitionedTable, columns: Sequence[str]) -> pa.Table:
-    names = table.schema.names
-    needed = [name for name in columns if name in names]
-    return table.read(needed)
+def prices_in(schema: pa.Schema) -> list[str]:
+    """The columns of a cost matrix that an allocation needs; those of earlier versions have fewer."""
+    return [name for name in PRICES if name in schema.names]

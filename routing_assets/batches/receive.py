@@ -23,7 +23,7 @@ from routing_assets.batches.known import (
     kept_file,
     refuse_ended,
 )
-from routing_assets.datasets import load_batch
+from routing_assets.datasets.portions import open_batch
 from routing_assets.datasets.reading import require_size
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256, sync
@@ -87,7 +87,8 @@ def receive(
         refuse_ended(warehouse, batch_id, remedy="Give the new batch another name.")
         with private_copy(folders, path) as copy:
             try:
-                instructions = len(load_batch(copy, strict=admission.strict))
+                with open_batch(copy, strict=admission.strict) as portions:
+                    instructions = portions.instructions
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)

@@ -1,4 +1,4 @@
-"""Requests for the LLM runners: OpenAI Batch JSONL, one or more files per model and endpoint.
+"""Requests for the LLM runners: JSONL in the form of each model's provider, one or more files per model and endpoint.
 
 The files grow side by side while the batch passes once; none of its texts is held longer than it takes to write it.
 """
@@ -9,7 +9,8 @@ import json
 import os
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,19 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 
+from routing_assets.batches.request_ids import REQUEST_IDS, id_line, request_id
 from routing_assets.datasets.openai_batch import is_openai_batch_file
 from routing_assets.datasets.reading import json_lines
 from routing_assets.datasets.set_aside import SetAside
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import PARTIAL, file_sha256, sync
 from routing_assets.foundation.json_text import json_text
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.providers.lines import batch_line
+from routing_assets.providers.provider import DEFAULT, Destination
 
-REQUESTS_PER_FILE = 50_000  # OpenAI's limits of a batch file
-BYTES_PER_FILE = 190_000_000
-_URL = "/v1/chat/completions"
-_URLS = {"messages": _URL, "input": "/v1/responses", "prompt": "/v1/completions"}
-"""The endpoint of a request that names none, by the field of its body that holds the text."""
+_URLS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "completions": "/v1/completions"}
+"""OpenAI's endpoint of a request that names none, by the form of its body."""
 _ROWS_AT_ONCE = 10_000
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -47,6 +49,12 @@ class HandedFile:
     """Estimated USD of the file's requests."""
     endpoint: str | None = None
     """Where the file's requests go, such as ``/v1/chat/completions``; no file has requests to two of them."""
+    provider: str | None = None
+    """In whose form they are."""
+    api_name: str | None = None
+    """The model's name in that API."""
+    changes: dict[str, int] | None = None
+    """What was left out, renamed or added, such as "seed is left out", and in how many requests."""
 
 
 def handed(path: Path, **about: Any) -> HandedFile:
@@ -59,10 +67,13 @@ class RequestFiles:
     """The request files of a batch, in a folder where they have temporary names until they are complete."""
 
     folder: Path
-    requests_per_file: int = REQUESTS_PER_FILE
-    bytes_per_file: int = BYTES_PER_FILE
+    catalog: ModelCatalog | None = None
+    requests_per_file: int | None = None
+    bytes_per_file: int | None = None
     _growing: dict[tuple[str, str], list[_File]] = field(default_factory=dict)
     """By model and endpoint; a batch API takes one endpoint per file. The last file of each still grows."""
+    _destinations: dict[str, Destination] = field(default_factory=dict)
+    _ids: _File | None = None
 
     def write(self, block: pa.Table, originals: Iterator[str] | None) -> None:
         """Add the requests of some routed rows: ``instruction_id, instruction, model, cost``.
@@ -77,12 +88,16 @@ class RequestFiles:
         columns = block.select(["instruction_id", "instruction", "model", "cost"])
         for part in columns.to_batches(max_chunksize=_ROWS_AT_ONCE):
             for name, text, model, cost in zip(*(column.to_pylist() for column in part.columns), strict=True):
-                if originals is None:
-                    self._add((model, _URL), _request(name, text, model), cost)
-                else:
-                    original = _original(name, originals)
-                    endpoint = _endpoint(original)
-                    self._add((model, endpoint), _as_it_came(original, model, endpoint), cost)
+                to = self._destination(model)
+                original = None if originals is None else _original(name, originals)
+                sent = name if to.provider.ids is None else request_id(name, to.provider.ids)
+                if sent != name:
+                    self._ids = self._ids or _File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}")
+                    self._ids.add(id_line(sent, name), 0.0)
+                endpoint, line, changes = _request(name, sent, text, original, to)
+                self._add((model, endpoint), to, line, cost, changes)
+            if self._ids is not None:
+                self._ids.flush()
             for files in self._growing.values():
                 files[-1].flush()
 
@@ -98,22 +113,40 @@ class RequestFiles:
                 sync(file.path)
                 os.replace(file.path, path)
                 usd = float(np.frombuffer(file.costs).sum())
-                listed.append(handed(path, rows=len(file.costs), model=model, cost_usd=usd, endpoint=endpoint))
+                to = self._destination(model)
+                about: dict[str, Any] = {"model": model, "cost_usd": usd, "endpoint": endpoint}
+                about |= {"provider": to.provider.name, "api_name": to.model, "changes": dict(file.changes) or None}
+                listed.append(handed(path, rows=len(file.costs), **about))
+        if self._ids is not None:
+            sync(self._ids.path)
+            os.replace(self._ids.path, self.folder / REQUEST_IDS)
+            listed.append(handed(self.folder / REQUEST_IDS))
         return listed
 
     def discard(self) -> None:
         """Remove the files that are not complete."""
-        for file in (file for files in self._growing.values() for file in files):
+        growing = [file for files in self._growing.values() for file in files]
+        for file in growing if self._ids is None else [*growing, self._ids]:
             file.path.unlink(missing_ok=True)
 
-    def _add(self, destination: tuple[str, str], line: bytes, cost: float) -> None:
-        files = self._growing.setdefault(destination, [])
-        full = not files or len(files[-1].costs) == self.requests_per_file
-        if full or files[-1].size + len(line) > self.bytes_per_file:
+    def _destination(self, model: str) -> Destination:
+        if model not in self._destinations:
+            known = self.catalog is not None and model in self.catalog.names
+            self._destinations[model] = (
+                self.catalog[model].destination if self.catalog and known else Destination.of(DEFAULT, model)
+            )
+        return self._destinations[model]
+
+    def _add(self, key: tuple[str, str], to: Destination, line: bytes, cost: float, changes: Iterable[str]) -> None:
+        files = self._growing.setdefault(key, [])
+        requests, size = to.provider.requests_per_file, to.provider.bytes_per_file
+        full = not files or len(files[-1].costs) >= min(requests, self.requests_per_file or requests)
+        if full or files[-1].size + len(line) > min(size, self.bytes_per_file or size):
             if files:
                 files[-1].flush()
             files.append(_File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}"))
         files[-1].add(line, cost)
+        files[-1].changes.update(set(changes))
 
 
 @dataclass
@@ -122,6 +155,7 @@ class _File:
     size: int = 0
     costs: array[float] = field(default_factory=lambda: array("d"))
     """Estimated USD of each request."""
+    changes: Counter[str] = field(default_factory=Counter)
     waiting: list[bytes] = field(default_factory=list)
 
     def add(self, line: bytes, cost: float) -> None:
@@ -138,7 +172,7 @@ class _File:
 
 
 def original_requests(path: Path, set_aside: SetAside | None = None) -> Iterator[str] | None:
-    """The requests of an OpenAI Batch file, each as its line, in order, without those that are set aside; None where
+    """The requests of a batch file, each as its line, in order, without those that are set aside; None where
     the batch is of another kind.
     """
     if not is_openai_batch_file(path):
@@ -156,14 +190,14 @@ def require_no_more(originals: Iterable[str] | None) -> None:
     """Raise InvalidInput where a request is left of which no instruction was routed."""
     if (line := next(iter(originals or ()), None)) is not None:
         raise InvalidInput(
-            f"the request {json.loads(line).get('custom_id')!r} is not routed",
+            f"the request {batch_line(json.loads(line)).id!r} is not routed",
             remedy="Give the file of the batch that was routed",
         )
 
 
 def _original(name: str, originals: Iterator[str]) -> dict[str, Any]:
     original = json.loads(next(originals, "{}"))
-    if str(original.get("custom_id")) != name:
+    if str(batch_line(original).id) != name:
         raise InvalidInput(
             f"the routed instruction {name!r} has no original request in its place of the batch's file",
             remedy="Give the file of the batch that was routed",
@@ -171,22 +205,42 @@ def _original(name: str, originals: Iterator[str]) -> dict[str, Any]:
     return original
 
 
-def _endpoint(request: Mapping[str, Any]) -> str:
-    if url := request.get("url"):
-        return str(url)
-    return next((url for field, url in _URLS.items() if field in request["body"]), _URL)
+def _request(
+    name: str, sent: str, text: str, original: dict[str, Any] | None, to: Destination
+) -> tuple[str, bytes, Iterable[str]]:
+    """The endpoint, the line, and what was changed in the request."""
+    provider = to.provider
+    if original is None:
+        if provider.envelope == "body" and not to.unsupported:
+            return provider.endpoint, _prompt(name, text, to.model), ()
+        body, changes = to.prompt(text)
+        return provider.endpoint, _encoded(to.line(sent, body, provider.endpoint)), changes
+    line = batch_line(original)
+    body, changes = to.body(line)
+    endpoint = provider.endpoint
+    if provider.envelope == "body" and line.form.name in _URLS:
+        endpoint = str(line.url) if line.url else _URLS[line.form.name]
+    if line.envelope != provider.envelope:
+        return endpoint, _encoded(to.line(sent, body, endpoint)), changes
+    original.pop("source_file", None)  # ours, in a batch joined of several files
+    if line.envelope == "body":
+        return endpoint, _encoded({"method": "POST", **original, "url": endpoint, "body": body}), changes
+    if line.id_field != provider.id_field:
+        original.pop(line.id_field)
+    return endpoint, _encoded({**original, provider.id_field: sent, provider.envelope: body}), changes
 
 
-def _request(name: str, text: str, model: str) -> bytes:
+def _prompt(name: str, text: str, model: str) -> bytes:
     """Only the texts need encoding, which for a million of them saves most of the time."""
     line = (
-        f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{_URL}", "body": {{"model": '
+        f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{_URLS["chat"]}", "body": {{"model": '
         f'{json_text(model)}, "messages": [{{"role": "user", "content": {json_text(text)}}}]}}}}\n'
     )
     return line.encode()
 
 
-def _as_it_came(original: dict[str, Any], model: str, endpoint: str) -> bytes:
-    original.pop("source_file", None)  # ours, in a batch joined of several files
-    line = _encode({"method": "POST", **original, "url": endpoint, "body": {**original["body"], "model": model}})
-    return line.encode() + b"\n"
+def _encoded(line: dict[str, Any]) -> bytes:
+    try:
+        return _encode(line).encode() + b"\n"
+    except UnicodeEncodeError:  # half a surrogate pair
+        return json.dumps(line).encode() + b"\n"

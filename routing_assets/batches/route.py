@@ -345,7 +345,15 @@ def reason_of(rules: str) -> str:
 
 
 def _remedy(rules: str) -> str:
-    return " ".join(_REMEDIES[rule] for rule in rules.split(" and "))
+    return " ".join(_REMEDIES.get(rule) or _untranslated(rule) for rule in rules.split(" and "))
+
+
+def _untranslated(rule: str) -> str:
+    form, _, what = rule.partition(":")[2].partition(".")
+    return (
+        f"The models' providers have no words for {what!r} of a request in the form {form!r}: leave it out, or give a "
+        "model of a provider that takes it (provider and unsupported_parameters in the catalog)."
+    )
 
 
 def _mask(rows: list[int], n: int) -> np.ndarray:

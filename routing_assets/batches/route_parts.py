@@ -61,8 +61,10 @@ def route_priced(
         tables = held.instructions, held.probabilities, held.costs
         return partial(route_batch, *tables, catalog, budget, settings, **options)
 
+    barred = list(engine.map(barred_pairs, batch.parts(), catalog, settings))
+
     def route(policy: str) -> RoutedParts:
-        return route_parts(engine, batch, catalog, budget, settings, policy, partial(draft, policy))
+        return route_parts(engine, batch, barred, catalog, budget, settings, policy, partial(draft, policy))
 
     return route
 
@@ -70,6 +72,7 @@ def route_priced(
 def route_parts(
     engine: Engine,
     batch: PricedBatch,
+    barred: Sequence[BarredPairs],
     catalog: ModelCatalog | None,
     budget: float,
     settings: RoutingSettings,
@@ -79,13 +82,13 @@ def route_parts(
     """Allocate a batch whose instructions are tied by nothing but the budget; arguments as of ``route.route_batch``.
 
     Args:
+        barred: in each part, see :func:`barred_pairs`.
         draft: where the routed table of this schema is written.
 
     Raises:
         InfeasibleAllocation: no assignment of this policy keeps the budget.
     """
     parts = batch.parts()
-    barred = list(engine.map(barred_pairs, parts, catalog, settings))
     not_kept: Sequence[str] = ()
     if policy != settings.policy and POLICIES[policy].ignores_pair_rules:
         not_kept = [rule for rule in PAIR_RULES if any(rule in bars.rules for bars in barred)]
@@ -184,5 +187,5 @@ class WriteRouted:
                 "switching_price": pa.array(answer.switching_price),
             }
         )
-        spend = cost_estimate(part.costs.read(), part.models).sums(answer.choice)
+        spend = cost_estimate(part.prices(), part.models).sums(answer.choice)
         return WrittenPart(self.draft.write_part(answer.number, table), spend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ def train_router(
     precision: str = "fp32",
     ignore_columns: Sequence[str] = (),
     allow_missing: bool = False,
+    columns: Mapping[str, str] | None = None,
+    made_ids: str | None = None,
+    success_scale: float = 1.0,
+    preferences: str | None = None,
     size: int | None = None,
     force: bool = False,
     confirm_prices: bool = False,
@@ -68,6 +72,10 @@ def train_router(
                     "format": format,
                     "ignore_columns": list(ignore_columns),
                     "allow_missing": allow_missing,
+                    "columns": dict(columns or {}),
+                    "made_ids": made_ids,
+                    "success_scale": success_scale,
+                    "preferences": preferences,
                     "size": size,
                     "seed": seed,
                     "confirm_prices": confirm_prices,
@@ -166,7 +174,9 @@ def routers(home: Home) -> None:
     with instance_of(home):
         rows = home.warehouse.fetch("routers")
     if not rows:
-        raise InvalidInput("no router was trained yet", source=str(home.root), remedy="Run routing-assets train first.")
+        raise InvalidInput(
+            "no router has been trained yet", source=str(home.root), remedy="Run routing-assets train first."
+        )
     for row in rows:
         row["since"] = f"{row['since']:%Y-%m-%d %H:%M} UTC" if row["since"] else "-"
     known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
@@ -199,6 +209,10 @@ def evaluate(
     method: str = "auto",
     ignore_columns: Sequence[str] = (),
     allow_missing: bool = False,
+    columns: Mapping[str, str] | None = None,
+    made_ids: str | None = None,
+    success_scale: float = 1.0,
+    preferences: str | None = None,
     seeds: int,
     size: int | None,
     output: Path,
@@ -211,6 +225,10 @@ def evaluate(
         "format": format,
         "ignore_columns": list(ignore_columns),
         "allow_missing": allow_missing,
+        "columns": dict(columns or {}),
+        "made_ids": made_ids,
+        "success_scale": success_scale,
+        "preferences": preferences,
         "catalog": _catalog(labels, catalog),
         "confirm_prices": confirm_prices,
         "method": method,

@@ -1,10 +1,11 @@
 """Labelled instructions from anywhere become one validated table; batches likewise. No Dagster, no torch."""
 
 from routing_assets.datasets.appending import append_labels
-from routing_assets.datasets.batch import BatchInstructions, load_batch, write_batch
+from routing_assets.datasets.batch import BatchInstructions, write_batch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.load import LabelFormat, load_labels
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes
+from routing_assets.datasets.portions import load_batch
 from routing_assets.datasets.scarce import refuse_scarce_models
 from routing_assets.datasets.simulated import Twin, simulate
 

@@ -6,48 +6,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from routing_assets.datasets.openai_batch import is_openai_batch, openai_requests
-from routing_assets.datasets.reading import (
-    RawTable,
-    is_json_lines,
-    read_json_lines,
-    read_raw_table,
-    records_to_table,
-)
+from routing_assets.datasets.batch_columns import TEXTS
 from routing_assets.datasets.request_content import CAPABILITY
-from routing_assets.datasets.set_aside import Faults, SetAside, count_set_aside
+from routing_assets.datasets.set_aside import SetAside, count_set_aside
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.datasets.validation import (
-    check_unique,
-    is_no_amount,
-    no_amount,
-    number_column,
-    require_columns,
-    texts_with_faults,
-)
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import HasSchema
 
-_OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
+OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
 _OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")
-_COLUMNS = (*_OF_TABLES, *_OF_REQUESTS)
-_TEXTS = ("instruction_id", "instruction", "task", "group", "source_file", "needs")
-_REQUIRED = ("instruction_id", "instruction")
-_NO_NUMBER = -np.inf
+COLUMNS = (*OF_TABLES, *_OF_REQUESTS)
 _IGNORED_KEY = b"routing_assets.ignored_columns"
 SET_ASIDE_KEY = b"routing_assets.set_aside"
-NOT_SAID = "(none)"
-"""Task or group of an instruction that has none, where others have one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +117,7 @@ class BatchInstructions:
     def to_arrow(self) -> pa.Table:
         """The batch as a table, lossless; unknown numbers are null."""
         columns = {
-            name: pa.array(values, pa.string()) if name in _TEXTS else pa.array(values, from_pandas=True)
+            name: pa.array(values, pa.string()) if name in TEXTS else pa.array(values, from_pandas=True)
             for name, values in self._arrays().items()
         }
         about = {_IGNORED_KEY: json.dumps(self.ignored_columns).encode()}
@@ -150,7 +128,7 @@ class BatchInstructions:
     @classmethod
     def from_arrow(cls, table: pa.Table) -> BatchInstructions:
         """Restores what :meth:`to_arrow` wrote."""
-        arrays = {name: table[name].to_numpy(zero_copy_only=False) for name in _COLUMNS if name in table.column_names}
+        arrays = {name: table[name].to_numpy(zero_copy_only=False) for name in COLUMNS if name in table.column_names}
         about = table.schema.metadata or {}
         return cls(
             **arrays,
@@ -159,7 +137,7 @@ class BatchInstructions:
         )
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {name: values for name in _COLUMNS if (values := getattr(self, name)) is not None}
+        return {name: values for name in COLUMNS if (values := getattr(self, name)) is not None}
 
 
 def set_aside_of(table: HasSchema) -> SetAside:
@@ -168,37 +146,8 @@ def set_aside_of(table: HasSchema) -> SetAside:
     return {reason: tuple(places) for reason, places in json.loads(stored).items()}
 
 
-def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
-    """Reads a batch file by its extension; a JSONL file of requests (``custom_id`` and ``body``) is OpenAI's.
-
-    Columns beyond ``instruction_id, instruction, [task], [group], [input_tokens]`` are not used; their names are
-    kept in ``ignored_columns``. A single record that cannot be routed does not stop the others: it is set aside.
-
-    Args:
-        path: the file.
-        strict: refuse the file for its first such record instead.
-
-    Raises:
-        InvalidInput: naming file, row and column of the first fault found, where the file as a whole cannot be used,
-            two ids are equal, or no record can be routed.
-    """
-    path = Path(path)
-    faults = Faults(str(path), strict=strict)
-    if not is_json_lines(path):
-        raw = read_raw_table(path)
-        faults.first_row = raw.first_row
-        return _from_raw(raw, faults, _OF_TABLES)
-    records = read_json_lines(path)
-    first = next(records)
-    records = chain([first], records)
-    known = _COLUMNS if is_openai_batch(first) else _OF_TABLES
-    if is_openai_batch(first):
-        records = openai_requests(records, faults)
-    return _from_raw(records_to_table(records, source=str(path), wanted=known), faults, known)
-
-
 def write_batch(batch: BatchInstructions, path: str | Path) -> None:
-    """Writes a batch as Parquet, CSV or JSONL, by the path's extension; :func:`load_batch` reads it back.
+    """Writes a batch as Parquet, CSV or JSONL, by the path's extension; ``load_batch`` reads it back.
 
     What only requests have is left out: their number of answers, bounds and attachments.
 
@@ -218,61 +167,3 @@ def write_batch(batch: BatchInstructions, path: str | Path) -> None:
             raise InvalidInput(
                 f"cannot write the file type '{other}'", source=str(path), remedy="Use .parquet, .csv or .jsonl"
             )
-
-
-def _from_raw(raw: RawTable, faults: Faults, known: Sequence[str]) -> BatchInstructions:
-    require_columns(raw, _REQUIRED)
-    columns: dict[str, Any] = {}
-    for name in known:
-        if name in _REQUIRED or _has_values(raw, name):
-            columns[name] = (_texts if name in _TEXTS else _amounts)(raw, name, faults)
-        if name == "instruction_id":
-            check_unique(raw, name, columns[name])
-    kept = faults.kept(len(raw))
-    return BatchInstructions(
-        **{name: values[kept] for name, values in columns.items()},
-        ignored_columns=tuple(name for name in raw.columns.column_names if name not in known),
-        set_aside=faults.set_aside,
-    )
-
-
-def _has_values(raw: RawTable, name: str) -> bool:
-    """Whether any cell of the column is filled; a column that is empty throughout counts as absent."""
-    if name not in raw.columns.column_names:
-        return False
-    column = raw.columns[name]
-    if pa.types.is_string(column.type):
-        column = column.filter(pc.not_equal(pc.utf8_trim_whitespace(column), ""))
-    return column.null_count < len(column)
-
-
-def _texts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
-    values, (blank, *others) = texts_with_faults(raw, name)
-    if name == "needs":
-        return values
-    for wrong, fault in [blank, *others] if name in _REQUIRED or faults.strict else others:
-        faults.add_where(wrong, fault)
-    values[blank[0]] = None if name in _REQUIRED else NOT_SAID
-    return values
-
-
-def _amounts(raw: RawTable, name: str, faults: Faults) -> np.ndarray:
-    try:
-        values = number_column(raw, name)
-    except InvalidInput:
-        if faults.strict or not pa.types.is_string(raw.columns[name].type):
-            raise
-        values = np.array([_number(text) for text in raw.columns[name].to_pylist()])
-        for place in np.flatnonzero(values == _NO_NUMBER).tolist():
-            fault = f"{raw.columns[name][place].as_py()!r} is not a number"
-            faults.add(place, InvalidInput(fault, column=name, remedy="Write a number, such as 12"))
-    for place in np.flatnonzero(is_no_amount(values)).tolist():
-        faults.add(place, no_amount(name, "number of tokens", values[place]))
-    return values
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text) if text and text.strip() else np.nan
-    except ValueError:
-        return _NO_NUMBER

@@ -15,7 +15,7 @@ import pyarrow as pa
 from routing_assets.foundation.errors import InvalidInput
 
 RESERVED_COLUMNS = ("instruction_id", "instruction", "task", "group")
-PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens")
+PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens", "trials")
 _METADATA_KEY = b"routing_assets.labelled_instructions"
 
 
@@ -32,6 +32,7 @@ class LabelledInstructions:
         cost: (N, K) float64, USD of that one call; NaN where unknown.
         input_tokens: (N, K) float64; NaN where unknown.
         output_tokens: (N, K) float64; NaN where unknown.
+        trials: (N, K) float64, how many calls the success is the mean of; NaN stands for one.
         task: (N,) object array of str, the task each instruction belongs to.
         group: (N,) object array of str; instructions of one group never straddle two splits.
         simulated: True when the labels were drawn from a model of the world, not measured.
@@ -48,6 +49,7 @@ class LabelledInstructions:
     cost: np.ndarray | None = None
     input_tokens: np.ndarray | None = None
     output_tokens: np.ndarray | None = None
+    trials: np.ndarray | None = None
     task: np.ndarray | None = None
     group: np.ndarray | None = None
     simulated: bool = False
@@ -67,6 +69,13 @@ class LabelledInstructions:
     def __repr__(self) -> str:
         kind = "simulated" if self.simulated else "measured"
         return f"LabelledInstructions({self.name!r}, {len(self)} instructions x {len(self.models)} models, {kind})"
+
+    @property
+    def calls(self) -> np.ndarray:
+        """(N, K) float32, how many calls are behind each success; 0 where there is none."""
+        labelled = ~np.isnan(self.success)
+        trials = 1.0 if self.trials is None else np.nan_to_num(self.trials, nan=1.0)
+        return np.where(labelled, trials, 0.0).astype(np.float32)
 
     def take(self, rows: np.ndarray | Sequence[int] | slice) -> LabelledInstructions:
         """The given rows (indices, boolean mask or slice) in the given order, with all K models."""

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from routing_assets.datasets.evaluation_logs import LOGS, CallLog, labels_of_calls, log_of
+from routing_assets.datasets.evaluation_logs.formats import logs_in
+from routing_assets.datasets.evaluation_logs.layouts import LAYOUTS, layout_of
+from routing_assets.datasets.evaluation_logs.preferences import read_rule
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.llm_uncertainty_bench import load_llm_uncertainty_bench
-from routing_assets.datasets.reading import read_raw_table
+from routing_assets.datasets.reading import RawTable, read_raw_table
 from routing_assets.datasets.routerbench import is_routerbench, routerbench_labels
 from routing_assets.datasets.table import table_labels
+from routing_assets.datasets.validation import default_name, require_columns
 from routing_assets.foundation.errors import InvalidInput
 
-LabelFormat = Literal["auto", "table", "routerbench", "llm_uncertainty_bench"]
+LabelFormat = Literal[
+    "auto",
+    "table",
+    "routerbench",
+    "llm_uncertainty_bench",
+    "lm_eval",
+    "inspect",
+    "promptfoo",
+    "sprout",
+    "preferences",
+    "embedllm",
+    "routellm",
+    "swe_bench",
+]
 
 
-def load_labels(path: str | Path, format: LabelFormat = "auto", **options: Any) -> LabelledInstructions:
+def load_labels(
+    path: str | Path, format: LabelFormat = "auto", *, preferences: str | None = None, **options: Any
+) -> LabelledInstructions:
     """Reads labelled instructions from a file or folder.
 
     Args:
-        path: A Parquet, CSV or JSONL table, or the folder of LLM-Uncertainty-Bench.
-        format: The layout. ``auto`` takes a folder for LLM-Uncertainty-Bench, a table with ``sample_id``, ``prompt``,
-            ``eval_name`` and ``<model>|total_cost`` for RouterBench, and anything else for a label table.
-        options: What the layout's own loader takes: ``name``, ``ignore_columns``, ``allow_missing`` (tables), or
-            ``prompt``, ``tasks``, ``name``, ``allow_missing`` (LLM-Uncertainty-Bench).
+        path: A table, the results of an evaluation tool (a file, or a folder of files), or the folder of
+            LLM-Uncertainty-Bench.
+        format: The layout. ``auto`` recognises it by the content; a table of no known layout is a label table.
+        preferences: The rule by which pairwise preferences are read, see :func:`read_rule`.
+        options: What the layout's own loader takes: ``name``, ``ignore_columns``, ``allow_missing``, ``columns``,
+            ``made_ids``, ``success_scale`` (tables), or ``prompt``, ``tasks``, ``name``, ``allow_missing``
+            (LLM-Uncertainty-Bench).
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found, and what to do about it.
@@ -32,11 +56,55 @@ def load_labels(path: str | Path, format: LabelFormat = "auto", **options: Any) 
         raise InvalidInput(
             f"there is no label format {format!r}", remedy=f"Choose one of {', '.join(get_args(LabelFormat))}"
         )
-    if format == "llm_uncertainty_bench" or (format == "auto" and Path(path).is_dir()):
+    path = Path(path)
+    logs = _logs(path, format)
+    if logs:
+        rule = None if preferences is None else read_rule(preferences)
+        calls = chain.from_iterable(log.read(file, rule) for file, log in logs.items())
+        return labels_of_calls(calls, str(path), default_name(path, options.get("name")))
+    if format == "llm_uncertainty_bench" or (format == "auto" and path.is_dir()):
         if options.pop("ignore_columns", ()):
             raise InvalidInput("a folder has no columns to ignore", source=str(path), remedy="Ignore none")
-        return load_llm_uncertainty_bench(path, **options)
+        return load_llm_uncertainty_bench(path, **_taken(options, "prompt", "tasks", "name", "allow_missing"))
     raw = read_raw_table(path)
     if format == "routerbench" or (format == "auto" and is_routerbench(raw.columns.schema)):
-        return routerbench_labels(raw, **options)
-    return table_labels(raw, **options)
+        return routerbench_labels(raw, **_taken(options, "name", "ignore_columns", "allow_missing"))
+    return _table(raw, format, options)
+
+
+def _logs(path: Path, format: str) -> dict[Path, CallLog]:
+    """The files of evaluation results at a path, where there are any and the format allows for it."""
+    if format in LOGS:
+        files = sorted(file for file in path.rglob("*.json*") if file.is_file()) if path.is_dir() else [path]
+        return dict.fromkeys(files, LOGS[format])
+    if format != "auto":
+        return {}
+    if path.is_dir():
+        return {} if (path / "data").is_dir() else logs_in(path)  # that is LLM-Uncertainty-Bench
+    log = log_of(path)
+    return {} if log is None else {path: log}
+
+
+def _table(raw: RawTable, format: str, options: dict[str, Any]) -> LabelledInstructions:
+    """A label table, under our names for its columns or those of a known layout."""
+    names = raw.columns.column_names
+    layout = None
+    if format == "auto" and not options.get("columns"):
+        layout = layout_of(names)
+    elif format != "table":
+        layouts = [layout for layout in LAYOUTS if layout.name == format]
+        layout = next((layout for layout in layouts if layout.recognised_by <= set(names)), None)
+        if layout is None and layouts:
+            require_columns(raw, sorted(layouts[0].recognised_by))
+    if layout is None:
+        return table_labels(raw, **options)
+    ignored = [*options.get("ignore_columns", ()), *(name for name in layout.ignored if name in names)]
+    return table_labels(raw, **{**options, "columns": layout.mapping(names), "ignore_columns": ignored})
+
+
+def _taken(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The options that a loader takes. Raises InvalidInput for another one that is set."""
+    for name, value in options.items():
+        if value and name not in names and not (name == "success_scale" and value == 1):
+            raise InvalidInput(f"this layout has no option '{name}'", remedy="Leave it out, or give --format table")
+    return {name: value for name, value in options.items() if name in names}

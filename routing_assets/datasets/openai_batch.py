@@ -1,4 +1,4 @@
-"""OpenAI Batch JSONL: one API request per line, ``{"custom_id", "method", "url", "body"}``.
+"""Batch files of API requests, one per line: OpenAI's, Anthropic's, Gemini's, Bedrock's, and plain chat lines.
 
 The instruction of a request is the text its user wrote. System and developer messages, which a batch usually repeats
 on every line, and earlier assistant turns are left out of it; they stay in the batch file that is sent, and count as
@@ -15,12 +15,12 @@ from routing_assets.datasets.reading import first_json_line, is_json_lines
 from routing_assets.datasets.request_body import read_request
 from routing_assets.datasets.set_aside import Faults
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.providers.lines import batch_line, is_request
 
 
 def is_openai_batch(record: dict[str, Any]) -> bool:
-    """Whether the first record of a file looks like a request, in the OpenAI Batch format or a similar one."""
-    known = {"custom_id", "body", *_OTHER_FORMATS}
-    return not record.keys() & {"instruction_id", "instruction"} and not known.isdisjoint(record)
+    """Whether the first record of a file looks like a request, in the form of any provider."""
+    return is_request(record)
 
 
 def is_openai_batch_file(path: Path) -> bool:
@@ -44,24 +44,27 @@ def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterat
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
-    if "body" not in record and (other := next((field for field in _OTHER_FORMATS if field in record), None)):
-        raise InvalidInput(
-            f"this is a request of {_OTHER_FORMATS[other]}, not of an OpenAI Batch file",
-            column=other,
-            remedy="Convert it to lines of custom_id, method, url and body",
-        )
-    name = record.get("custom_id")
+    line = batch_line(record)
+    name = line.id
     if isinstance(name, bool) or not isinstance(name, str | int):
-        raise InvalidInput("the request's id is missing or not text", column="custom_id", remedy="Give it a unique id")
-    request = read_request(record.get("body"), record.get("url"))
+        raise InvalidInput(
+            "the request's id is missing or not text", column=line.id_field, remedy="Give it a unique id"
+        )
+    request = read_request(line.body, line.url)
+    needs = request.needs | line.needs()
     row: dict[str, Any] = {
         "instruction_id": str(name),
         "instruction": request.text,
         "input_tokens": request.input_tokens,
         "output_bound": request.output_bound,
         "answers": request.answers if request.answers > 1 else None,
-        "needs": " ".join(sorted(request.needs)) or None,
+        "needs": " ".join(sorted(needs)) or None,
         "source_file": record.get("source_file"),
+        **{
+            name: record[name]
+            for name in ("task", "group")
+            if line.envelope is None and isinstance(record.get(name), str)
+        },
     }
     row |= {kind: getattr(request, kind) or None for kind in ("images", "audio", "files")}
     try:
@@ -73,6 +76,3 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
             remedy="Write the text again as UTF-8",
         ) from error
     return row
-
-
-_OTHER_FORMATS = {"params": "Anthropic's Message Batches", "request": "a Gemini batch", "modelInput": "a Bedrock batch"}

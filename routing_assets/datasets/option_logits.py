@@ -19,8 +19,8 @@ def read_option_logits(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Ids (N,) int64 and logits (N, 6) float64 of the options A to F; wider vectors are cut to six.
 
     Raises:
-        InvalidInput: when the pickle names anything but numpy vectors, is corrupt, too large, or holds something else
-            than a list of ``{"id": int, "logits_options": vector of six or more finite numbers}``.
+        InvalidInput: when the pickle names anything but numpy vectors, is corrupt, too large, or holds anything but
+            a list of ``{"id": int, "logits_options": vector of six or more finite numbers}``.
     """
     records = _unpickle(path)
     if not isinstance(records, list) or not records:

@@ -1,45 +1,113 @@
-"""A batch file in portions."""
+"""A batch file in portions, so that nobody ever has to hold it whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from routing_assets.datasets.batch import BatchInstructions, load_batch
-from routing_assets.datasets.set_aside import SetAside
+import numpy as np
+
+from routing_assets.datasets.batch import COLUMNS, OF_TABLES, BatchInstructions
+from routing_assets.datasets.batch_columns import column_values, filled_columns
+from routing_assets.datasets.openai_batch import is_openai_batch, openai_requests
+from routing_assets.datasets.raw_portions import RawPortions, json_portions, raw_portions
+from routing_assets.datasets.reading import is_json_lines, read_json_lines
+from routing_assets.datasets.set_aside import Faults, SetAside, marked
 
 PORTION_ROWS = 16_384
 
 
 @dataclass(frozen=True, eq=False)
 class BatchPortions:
-    """A batch in portions."""
+    """A batch of which one portion is held at a time.
 
-    batch: BatchInstructions
-    rows: int
+    Attributes:
+        instructions: How many can be routed.
+        set_aside: Records of the whole file that cannot, by the reason.
+    """
 
-    @property
-    def instructions(self) -> int:
-        """How many can be routed."""
-        return len(self.batch)
-
-    @property
-    def set_aside(self) -> SetAside:
-        """Of the whole file."""
-        return self.batch.set_aside
+    instructions: int
+    set_aside: SetAside
+    _raw: RawPortions
+    _filled: list[str]
+    _empty: BatchInstructions
+    _places: np.ndarray
+    _rows: int
 
     def __iter__(self) -> Iterator[BatchInstructions]:
-        for start in range(0, len(self.batch), self.rows):
-            yield self.batch.take(slice(start, start + self.rows))
+        """The instructions that can be routed, in the file's order; each portion has the same columns."""
+        first = 0
+        for raw in self._raw.read(self._rows, self._filled):
+            kept = np.flatnonzero(~marked(self._places, first, len(raw)))
+            first += len(raw)
+            if len(kept):
+                columns: dict[str, Any] = {name: column_values(raw, name)[kept] for name in self._filled}
+                yield replace(self._empty, **columns)
 
     def read(self) -> BatchInstructions:
         """The whole batch, in memory."""
-        return self.batch
+        portions = list(self)
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(one, name) for one in portions]) for name in self._filled
+        }
+        return replace(self._empty, **columns)
 
 
 @contextmanager
 def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_ROWS) -> Iterator[BatchPortions]:
-    """Reads a batch file in portions."""
-    yield BatchPortions(load_batch(path, strict=strict), rows)
+    """Checks a batch file as :func:`load_batch` does, and reads it in portions, as often as wanted.
+
+    Args:
+        path: the file; it must not change while it is open.
+        strict: refuse the file for the first record that cannot be routed.
+        rows: of a portion at most; a portion has fewer where records are set aside or texts are long.
+
+    Raises:
+        InvalidInput: as :func:`load_batch`.
+    """
+    path = Path(path)
+    faults = Faults(str(path), strict=strict)
+    if not is_json_lines(path):
+        raw = raw_portions(path)
+        faults.first_row = raw.first_row
+        yield _checked(raw, OF_TABLES, faults, rows)
+        return
+    records = read_json_lines(path)
+    first = next(records)
+    known: tuple[str, ...] = OF_TABLES
+    records = chain([first], records)
+    if is_openai_batch(first):
+        records, known = openai_requests(records, faults), COLUMNS
+    with json_portions(records, source=str(path), wanted=known) as raw:
+        yield _checked(raw, known, faults, rows)
+
+
+def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
+    """Reads a batch file by its extension; a JSONL file of requests (``custom_id`` and ``body``) is OpenAI's.
+
+    Columns beyond ``instruction_id, instruction, [task], [group], [input_tokens]`` are not used; their names are
+    kept in ``ignored_columns``. A single record that cannot be routed does not stop the others: it is set aside.
+
+    Args:
+        path: the file.
+        strict: refuse the file for its first such record instead.
+
+    Raises:
+        InvalidInput: naming file, row and column of the first fault found, where the file as a whole cannot be used,
+            two ids are equal, or no record can be routed.
+    """
+    with open_batch(path, strict=strict) as portions:
+        return portions.read()
+
+
+def _checked(raw: RawPortions, known: tuple[str, ...], faults: Faults, rows: int) -> BatchPortions:
+    filled, records = filled_columns(raw, known, faults, rows)
+    places, set_aside = faults.places(), faults.set_aside
+    ignored = tuple(name for name in raw.names if name not in known)
+    none = np.array([], object)
+    empty = BatchInstructions(none, none, ignored_columns=ignored, set_aside=set_aside)
+    return BatchPortions(records - len(places), set_aside, raw, filled, empty, places, rows)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,15 +18,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
+from routing_assets.datasets.file_faults import Limits, no_rows, not_utf8, too_large
+from routing_assets.datasets.parquet_files import ParquetTables
 from routing_assets.foundation.errors import InvalidInput
 
 SUPPORTED = ".parquet, .csv or .jsonl"
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-"""Columns in which pandas keeps the row numbers of a filtered or sampled frame."""
 MOST_BYTES = (2 << 30) - 2
 """Of a file of any kind, and of what it holds once it is unpacked."""
 LONGEST_LINE = 64 << 20
@@ -80,14 +77,23 @@ def read_raw_table(path: str | Path, *, wanted: Container[str] | None = None) ->
         )
     require_file(path)
     raw = RawTable(str(path), readers[suffix](path), first_row=2 if suffix == ".csv" else 1)
-    names = Counter(raw.columns.column_names)
-    if repeated := [name for name, count in names.items() if count > 1]:
-        raise InvalidInput(
-            "the column name occurs twice", source=raw.source, column=repeated[0], remedy="Rename or remove one of them"
-        )
+    require_distinct(raw.columns.column_names, raw.source)
     if len(raw) == 0:
         raise no_rows(raw.source)
     return raw
+
+
+def limits() -> Limits:
+    """Of a file that is held whole."""
+    return Limits(MOST_BYTES, MOST_ROWS, MOST_COLUMNS)
+
+
+def require_distinct(names: Iterable[str], source: str) -> None:
+    """Raises InvalidInput for a column name that occurs twice."""
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise InvalidInput(
+            "the column name occurs twice", source=source, column=repeated[0], remedy="Rename or remove one of them"
+        )
 
 
 def read_json_lines(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -107,7 +113,7 @@ def read_json_lines(path: str | Path) -> Iterator[dict[str, Any]]:
         else:
             count += 1
             if count > MOST_ROWS:
-                raise _too_large(str(path), f"it has more than {MOST_ROWS:,} rows")
+                raise too_large(str(path), f"it has more than {MOST_ROWS:,} rows")
             yield _json_object(line, path, number)
     if not count:
         raise no_rows(str(path))
@@ -155,31 +161,41 @@ def records_to_table(
         records: read one at a time, so that only columns are held.
         wanted: keys whose values are kept; those of others become null. All by default.
     """
-    if wanted is not None:
-        records = ({name: value if name in wanted else None for name, value in record.items()} for record in records)
-    records, count = iter(records), 0
     names: dict[str, None] = {}
-    chunks: list[tuple[int, dict[str, pa.Array]]] = []
-    while chunk := list(islice(records, _ROWS_AT_ONCE)):
-        names |= dict.fromkeys(name for record in chunk for name in record)
-        if len(names) > MOST_COLUMNS:
-            raise _too_large(source, f"its objects have {len(names)} different keys")
-        chunks.append((len(chunk), _arrays(chunk, names, source, count)))
-        count += len(chunk)
+    chunks = list(json_chunks(records, names, source=source, wanted=wanted))
     columns = {name: _joined([arrays.get(name, pa.nulls(rows)) for rows, arrays in chunks]) for name in names}
     return RawTable(source, pa.table(columns))
 
 
+def json_chunks(
+    records: Iterable[dict[str, Any]], names: dict[str, None], *, source: str, wanted: Container[str] | None = None
+) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+    """A thousand JSON objects at a time: how many they are, and a column for each key so far, of a type of its own.
+
+    Args:
+        names: the keys so far, which are added to.
+    """
+    if wanted is not None:
+        records = ({name: value if name in wanted else None for name, value in record.items()} for record in records)
+    records, count = iter(records), 0
+    while chunk := list(islice(records, _ROWS_AT_ONCE)):
+        names |= dict.fromkeys(name for record in chunk for name in record)
+        if len(names) > MOST_COLUMNS:
+            raise too_large(source, f"its objects have {len(names)} different keys")
+        yield len(chunk), _arrays(chunk, names, source, count)
+        count += len(chunk)
+
+
 def _arrays(records: list[dict[str, Any]], names: Iterable[str], source: str, before: int) -> dict[str, pa.Array]:
-    """The columns of a few records, which follow so many others."""
+    """The columns of a few records, before which the file has ``before`` others."""
     try:
         "".join(names).encode()
         return {name: _to_array([record.get(name) for record in records]) for name in names}
     except RecursionError as error:
-        raise InvalidInput("the values are nested too deeply", source=source, remedy="Write them flatter") from error
+        raise InvalidInput("the values are nested too deeply", source=source, remedy="Nest them less deeply") from error
     except UnicodeEncodeError as error:
         raise InvalidInput(
-            "a text holds half a surrogate pair (such as \\ud83d alone), which is no character",
+            "a text holds half a surrogate pair (such as \\ud83d alone), which is not a character",
             source=source,
             row=before + _first_unencodable(records) + 1,
             remedy="Write the text again as UTF-8",
@@ -187,13 +203,25 @@ def _arrays(records: list[dict[str, Any]], names: Iterable[str], source: str, be
 
 
 def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
-    """The parts of a column as one; whole and other numbers become floats, other mixed types text."""
-    types = {part.type for part in parts} - {pa.null()}
+    kind = common_type({part.type for part in parts})
+    return pa.chunked_array([as_type(part, kind) for part in parts], kind)
+
+
+def common_type(types: Iterable[pa.DataType]) -> pa.DataType:
+    """Of chunks of one JSON column: whole and other numbers become floats, other mixed types text."""
+    types = set(types) - {pa.null()}
     if len(types) > 1:
-        parts = [part.cast(pa.float64()) if types <= _NUMBERS else _as_text(part.to_pylist()) for part in parts]
-        types = {part.type for part in parts}
-    kind = next(iter(types), pa.null())
-    return pa.chunked_array([part if part.type == kind else pa.nulls(len(part), kind) for part in parts], kind)
+        return pa.float64() if types <= _NUMBERS else pa.string()
+    return next(iter(types), pa.null())
+
+
+def as_type(part: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A chunk of a JSON column, as the :func:`common_type` of them all."""
+    if part.type == kind:
+        return part
+    if pa.types.is_null(part.type):
+        return pa.nulls(len(part), kind)
+    return part.cast(kind, safe=False) if kind == pa.float64() else _as_text(part.to_pylist())
 
 
 def read_text(path: Path) -> str:
@@ -217,7 +245,7 @@ def _utf8_bytes(path: Path) -> bytearray:
             decoder.decode(content[start:end], final=end >= len(content))
     except UnicodeDecodeError as error:
         before = content.count(b"\n", 0, start) + error.object.count(b"\n", 0, error.start)
-        raise _not_utf8(path, error, before + 1) from error
+        raise not_utf8(path, error, before + 1) from error
     return content
 
 
@@ -232,67 +260,16 @@ def require_file(path: Path) -> None:
 def require_size(path: Path) -> None:
     """Raises InvalidInput for a file of more than :data:`MOST_BYTES`."""
     if (size := path.stat().st_size) > MOST_BYTES:
-        raise _too_large(str(path), f"it has {size / 2**30:.1f} GiB")
-
-
-def no_rows(source: str) -> InvalidInput:
-    """The error for a file without a single record."""
-    return InvalidInput("the file has no rows", source=source, remedy="Check that it was written completely")
+        raise too_large(str(path), f"it has {size / 2**30:.1f} GiB")
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
-            _check_size(path, file.metadata)
-        # Texts are read as dictionaries: a kilobyte of them can stand for terabytes.
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            table = file.read()
-            table = table.drop_columns([name for name in table.column_names if PANDAS_INDEX.fullmatch(name)])
-            _check_expanded(path, table)
-        for index, field in enumerate(table.schema):
-            if pa.types.is_dictionary(field.type) and pa.types.is_string(field.type.value_type):
-                table = table.set_column(index, field.name, table.column(index).cast(pa.string()))
-                _check_utf8(path, field.name, table.column(index))
-        return table
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise  # the machine's fault, which may pass; where the file is at fault, Arrow gives no number
-        raise InvalidInput(
-            f"this is not a readable Parquet file ({error})", source=str(path), remedy="Write or copy it again"
-        ) from error
-
-
-def _check_size(path: Path, about: pq.FileMetaData) -> None:
-    size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-    if about.num_rows > MOST_ROWS:
-        raise _too_large(str(path), f"it has {about.num_rows:,} rows")
-    if about.num_columns > MOST_COLUMNS:
-        raise _too_large(str(path), f"it has {about.num_columns:,} columns")
-    if size > MOST_BYTES:
-        raise _too_large(str(path), f"unpacked it has {size / 2**30:.1f} GiB")
-
-
-def _check_expanded(path: Path, table: pa.Table) -> None:
-    size = 0
-    for column in table.columns:
-        if pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type):
-            for chunk in column.chunks:
-                size += pc.sum(pc.cast(pc.binary_length(chunk.dictionary).take(chunk.indices), pa.int64())).as_py() or 0
-    if size > MOST_BYTES:
-        raise _too_large(str(path), f"unpacked its texts have {size / 2**30:.1f} GiB")
-
-
-def _check_utf8(path: Path, name: str, column: pa.ChunkedArray) -> None:
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        for row, value in enumerate(column.cast(pa.binary()).to_pylist(), start=1):
-            try:
-                (value or b"").decode()
-            except UnicodeDecodeError as wrong:
-                raise _not_utf8(path, wrong, row, name) from error
-        raise
+    file = ParquetTables(path, limits())
+    require_distinct(file.names, str(path))
+    tables = list(file.tables(_ROWS_OF_TABLE))
+    if not tables:
+        raise no_rows(str(path))
+    return pa.concat_tables(tables)
 
 
 def _read_csv(path: Path) -> pa.Table:
@@ -308,7 +285,7 @@ def _read_csv(path: Path) -> pa.Table:
     try:
         names = pacsv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
         if len(names) > MOST_COLUMNS:
-            raise _too_large(str(path), f"it has {len(names):,} columns")
+            raise too_large(str(path), f"it has {len(names):,} columns")
         as_text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
         table = pacsv.read_csv(
             pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text
@@ -316,7 +293,7 @@ def _read_csv(path: Path) -> pa.Table:
     except pa.ArrowInvalid as error:
         raise _malformed_csv(path, str(error)) from error
     if table.num_rows > MOST_ROWS:
-        raise _too_large(str(path), f"it has {table.num_rows:,} rows")
+        raise too_large(str(path), f"it has {table.num_rows:,} rows")
     return table
 
 
@@ -324,7 +301,7 @@ def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         record = _JSON.decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error, number) from error
+        raise not_utf8(path, error, number) from error
     except RecursionError as error:
         raise _not_json("the values are nested too deeply", path, number) from error
     except ValueError as error:
@@ -342,20 +319,6 @@ def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
 def _not_json(problem: str, path: Path, row: int) -> InvalidInput:
     remedy = "Write one JSON object per line, without blank lines between"
     return InvalidInput(problem, source=str(path), row=row, remedy=remedy)
-
-
-def _not_utf8(path: Path, error: UnicodeDecodeError, row: int, column: str | None = None) -> InvalidInput:
-    return InvalidInput(
-        f"byte 0x{error.object[error.start]:02x} is not UTF-8",
-        source=str(path),
-        row=row,
-        column=column,
-        remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')",
-    )
-
-
-def _too_large(source: str, size: str) -> InvalidInput:
-    return InvalidInput(f"the file is too large: {size}", source=source, remedy="Split it, or leave columns out")
 
 
 def _malformed_csv(path: Path, reason: str) -> InvalidInput:
@@ -386,6 +349,7 @@ _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NUMBERS = {pa.int64(), pa.float64()}
 _BYTES_AT_ONCE = 1 << 20
+_ROWS_OF_TABLE = 1 << 16  # of a Parquet file
 _ROWS_AT_ONCE = 1_000  # of JSON, as objects of Python
 
 

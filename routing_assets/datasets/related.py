@@ -19,7 +19,7 @@ def normalise_text(text: str) -> str:
 def related_rows(instruction: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
     """(N,) int component of each row: rows share one if they have equal text or equal group, transitively.
 
-    A group of None, NaN or "" relates a row to nothing.
+    None, NaN and "" are not groups.
     """
     n = len(instruction)
     row, code = np.arange(n), n + text_codes([normalise_text(text) for text in instruction])

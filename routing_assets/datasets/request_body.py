@@ -1,8 +1,8 @@
 """What one API request says, sends and asks for: one reading of the body, whichever API it is written for.
 
-Understood are chat completions, responses and completions (OpenAI and those like it), messages (Anthropic), contents
-(Gemini, Vertex) and the bodies that Bedrock takes. What is not known counts: every text, number and key of a body is
-input that is paid for, except settings such as ``temperature``. Images, sound and other files are counted apart.
+It reads chat completions, responses and completions (OpenAI and compatible APIs), messages (Anthropic), contents
+(Gemini, Vertex) and the bodies of Bedrock. Unknown fields count too: every text, number and key of a body is input that
+is paid for, except settings such as ``temperature``. Images, sound and other files are counted separately.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from routing_assets.datasets.tokens import proxy_tokens_of
 from routing_assets.foundation.errors import InvalidInput
 
 CONVERSATIONS = ("messages", "input", "prompt", "contents", "inputText", "message")
-"""Where bodies hold what is to be answered; the first that is there counts."""
+"""Fields with what is to be answered; the first one that a body has is read."""
 SYSTEM_TEXTS = ("instructions", "system", "systemInstruction", "system_instruction")
 OUTPUT_BOUNDS = (
     *("max_completion_tokens", "max_output_tokens", "max_tokens", "max_tokens_to_sample", "max_gen_len"),
@@ -24,16 +24,16 @@ OUTPUT_BOUNDS = (
 )
 ANSWER_COUNTS = ("n", "best_of", "candidateCount", "candidate_count")
 CONFIGURATIONS = ("generationConfig", "generation_config", "inferenceConfig", "textGenerationConfig")
-"""Where Gemini and Bedrock keep the settings that other bodies have at the top."""
+"""Where Gemini and Bedrock keep the settings that other APIs have at the top level."""
 OTHER_WORK = ("embeddings", "moderations", "images", "audio", "videos", "rerank")
-"""Endpoints that answer no instruction with a text."""
+"""Endpoints that do not answer an instruction with a text."""
 ELSEWHERE = ("previous_response_id", "conversation", "cachedContent", "cached_content")
-"""Fields that name input which the provider keeps: it is paid for, and nobody here can count it."""
+"""Fields that refer to input which the provider keeps: it is paid for, but cannot be counted here."""
 HOSTED_TOOLS = (
     *("web_search", "web_fetch", "file_search", "code_interpreter", "code_execution", "image_generation", "mcp"),
     *("googleSearch", "google_search", "urlContext", "url_context", "codeExecution", "retrieval"),
 )
-"""Tools that the provider runs: each run has a price of its own, and sends what it finds as further input."""
+"""Tools that the provider runs: each run has its own price, and its results are further input."""
 MODALITIES = ("modalities", "responseModalities", "response_modalities")
 
 _USERS, _SYSTEMS = ("user", "human"), ("system", "developer")
@@ -44,7 +44,7 @@ class Request:
     """One request.
 
     Attributes:
-        text: what its user wrote; the system's text where no user wrote any.
+        text: what the user wrote; the system's text where no user wrote any.
         input_tokens: of everything that is sent, by length, without images, sound and other files.
         output_bound: most output tokens of one answer; None where there is no bound.
         answers: how many answers are asked for.
@@ -68,8 +68,8 @@ def read_request(body: Any, url: str | None = None) -> Request:
     """Read the body of a request.
 
     Raises:
-        InvalidInput: naming the field: there is no body or no text, its input or its price cannot be known, or its
-            endpoint answers no instruction.
+        InvalidInput: naming the field, where there is no body or no text, where input or price cannot be known, or
+            where the endpoint does not answer instructions.
     """
     if not isinstance(body, dict):
         raise InvalidInput("the request has no body", column="body")
@@ -80,7 +80,7 @@ def read_request(body: Any, url: str | None = None) -> Request:
         text, content = _text(body), Content.of_body(body, (*CONVERSATIONS, *SYSTEM_TEXTS))
         tokens = proxy_tokens_of("\n\n".join(content.texts))
     except RecursionError as error:
-        raise InvalidInput("the values are nested too deeply", column="body", remedy="Write them flatter") from error
+        raise InvalidInput("the values are nested too deeply", column="body", remedy="Nest them less deeply") from error
     bounds = [_number(settings, name, least=0) for name in OUTPUT_BOUNDS if settings.get(name) is not None]
     answers = [_number(settings, name, least=1) for name in ANSWER_COUNTS if settings.get(name) is not None]
     prompts = body["prompt"] if isinstance(body.get("prompt"), list) else []  # each of them is answered
@@ -138,7 +138,7 @@ def _refuse_what_has_no_price(body: Mapping[str, Any], settings: Mapping[str, An
 
 
 def _text(body: Mapping[str, Any]) -> str:
-    """The user's text or else the system's. Raises InvalidInput where there is neither."""
+    """The user's text, else the system's. Raises InvalidInput where there is neither."""
     where = next((name for name in CONVERSATIONS if body.get(name) is not None), None)
     if where is None:
         raise InvalidInput(
@@ -165,9 +165,9 @@ def _text(body: Mapping[str, Any]) -> str:
 
 
 def _texts(content: Any, roles: tuple[str, ...]) -> Iterator[str]:
-    """The texts in a text, a part, a message or a list of these; of messages, those of the given roles.
+    """All texts in ``content``: a text, a part, a message, or a list of these. Of messages only those of ``roles``.
 
-    What has no role is the user's.
+    Content without a role belongs to the user.
     """
     if isinstance(content, str):
         if roles == _USERS:

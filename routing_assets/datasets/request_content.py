@@ -17,7 +17,7 @@ _PART_TYPES = {
     **dict.fromkeys(("file", "input_file", "document", "video", "video_url", "input_video"), "files"),
 }
 _MEDIA = {"image": "images", "audio": "audio"}
-"""By the first word of a media type; every other is a file."""
+"""Kind of attachment by the first word of its media type; any other type is a file."""
 _INLINE = ("inlineData", "inline_data", "fileData", "file_data")
 _PAYLOADS = {
     *("type", "source", "data", "bytes", "url", "detail", "image_url", "input_audio", "audio_url", "video_url"),
@@ -26,7 +26,7 @@ _PAYLOADS = {
 """Fields that hold an attachment or its address."""
 _TEXTS = ("content", "text", "parts")
 _KINDS = ("role", "type")
-_LONGEST_WORD = 64  # of a setting or a kind; longer texts are sent
+_LONGEST_WORD = 64  # characters of a setting or a kind; longer texts are input
 _MAY_ATTACH = re.compile("image|audio|video|document|file|screenshot|inline|;base64,")
 """Without one of these in its JSON a value holds no attachment, and need not be searched for one."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -47,7 +47,7 @@ class Content:
 
     @classmethod
     def of_body(cls, body: Mapping[str, Any], conversations: Iterable[str]) -> Content:
-        """What a request's body sends; numbers and single words at its top are settings.
+        """What a request's body sends; numbers and single words at its top level are settings and left out.
 
         Args:
             conversations: fields of the body that hold messages and texts.
@@ -91,7 +91,7 @@ class Content:
             self.texts.append(text)
 
     def _without_attachments(self, value: Any) -> Any:
-        """The value without its attachments, which are counted."""
+        """The value without its attachments, which are added to ``attached``."""
         if isinstance(value, list):
             return [self._without_attachments(item) for item in value]
         if isinstance(value, str | dict) and (kind := _attachment(value)):

@@ -50,7 +50,7 @@ def routerbench_labels(
         raw: The table as read.
         name: The dataset's name; the file's own by default.
         ignore_columns: Columns that are neither part of the layout nor a model.
-        allow_missing: Take an empty score for "unlabelled" instead of refusing it.
+        allow_missing: Read an empty score as "unlabelled" instead of refusing it.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -90,7 +90,7 @@ def unwrap_prompt(prompt: str) -> str:
     for parse in (json.loads, ast.literal_eval):
         try:
             turns = parse(prompt)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two where it is nested too deeply
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deeply
             continue
         if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):
             return "\n\n".join(turns)

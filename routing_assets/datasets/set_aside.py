@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +19,21 @@ MOST_REASONS = 5
 """That a message names."""
 
 
+Step = tuple[int, int]
+"""When a fault is looked for: the number of the column, and of the check of that column."""
+_PARSING: Step = (-1, 0)
+
+
+@dataclass
+class _Reason:
+    fault: InvalidInput
+    step: Step
+    places: list[np.ndarray] = field(default_factory=list)
+
+
 @dataclass
 class Faults:
-    """What is wrong with single records of a file.
+    """What is wrong with single records of a file, eight bytes for each.
 
     Attributes:
         source: the file, for messages.
@@ -32,41 +44,75 @@ class Faults:
     source: str
     first_row: int = 1
     strict: bool = False
-    _found: dict[str, tuple[InvalidInput, list[int]]] = field(default_factory=dict)
-    _places: set[int] = field(default_factory=set)
+    _found: dict[str, _Reason] = field(default_factory=dict)
+    _refused: dict[int, tuple[Step, int, InvalidInput]] = field(default_factory=dict)
 
     def add(self, place: int, fault: InvalidInput) -> None:
-        """Set the record at a place aside; the first fault of a record counts. Raises it where faults are strict."""
+        """Set a record aside that cannot be parsed. Raises the fault where faults are strict."""
         if self.strict:
             raise fault.at(self.source, self.first_row + place)
-        if place not in self._places:
-            self._places.add(place)
-            self._found.setdefault(str(fault), (fault, []))[1].append(place)
+        self._add(np.array([place]), fault, _PARSING)
 
-    def add_where(self, wrong: np.ndarray, fault: InvalidInput) -> None:
-        """Set aside all records where ``wrong`` (N,) says so."""
-        for place in np.flatnonzero(wrong).tolist():
-            self.add(place, fault)
+    def add_all(self, places: np.ndarray, fault: InvalidInput, step: Step) -> None:
+        """Set records aside, none of which is yet; where faults are strict, refuse the file instead."""
+        if not len(places):
+            return
+        if self.strict:
+            self.refuse(fault.at(self.source, self.first_row + int(places[0])), step)
+        else:
+            self._add(places, fault, step)
+
+    def refuse(self, error: InvalidInput, step: Step) -> None:
+        """Remember why the file as a whole cannot be used; of a column, the first reason by step and row counts."""
+        found = (step, int(error.row or 0), error)
+        self._refused[step[0]] = min(self._refused.get(step[0], found), found, key=lambda reason: reason[:2])
+
+    def refused_before(self, step: Step) -> bool:
+        """Whether an earlier step refused the file."""
+        return any(other < step for other, _, _ in self._refused.values())
+
+    def settle(self, records: int, columns: Collection[int]) -> None:
+        """Raise InvalidInput where the file is refused for one of its columns, or each of its records is set aside."""
+        if refused := [reason for column, reason in self._refused.items() if column in columns]:
+            raise min(refused, key=lambda reason: reason[:2])[2]
+        found = self._in_order()
+        if len(self.places()) < records or not found:
+            return
+        if len(found) == 1:
+            raise found[0].fault.at(self.source, self.first_row + _first(found[0]))
+        reasons = [f"row {self.first_row + _first(one)}: {one.fault}" for one in found[:MOST_REASONS]]
+        raise InvalidInput(
+            f"none of its {records} records can be routed, for {len(found)} reasons. {' '.join(reasons)}",
+            source=self.source,
+        )
+
+    def places(self) -> np.ndarray:
+        """Of the records that are set aside, rising."""
+        found = [places for reason in self._found.values() for places in reason.places]
+        return np.sort(np.concatenate(found)) if found else np.array([], np.int64)
 
     @property
     def set_aside(self) -> SetAside:
         """What was set aside."""
-        return {reason: tuple(places) for reason, (_, places) in self._found.items()}
+        return {str(one.fault): tuple(np.concatenate(one.places).tolist()) for one in self._in_order()}
 
-    def kept(self, records: int) -> np.ndarray:
-        """The places of the records without fault. Raises InvalidInput with the reasons where there is none."""
-        wrong = np.zeros(records, bool)
-        wrong[list(self._places)] = True
-        if wrong.all():
-            fault, places = next(iter(self._found.values()))
-            if len(self._found) == 1:
-                raise fault.at(self.source, self.first_row + min(places))
-            reasons = [f"row {self.first_row + p[0]}: {e}" for e, p in list(self._found.values())[:MOST_REASONS]]
-            raise InvalidInput(
-                f"none of its {records} records can be routed, for {len(self._found)} reasons. {' '.join(reasons)}",
-                source=self.source,
-            )
-        return np.flatnonzero(~wrong)
+    def _add(self, places: np.ndarray, fault: InvalidInput, step: Step) -> None:
+        self._found.setdefault(str(fault), _Reason(fault, step)).places.append(places)
+
+    def _in_order(self) -> list[_Reason]:
+        return sorted(self._found.values(), key=lambda reason: (reason.step, _first(reason)))
+
+
+def _first(reason: _Reason) -> int:
+    return int(reason.places[0][0])
+
+
+def marked(places: np.ndarray, first: int, rows: int) -> np.ndarray:
+    """(rows,) whether the places ``first``, ``first`` + 1, ... are among the rising ``places``."""
+    wrong = np.zeros(rows, bool)
+    start, end = np.searchsorted(places, [first, first + rows])
+    wrong[places[start:end] - first] = True
+    return wrong
 
 
 def count_set_aside(set_aside: SetAside) -> int:

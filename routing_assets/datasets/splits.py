@@ -64,7 +64,7 @@ def split_instructions(
     """Split N instructions into four parts of about the wanted sizes, keeping related rows together.
 
     Components of related rows (by ``related_rows``) are dealt in random order, each to a part drawn with
-    probability proportional to the rows that the part still lacks. Components too large to be dealt blindly go
+    probability proportional to the rows that the part still lacks. Large components are dealt
     first. Raises InvalidInput when there are too few components for four non-empty parts.
     """
     component = related_rows(instruction, group)

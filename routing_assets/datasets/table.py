@@ -1,17 +1,19 @@
-"""Label tables of one's own, wide or long, in Parquet, CSV or JSONL.
+"""Users' own label tables, wide or long, in Parquet, CSV or JSONL.
 
 Wide: ``instruction_id, instruction, [task], [group]``, one column per model with its success in [0, 1], optionally
-``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``.
-Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens]``.
+``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``, ``<model>|trials``.
+Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens],
+[trials]``; one row a call, or one row a pair with the mean success of so many trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from routing_assets.datasets.column_mapping import MadeIds, map_columns
 from routing_assets.datasets.labels import (
     PER_MODEL_SUFFIXES,
     RESERVED_COLUMNS,
@@ -31,21 +33,40 @@ from routing_assets.datasets.validation import (
 )
 from routing_assets.foundation.errors import InvalidInput
 
-_AMOUNTS = {"cost": "cost in USD", "input_tokens": "number of tokens", "output_tokens": "number of tokens"}
+_AMOUNTS = {
+    "cost": "cost in USD",
+    "input_tokens": "number of tokens",
+    "output_tokens": "number of tokens",
+    "trials": "number of trials",
+}
+_LONG = (*RESERVED_COLUMNS, "model", "success", *PER_MODEL_SUFFIXES)
 _ALIASES = {"total_cost": "cost"}
 
 
 def table_labels(
-    raw: RawTable, *, name: str | None = None, ignore_columns: Sequence[str] = (), allow_missing: bool = False
+    raw: RawTable,
+    *,
+    name: str | None = None,
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    columns: Mapping[str, str] | None = None,
+    made_ids: MadeIds | None = None,
+    success_scale: float = 1.0,
 ) -> LabelledInstructions:
     """A wide or long label table as labelled instructions; one with columns ``model`` and ``success`` is long.
+
+    A long table may have a pair of instruction and model more than once: repeated trials, whose mean success is kept
+    with their number.
 
     Args:
         raw: The table as read.
         name: The dataset's name; the file's own by default.
         ignore_columns: Columns that are neither part of the layout nor a model.
-        allow_missing: Take an empty success cell for "unlabelled" instead of refusing it. An (instruction, model) pair
+        allow_missing: Read an empty success cell as "unlabelled" instead of refusing it. An (instruction, model) pair
             that a long table does not mention is unlabelled in any case.
+        columns: By our name, the table's own. A long table may then have further columns, which are not read.
+        made_ids: Make the ids, see :func:`map_columns`.
+        success_scale: The greatest success that a cell can have.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -54,17 +75,24 @@ def table_labels(
         return _restored(raw)
     check_ignored(raw, ignore_columns)
     raw = RawTable(raw.source, raw.columns.drop_columns(list(ignore_columns)), raw.first_row)
+    raw = map_columns(raw, columns or {}, made_ids)
     require_columns(raw, ("instruction_id", "instruction"))
-    columns = set(raw.columns.column_names)
-    if "model" in columns and "success" not in columns:
+    present = set(raw.columns.column_names)
+    if "model" in present and "success" not in present:
         raise InvalidInput(
             "there is a column 'model' but no column 'success'",
             source=raw.source,
-            remedy="Name the column that holds the success of a call 'success' (long table); "
+            remedy="Name the column that holds the success of a call (--success-column; long table); "
             "in a wide table, give the column 'model' the name of its LLM, or ignore it (--ignore-column model)",
         )
-    read = _read_long if "model" in columns else _read_wide
-    return read(raw, default_name(raw.source, name), allow_missing)
+    name = default_name(raw.source, name)
+    if "model" not in present:
+        return _read_wide(raw, name, allow_missing, success_scale)
+    if columns:
+        raw = RawTable(
+            raw.source, raw.columns.select([c for c in raw.columns.column_names if c in _LONG]), raw.first_row
+        )
+    return _read_long(raw, name, allow_missing, success_scale)
 
 
 def _restored(raw: RawTable) -> LabelledInstructions:
@@ -80,12 +108,13 @@ def _restored(raw: RawTable) -> LabelledInstructions:
         ) from error
 
 
-def _read_wide(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstructions:
+def _read_wide(raw: RawTable, name: str, allow_missing: bool, scale: float) -> LabelledInstructions:
     ids = text_column(raw, "instruction_id")
     check_unique(raw, "instruction_id", ids)
     models, amount_columns = _split_wide_columns(raw)
     success = [
-        success_column(raw, model, allow_missing=allow_missing, remedy=_model_column_remedy(model)) for model in models
+        success_column(raw, model, allow_missing=allow_missing, remedy=_model_column_remedy(model), scale=scale)
+        for model in models
     ]
     for model, values in zip(models, success, strict=True):
         if np.isnan(values).all():
@@ -112,7 +141,7 @@ def _read_wide(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstruc
 
 
 def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str], str]]:
-    """The models, and for each (model, kind of amount) the column that holds it."""
+    """The models, and the column of each (model, kind of amount)."""
     others = [column for column in raw.columns.column_names if column not in RESERVED_COLUMNS]
     per_model = [column for column in others if _suffix(column) in PER_MODEL_SUFFIXES]
     models = [column for column in others if column not in per_model]
@@ -134,7 +163,7 @@ def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str],
             )
         if (model, suffix) in amounts:
             raise InvalidInput(
-                f"the {suffix} of {model!r} is given already by {amounts[model, suffix]!r}",
+                f"the {suffix} of {model!r} is already given by {amounts[model, suffix]!r}",
                 source=raw.source,
                 column=column,
                 remedy="Remove one of the two columns",
@@ -151,46 +180,50 @@ def _suffix(column: str) -> str:
 def _model_column_remedy(column: str) -> str:
     return (
         f"A column of a wide table that is not {', '.join(RESERVED_COLUMNS)} holds a model's success in [0, 1]; "
-        f"if it is no model, pass ignore_columns=[{column!r}] (--ignore-column) or remove it"
+        f"if it is not a model, pass ignore_columns=[{column!r}] (--ignore-column) or remove it"
     )
 
 
-def _read_long(raw: RawTable, name: str, allow_missing: bool) -> LabelledInstructions:
-    known = (*RESERVED_COLUMNS, "model", "success", *PER_MODEL_SUFFIXES)
+def _read_long(raw: RawTable, name: str, allow_missing: bool, scale: float) -> LabelledInstructions:
     for column in raw.columns.column_names:
-        if column not in known:
+        if column not in _LONG:
             raise InvalidInput(
                 "the column is not part of a long label table",
                 source=raw.source,
                 column=column,
-                remedy=f"Pass ignore_columns=[{column!r}] (--ignore-column) or remove it; known are {', '.join(known)}",
+                remedy=f"Pass ignore_columns=[{column!r}] (--ignore-column) or remove it; known are {', '.join(_LONG)}",
             )
     ids, row_model = text_column(raw, "instruction_id"), text_column(raw, "model")
     first, i = _codes(ids)
     first_of_model, k = _codes(row_model)
-    _check_pairs_unique(raw, ids, row_model, i * len(first_of_model) + k)
     texts: dict[str, Any] = {
         column: _constant_per_id(raw, column, first, i)
         for column in RESERVED_COLUMNS
         if column in raw.columns.column_names
     }
-    success = success_column(
-        raw, "success", allow_missing=allow_missing, remedy="Write 0 or 1, or a fraction in between"
-    )
-
-    def matrix(values: np.ndarray) -> np.ndarray:
-        cells = np.full((len(first), len(first_of_model)), np.nan)
-        cells[i, k] = values
-        return cells
-
+    remedy = "Write 0 or 1, or a fraction in between"
+    success = success_column(raw, "success", allow_missing=allow_missing, remedy=remedy, scale=scale)
+    pair, shape = i * len(first_of_model) + k, (len(first), len(first_of_model))
     amounts: dict[str, Any] = {
-        suffix: matrix(amount_column(raw, suffix, _AMOUNTS[suffix]))
+        suffix: _means(amount_column(raw, suffix, _AMOUNTS[suffix]), pair, shape)
         for suffix in PER_MODEL_SUFFIXES
         if suffix in raw.columns.column_names
     }
+    if "trials" not in amounts:
+        trials = np.bincount(pair[np.isfinite(success)], minlength=shape[0] * shape[1]).reshape(shape)
+        if trials.max(initial=0) > 1:
+            amounts["trials"] = np.where(trials > 0, trials, np.nan)
     return LabelledInstructions(
-        name=name, models=tuple(row_model[first_of_model]), success=matrix(success), **texts, **amounts
+        name=name, models=tuple(row_model[first_of_model]), success=_means(success, pair, shape), **texts, **amounts
     )
+
+
+def _means(values: np.ndarray, pair: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(N, K) mean of the known values of each pair; NaN where there is none."""
+    known, cells = np.isfinite(values), shape[0] * shape[1]
+    count = np.bincount(pair[known], minlength=cells)
+    total = np.bincount(pair[known], weights=values[known], minlength=cells)
+    return np.divide(total, count, out=np.full(cells, np.nan), where=count > 0).reshape(shape)
 
 
 def _codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,21 +231,6 @@ def _codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     numbers: dict[str, int] = {}
     codes = np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values))
     return np.unique(codes, return_index=True)[1], codes
-
-
-def _check_pairs_unique(raw: RawTable, ids: np.ndarray, models: np.ndarray, pair: np.ndarray) -> None:
-    order = np.argsort(pair, kind="stable")
-    repeats = np.flatnonzero(pair[order][1:] == pair[order][:-1])
-    if len(repeats):
-        again = order[repeats + 1].min()
-        before = np.flatnonzero(pair == pair[again])[0]
-        raise InvalidInput(
-            f"the pair ({ids[again]!r}, {models[again]!r}) stands already in row {raw.row(before)}",
-            source=raw.source,
-            row=raw.row(again),
-            column="instruction_id",
-            remedy="Keep one row per instruction and model (average repeated trials: success may be a fraction)",
-        )
 
 
 def _constant_per_id(raw: RawTable, column: str, first: np.ndarray, code: np.ndarray) -> np.ndarray:

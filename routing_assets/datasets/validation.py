@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from routing_assets.datasets.column_names import missing_column_remedy
 from routing_assets.datasets.reading import RawTable
 from routing_assets.foundation.errors import InvalidInput
 
@@ -18,14 +19,18 @@ MOST_TEXT_BYTES = 10_000_000
 
 def require_columns(raw: RawTable, names: Iterable[str], *, remedy: str | None = None) -> None:
     """Raises InvalidInput naming the first of ``names`` that the table lacks, and the columns it has."""
-    present = raw.columns.column_names
+    require_names(raw.columns.column_names, names, source=raw.source, remedy=remedy)
+
+
+def require_names(present: Sequence[str], names: Iterable[str], *, source: str, remedy: str | None = None) -> None:
+    """As :func:`require_columns`, of the columns ``present``."""
     for name in names:
         if name not in present:
             raise InvalidInput(
                 f"the required column is missing; the file has {', '.join(map(repr, present))}",
-                source=raw.source,
+                source=source,
                 column=name,
-                remedy=remedy or "Add it, or rename the column that holds it",
+                remedy=remedy or missing_column_remedy(present, name),
             )
 
 
@@ -35,15 +40,20 @@ def text_column(raw: RawTable, name: str) -> np.ndarray:
     Raises:
         InvalidInput: when a value is missing, empty or only whitespace, or the column holds neither text nor integers.
     """
-    values, faults = texts_with_faults(raw, name)
+    column, faults = texts_with_faults(raw, name)
     for wrong, fault in faults:
         if wrong.any():
             raise fault.at(raw.source, raw.row(wrong.argmax()))
-    return values
+    return text_values(column)
 
 
-def texts_with_faults(raw: RawTable, name: str) -> tuple[np.ndarray, list[tuple[np.ndarray, InvalidInput]]]:
-    """The column's values, (N,) object array of str or None; and for each kind of fault, the (N,) rows that have it.
+def text_values(column: pa.ChunkedArray) -> np.ndarray:
+    """(N,) object array of str or None."""
+    return column.to_numpy(zero_copy_only=False)
+
+
+def texts_with_faults(raw: RawTable, name: str) -> tuple[pa.ChunkedArray, list[tuple[np.ndarray, InvalidInput]]]:
+    """The column as texts; and for each kind of fault, the (N,) rows that have it: the first kind is blanks.
 
     Raises:
         InvalidInput: when the column holds neither text nor integers.
@@ -65,7 +75,7 @@ def texts_with_faults(raw: RawTable, name: str) -> tuple[np.ndarray, list[tuple[
         (pc.match_substring(column, "\0"), "the text holds a NUL character", "Save the file as UTF-8 text"),
         (pc.greater(pc.binary_length(column), MOST_TEXT_BYTES), longer, "Shorten it or remove the row"),
     ]
-    return column.to_numpy(zero_copy_only=False), [
+    return column, [
         (pc.fill_null(wrong, False).to_numpy(), InvalidInput(problem, column=name, remedy=remedy))
         for wrong, problem, remedy in faults
     ]
@@ -97,13 +107,18 @@ def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, su
         ) from error
 
 
-def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str) -> np.ndarray:
+def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str, scale: float = 1.0) -> np.ndarray:
     """(N,) float64 success in [0, 1]; NaN where missing, if ``allow_missing``.
 
+    Beside numbers, the words of :data:`SUCCESS_WORDS` and percentages such as ``85%`` are read.
+
+    Args:
+        scale: the greatest success that the column can have, such as 100 for percentages without their sign.
+
     Raises:
-        InvalidInput: naming the first cell that is missing, not a number or outside [0, 1].
+        InvalidInput: naming the first cell that is missing, not a success or outside [0, 1].
     """
-    values = number_column(raw, name, remedy=remedy)
+    values = number_column(_with_numbers_for_words(raw, name), name, remedy=remedy) / scale
     if not allow_missing and np.isnan(values).any():
         raise InvalidInput(
             "success is missing",
@@ -115,14 +130,36 @@ def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str
     outside = (values < 0) | (values > 1)
     if outside.any():
         index = outside.argmax()
+        percent = scale == 1 and 1 < np.nanmax(values) <= 100 and np.nanmin(values) >= 0
+        hint = ". If the column holds percentages or points, give its greatest value: --success-scale 100"
         raise InvalidInput(
-            f"success is {values[index]:g}, outside [0, 1]",
+            f"success is {values[index] * scale:g}, outside [0, {scale:g}]",
             source=raw.source,
             row=raw.row(index),
             column=name,
-            remedy=remedy,
+            remedy=remedy + (hint if percent else ""),
         )
     return values
+
+
+SUCCESS_WORDS = {
+    **dict.fromkeys(("true", "pass", "passed", "correct", "c", "yes", "success", "resolved"), "1"),
+    **dict.fromkeys(("false", "fail", "failed", "incorrect", "wrong", "i", "no", "failure", "unresolved"), "0"),
+}
+"""What a success or a failure is called, in any case."""
+
+
+def _with_numbers_for_words(raw: RawTable, name: str) -> RawTable:
+    column = _plain(raw.columns[name])
+    if not pa.types.is_string(column.type):
+        return raw
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    place = pc.index_in(words, pa.array(SUCCESS_WORDS))
+    number = pc.take(pa.array(SUCCESS_WORDS.values()), place)
+    percent = pc.match_substring_regex(words, r"^\d+(\.\d+)?\s*%$")
+    hundredth = pc.if_else(percent, pc.replace_substring_regex(words, r"\s*%$", "e-2"), column)
+    index = raw.columns.schema.get_field_index(name)
+    return RawTable(raw.source, raw.columns.set_column(index, name, pc.coalesce(number, hundredth)), raw.first_row)
 
 
 def amount_column(raw: RawTable, name: str, what: str = "cost in USD") -> np.ndarray:
@@ -152,21 +189,34 @@ def no_amount(name: str, what: str, value: float) -> InvalidInput:
 
 
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
-    """Raises InvalidInput naming the first value that occurs twice, and where it stood before; None is no value."""
-    hashes = np.fromiter(map(hash, values), np.int64, len(values))  # a set of the values takes ten times the memory
-    hashes.sort()
-    if not (hashes[1:] == hashes[:-1]).any():
+    """Raises InvalidInput naming the first value that occurs twice, and where it occurred before; None is ignored."""
+    if not len(repeated_hashes([hashes_of(values)])):
         return
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
         if value is not None and (before := seen.setdefault(value, index)) != index:
-            raise InvalidInput(
-                f"{value!r} stands already in row {raw.row(before)}",
-                source=raw.source,
-                row=raw.row(index),
-                column=name,
-                remedy="Give each instruction an id of its own",
-            )
+            raise already_there(value, raw.row(before), name=name).at(raw.source, raw.row(index))
+
+
+def hashes_of(values: np.ndarray) -> np.ndarray:
+    """(N,) int64, of this process: a set of the values takes ten times the memory."""
+    return np.fromiter(map(hash, values), np.int64, len(values))
+
+
+def repeated_hashes(hashes: Sequence[np.ndarray]) -> np.ndarray:
+    """Those that occur more than once."""
+    if not hashes:
+        return np.empty(0, np.int64)
+    ordered = np.concatenate(hashes) if len(hashes) > 1 else hashes[0]
+    ordered.sort()
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def already_there(value: str, before: int, *, name: str) -> InvalidInput:
+    """The error for an id that the row ``before`` has."""
+    return InvalidInput(
+        f"{value!r} is already in row {before}", column=name, remedy="Give each instruction an id of its own"
+    )
 
 
 def check_ignored(raw: RawTable, ignore_columns: Sequence[str]) -> None:

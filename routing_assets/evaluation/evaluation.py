@@ -44,7 +44,7 @@ class Evaluation:
 
     @property
     def title(self) -> str:
-        """The dataset's name, which says so where the data is simulated."""
+        """The dataset's name, marked where the data is simulated."""
         said = "simulated" in self.dataset.casefold()
         return self.dataset if said or not self.simulated else f"{self.dataset} (simulated)"
 
@@ -83,7 +83,7 @@ class Evaluation:
     def scored(self) -> str:
         """How many test instructions count, in words."""
         scored, tested = (np.mean(n) for n in ([len(s.rows) for s in self.seeds], [s.tested for s in self.seeds]))
-        left_out = f" of {tested:,.0f}, for the others lack a label" if scored < tested else ""
+        left_out = f" of {tested:,.0f}, as the others lack a label" if scored < tested else ""
         return f"{scored:,.0f} test instructions each{left_out}"
 
     @cached_property
@@ -105,7 +105,7 @@ class Evaluation:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """Everything in one JSON-able dictionary; None where there is no such number."""
+        """Everything in one JSON-able dictionary; None where a number does not exist."""
         infeasible = {
             policy: [
                 float(f) for f in self.budget_fractions if f not in {row["budget_fraction"] for row in rows["curve"]}

@@ -30,17 +30,17 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "knn_mip": ("tuned kNN + MIP", {"color": "#444444", "lw": 1.4, "ls": ":"}),
     "random": ("random, same traffic as MIP", {"color": "#999999", "lw": 1.2, "ls": ":"}),
 }
-for _name in POLICIES:  # a policy that has no look of its own yet
+for _name in POLICIES:  # policies without a style above
     LINES.setdefault(_name, (_name, {"color": "#777777", "lw": 1.1}))
 BANDS = ("oracle", "mip", "ndch_p", "ndch")
-LEAST_PER_BIN = 10  # labels under which a point of a reliability diagram is left out
+LEAST_PER_BIN = 10  # labels; a reliability diagram leaves out points of fewer
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "text.parse_math": False,  # a dollar sign in a name is no formula
+    "text.parse_math": False,  # a dollar sign in a name is not a formula
 }
 
 
@@ -64,7 +64,7 @@ def draw_curves(evaluation: Evaluation, path: Path) -> None:
 def draw_reliability(evaluation: Evaluation, path: Path) -> None:
     """Reliability diagram per model, raw and as used for the decision, test splits of all seeds together.
 
-    Bars are Wilson intervals of the pooled rows. They are somewhat too narrow, for several seeds test the same row.
+    Bars are Wilson intervals of the pooled rows. They are somewhat too narrow, because several seeds test the same row.
     """
     models = evaluation.models
     columns = min(4, len(models))
@@ -122,7 +122,7 @@ def _curves(axis: Axes, evaluation: Evaluation) -> None:
 
 
 def _single_models(axis: Axes, evaluation: Evaluation, bottom: float) -> None:
-    """A dot per model at its own cost and success, where that is above the bottom; the best one is named."""
+    """A dot per model at its own cost and success, where it lies above ``bottom``; the best one is named."""
     cost = np.mean([s.cost.sum(axis=0) / s.cost[:, s.dearest].sum() for s in evaluation.seeds], axis=0)
     relative = [s.success.mean(axis=0) / s.best_success for s in evaluation.seeds if s.best_success > 0]
     axis.set_ylim(bottom=bottom)

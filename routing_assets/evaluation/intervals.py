@@ -14,7 +14,7 @@ import numpy as np
 
 from routing_assets.evaluation.results import SeedResult
 
-CHUNK = 50  # replicates weighed at once: bounds memory at CHUNK x test rows
+CHUNK = 50  # replicates computed at once: bounds memory at CHUNK x test rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def bootstrap_curves(seeds: Sequence[SeedResult], replicates: int = 1000, seed: 
 
 
 def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of (B,) replicates; NaN replicates are left out, and nothing else has a NaN interval."""
+    """Percentile interval of (B,) replicates; NaN replicates are left out. (NaN, NaN) where all of them are NaN."""
     known = replicates[~np.isnan(replicates)]
     if not known.size:
         return np.nan, np.nan
@@ -78,10 +78,11 @@ def interval(replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]
 
 
 def basic_interval(estimate: float, replicates: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The basic bootstrap interval, whose ends lie from the estimate as far as the replicates' opposite quantiles.
+    """The basic bootstrap interval: twice the estimate, less the upper and the lower quantile of the replicates.
 
-    For figures such as AIQ: the upper hull of a noisy curve takes its luckiest points, so that replicates, whose noise
-    comes on top of the estimate's, lie above it, and a percentile interval would be too high by twice that.
+    For figures such as AIQ, which are biased upward: the upper hull of a noisy curve takes its luckiest points.
+    Replicates are noisier than the estimate, so they lie above it, as it lies above the truth. A percentile interval
+    would be too high by twice that bias.
     """
     low, high = interval(replicates, level)
     return 2 * estimate - high, 2 * estimate - low
@@ -96,8 +97,10 @@ def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_w
 
 
 def _curves_of_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Weighted means over the instructions of one seed, for B rows of weights (B, n); NaN where a row has drawn no
-    instruction, none on which the best model succeeds, or none on which the dearest costs anything.
+    """Weighted means over the instructions of one seed, for B rows of weights (B, n).
+
+    NaN where a row of weights leaves no instruction, none on which the best model succeeds, or none that costs anything
+    with the dearest model.
     """
     total = weight.sum(axis=1, keepdims=True)
     weight = weight / np.where(total > 0, total, np.nan)

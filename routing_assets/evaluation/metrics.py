@@ -12,14 +12,14 @@ import numpy as np
 
 from routing_assets.allocation.solver.hull import upper_hull
 
-_ROUNDING = 1e-9  # relative: of sums whose order differs, though the same instructions go to the same models
+_ROUNDING = 1e-9  # relative error of sums that add the same terms in another order
 
 
 def non_decreasing_hull(cost: np.ndarray, success: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (cost, success) of the non-decreasing upper convex hull of P points, cheapest first.
 
     Starts at the cheapest point (the best of them on a tie) and ends at the most successful one (the cheapest on a
-    tie). Any success on a segment is had by mixing its two ends at random; beyond the last vertex the hull is flat.
+    tie). Mixing its two ends at random reaches any point of a segment; beyond the last vertex the hull is flat.
     """
     vertices = upper_hull(cost, success)
     return cost[vertices], success[vertices]

@@ -21,7 +21,7 @@ from routing_assets.pricing.spend import CostEstimate
 
 TRUTH = "truth"
 SAME_SPEND = "zero_router_same_spend"
-"""The zero router with the judged policy's true spend where that is above the budget, which estimates cannot rule out.
+"""The zero router that may spend what the judged policy really spent, where estimated costs let that exceed the budget.
 """
 
 
@@ -52,7 +52,7 @@ ROUTED = (
 
 
 def judged_policy(policies: Collection[str]) -> str:
-    """The policy that the verdict is about: MIP as batches are routed, by token-aware costs where there are such."""
+    """The policy that the verdict is about: MIP as batches are routed, with token-aware costs where there are any."""
     return "mip_token_aware" if "mip_token_aware" in policies else "mip"
 
 
@@ -67,8 +67,8 @@ class TestSplit:
         estimates: (n, K) success estimates by name (decision, raw, scaled, calibrated, knn).
         costs: cost estimates by name: mean, and token_aware where calls can be told apart.
         seed: for policies that draw at random.
-        safe_probability: with which ``mip_safe`` must stay within the budget.
-        held_out: other calls, that nothing was fitted to, to calibrate its margin on.
+        safe_probability: the probability with which ``mip_safe`` must stay within the budget.
+        held_out: calls on which the margin of ``mip_safe`` is calibrated; the cost model was not fitted to them.
     """
 
     __test__ = False  # not a pytest class
@@ -97,7 +97,7 @@ class TestSplit:
     def offers(self, policy: Policy) -> bool:
         """Whether everything that the policy needs is known here, and makes a difference.
 
-        Where all calls of a model cost the same, known costs are no other policy than mean costs.
+        Where all calls of a model cost the same, known costs give the same policy as mean costs.
         """
         if policy.name == "mip_known_costs" and "token_aware" not in self.costs:
             return False

@@ -43,8 +43,8 @@ BUDGET_FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0
 class EvaluationConfig:
     """Settings of an evaluation.
 
-    ``budget_fractions`` are of the spend of the dearest model on the whole test split; ``replicates`` those of the
-    bootstrap; ``safe_probability`` that with which ``mip_safe`` must stay within its budget.
+    ``budget_fractions`` are fractions of the dearest model's spend on the whole test split. ``replicates`` is the
+    number of bootstrap replicates, ``safe_probability`` that with which ``mip_safe`` must stay within its budget.
     """
 
     router: RouterConfig = field(default_factory=RouterConfig)
@@ -76,7 +76,7 @@ def evaluate(
 
     ``embeddings_cache`` (a directory, or None for memory only) is shared between the seeds. ``workers`` processes take
     the seeds in turn; the figures do not depend on how many. Raises InvalidInput when costs are unknown, when splits
-    would be empty, when a model has hardly any label, or when no test instruction has a label for every model or costs
+    would be empty, when a model has too few labels, or when no test instruction has a label for every model or costs
     anything.
     """
     config = config or EvaluationConfig()
@@ -168,7 +168,7 @@ def _evaluate_seed(
         raise InvalidInput(
             f"the largest budget fraction, {config.budget_fractions[-1]:g}, cannot pay for the cheapest model",
             source=labels.name,
-            remedy="Give models that differ in cost, for routing saves nothing among equals, or larger fractions.",
+            remedy="Give larger fractions, or models that differ in cost: routing saves nothing among equals.",
         )
     stage.done("allocate")
     return SeedResult(
@@ -193,9 +193,10 @@ def _evaluate_seed(
 def _held_out(
     labels: LabelledInstructions, recorded: RecordedCosts, split: Split, cost_model: CostModel, router: Router
 ) -> HeldOutCalls:
-    """Calls to calibrate the safety margin on: the cost model learnt from none of them, and the test judges it.
+    """Calls to calibrate the safety margin on: the validation and calibration rows.
 
-    The router's temperatures and buckets did, which says nothing of costs. In production its test rows serve.
+    The cost model was not fitted to these rows, and the test split stays free to judge the margin. The router's
+    temperatures and buckets were fitted to them, but they know nothing of costs. Production uses the test rows instead.
     """
     index = np.concatenate([split.validation, split.calibration])
     rows = labels.take(index)
@@ -209,8 +210,9 @@ def _held_out(
 
 
 def for_seed(config: RouterConfig, seed: int) -> RouterConfig:
-    """The same settings with another seed of training, on half of the cores: two splits are evaluated at a time, and
-    the last digits of a training depend on the number of its threads.
+    """The same settings with another training seed and a fixed number of threads.
+
+    The last digits of a training depend on its threads. Half of the cores leaves room for two splits at a time.
     """
     training = replace(config.classifier.training, seed=seed)
     threads = config.classifier.threads or max(1, cpu_count() // 2)
@@ -249,8 +251,7 @@ def _costs(
     test: LabelledInstructions,
     cost_model: CostModel,
 ) -> tuple[np.ndarray, dict[str, CostEstimate]]:
-    """True costs (n, K) of the test calls, the best estimate where none was recorded, and what was estimated of them
-    beforehand.
+    """True costs (n, K) of the test calls, with the best estimate where none was recorded; and the estimates by name.
 
     Where calls were not measured one by one, a model's calls cost the same, as in the article, and are known exactly.
     """

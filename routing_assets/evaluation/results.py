@@ -42,8 +42,8 @@ class SeedResult:
         component: (n,) which rows are related (equal text or group); related rows are resampled together.
         budget: (F,) USD.
         success: (n, K) true labels.
-        cost: (n, K) USD, true costs, and estimates of those that were not recorded.
-        costs_recorded: share of ``cost`` that is true.
+        cost: (n, K) USD, true costs, or estimates where none was recorded.
+        costs_recorded: share of ``cost`` that was recorded.
         outcomes: by policy name.
         probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
         knn: neighbours, temperature and smoothing that the kNN control was tuned to.
@@ -74,7 +74,7 @@ class SeedResult:
 
     @property
     def best_success(self) -> float:
-        """Its success; NaN where no model succeeded, for nothing is relative to that."""
+        """Success of ``best_single``; NaN where no model succeeded, since success relative to zero is undefined."""
         return float(self.success[:, self.best_single].mean()) or np.nan
 
     @property

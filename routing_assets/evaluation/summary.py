@@ -93,8 +93,9 @@ def difference_rows(fractions: np.ndarray, point: Curves, replicates: Curves) ->
 
 
 def aiq_difference(point: Curves, replicates: Curves, a: str, b: str) -> Row:
-    """AIQ (paper's normalisation) of ``a`` less that of ``b``, with its paired interval; of the mean curves, which at
-    a budget that only some seeds can afford are the means of these.
+    """AIQ (paper's normalisation) of ``a`` less that of ``b``, with its paired interval.
+
+    It is the AIQ of the mean curves. At a budget that only some seeds can afford, these are means over those seeds.
     """
     estimate = _aiq_of(a, point, 0, "paper") - _aiq_of(b, point, 0, "paper")
     draws = _aiq_draws(a, replicates, "paper") - _aiq_draws(b, replicates, "paper")
@@ -152,7 +153,7 @@ def calibration_rows(models: Sequence[str], seeds: Sequence[SeedResult]) -> dict
 def two_model_rows(seeds: Sequence[SeedResult]) -> dict[str, Row]:
     """APGR and CPT per policy, of the mean curves over seeds; for tables of two models only.
 
-    None where the splits differ in which model is the stronger: there is no gap to speak of.
+    None where the stronger model is not the same in all splits: then there is no gap to recover.
     """
     rates = np.array([seed.success.mean(axis=0, dtype=np.float64) for seed in seeds])
     strong = seeds[0].best_single
@@ -170,7 +171,7 @@ def two_model_rows(seeds: Sequence[SeedResult]) -> dict[str, Row]:
 
 
 def plain(value: Any) -> Any:
-    """Rows, lists and numbers as JSON has them: None for what is not a number, such as a share of no successes."""
+    """Rows, lists and numbers as JSON has them: None for NaN and infinite numbers."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -204,7 +205,7 @@ def _aiq_of(policy: str, curves: Curves, b: int, kind: str) -> float:
 
 
 def _cost_row(policy: str, fractions: np.ndarray, point: Curves, replicates: Curves, wanted: float) -> Row:
-    """Least budget fraction that keeps ``wanted``; null where it never does, and for the reference line itself."""
+    """Least budget fraction that keeps ``wanted`` relative success; None where none does, and for ``best_single``."""
     if policy == "best_single":
         return {"estimate": None, "interval": [None, None]}
     drawn = [_cost_of(policy, fractions, replicates, b, wanted) for b in range(len(replicates.best))]

@@ -1,4 +1,4 @@
-"""Whether routing is worth it on a data set: in words, with the evidence."""
+"""Whether routing is worthwhile on a data set, in words, with the evidence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from routing_assets.evaluation.intervals import Curves, interval
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.summary import Row, aiq_difference, difference
 
-WORTHWHILE = 0.005  # gain in relative success under which routing is not worth its trouble
+WORTHWHILE = 0.005  # least gain in relative success that makes routing worthwhile
 LEAST_UNRELATED = 30
-"""Unrelated test instructions, over all splits, under which bootstrap intervals are too narrow to judge by."""
+"""With fewer unrelated test instructions over all splits, bootstrap intervals are too narrow to judge by."""
 LABELS = {"mip": "MIP", "mip_token_aware": "MIP with token-aware costs"}
 
 
@@ -27,7 +27,7 @@ class Verdict:
         text: the verdict in one sentence.
         gains: per budget that can be judged: success of the best fixed mixture and of MIP, relative to the best single
             model; the difference with its 95 % interval; what MIP really spent of its budget.
-        fine_print: everything else that bears on it, in words.
+        fine_print: the further evidence, in words.
     """
 
     route: bool
@@ -49,10 +49,10 @@ def give_verdict(
     unrelated: int,
     costs_recorded: float,
 ) -> Verdict:
-    """Compare MIP with what can be had without predicting anything: a fixed mixture of models, and the best model.
+    """Compare MIP with what needs no predictions: the best fixed mixture of models, and the best single model.
 
-    It is MIP as batches are routed, with token-aware costs where there are such. Where it really spends more than its
-    budget, the mixture may spend as much.
+    MIP is the policy that batches are routed by, with token-aware costs where there are any. Where MIP really spends
+    more than its budget, the mixture may spend as much.
 
     Args:
         best_single: the best single model, in words.
@@ -86,7 +86,7 @@ def give_verdict(
 
 
 def _gain_rows(gains: list[Row], mixture: Row, mip: Row) -> list[Row]:
-    """What the table beside the sentence holds, one row per budget."""
+    """Rows of the table that is shown with the verdict, one per budget."""
     fixed, routed = ({cell["budget_fraction"]: cell for cell in row["curve"]} for row in (mixture, mip))
     return [
         {

@@ -1,1 +1,1 @@
-"""What every room uses: paths, errors, names, files, locks."""
+"""What every package uses: paths, errors, names, files, locks."""

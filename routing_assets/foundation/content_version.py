@@ -1,4 +1,4 @@
-"""Content hashes that name a version: equal content, equal version."""
+"""Versions named by a content hash: equal content has an equal version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 class _Digesting(io.RawIOBase):
-    """A file of which only the digest is kept."""
+    """A writable file that updates a digest and keeps no bytes."""
 
     def __init__(self, digest: hashlib._Hash) -> None:
         self._digest = digest
@@ -24,7 +24,7 @@ class _Digesting(io.RawIOBase):
 
 
 def content_version(*tables: pa.Table) -> str:
-    """First twelve hex digits of a SHA-256 over schemas and values, independent of how the tables are chunked."""
+    """First twelve hex digits of a SHA-256 over schemas and values; the chunks of the tables do not matter."""
     digest = hashlib.sha256()
     for table in tables:
         with pa.PythonFile(_Digesting(digest), "w") as stream, pa.ipc.new_stream(stream, table.schema) as writer:

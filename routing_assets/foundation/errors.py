@@ -1,4 +1,4 @@
-"""Errors that come from outside: they say where the fault lies and what to do about it."""
+"""Errors in what users give: the message says where the error is and how to correct it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from routing_assets.foundation.names import printable
 
 
 class InvalidInput(ValueError):
-    """A file, table, catalog or setting from outside that cannot be used as it is.
+    """A file, table, catalog or setting that a user gave cannot be used.
 
-    The message reads ``source, row R, column C: problem. remedy`` with the parts that are known.
+    The message reads ``source, row R, column C: problem. remedy``; parts that are not known are left out.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class InvalidInput(ValueError):
         super().__init__(f"{message.rstrip('.')}. {remedy}" if remedy else message)
 
     def of(self, source: str | None) -> InvalidInput:
-        """The same fault, said of another name for the same thing; of none where the name is said beside it."""
+        """The same error with another source; None: without a source, where the caller names it."""
         return InvalidInput(self.problem, source=source, row=self.row, column=self.column, remedy=self.remedy)
 
     def at(self, source: str, row: int) -> InvalidInput:
-        """The same fault, said of this row of this file."""
+        """The same error, at this row of this file."""
         return InvalidInput(self.problem, source=source, row=row, column=self.column, remedy=self.remedy)

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, then renamed."""
+"""Atomic writes: a file is written under a temporary name, then renamed, so it is either complete or absent."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; it becomes ``path`` when the block ends well, and vanishes otherwise.
+    """A temporary path beside ``path``: renamed to ``path`` when the block succeeds, removed when it raises.
 
-    A killed process leaves the temporary file behind. Its ending is ``.partial``, so that no search for ``*.parquet``
-    takes it for a table.
+    A killed process leaves the temporary file behind. Its suffix is ``.partial``, so that a search for ``*.parquet``
+    does not find it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid4().hex[:12]}{PARTIAL}")
@@ -31,16 +31,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """Make sure that a file's bytes are on the disk."""
+    """Flush a file's bytes to the disk (``fsync``)."""
     with path.open("rb") as written:
         os.fsync(written.fileno())
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when the block ends well; a folder that is there already stays.
+    """A temporary folder, renamed to ``path`` when the block succeeds. An existing folder is kept.
 
-    For folders named by their content.
+    For folders that are named by a hash of their content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid4().hex[:12]}{PARTIAL}")

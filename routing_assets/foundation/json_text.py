@@ -1,8 +1,8 @@
-"""Texts as JSON."""
+"""JSON strings."""
 
 from __future__ import annotations
 
 import json
 
 json_text = json.encoder.encode_basestring
-"""A text as JSON, quotes included."""
+"""The JSON string of a text, with its quotes."""

@@ -1,4 +1,4 @@
-"""Instruction x model matrices as long tables: a row per pair, instructions in batch order, models in router order."""
+"""Instruction x model matrices as long tables: one row per pair, in the order of the batch, then of the router."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from routing_assets.foundation.wide_matrix import wide_matrix
 def long_table(
     instruction_id: np.ndarray, models: Sequence[str], columns: Mapping[str, np.ndarray], *, about: Mapping[str, str]
 ) -> pa.Table:
-    """A table ``instruction_id, model, <columns>`` of N x K rows; ``about`` travels in the schema's metadata.
+    """A table ``instruction_id, model, <columns>`` of N x K rows, with ``about`` in the schema's metadata.
 
-    Ids and names are dictionary-encoded, so a million instructions cost four bytes a pair for each.
+    Args:
+        instruction_id: (N,) ids.
+        models: K names.
+        columns: (N, K) matrices by column name.
+
+    Ids and model names are dictionary-encoded: each takes four bytes per row.
     """
     n, k = len(instruction_id), len(models)
     rows = {
@@ -29,14 +34,14 @@ def long_table(
 
 
 def matrix(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray:
-    """The (N, K) matrix of one column, of a wide table or of :func:`long_table`."""
+    """The (N, K) matrix of one column of a wide table or of a :func:`long_table`."""
     if pa.types.is_fixed_size_list(table.schema.field(column).type):
         return wide_matrix(table, column)
     return table[column].to_numpy().reshape(-1, len(models))
 
 
 def matrix_of(table: pa.Table, column: str, models: Sequence[str]) -> np.ndarray:
-    """The (N, K) matrix of the named models, of a table whose ``about`` names these and perhaps others."""
+    """The (N, K) matrix of K models, from a table whose metadata lists these and perhaps other models."""
     known = json.loads(about(table)["models"])
     whole = matrix(table, column, known)
     return whole if known == list(models) else whole[:, [known.index(model) for model in models]]
@@ -50,7 +55,7 @@ class HasSchema(Protocol):
 
 
 def about(table: HasSchema) -> dict[str, str]:
-    """What the table says of itself in the schema's metadata."""
+    """The metadata of the table's schema, as text."""
     return {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
 
 

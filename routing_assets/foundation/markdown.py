@@ -1,4 +1,4 @@
-"""Markdown of names and texts from outside: they are shown as they are, and never take effect as markup."""
+"""Markdown for names and texts that users gave: every character is shown and none acts as markup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def plain(text: str) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys as a table; floats with four significant digits, a dash for None."""
+    """A table of rows with equal keys; floats have four significant digits, None is a dash."""
     lines = [
         list(map(plain, rows[0])),
         ["---"] * len(rows[0]),
@@ -28,7 +28,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def code_block(text: str) -> str:
-    """``text`` as it is, in a block that no line of it can end."""
+    """``text`` unchanged in a code block whose fence is longer than any run of backticks in the text."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text}\n{fence}"

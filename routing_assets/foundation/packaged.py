@@ -1,4 +1,4 @@
-"""Files that lie beside the package in a checkout, and inside it in an installed wheel."""
+"""Files that are beside the package in a checkout, and inside it in an installed wheel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def beside_package(name: str) -> Path:
-    """The path of a file or folder such as ``sql``."""
+    """The path of such a file or folder, for example ``sql``."""
     inside = PACKAGE / name
     return inside if inside.exists() else PACKAGE.parent / name

@@ -1,4 +1,4 @@
-"""Progress bars for somebody who watches a terminal. Files and pipes get none."""
+"""Progress bars in a terminal. Nothing is drawn into files and pipes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Advance = Callable[..., object]
-"""Reports steps done: ``advance(3)`` for three of them, ``advance(note="loss .41")`` for one and what to say of it."""
+"""Reports finished steps: ``advance(3)`` for three, ``advance(note="loss .41")`` for one with a note beside the bar."""
 
 
 @contextmanager
 def progress_bar(label: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
-    """A bar on stderr that is gone once the block ends; yields the function that moves it on.
+    """A progress bar on stderr, removed when the block ends; yields the function that reports finished steps.
 
-    Nothing is drawn where ``shown`` is false or stderr is no terminal. A bar inside another one is drawn below it.
+    Nothing is drawn when ``shown`` is false or stderr is not a terminal. A nested bar is drawn below the outer one.
 
     Args:
         label: what is being done.
         total: number of steps.
-        unit: what a step is, in the plural.
-        done: steps that were done before.
+        unit: name of a step, in the plural.
+        done: steps that are finished already.
     """
     if not (shown and sys.stderr.isatty()):
         yield lambda steps=1, note="": None
@@ -51,7 +51,7 @@ def progress_bar(label: str, total: int, unit: str, *, shown: bool = True, done:
 
 @cache
 def _stderr() -> Console:
-    """One console for all bars: it knows which of them are drawn, and so draws none of them twice."""
+    """The one console of all bars. With two consoles, nested bars would be drawn twice."""
     from rich.console import Console
 
     return Console(stderr=True)

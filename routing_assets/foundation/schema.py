@@ -1,4 +1,4 @@
-"""What people write is read by pydantic models; where it is wrong, the message says where, what, and what to do."""
+"""Reads the files that people write with pydantic models; an error names the place, the problem and the remedy."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ Place = tuple[Any, ...]
 """Keys and indices that lead to a value within a document."""
 
 FORM = ConfigDict(extra="forbid", field_title_generator=lambda name, _: name)
-"""Of every model: unknown keys are refused."""
-MOST_SHOWN = 80
-"""Characters of a wrong value in a message."""
+"""Configuration of every model: unknown keys are refused."""
+MAX_SHOWN = 80
+"""Characters that a message shows of a wrong value."""
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden", "invalid_key")
 EXPECTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
     "float_type": "a number, such as 0.9",
     "finite_number": "a finite number",
-    "string_type": "a text: put it in quotes",
+    "string_type": "a text; put it in quotes",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
     "less_than": "less than {lt:g}",
-    "too_short": "filled, with one entry at least",
+    "too_short": "non-empty",
     **dict.fromkeys(("tuple_type", "list_type", "sequence_str", "is_instance_of"), "a list, such as [eu, vision]"),
-    **dict.fromkeys(("dict_type", "mapping_type", "dataclass_type"), "a mapping: one 'name: value' a line"),
+    **dict.fromkeys(("dict_type", "mapping_type", "dataclass_type"), "a mapping, with one 'name: value' per line"),
 }
-"""By pydantic's type of error, what a value must be, where its own words are not plain."""
+"""What a value must be, by pydantic's type of error, where pydantic's own message is unclear."""
 
 
 @dataclass(frozen=True)
 class AsWritten:
-    """Checks a value as ``form``, and keeps it as it was written: hashes tell 5 from 5.0, and given from default."""
+    """Checks a value as ``form`` but keeps it as written, because the hash of 5 differs from that of 5.0."""
 
     form: Any
 
@@ -67,11 +67,11 @@ def read_values(form: type[T], values: Any, *, source: str, line_of: Callable[[P
     """The values as an object of the model ``form``.
 
     Args:
-        source: what the values come from, for messages.
-        line_of: the line of a value within ``source``.
+        source: name of the file or option that the values come from, for messages.
+        line_of: gives the line of a value in ``source``.
 
     Raises:
-        InvalidInput: naming source, line and field of the first fault, and what to do about it.
+        InvalidInput: a value is wrong. The message names source, line and field of the first error, and the remedy.
     """
     try:
         return TypeAdapter(form).validate_python(values)
@@ -84,7 +84,7 @@ def read_values(form: type[T], values: Any, *, source: str, line_of: Callable[[P
 
 
 def read_file(form: type[T], path: Path) -> T:
-    """A YAML file as an object of the model ``form``; an empty file says nothing.
+    """A YAML file as an object of the model ``form``; an empty file sets no field.
 
     Raises:
         InvalidInput: as :func:`read_values`, or the file is not plain YAML.
@@ -100,13 +100,13 @@ def json_schema(form: Any) -> dict[str, Any]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like ``name``, as a question; nothing where none is like it."""
+    """``Did you mean 'x'? `` with the most similar known name; empty when no name is similar."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
 
 
 def _explained(form: Any, fault: ErrorDetails, place: Place) -> tuple[str, str | None]:
-    """What is wrong, and what to do about it."""
+    """The problem and the remedy of a pydantic error."""
     name, at, cause = fault["loc"][-1] if fault["loc"] else "", ".".join(map(str, place)), fault.get("ctx", {})
     if fault["type"] in UNKNOWN:
         known, within = _fields(form, place[:-1]), ".".join(map(str, place[:-1]))
@@ -126,11 +126,11 @@ def _explained(form: Any, fault: ErrorDetails, place: Place) -> tuple[str, str |
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _place(values: Any, location: Sequence[Any]) -> Place:
-    """The parts of pydantic's location that are in the document; others name the types that were tried."""
+    """The keys and indices of pydantic's location. Its other parts name the types that pydantic tried."""
     place: list[Any] = []
     for part in location:
         if part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int):
@@ -140,7 +140,7 @@ def _place(values: Any, location: Sequence[Any]) -> Place:
 
 
 def _fields(form: Any, place: Place) -> dict[str, dict[str, Any]]:
-    """The JSON schemas of the fields that may stand at a place."""
+    """The JSON schemas of the fields that are allowed at a place."""
     root = json_schema(form)
     nodes = list(_branches(root, root))
     for part in place:
@@ -153,7 +153,7 @@ def _fields(form: Any, place: Place) -> dict[str, dict[str, Any]]:
 
 
 def _branches(root: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What a JSON schema may stand for, its references and choices resolved."""
+    """The alternatives of a JSON schema, with ``$ref`` and ``anyOf`` resolved."""
     if "$ref" in node:
         yield from _branches(root, root["$defs"][node["$ref"].rpartition("/")[2]])
     elif "anyOf" in node:

@@ -1,4 +1,4 @@
-"""The queries of the project: plain files in ``sql/``, parameters bound, never formatted."""
+"""The queries of the project: files in ``sql/`` with bound parameters. No value is formatted into their text."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Instruction x model matrices as wide columns: a row per instruction, a ``fixed_size_list`` over K models in it.
+"""Instruction x model matrices as wide columns: a row per instruction holds a ``fixed_size_list`` over K models.
 
-The names of the models, in their order, are in the schema's metadata under ``models``.
+The schema's metadata lists the model names, in this order, under ``models``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 
 def wide_column(values: np.ndarray) -> pa.FixedSizeListArray:
-    """An (N, K) matrix as a wide column of its own type of number. A C-contiguous matrix is not copied."""
+    """An (N, K) matrix as a wide column of the same number type. A C-contiguous matrix is not copied."""
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
@@ -27,17 +27,17 @@ def wide_table(
     others: Mapping[str, pa.Array] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> pa.Table:
-    """A table of N rows: ``others``, and a wide column for each (N, K) matrix.
+    """A table of N rows with the columns ``others`` and a wide column for each (N, K) matrix.
 
     Args:
-        about: travels in the schema's metadata beside the models.
+        about: further metadata of the schema.
     """
     columns = {**(others or {}), **{name: wide_column(values) for name, values in matrices.items()}}
     return pa.table(columns).replace_schema_metadata({"models": json.dumps(list(models)), **(about or {})})
 
 
 def wide_matrix(rows: pa.Table | pa.RecordBatch, column: str) -> np.ndarray:
-    """The (N, K) matrix of a wide column; a view of the column where it is one piece.
+    """The (N, K) matrix of a wide column, without a copy if the column is one chunk.
 
     Raises:
         InvalidInput: a value is missing.
@@ -54,5 +54,5 @@ def wide_matrix(rows: pa.Table | pa.RecordBatch, column: str) -> np.ndarray:
 
 
 def models_of(schema: pa.Schema) -> tuple[str, ...]:
-    """The models of a table with wide columns, in the order of its matrices' columns."""
+    """The K models of a table with wide columns, in the order of the matrix columns."""
     return tuple(json.loads((schema.metadata or {})[b"models"]))

@@ -73,7 +73,7 @@ def calibration_drift(
     p = np.clip(groups.predicted, _CLIP, 1 - _CLIP)
     share = groups.count / groups.count.sum()
     expected_auc = float(np.nanmean(chance["auc"])) if not np.isnan(chance["auc"]).all() else float("nan")
-    promised, kept = decisions.predicted.mean(), decisions.success.mean()
+    predicted, observed = decisions.predicted.mean(), decisions.success.mean()
 
     def metric(name: str, tolerated: float, words: str, model: str = "") -> DriftMetric:
         key = f"{name}|{model}" if model else name
@@ -83,7 +83,7 @@ def calibration_drift(
     for statistics in (now, chance):
         statistics["ranking"] = expected_auc - statistics.pop("auc")
     metrics = [
-        metric("success_gap", tolerance, f"{kept:.3f} of the decisions succeeded, {promised:.3f} was predicted"),
+        metric("success_gap", tolerance, f"{observed:.3f} of the decisions succeeded, {predicted:.3f} was predicted"),
         metric("ece", tolerance, "mean distance of observed from predicted success rates over ten bins"),
         metric("brier", tolerance * float(share @ abs(1 - 2 * p)), "excess of the Brier score over its expected value"),
         metric("log_loss", tolerance * float(share @ abs(_logit(p))), "excess of the log-loss over its expected value"),

@@ -88,12 +88,12 @@ class Router:
 
     @property
     def precision(self) -> Precision:
-        """In which the encoder scores: a batch that this router predicts has this one precision."""
+        """The precision in which the encoder scores: the same for a whole batch."""
         return self.classifier.precision
 
     @property
     def precision_remark(self) -> str:
-        """What whoever scores with it on this machine should know of its precision; mostly nothing."""
+        """A warning for scoring in this router's precision on this machine; empty where there is none."""
         return remark(self.precision, best_device())
 
     def with_precision(self, precision: Precision) -> Router:
@@ -116,11 +116,10 @@ class Router:
         return ProbabilityMatrix(self.models, sigmoid(logits), scaled, calibrated, decision)
 
     def with_new_model(self, name: str, panel: Matrix, success: NDArray[np.floating]) -> Router:
-        """A router with one more model, learnt from a few labelled instructions (n from about 20); one that was added
-        before is learnt anew.
+        """A router with one more model, learnt from a few labelled instructions (n from about 20).
 
-        Nothing that was trained changes. The new model's logits are fitted to labels, so they need no temperature; its
-        buckets count labels that their own probability was not fitted to.
+        A model that was added before is fitted anew. Nothing that was trained changes. The new model's logits are
+        fitted to labels, so they need no temperature; its buckets are counted from cross-fitted probabilities.
 
         Args:
             panel: (n, K) logits of the instructions, by ``classifier.panel_logits``.
@@ -136,8 +135,8 @@ class Router:
         return replace(
             self,
             classifier=classifier,
-            temperatures=_with(self.temperatures, column, 1.0),
-            shifts=None if self.shifts is None else _with(self.shifts, column, 0.0),
+            temperatures=_with_value(self.temperatures, column, 1.0),
+            shifts=None if self.shifts is None else _with_value(self.shifts, column, 0.0),
             buckets=recount_buckets(self.buckets, probability, labels, classifier.models),
         )
 
@@ -165,8 +164,8 @@ class Router:
         return cls(classifier, np.array(about["temperatures"]), buckets, about["decision"], about["why"], shifts)
 
 
-def _with(values: NDArray[np.float64], place: int, value: float) -> NDArray[np.float64]:
-    """The values with that at ``place``, which may be the one after the last, set."""
+def _with_value(values: NDArray[np.float64], place: int, value: float) -> NDArray[np.float64]:
+    """A copy of ``values`` with ``value`` at ``place``, which may be the place after the last."""
     return np.concatenate([values[:place], [value], values[place + 1 :]])
 
 
@@ -207,12 +206,12 @@ def calibration_data(
     split: SplitRows,
     prior: float = CalibrationConfig.sharpness_prior,
 ) -> tuple[Matrix, Matrix, NDArray[np.int64]]:
-    """Logits and success, each (C, K), of instructions that the networks behind each logit had not seen, and the
-    component (C,) of each, equal where they are related.
+    """Logits and success, each (C, K), of instructions unseen by the networks that made the logits, and the component
+    (C,) of each, equal for related instructions.
 
-    Beside the calibration rows these are the training rows with their out-of-fold logits (cross-fitting), which single
-    members made and not the whole ensemble: one factor, fitted on both sets, brings them to the ensemble's sharpness.
-    ``prior``, in instructions, pulls that factor toward 1: a handful of calibration rows cannot tell it.
+    These are the calibration rows, and the training rows with their out-of-fold logits (cross-fitting). The latter come
+    from single members, not from the whole ensemble, so one factor, fitted on both sets, scales them to the ensemble's
+    sharpness. ``prior``, in instructions, pulls the factor toward 1: a handful of calibration rows cannot determine it.
     """
     held_out = labels.take(split.calibration)
     logits, success = classifier.logits(held_out.instruction, held_out.task), held_out.success
@@ -238,7 +237,7 @@ def choose_decision(
     component: NDArray[np.integer],
     config: RouterConfig | None = None,
 ) -> tuple[Estimate, str]:
-    """The estimate that feeds the allocation, and why, in words; ``auto`` asks the :func:`calibration_data`."""
+    """The estimate that feeds the allocation, and why, in words; ``auto`` chooses it by :func:`calibration_data`."""
     config = config or RouterConfig()
     if config.decision != "auto":
         return config.decision, f"{config.decision}: set by configuration"

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -23,7 +23,15 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from routing_assets.datasets.simulated import PUBLISHED
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.schema import FORM, Amount, Share, Text, did_you_mean, read_file
+from routing_assets.providers import PROVIDERS, Destination
+from routing_assets.providers.provider import DEFAULT
 
+if TYPE_CHECKING:
+    ProviderName = str
+else:
+    ProviderName = Literal[tuple(PROVIDERS)]  # the names that the table of providers has
+PLACE = ("provider", "api_name", "unsupported_parameters")
+"""Fields that say where a model runs; a row has those that are not the default."""
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
 TAGS = (
     "Free labels, such as a region or a capability. A model gets requests that hold images, sound or other files only "
@@ -63,6 +71,13 @@ class ModelTerms:
     image_price: Annotated[Amount | None, Field(description="USD per image.")] = None
     audio_price: Annotated[Amount | None, Field(description="USD per sound.")] = None
     file_price: Annotated[Amount | None, Field(description="USD per other file.")] = None
+    provider: Annotated[ProviderName, Field(description="Whose batch API runs the model.")] = DEFAULT
+    api_name: Annotated[Text | None, Field(description="The model's name in that API, where it is another one.")] = None
+    unsupported_parameters: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(_empty_for_none),
+        Field(description="Parameters that the model refuses, such as temperature: renamed or left out."),
+    ] = ()
 
 
 @checked_dataclass(frozen=True, config=FORM)
@@ -72,6 +87,11 @@ class ModelEntry(ModelTerms):
     name: Annotated[str, Field(description="The model's name, as in the label table.")]
     input_price: Annotated[Amount, Field(description="USD per 1M input tokens.")]
     output_price: Annotated[Amount, Field(description="USD per 1M output tokens.")]
+
+    @property
+    def destination(self) -> Destination:
+        """Where requests to the model go."""
+        return Destination.of(self.provider, self.api_name or self.name, self.unsupported_parameters)
 
     def attachment_price(self, kind: str) -> float | None:
         """USD of an attachment: one of ``images``, ``audio`` or ``files``."""
@@ -168,8 +188,9 @@ class ModelCatalog:
 
 
 def as_row(entry: ModelEntry) -> dict[str, Any]:
-    """The entry's fields; prices of attachments only where it has them."""
-    return {name: value for name, value in asdict(entry).items() if name not in ATTACHMENT_PRICES or value is not None}
+    """The entry's fields; prices of attachments, and where the model runs, only where it says so."""
+    unsaid = {**dict.fromkeys(ATTACHMENT_PRICES), "provider": DEFAULT, "api_name": None, "unsupported_parameters": ()}
+    return {name: value for name, value in asdict(entry).items() if name not in unsaid or value != unsaid[name]}
 
 
 def load_catalog(path: str | Path) -> ModelCatalog:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from routing_assets.pricing.catalog import (
     ATTACHMENT_PRICES,
+    PLACE,
     ModelCatalog,
     ModelEntry,
     as_row,
@@ -33,6 +34,8 @@ _CATALOG_SCHEMA = pa.schema(
     ]
 )
 
+_PLACE_TYPES = (pa.string(), pa.string(), pa.list_(pa.string()))
+
 
 def absolute(source: str) -> str:
     """The source with its path made absolute, for a later run may start from another folder."""
@@ -51,8 +54,9 @@ def read_catalog(source: str | None) -> ModelCatalog | None:
 def catalog_table(catalog: ModelCatalog | None) -> pa.Table:
     """One row per model of the catalog; no rows for None."""
     rows = [as_row(entry) for entry in catalog.models] if catalog else []
-    also = [name for name in ATTACHMENT_PRICES if any(name in row for row in rows)]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*_CATALOG_SCHEMA, *((name, pa.float64()) for name in also)]))
+    types = {**dict.fromkeys(ATTACHMENT_PRICES, pa.float64()), **dict(zip(PLACE, _PLACE_TYPES, strict=True))}
+    also = [(name, kind) for name, kind in types.items() if any(name in row for row in rows)]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*_CATALOG_SCHEMA, *also]))
 
 
 def catalog_from_table(table: pa.Table) -> ModelCatalog | None:
@@ -62,5 +66,11 @@ def catalog_from_table(table: pa.Table) -> ModelCatalog | None:
 
 def catalog_from_rows(rows: list[dict[str, Any]]) -> ModelCatalog | None:
     """The catalog of the rows' models; None when there are none."""
-    entries = tuple(ModelEntry(**{**row, "tags": tuple(row["tags"])}) for row in rows)
+    entries = tuple(
+        ModelEntry(**{name: _restored(value) for name, value in row.items() if value is not None}) for row in rows
+    )
     return ModelCatalog(entries) if entries else None
+
+
+def _restored(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

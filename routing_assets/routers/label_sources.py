@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +24,10 @@ def read_labels(
     format: str = "auto",
     ignore_columns: Sequence[str] = (),
     allow_missing: bool = False,
+    columns: Mapping[str, str] | None = None,
+    made_ids: str | None = None,
+    success_scale: float = 1.0,
+    preferences: str | None = None,
     size: int | None = None,
     seed: int = 0,
 ) -> LabelledInstructions:
@@ -32,6 +36,8 @@ def read_labels(
     Args:
         ignore_columns: of a table; neither part of its layout nor a model.
         allow_missing: take what has no success for unlabelled instead of refusing it.
+        columns, made_ids, success_scale: see ``table_labels``.
+        preferences: see ``load_labels``.
         size: of a simulated twin, and ``seed``.
 
     Raises:
@@ -46,7 +52,14 @@ def read_labels(
             remedy="Leave the size out, or give a table of fewer rows.",
         )
     return load_labels(
-        Path(source), format=cast(LabelFormat, format), ignore_columns=ignore_columns, allow_missing=allow_missing
+        Path(source),
+        format=cast(LabelFormat, format),
+        preferences=preferences,
+        ignore_columns=ignore_columns,
+        allow_missing=allow_missing,
+        columns=columns or {},
+        made_ids=made_ids,
+        success_scale=success_scale,
     )
 
 

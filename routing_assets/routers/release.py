@@ -39,7 +39,7 @@ class Champion:
 
 
 def load_champion(warehouse: Warehouse, shelf: Shelf) -> Champion:
-    """The router in force. Raises InvalidInput when none was trained yet."""
+    """The router in force. Raises InvalidInput when no router has been trained yet."""
     version = router_in_force(warehouse)["router_version"]
     return Champion(version, load_router(shelf, version))
 

@@ -1,1 +1,1 @@
-"""Where state lies: the warehouse, the Parquet store, and what is in force."""
+"""State on disk: the warehouse, the Parquet store, and which router and prices are in force."""

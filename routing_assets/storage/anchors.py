@@ -1,4 +1,4 @@
-"""Anchors: what the head of the journal was, kept outside the database, so that a cut or older database shows."""
+"""Anchors: copies of the journal's head outside the database. They reveal a truncated or older database."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _LONGEST_LINE = 4096
 
 @dataclass(frozen=True)
 class Anchors:
-    """A file of JSON lines that only grows: the head of the journal after each commit that moved it."""
+    """An append-only file of JSON lines: the head of the journal after each commit that changed it."""
 
     path: Path
 
     def add(self, head: Head | None) -> None:
-        """Anchor this head, unless it is the newest anchor or there is no entry yet. On the disk when it returns.
+        """Append this head and flush it to the disk, unless it is the newest anchor or the journal is empty.
 
-        Called before and after each transaction: what a process that died could not anchor, the next one does.
+        Called before and after each transaction, so that the next process anchors the last commit of one that died.
         """
         if head is None or head.entry == 0 or head == self._newest():
             return
         line = json.dumps({**asdict(head), "anchored_at": datetime.now(UTC).isoformat(timespec="seconds")})
         with self.path.open("ab+") as file:
-            file.truncate(self._whole_bytes())
+            file.truncate(self._complete_bytes())
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def read(self) -> tuple[list[Head], list[int]]:
-        """Every anchor, oldest first, and the numbers of lines that cannot be read.
+        """Every anchor, oldest first, and the numbers (from 1) of the lines that cannot be read.
 
-        A last line without its end is no anchor: the process that wrote it died.
+        An incomplete last line is ignored: the process that wrote it died.
         """
         heads, unreadable = [], []
         lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
@@ -48,11 +48,11 @@ class Anchors:
         return heads, unreadable
 
     def _newest(self) -> Head | None:
-        whole = self._tail().split(b"\n")[:-1]
-        return _parsed(whole[-1]) if whole else None
+        lines = self._tail().split(b"\n")[:-1]
+        return _parsed(lines[-1]) if lines else None
 
-    def _whole_bytes(self) -> int:
-        """Length of the file without a last line that was not finished."""
+    def _complete_bytes(self) -> int:
+        """Length of the file without an incomplete last line."""
         size = self.path.stat().st_size
         return size - len(self._tail().split(b"\n")[-1])
 

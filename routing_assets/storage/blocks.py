@@ -1,4 +1,4 @@
-"""The rows of a table, whether it is held or in parts, in blocks that do not depend on how it is cut."""
+"""The rows of a table, in memory or in parts, in blocks of equal size: the size of the parts does not matter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def blocks(table: AnyTable, columns: Sequence[str], *, width: int = 1) -> Iterat
     """The named columns in row order, in blocks.
 
     Args:
-        width: rows of the table per instruction.
+        width: rows per instruction; a long table has one for each model.
     """
     portions = table.batches(columns) if isinstance(table, PartitionedTable) else [table.select(columns)]
     return in_blocks(portions, width=width)
@@ -30,12 +30,12 @@ def rows_of(table: AnyTable) -> int:
 
 
 def in_blocks(portions: Iterable[pa.RecordBatch | pa.Table], *, width: int = 1) -> Iterator[pa.Table]:
-    """Rows that come in any portions, 131,072 instructions at a time; the last block has what is left."""
+    """Rows from portions of any size, in blocks of 131,072 instructions; the last block has the rest."""
     return cut(portions, PART_ROWS * width)
 
 
 def view(connection: duckdb.DuckDBPyConnection, name: str, table: AnyTable) -> None:
-    """Make the table known to queries on this connection by a name."""
+    """Register the table under a name for queries on this connection."""
     if isinstance(table, PartitionedTable):
         table.relation(connection).create_view(name)
     else:

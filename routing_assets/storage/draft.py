@@ -1,4 +1,4 @@
-"""Writing partitioned tables: part by part, by whoever, and on from where a killed process was."""
+"""Writes partitioned tables part by part, in any process; after a kill the parts that are done are kept."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pyarrow as pa
 from routing_assets.engine import Engine
 from routing_assets.storage.partitioned import PART_ROWS, PartitionedTable, write_manifest
 from routing_assets.storage.parts import PartFile, part_name, write_part
-from routing_assets.storage.places import names_in, read_bytes, remove, written
+from routing_assets.storage.places import atomic_file, names_in, read_bytes, remove
 
 NOTES = ".draft"
-"""Folder within a table's folder: a note for every part that is done, until the manifest is written."""
+"""Subfolder of a table's folder, with a note for every finished part. It is removed after the manifest is written."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A partitioned table that is being written; picklable, so that workers elsewhere can write its parts.
+    """A partitioned table that is being written; picklable, so that workers on other machines can write its parts.
 
     Attributes:
         folder: path or URL of the table.
-        schema: that every part gets.
-        work: names everything that the rows depend on. Parts that were written for other work are written again.
+        schema: of every part.
+        work: a key of everything that the rows depend on. Parts that were written with another key are written again.
     """
 
     folder: str
@@ -37,30 +37,28 @@ class Draft:
     def write_part(self, number: int, table: pa.Table) -> PartFile:
         """Write one part, then note that it is done. Raises ValueError for rows that do not fit the schema."""
         file = write_part(self.folder, part_name(number), table.cast(self.schema))
-        with written(f"{self.folder}/{NOTES}/{number:06d}.json") as temporary:
+        with atomic_file(f"{self.folder}/{NOTES}/{number:06d}.json") as temporary:
             temporary.write_text(json.dumps({"work": self.work, "part": asdict(file)}))
         return file
 
     def done(self) -> dict[int, PartFile]:
-        """By number: the parts that were written for this very work, and have the size and SHA-256 they were noted
-        with.
-        """
+        """The parts that were written with this ``work`` and still have the noted size and SHA-256, by number."""
         done = {}
         for name in names_in(f"{self.folder}/{NOTES}"):
             note = json.loads(read_bytes(f"{self.folder}/{NOTES}/{name}"))
             file = PartFile(**note["part"])
-            if note["work"] == self.work and file.is_whole_in(self.folder):
+            if note["work"] == self.work and file.is_intact_in(self.folder):
                 done[int(name.removesuffix(".json"))] = file
         return done
 
     def finish(self, files: Sequence[PartFile], about: Mapping[str, str] | None = None) -> PartitionedTable:
-        """Write the manifest over these parts, in this order. The notes, and parts beyond these, are removed.
+        """Write the manifest of these parts, in this order; remove the notes and all other parts.
 
         Args:
-            about: what the table says of itself beside the metadata of its schema, known only when all parts are.
+            about: further metadata of the table, known only when all of its parts are.
         """
         table = write_manifest(self.folder, with_metadata(self.schema, about or {}), files)
-        remove_what_is_of_no_table(table)
+        remove_unlisted_files(table)
         return table
 
 
@@ -73,9 +71,9 @@ def with_metadata(schema: pa.Schema, more: Mapping[str, str]) -> pa.Schema:
 def make_parts(
     engine: Engine, function: Callable[..., pa.Table], parts: Sequence[Any], draft: Draft, *arguments: Any
 ) -> PartitionedTable:
-    """Write the table whose part i holds the rows of ``function(parts[i], *arguments)``; each worker writes its own.
+    """Write the table whose part i has the rows of ``function(parts[i], *arguments)``; the workers write the parts.
 
-    Parts that an interrupted call wrote for the same work are kept.
+    Parts that an interrupted call wrote with the same ``draft.work`` are kept.
     """
     done = draft.done()
     missing = [number for number in range(len(parts)) if number not in done]
@@ -92,22 +90,22 @@ def _make_part(numbered: tuple[int, Any], function: Callable[..., pa.Table], dra
 def write_table(
     draft: Draft, rows: Iterable[pa.RecordBatch | pa.Table], *, part_rows: int = PART_ROWS
 ) -> PartitionedTable:
-    """Write rows that come in any portions as parts of ``part_rows`` rows; the last part has what is left.
+    """Write rows from portions of any size as parts of ``part_rows`` rows; the last part has the rest.
 
-    No more than a part and a portion are held at a time. A table without rows has one empty part.
+    At most one part and one portion are in memory. A table without rows has one empty part.
     """
     files = [draft.write_part(number, part) for number, part in enumerate(cut(rows, part_rows))]
     return draft.finish(files or [draft.write_part(0, draft.schema.empty_table())])
 
 
 def keep_rows(table: PartitionedTable, kept: Callable[[list[str]], np.ndarray]) -> int:
-    """Rewrite a table without the other rows; returns how many it lost.
+    """Delete the rows that ``kept`` does not select; returns their number.
 
-    Parts that lose rows are written under new names, so that the table is either the old one or the new one; then the
-    old ones are removed, and those that an interrupted call left.
+    A part that loses rows is written under a new name, and the manifest then replaces the old table in one step. Old
+    parts are removed last, with those that an interrupted call left.
 
     Args:
-        kept: from instruction ids (N) to the rows that stay, (N,) True.
+        kept: from N instruction ids to an (N,) bool array, True for the rows to keep.
     """
     files, removed = [], 0
     for part in table.parts:
@@ -118,12 +116,12 @@ def keep_rows(table: PartitionedTable, kept: Callable[[list[str]], np.ndarray]) 
             file = write_part(table.folder, name, part.read().filter(rows))
             removed += part.rows - file.rows
         files.append(file)
-    remove_what_is_of_no_table(write_manifest(table.folder, table.schema, files) if removed else table)
+    remove_unlisted_files(write_manifest(table.folder, table.schema, files) if removed else table)
     return removed
 
 
-def remove_what_is_of_no_table(table: PartitionedTable) -> None:
-    """Remove the files in a table's folder that its manifest does not name."""
+def remove_unlisted_files(table: PartitionedTable) -> None:
+    """Remove the notes and the parts that the table's manifest does not list."""
     named = {part.path for part in table.parts}
     for name in names_in(table.folder):
         if name.startswith("part-") and f"{table.folder}/{name}" not in named:
@@ -132,7 +130,7 @@ def remove_what_is_of_no_table(table: PartitionedTable) -> None:
 
 
 def cut(portions: Iterable[pa.RecordBatch | pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Rows that come in any portions, as tables of ``rows`` rows; the last has what is left, and none is empty."""
+    """Rows from portions of any size, as tables of ``rows`` rows; the last has the rest, and none is empty."""
     waiting: list[pa.Table] = []
     count = 0
     for portion in portions:

@@ -1,4 +1,4 @@
-"""The prices that batches are routed by: runs make price lists, and a release puts one of them in force."""
+"""The router and the prices in force. Runs make price lists; a release puts one of them in force."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 PRICES = ("model_catalog", "cost_model")
-"""Assets whose tables are current only once they are put in force."""
+"""Assets whose table becomes current when it is put in force, not when it is made."""
 
 
 def prices_in_force(store: Store, made_by: Sequence[str] = ()) -> tuple[str | None, tuple[str, ...]]:
-    """Version and models of the prices in force; None and no models before the first.
+    """Version and models of the prices in force; ``(None, ())`` while there are none.
 
-    They are those of the stored cost model, not of the ledger's newest list, which need not have come into force.
+    They are read from the current cost model in the store: the ledger's newest price list may not be in force.
 
     Args:
-        made_by: runs whose price list, of the first that made one, is taken instead.
+        made_by: runs; the price list of the first of them that made one is used instead.
     """
     if not any(store.path("cost_model", None, run).exists() for run in (*made_by, None)):
         return None, ()
@@ -34,8 +34,9 @@ def prices_in_force(store: Store, made_by: Sequence[str] = ()) -> tuple[str | No
 def next_price_release(
     warehouse: Warehouse, store: Store, made_by: Sequence[str], *, run_id: str
 ) -> dict[str, Any] | None:
-    """The ledger's line that puts the price list of the first of these runs that made one in force; None where none
-    did, or it is in force already.
+    """The ledger row that puts the price list of these runs in force (of the first run that made one).
+
+    None when no run made a price list, or when it is in force already.
     """
     made = {asset: [run for run in made_by if store.path(asset, None, run).exists()] for asset in PRICES}
     if not made["cost_model"]:
@@ -52,7 +53,7 @@ def next_price_release(
 
 
 def link_prices(warehouse: Warehouse, store: Store) -> None:
-    """Make the stored prices current that the ledger says are in force."""
+    """Make the prices that are in force by the ledger current in the store."""
     for released in warehouse.fetch("latest_price_release"):
         for asset in PRICES:
             if run := released[f"{asset}_run"]:
@@ -60,7 +61,7 @@ def link_prices(warehouse: Warehouse, store: Store) -> None:
 
 
 def price_list(store: Store, version: str) -> pa.Table | None:
-    """The stored ``cost_model`` of a version; None where it is gone."""
+    """The stored ``cost_model`` of a price version; None if it was deleted."""
     for path in sorted((store.root / "cost_model").glob("*.parquet")):
         table = pq.read_table(path, partitioning=None)
         if table["price_version"][0].as_py() == version:
@@ -69,20 +70,22 @@ def price_list(store: Store, version: str) -> pa.Table | None:
 
 
 def candidate(warehouse: Warehouse, version: str) -> dict[str, Any]:
-    """A router that passed its checks, by version. Raises InvalidInput when there is none of that name."""
+    """The router of a version that passed its checks. Raises InvalidInput when there is none."""
     rows = warehouse.fetch("candidate", {"router_version": version})
     if not rows:
         raise InvalidInput(
-            f"there is no router '{version}' that passed its checks", remedy="List them: routing-assets routers."
+            f"there is no router '{version}' that passed its checks", remedy="List routers: routing-assets routers."
         )
     return rows[0]
 
 
 def router_in_force(warehouse: Warehouse) -> dict[str, Any]:
-    """The ledger's entry of the router that serves batches. Raises InvalidInput when none was trained yet."""
+    """The ledger's row of the router in force. Raises InvalidInput when no router has been trained yet."""
     rows = warehouse.fetch("latest_router")
     if not rows:
         raise InvalidInput(
-            "no router was trained yet", source=str(warehouse.path.parent), remedy="Run routing-assets train first."
+            "no router has been trained yet",
+            source=str(warehouse.path.parent),
+            remedy="Run routing-assets train first.",
         )
     return rows[0]

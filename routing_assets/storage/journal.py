@@ -1,7 +1,7 @@
-"""The journal: one hash chain over every row that moves money or decides what becomes of a batch, router or price.
+"""The journal: one hash chain over every row that moves money or changes the state of a batch, router or price list.
 
-``append`` is the only way into the tables of ``LEDGERS``. It enters what it appended in the journal, in the same
-transaction, so a row without an entry was put there by something else. Each entry holds the hash of the one before it.
+``append`` is the only way to add rows to the tables of ``LEDGERS``. It adds a journal entry for each row in the same
+transaction, so a row without an entry was added by another program. Each entry holds the hash of the one before it.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ LEDGERS = {
     "price_releases": "price_version",
     "month_plans": "month",
 }
-"""Tables that only grow and are chained, each with the column that says what a row is about."""
+"""The append-only tables in the chain, each with the column that names the subject of a row."""
 TAKEN_ON_TRUST = "taken on trust"
-"""Kind of the first entry: how many rows of each ledger were there before the journal; they follow it."""
+"""Kind of the first entry: the number of rows in each ledger that are older than the journal. Their entries follow."""
 LONGEST_TEXT = 200
 
 
 @dataclass(frozen=True)
 class Head:
-    """The newest entry of the journal; entry 0 before the first."""
+    """The newest entry of the journal; number 0 while the journal is empty."""
 
     entry: int
     entry_hash: str
 
 
 def head(connection: duckdb.DuckDBPyConnection) -> Head | None:
-    """The newest entry; None in a warehouse that was made before there was a journal."""
+    """The newest entry; None when the warehouse has no journal table, as in old versions."""
     try:
         newest = connection.execute(query("journal_head")).fetchall()
     except duckdb.CatalogException:
@@ -53,7 +53,7 @@ def head(connection: duckdb.DuckDBPyConnection) -> Head | None:
 
 
 def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
-    """Append ``rows`` by column name to ``table``, and enter them in the journal where the table is a ledger."""
+    """Append ``rows`` to ``table`` by column name; if the table is a ledger, add their entries to the journal."""
     before = _last_entry(connection, table) if table in LEDGERS else None
     connection.append(table, rows.to_pandas(), by_name=True)
     if before is not None:
@@ -61,7 +61,7 @@ def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) ->
 
 
 def take_up(connection: duckdb.DuckDBPyConnection) -> None:
-    """Begin the journal, with the rows that were there before it; nothing where it has begun."""
+    """Begin the journal with the rows that are older than it; does nothing when it has entries already."""
     if connection.table("journal").limit(1).fetchall():
         return
     known = [(table, row) for table in LEDGERS for row in stored_rows(connection, table)]
@@ -75,15 +75,15 @@ def stored_rows(connection: duckdb.DuckDBPyConnection, table: str) -> list[dict[
 
 
 def content_of(row: Mapping[str, Any]) -> str:
-    """A row as canonical JSON. Numbers are exact; long texts stand as their SHA-256.
+    """A row as canonical JSON. Numbers are exact; a text of more than 200 characters is replaced by its SHA-256.
 
-    Columns that hold nothing are left out, so that a column which a later version adds changes no entry.
+    Null columns are left out, so that a column added by a later version changes no entry.
     """
     return json.dumps({name: _plain(value) for name, value in row.items() if value is not None}, sort_keys=True)
 
 
 def hash_of(entry: Mapping[str, Any]) -> str:
-    """SHA-256 over every column of an entry but the hash itself."""
+    """SHA-256 (hex) over every column of an entry except the hash itself."""
     content = {name: _plain_time(value) for name, value in entry.items() if name != "entry_hash"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""The schema of the warehouse in numbered steps: ``sql/migrations/0001_….sql``, ``0002_…`` and so on.
+"""Numbered migrations of the warehouse's schema: ``sql/migrations/0001_….sql``, ``0002_…`` and so on.
 
-Each step runs once, in order, in one transaction with its row in ``schema_versions``. ``sql/schema.sql`` shows what
-they come to.
+Each migration runs once, in order, in one transaction that also adds its row to ``schema_versions``. ``sql/schema.sql``
+shows the schema after all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from routing_assets.foundation.sql import query
 from routing_assets.storage import journal
 
 STEPS: dict[str, Callable[[duckdb.DuckDBPyConnection], None]] = {"0004_journal": journal.take_up}
-"""What a migration does after its SQL, where SQL cannot say it."""
+"""Python steps that run after the SQL of a migration, for what SQL cannot express."""
 
 
 class NewerWarehouse(OSError):
@@ -27,7 +27,7 @@ class NewerWarehouse(OSError):
 
 @dataclass(frozen=True)
 class Migration:
-    """The step ``sql/migrations/<name>.sql``; its name begins with its number."""
+    """The file ``sql/migrations/<name>.sql``; its name begins with its number."""
 
     name: str
 
@@ -55,24 +55,24 @@ def known() -> tuple[Migration, ...]:
 
 
 def pending(connection: duckdb.DuckDBPyConnection) -> list[Migration]:
-    """The migrations that this warehouse has not seen, oldest first.
+    """The migrations that have not run on this warehouse, oldest first.
 
     Raises:
-        NewerWarehouse: it has seen one that this program does not know.
+        NewerWarehouse: one has run that this program does not know.
     """
-    seen = _seen(connection)
+    applied = _applied(connection)
     names = {migration.name for migration in known()}
-    if unknown := [name for name in seen if name not in names]:
+    if unknown := [name for name in applied if name not in names]:
         path = connection.execute("select path from duckdb_databases() where database_name = current_database()")
         raise NewerWarehouse(
-            f"The warehouse {path.fetchall()[0][0]} has schema {unknown[-1]}, and this version of routing_assets knows "
-            f"schemas up to {known()[-1].name}. Update routing_assets and run again."
+            f"The warehouse {path.fetchall()[0][0]} has schema {unknown[-1]}, but this version of routing_assets knows "
+            f"only schemas up to {known()[-1].name}. Update routing_assets and run again."
         )
-    return [migration for migration in known() if migration.name not in seen]
+    return [migration for migration in known() if migration.name not in applied]
 
 
-def _seen(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _applied(connection: duckdb.DuckDBPyConnection) -> list[str]:
     try:
         return [name for (name,) in connection.execute(query("schema_versions")).fetchall()]
-    except duckdb.CatalogException:  # it is new, or from before there were versions
+    except duckdb.CatalogException:  # the warehouse is new, or older than the table of versions
         return []

@@ -1,11 +1,11 @@
-"""The Parquet store: every table that an asset makes, one immutable version per run, and which one is current.
+"""The Parquet store: the tables that assets make, one immutable version per run, one of which is current.
 
-``store/<asset>/[<partition>/]<run id>.parquet`` is rewritten only where texts of retired batches have to leave it;
-``current.parquet`` beside it is a hard link to the newest (of prices: to those in force), replaced in one step. A
-killed run therefore leaves either the old table or the new one.
+A version is ``store/<asset>/[<partition>/]<run id>.parquet``. It is rewritten only to delete the texts of retired
+batches. ``current.parquet`` beside it is a hard link to the newest version (for prices: the version in force), replaced
+in one step. A killed run therefore leaves either the old table or the new one.
 
 A version too large for one file is a partitioned table in the folder ``<run id>/``. ``current.json`` names the run
-whose folder is current; where there is one, ``current.parquet`` is older and nobody reads it.
+whose folder is current; if that file exists, ``current.parquet`` is older and is not read.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Store:
     root: Path
 
     def path(self, asset: str, partition: str | None = None, run_id: str | None = None) -> Path:
-        """The table written by ``run_id``, or the current one."""
+        """The path of the file written by ``run_id``, or of the current file."""
         folder = self.root / asset / partition if partition else self.root / asset
         return folder / f"{run_id or 'current'}.parquet"
 
     def write(
         self, table: pa.Table, asset: str, partition: str | None, run_id: str, *, make_current: bool = True
     ) -> Path:
-        """Write the table of this run and, unless told otherwise, make it the current one."""
+        """Write the table of this run and, by default, make it the current one; returns the version's path."""
         version = self.path(asset, partition, run_id)
         with atomic_path(version) as temporary:
             pq.write_table(table, temporary, compression="zstd")
@@ -66,11 +66,11 @@ class Store:
         work: str = "",
         resumed: Sequence[str] = (),
     ) -> Draft:
-        """The version of this run, to be written in parts; ``make_current`` it once it is finished.
+        """The version of this run, to be written in parts. Call ``make_current`` when it is finished.
 
         Args:
-            work: names everything that the rows depend on.
-            resumed: runs that this one goes on with; what one of them left unfinished is taken over.
+            work: a key of everything that the rows depend on.
+            resumed: runs that this run resumes; their unfinished parts are reused.
         """
         folder = self._folder(asset, partition, run_id)
         for earlier in (self._folder(asset, partition, run) for run in resumed):
@@ -89,9 +89,9 @@ class Store:
         pointer.unlink(missing_ok=True)
 
     def version(self, asset: str, partition: str | None, run_id: str, table: PartitionedTable) -> Path:
-        """File or folder of this run's version of a table that the store gave by reference.
+        """The path of this run's version of ``table``, which :meth:`parts` returned.
 
-        Where the run was started again after the step that made the table, the version it goes on from is linked.
+        A run that resumes another after the table was made has no version yet: it gets a hard link to the other's.
         """
         if found := self._version(asset, partition, run_id):
             return found
@@ -120,11 +120,11 @@ class Store:
         return folder
 
     def version_sha256(self, path: str) -> str:
-        """SHA-256 (hex) that stands for the version at a path relative to the store: of the file, or of the manifest
-        of a table in parts, which holds the hashes of the parts.
+        """SHA-256 (hex) of the version at a path relative to the store: of its file, or of the manifest of a table in
+        parts, which holds the hashes of the parts.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such version.
         """
         version = self.root / path
         return file_sha256(version / MANIFEST if version.is_dir() else version)
@@ -136,41 +136,43 @@ class Store:
         *run_ids: str,
         columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """The table that the first of the runs which made one wrote, or else the current one; all of it or those of
-        the named columns that it has.
+        """The table of the first of these runs that wrote one, or else the current table.
+
+        Args:
+            columns: columns to read, all by default; names that the table lacks are ignored.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: there is no table.
         """
         found = self._found(asset, partition, run_ids)
         if found.is_dir():
             table = open_partitioned(str(found))
-            return table.read(_of(columns, table.schema.names))
-        return pq.read_table(found, columns=_of(columns, pq.read_schema(found).names), partitioning=None)
+            return table.read(_existing(columns, table.schema.names))
+        return pq.read_table(found, columns=_existing(columns, pq.read_schema(found).names), partitioning=None)
 
     def parts(self, asset: str, partition: str | None = None, *run_ids: str) -> PartitionedTable:
-        """The same table as ``read`` gives, by reference; a single file is one part.
+        """The same table as ``read``, without loading its rows; a single file is one part.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: there is no table.
         """
         found = self._found(asset, partition, run_ids)
         return open_partitioned(str(found)) if found.is_dir() else single_file(found)
 
     def at(self, path: str) -> PartitionedTable:
-        """The version at a path that a ledger names, relative to the store; a single file is one part."""
+        """The version at a path relative to the store, as ledgers record it; a single file is one part."""
         version = self.root / path
         return open_partitioned(str(version)) if version.is_dir() else single_file(version)
 
     def exists(self, asset: str, partition: str | None = None, run_id: str | None = None) -> bool:
-        """Whether ``run_id`` wrote such a table; without a run, whether there is a current one."""
+        """Whether ``run_id`` wrote the table; without a run, whether there is a current table."""
         return (self._version(asset, partition, run_id) if run_id else self._current(asset, partition)) is not None
 
     def read_version(self, asset: str, partition: str | None, run_id: str) -> pa.Table:
-        """The table that ``run_id`` itself wrote.
+        """The table that ``run_id`` wrote.
 
         Raises:
-            InvalidInput: it wrote none.
+            InvalidInput: the run wrote no such table.
         """
         if not self.exists(asset, partition, run_id):
             folder = self.path(asset, partition, run_id).parent
@@ -178,14 +180,17 @@ class Store:
         return self.read(asset, partition, run_id)
 
     def keep_rows(self, asset: str, kept: Callable[[list[str]], np.ndarray]) -> int:
-        """Rewrite all versions of an unpartitioned table without the other rows; returns how many the current one lost.
+        """Delete the rows that ``kept`` does not select from all versions of an unpartitioned table.
 
         Args:
-            kept: from instruction ids (N) to the rows that stay, (N,) True.
+            kept: from N instruction ids to an (N,) bool array, True for the rows to keep.
+
+        Returns:
+            The number of rows that the current version lost.
         """
         current, removed = self.path(asset), 0
         versions = sorted((self.root / asset).glob("*.parquet"), key=lambda path: path == current)
-        for path in versions:  # the current one last: what is linked to it is rewritten with its version
+        for path in versions:  # the current file last: it was rewritten already if it is a link to a version
             rows = kept(
                 pq.read_table(path, columns=["instruction_id"], partitioning=None)["instruction_id"].to_pylist()
             )
@@ -200,7 +205,7 @@ class Store:
         return removed + self._keep_rows_of_parts(asset, kept)
 
     def remove_unfinished(self, before: float) -> int:
-        """Remove tables in parts that nobody went on with since ``before`` (seconds since 1970); returns how many."""
+        """Remove unfinished tables in parts that have not changed since ``before`` (Unix time, s); returns how many."""
         old = [notes.parent for notes in self.root.rglob(NOTES) if notes.stat().st_mtime < before]
         unfinished = [folder for folder in old if not is_partitioned(str(folder))]
         for folder in unfinished:
@@ -224,14 +229,14 @@ class Store:
         return self.path(asset, partition).parent / run_id
 
     def _found(self, asset: str, partition: str | None, run_ids: Sequence[str]) -> Path:
-        """File or folder of the first of the runs which made the table, or else of the current one."""
+        """File or folder of the first of these runs that wrote the table, or else of the current table."""
         for run_id in run_ids:
             if version := self._version(asset, partition, run_id):
                 return version
         if current := self._current(asset, partition):
             return current
         of_batch = f" of batch '{partition}'" if partition else ""
-        raise InvalidInput(f"{asset}{of_batch} was not made yet", source=str(self.root), remedy="Materialise it first.")
+        raise InvalidInput(f"there is no {asset}{of_batch} yet", source=str(self.root), remedy="Materialise it first.")
 
     def _version(self, asset: str, partition: str | None, run_id: str) -> Path | None:
         file, folder = self.path(asset, partition, run_id), self._folder(asset, partition, run_id)
@@ -247,5 +252,5 @@ class Store:
             return file if file.exists() else None
 
 
-def _of(columns: Sequence[str] | None, known: Sequence[str]) -> list[str] | None:
+def _existing(columns: Sequence[str] | None, known: Sequence[str]) -> list[str] | None:
     return columns if columns is None else [name for name in columns if name in known]

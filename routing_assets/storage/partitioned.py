@@ -1,7 +1,7 @@
-"""Partitioned tables: a folder of ``part-NNNNNN.parquet`` and a ``manifest.json``, which is written last.
+"""Partitioned tables: a folder with ``part-NNNNNN.parquet`` files and a ``manifest.json``, which is written last.
 
-A folder without its manifest is no table yet. The folder may be on this machine or in an object store; nobody ever
-needs to hold the table as a whole.
+A folder without a manifest is not a table yet. The folder may be on this machine or in an object store. The table never
+has to fit into memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.storage.parts import BATCH_ROWS, MAKE_AGAIN, Part, PartFile
-from routing_assets.storage.places import exists, place, read_bytes, size_and_sha256, written
+from routing_assets.storage.places import atomic_file, exists, filesystem_of, read_bytes, size_and_sha256
 
 MANIFEST = "manifest.json"
 PART_ROWS = 131_072
@@ -30,13 +30,13 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class PartitionedTable:
-    """A table in parts: what its manifest says, without any of the rows.
+    """A reference to a table in parts: the content of its manifest, without the rows.
 
     Attributes:
         folder: path or URL.
         schema: of every part. Its metadata are the table's; a part may carry fewer.
         parts: in row order; at least one, which may be empty.
-        data_version: twelve hex digits over the hashes of the parts: equal parts, equal version.
+        data_version: twelve hex digits over the hashes of the parts; equal parts have equal versions.
     """
 
     folder: str
@@ -58,18 +58,18 @@ class PartitionedTable:
         return data_version_of([part.sha256 for part in self.parts])
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The whole table, in memory; all columns or those that are named."""
+        """The whole table, in memory, with all columns or the named ones."""
         rows = pa.concat_tables([part.read(columns) for part in self.parts])
         return rows.replace_schema_metadata(self.schema.metadata)
 
     def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The same in row order, at most ``rows`` rows at a time."""
+        """The rows in order, at most ``rows`` at a time."""
         for part in self.parts:
             yield from part.batches(columns, rows=rows)
 
     def relation(self, connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-        """The table for queries on this connection. DuckDB compares no hashes: ``verify`` does."""
-        filesystem, _ = place(self.folder)
+        """The table for queries on this connection. DuckDB does not check the hashes; call ``verify`` for that."""
+        filesystem, _ = filesystem_of(self.folder)
         protocol = filesystem.protocol if isinstance(filesystem.protocol, str) else filesystem.protocol[0]
         if not isinstance(filesystem, LocalFileSystem) and not connection.filesystem_is_registered(protocol):
             connection.register_filesystem(filesystem)
@@ -96,7 +96,7 @@ def open_partitioned(folder: str) -> PartitionedTable:
     """The table in a folder, by its manifest.
 
     Raises:
-        InvalidInput: there is no manifest, or it is damaged. The parts themselves are looked at when they are read.
+        InvalidInput: there is no manifest, or it is damaged. Parts are checked only when they are read.
     """
     source = f"{folder}/{MANIFEST}"
     try:
@@ -105,19 +105,19 @@ def open_partitioned(folder: str) -> PartitionedTable:
         files = [PartFile(**file) for file in manifest["parts"]]
         known, expected = manifest["format"], (manifest["rows"], manifest["data_version"])
     except FileNotFoundError as error:
-        raise InvalidInput("there is no such table, or its writer did not finish it", source=source) from error
+        raise InvalidInput("there is no such table, or it was not finished", source=source) from error
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise InvalidInput("the manifest is damaged", source=source, remedy=MAKE_AGAIN) from error
     if known != _FORMAT:
-        raise InvalidInput(f"the manifest has format {known!r}, and this version reads format {_FORMAT}", source=source)
+        raise InvalidInput(f"the manifest has format {known!r}, but this version reads format {_FORMAT}", source=source)
     table = PartitionedTable(folder, schema, _parts(folder, files))
     if (table.rows, table.data_version) != expected:
-        raise InvalidInput("the manifest's sums do not fit its parts", source=source, remedy=MAKE_AGAIN)
+        raise InvalidInput("the manifest's totals do not match its parts", source=source, remedy=MAKE_AGAIN)
     return table
 
 
 def write_manifest(folder: str, schema: pa.Schema, files: Sequence[PartFile]) -> PartitionedTable:
-    """Make these parts, in this order, the table of the folder. From now on it has readers."""
+    """Write the manifest of these parts, in this order. From then on the folder can be read as a table."""
     table = PartitionedTable(folder, schema, _parts(folder, files))
     manifest = {
         "format": _FORMAT,
@@ -127,13 +127,13 @@ def write_manifest(folder: str, schema: pa.Schema, files: Sequence[PartFile]) ->
         "schema": base64.b64encode(schema.serialize()).decode(),
         "parts": [asdict(file) for file in files],
     }
-    with written(f"{folder}/{MANIFEST}") as temporary:
+    with atomic_file(f"{folder}/{MANIFEST}") as temporary:
         temporary.write_text(json.dumps(manifest, indent=1))
     return table
 
 
 def single_file(path: Path) -> PartitionedTable:
-    """A table of one Parquet file, seen as one of a single part."""
+    """One Parquet file as a partitioned table with a single part."""
     size, sha256 = size_and_sha256(str(path))
     with pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows

@@ -1,4 +1,4 @@
-"""One part of a partitioned table: a Parquet file of some of its rows."""
+"""One part of a partitioned table: a Parquet file with some of its rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.storage.places import LocalFile, local_file, read_bytes, size_and_sha256, written
+from routing_assets.storage.places import LocalFile, atomic_file, local_file, read_bytes, size_and_sha256
 
 BATCH_ROWS = 16_384
 MAKE_AGAIN = "Make the table again."
@@ -19,15 +19,15 @@ MAKE_AGAIN = "Make the table again."
 
 @dataclass(frozen=True)
 class PartFile:
-    """What the manifest says of one part."""
+    """The manifest's record of one part."""
 
     file: str
     rows: int
     bytes: int
     sha256: str
 
-    def is_whole_in(self, folder: str) -> bool:
-        """Whether the file is there, as it was written."""
+    def is_intact_in(self, folder: str) -> bool:
+        """Whether the folder has the file, with the recorded size and hash."""
         try:
             return size_and_sha256(f"{folder}/{self.file}") == (self.bytes, self.sha256)
         except FileNotFoundError:
@@ -36,11 +36,13 @@ class PartFile:
 
 @dataclass(frozen=True)
 class Part:
-    """A reference to one part: small, picklable, and of use on every machine that reaches the path.
+    """A reference to one part: small, picklable, and usable on every machine that can read the path.
 
     Attributes:
-        number: its place among the parts, from zero.
-        first_row: place of its first row in the whole table, from zero.
+        path: path or URL of the file.
+        number: index of the part, from 0.
+        first_row: index of its first row in the whole table, from 0.
+        sha256: of the file, hex.
     """
 
     path: str
@@ -56,21 +58,22 @@ class Part:
         return PartFile(self.path.rsplit("/", 1)[-1], self.rows, self.bytes, self.sha256)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of the part; all columns or those that are named.
+        """The rows of the part, with all columns or the named ones.
 
         Raises:
-            InvalidInput: the file is missing, or has not the bytes that were written.
+            InvalidInput: the file is missing or damaged.
+            KeyError: a named column is missing.
         """
         file = self._opened()
         return file.read(columns=_known(file, columns))
 
     def batches(self, columns: Sequence[str] | None = None, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The same, at most ``rows`` rows at a time."""
+        """The rows as in ``read``, at most ``rows`` at a time."""
         file = self._opened()
         yield from file.iter_batches(batch_size=rows, columns=_known(file, columns))
 
     def verify(self) -> None:
-        """Raise InvalidInput unless the file is there and has the bytes that were written."""
+        """Raise InvalidInput if the file is missing or damaged."""
         self._content()
 
     def _opened(self) -> pq.ParquetFile:
@@ -93,7 +96,7 @@ class Part:
         if found != self.sha256:
             raise InvalidInput(
                 f"this part of a table is damaged: {self.bytes} bytes with SHA-256 {self.sha256[:12]} were written, "
-                f"and {len(content)} bytes with {found[:12]} are there",
+                f"the file has {len(content)} bytes with SHA-256 {found[:12]}",
                 source=self.path,
                 remedy=MAKE_AGAIN,
             )
@@ -111,15 +114,15 @@ def part_name(number: int) -> str:
 
 
 def write_part(folder: str, file: str, table: pa.Table) -> PartFile:
-    """Write rows as a file of the table in ``folder``: the whole file, or none."""
-    with written(f"{folder}/{file}") as temporary:
+    """Write rows as one file of the table in ``folder``, completely or not at all."""
+    with atomic_file(f"{folder}/{file}") as temporary:
         _write(table, str(temporary))
         return PartFile(file, table.num_rows, *size_and_sha256(str(temporary)))
 
 
 def _write(table: pa.Table, path: str) -> None:
-    """Matrices are not dictionary-encoded, as their values seldom repeat. Lists keep their inner names, so that the
-    schema that is read is the one that was written.
+    """Matrices are not dictionary-encoded, because their values seldom repeat. Lists keep the names of their items, so
+    that the schema is the same when it is read.
     """
     by_dictionary = [field.name for field in table.schema if not pa.types.is_fixed_size_list(field.type)]
     pq.write_table(
@@ -133,5 +136,5 @@ def _write(table: pa.Table, path: str) -> None:
 
 
 def _known(file: pq.ParquetFile, columns: Sequence[str] | None) -> list[str] | None:
-    """The named columns. Raises KeyError for one that the part lacks: Parquet would leave it out without a word."""
+    """The named columns. Raises KeyError if the part lacks one, which PyArrow would silently leave out."""
     return columns if columns is None else [file.schema_arrow.field(name).name for name in columns]

@@ -17,15 +17,15 @@ from fsspec.implementations.local import LocalFileSystem
 from routing_assets.foundation.files import atomic_path
 
 
-def place(path: str) -> tuple[AbstractFileSystem, str]:
+def filesystem_of(path: str) -> tuple[AbstractFileSystem, str]:
     """The file system of a path or URL, and the path within it."""
     return url_to_fs(path) if "://" in path else (LocalFileSystem(), path)
 
 
 @contextmanager
-def written(path: str) -> Iterator[Path]:
-    """A local file to write to; it becomes ``path`` as a whole when the block ends well, and vanishes otherwise."""
-    filesystem, within = place(path)
+def atomic_file(path: str) -> Iterator[Path]:
+    """A local temporary file: stored as ``path`` in one step when the block succeeds, removed when it raises."""
+    filesystem, within = filesystem_of(path)
     if isinstance(filesystem, LocalFileSystem):
         with atomic_path(Path(within)) as temporary:
             yield temporary
@@ -38,7 +38,7 @@ def written(path: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file on this machine, and its state: what was written into it or put in its place since has another."""
+    """A file on this machine and its state; writing to the file, or replacing it, changes the state."""
 
     path: str
     bytes: int
@@ -48,7 +48,7 @@ class LocalFile:
 
 def local_file(path: str) -> LocalFile | None:
     """The file as it is now; None in an object store, and where there is none."""
-    filesystem, within = place(path)
+    filesystem, within = filesystem_of(path)
     if not isinstance(filesystem, LocalFileSystem):
         return None
     try:
@@ -59,21 +59,21 @@ def local_file(path: str) -> LocalFile | None:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file of that name now."""
-    filesystem, within = place(path)
+    """Whether there is a file of that name now, without using a cached listing."""
+    filesystem, within = filesystem_of(path)
     filesystem.invalidate_cache()
     return filesystem.exists(within)
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole of a small file. Raises FileNotFoundError where there is none."""
-    filesystem, within = place(path)
+    """All bytes of a small file. Raises FileNotFoundError if it does not exist."""
+    filesystem, within = filesystem_of(path)
     return filesystem.cat_file(within)
 
 
 def names_in(folder: str) -> list[str]:
-    """Names of the files in a folder, not of folders in it, in order; none where there is no such folder."""
-    filesystem, within = place(folder)
+    """Sorted names of the files in a folder, without subfolders; empty if the folder does not exist."""
+    filesystem, within = filesystem_of(folder)
     filesystem.invalidate_cache()
     try:
         found = filesystem.ls(within, detail=True)
@@ -83,15 +83,15 @@ def names_in(folder: str) -> list[str]:
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a folder with all that is in it; nothing where it is gone already."""
-    filesystem, within = place(path)
+    """Remove a file, or a folder with its content; does nothing if it does not exist."""
+    filesystem, within = filesystem_of(path)
     if filesystem.exists(within):
         filesystem.rm(within, recursive=True)
 
 
 def size_and_sha256(path: str) -> tuple[int, str]:
-    """Bytes of a file and their SHA-256 (hex). Raises FileNotFoundError where there is none."""
-    filesystem, within = place(path)
+    """Size of a file in bytes, and its SHA-256 (hex). Raises FileNotFoundError if it does not exist."""
+    filesystem, within = filesystem_of(path)
     with filesystem.open(within, "rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.seek(0, os.SEEK_END), digest.hexdigest()

@@ -1,11 +1,12 @@
 """The DuckDB warehouse: calibration tables, ledgers and audit queries. The only place that opens the database.
 
-DuckDB lets one process write or many read, never both. So every connection here lives for one short
-transaction: it is opened with jittered retries while another process holds the file, and always closed.
+DuckDB allows one writing process or many reading ones, never both. So every connection here lasts for one short
+transaction: opening it is retried, with jitter, while another process holds the file, and it is always closed.
 
-DuckDB reads the header of the file before it locks it. A process that is held up between the two starts from the state
-before the other's commit, and its own commit undoes that one. So nobody opens the file while one of us writes: a lock
-file beside it is held by writers from before they open it until they closed it, by readers while they open it.
+DuckDB reads the header of the file before it locks the file. If another process commits between the two, the first one
+starts from the old state, and its own commit undoes that of the other. So no process may open the file while another
+one writes. A lock file beside it ensures this: a writer holds it from before it opens the database until it has closed
+it, a reader only while it opens the database.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from routing_assets.storage.anchors import Anchors
 
 
 class WarehouseUnavailable(OSError):
-    """The disk is full, the warehouse may not be written, or its schema cannot be brought up to date."""
+    """The disk is full, the warehouse cannot be opened or written, or a migration failed."""
 
 
 class WarehouseBusy(TimeoutError):
@@ -46,7 +47,7 @@ class Warehouse:
 
     @property
     def anchors(self) -> Anchors:
-        """What the head of the journal was after each commit, in a file beside the database."""
+        """The head of the journal after each commit, in a file beside the database."""
         return Anchors(self.path.with_name(ANCHORS_FILE))
 
     @contextmanager
@@ -69,7 +70,7 @@ class Warehouse:
 
     @contextmanager
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A short read-only connection. Migrations that have not run yet do so before.
+        """A short read-only connection. Pending migrations run first.
 
         Raises:
             NewerWarehouse: a later version of this program changed the schema.
@@ -83,19 +84,19 @@ class Warehouse:
             self._migrate()
 
     def create(self) -> None:
-        """Bring the schema up to date (``sql/migrations``). Only reads where it is."""
-        if self.anchors.path.exists():  # else a process died between the journal's first commit and its anchor
+        """Run the pending migrations (``sql/migrations``); only reads when there are none."""
+        if self.anchors.path.exists():  # missing if a process died between the journal's first commit and its anchor
             with self.reader():
                 return
         self._migrate()
 
     def append(self, table: str, rows: pa.Table) -> None:
-        """Append ``rows`` by column name to ``table``, those of a ledger with their entries in the journal."""
+        """Append ``rows`` to ``table`` by column name; if the table is a ledger, add their entries to the journal."""
         with self.transaction() as connection:
             journal.append(connection, table, rows)
 
     def journal_head(self) -> journal.Head | None:
-        """The newest entry of the journal; None where its table was removed."""
+        """The newest entry of the journal; None if its table was removed."""
         with self.reader() as connection:
             return journal.head(connection)
 
@@ -154,14 +155,14 @@ class Warehouse:
 
     @contextmanager
     def _opener(self) -> Iterator[None]:
-        """Held by the one process that opens or writes the file; a killed one frees it."""
+        """The lock of the one process that opens or writes the file; freed when that process dies."""
         lock = FileLock(self.path.with_suffix(".lock"), is_singleton=True)
         try:
             lock.acquire(timeout=self.timeout_s)
         except Timeout as error:
             raise WarehouseBusy(
-                f"Another process of routing_assets wrote to the warehouse {self.path} for {self.timeout_s:.0f} s. "
-                "Wait for it, or end it, and run again."
+                f"Another process of routing_assets has been writing to the warehouse {self.path} for more than "
+                f"{self.timeout_s:.0f} s. Wait for it, or end it, and run again."
             ) from error
         except OSError as error:
             raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
@@ -181,8 +182,8 @@ class Warehouse:
                     raise WarehouseUnavailable(f"The warehouse {self.path} cannot be opened: {error}") from error
                 if time.monotonic() >= deadline:
                     raise WarehouseBusy(
-                        f"The warehouse {self.path} stayed open elsewhere for {self.timeout_s:.0f} s. "
-                        f"Close the program that holds it and run again. DuckDB says: {error}"
+                        f"Another program has had the warehouse {self.path} open for more than {self.timeout_s:.0f} s. "
+                        f"Close that program and run again. DuckDB says: {error}"
                     ) from error
             else:
                 connection.execute("set TimeZone = 'UTC'")  # times are read and shown as UTC wherever this runs
@@ -191,5 +192,5 @@ class Warehouse:
             pause = min(pause * 1.5, 1.0)
 
     def _is_held_elsewhere(self, error: duckdb.IOException) -> bool:
-        """DuckDB tells a held file by its words alone, among which the path may hold any other."""
+        """DuckDB reports a locked file only in the error's text. The path is removed first: it may hold any words."""
         return ": Conflicting lock is held" in str(error).replace(str(self.path), "")

@@ -19,7 +19,7 @@ KINDS = ("plain", "bucketed", "tied", "forbidden", "doubled", "flat", "unpriced"
 
 
 def problem_of(kind: str, n: int, k: int, seed: int, budget: float) -> AllocationProblem:
-    """A problem of a kind; ``budget`` is the share of the way from the cheapest to the dearest assignment."""
+    """A problem of a kind; ``budget`` is 0 at the cost of the cheapest assignment and 1 at that of the dearest."""
     rng = np.random.default_rng([n, k, seed])
     success, cost = rng.random((n, k), dtype=np.float32), rng.random((n, k), dtype=np.float32)
     forbidden = None
@@ -43,7 +43,7 @@ def problem_of(kind: str, n: int, k: int, seed: int, budget: float) -> Allocatio
 
 
 def problems() -> Iterator[tuple[str, AllocationProblem, int]]:
-    """Name, problem and seed of each."""
+    """Yield the name, the problem and the seed of each case."""
     shapes = [(1, 1), (1, 4), (2, 3), (7, 2), (40, 5), (700, 8), (9_000, 16), (70_000, 8)]
     for n, k in shapes:
         for kind in KINDS:
@@ -54,7 +54,7 @@ def problems() -> Iterator[tuple[str, AllocationProblem, int]]:
 
 
 def line(answer: Allocation) -> str:
-    """A decision with its certificate; floats to the last bit."""
+    """A decision with its certificate as one line, with floats in full precision."""
     choice = hashlib.sha256(np.asarray(answer.choice, np.int16).tobytes()).hexdigest()[:16]
     certificate = [answer.status, answer.expected_success, answer.total_cost, answer.upper_bound, answer.shadow_price]
     return json.dumps([choice, *certificate, dict(answer.notes), list(answer.binding)])
@@ -75,7 +75,7 @@ def decisions() -> Iterator[tuple[str, str]]:
 
 
 def digests() -> dict[str, str]:
-    """The decisions of each policy on each kind and shape, whatever the budget, as one hash."""
+    """One hash per policy, kind and shape, over the decisions at all budgets."""
     lines: dict[str, str] = {}
     for name, found in decisions():
         group = name.split(" at ")[0]

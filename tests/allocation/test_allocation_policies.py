@@ -58,7 +58,7 @@ def test_ndch_mixes_the_two_neighbouring_vertices_in_the_budgets_ratio() -> None
     assert success[kept, 1].min() >= success[~kept, 1].max()
 
 
-def test_ndch_below_and_above_the_hull_is_clear() -> None:
+def test_ndch_refuses_a_budget_below_the_hull_and_takes_the_best_model_above_it() -> None:
     cost = np.array([1.0, 2.0])
     for policy in ("ndch", "ndch_p"):
         with pytest.raises(InfeasibleBudget, match=f"with policy '{policy}'") as short:
@@ -118,12 +118,12 @@ def test_bad_input_is_refused_by_name(changes: dict, message: str) -> None:
         {"extra_budgets": [ExtraBudget("gpu", np.ones(2), math.inf)]},
     ],
 )
-def test_an_infinite_limit_is_none(limits: dict) -> None:
+def test_an_infinite_limit_changes_nothing(limits: dict) -> None:
     limited, free = (AllocationProblem(SUCCESS, np.array([1.0, 4.0]), 9.0, **more) for more in (limits, {}))
     assert allocate(limited).choice.tolist() == allocate(free).choice.tolist()
 
 
-def test_an_instruction_without_models_names_itself() -> None:
+def test_an_instruction_without_allowed_models_is_named() -> None:
     forbidden = np.zeros((4, 2), bool)
     forbidden[2] = True
     with pytest.raises(InfeasibleConstraints, match="Row 2") as conflict:

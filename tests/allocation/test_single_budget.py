@@ -146,7 +146,7 @@ def test_forbidden_pairs_are_never_used_and_priced_out() -> None:
     assert problem.allowed[np.arange(200), answer.runner_up][answer.runner_up >= 0].all()
 
 
-def test_certificate_tells_price_runner_up_and_binding_budget() -> None:
+def test_certificate_has_price_runner_up_and_binding_budget() -> None:
     success = np.array([[0.2, 0.9], [0.4, 0.6], [0.5, 0.5]])
     answer = allocate(AllocationProblem(success, np.array([1.0, 3.0]), 5.0, models=["small", "big"]))
     assert answer.choice.tolist() == [1, 0, 0]

@@ -119,7 +119,7 @@ def test_any_division_and_any_engine_decide_as_in_memory(exact: bool, **case: An
 
 @settings(max_examples=160, deadline=None, derandomize=True)
 @given(**PROBLEMS, pairs=st.sampled_from([40, 200, 1_000]), sample=st.sampled_from([8, 32, 128]))
-def test_so_do_batches_of_which_only_few_rows_can_be_held(pairs: int, sample: int, **case: Any) -> None:
+def test_any_division_decides_as_in_memory_where_only_few_rows_fit(pairs: int, sample: int, **case: Any) -> None:
     with pytest.MonkeyPatch.context() as patched:
         small_memory(patched, pairs, sample)
         both(**case)
@@ -159,7 +159,7 @@ def test_a_large_batch_in_parts_decides_as_in_memory(policy: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tied", "flat"])
-def test_more_tied_rows_than_can_be_held_are_told_apart_by_their_place(kind: str) -> None:
+def test_more_tied_rows_than_fit_in_memory_are_decided_by_row_number(kind: str) -> None:
     rng = np.random.default_rng(3)
     n = 3_000
     success = np.tile([0.75, 0.25], (n, 1)) if kind == "tied" else rng.choice([0.25, 0.75], (n, 2))
@@ -173,7 +173,7 @@ def test_more_tied_rows_than_can_be_held_are_told_apart_by_their_place(kind: str
 
 
 def test_identical_rows_get_a_true_bound_and_a_full_budget() -> None:
-    """The sample's bracket ends at the very price that all rows are tied at."""
+    """The sample's bracket ends exactly at the price at which all rows are tied."""
     n = 100_000
     answer = allocate(AllocationProblem(np.tile([0.75, 0.25], (n, 1)), np.array([2.0, 1.0]), 1.5 * n))
     assert answer.expected_success == 0.5
@@ -261,7 +261,7 @@ def test_bad_parts_are_refused_by_number(parts: list[ArrayPart], message: str) -
         allocate_parts(PartedProblem(parts, 10.0), engine=DisorderlyEngine(0))
 
 
-def test_a_row_without_models_is_named_by_its_place_in_the_whole() -> None:
+def test_a_row_without_allowed_models_is_named_by_its_number_in_the_batch() -> None:
     allowed = np.ones((3, 2), bool)
     allowed[1] = False
     parts = [ArrayPart(GOOD, np.ones(2)), ArrayPart(GOOD, np.ones(2), allowed)]

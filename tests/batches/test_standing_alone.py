@@ -69,11 +69,11 @@ def test_a_parquet_file_that_the_machine_could_not_read_waits(home: Home, monkey
     rows = pa.table({"instruction_id": ["1"], "instruction": ["text"]})
     pq.write_table(rows, home.folders.inbox / "good.parquet")
 
-    def fail(_: pq.ParquetFile) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq.ParquetFile, "read", fail)
+        patch.setattr(pq.ParquetFile, "iter_batches", fail)
         taken = look(home)
         assert (taken.received, taken.rejected, len(taken.waiting)) == ([], [], 1)
     assert ids(take_in(home.warehouse, home.folders, {})) == ["good"]

@@ -68,7 +68,8 @@ def test_what_needs_a_router_says_so_and_names_no_class(run, tmp_path: Path) -> 
         result = run(*arguments)
         assert result.exit_code == 2
         assert (
-            result.output == f"error: {tmp_path / 'home'}: no router was trained yet. Run routing-assets train first.\n"
+            result.output
+            == f"error: {tmp_path / 'home'}: no router has been trained yet. Run routing-assets train first.\n"
         )
 
 
@@ -110,7 +111,7 @@ def test_routing_before_training_says_so(run, tmp_path: Path) -> None:  # type: 
     batch.write_text("instruction_id,instruction\n1,Hello\n")
     result = run("route", str(batch))
     assert result.exit_code == 2
-    assert "no router was trained yet" in result.output
+    assert "no router has been trained yet" in result.output
 
 
 def test_an_unknown_batch_cannot_be_dispatched_or_explained(run) -> None:  # type: ignore[no-untyped-def]
@@ -139,7 +140,7 @@ def test_no_path_is_made_of_a_batch_that_nobody_knows(run, tmp_path: Path, comma
 
 @pytest.mark.parametrize("name", PATHS)
 def test_no_lock_is_made_of_what_is_no_batch_id(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidInput, match="is no batch id"), batch_lock(Home(tmp_path).locks, name):
+    with pytest.raises(InvalidInput, match="is not a batch id"), batch_lock(Home(tmp_path).locks, name):
         pytest.fail("it was locked")
     assert list(tmp_path.iterdir()) == []
 

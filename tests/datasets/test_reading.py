@@ -157,7 +157,7 @@ def test_a_process_without_a_free_descriptor_blames_no_file(tmp_path: Path, suff
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE])
-@pytest.mark.parametrize("step", ["__init__", "read"])
+@pytest.mark.parametrize("step", ["__init__", "iter_batches"])
 def test_a_fault_of_the_machine_while_parquet_is_read_stays_one(
     tmp_path: Path, step: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def test_a_prompt_that_is_no_list_of_texts_stays_as_it_is(prompt: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sample_id": ["x", "x"]}, "row 2, column 'sample_id': 'x' stands already in row 1"),
+        ({"sample_id": ["x", "x"]}, "row 2, column 'sample_id': 'x' is already in row 1"),
         ({"m2": [None, 1]}, "row 1, column 'm2': success is missing"),
         ({"m2": [1, 3]}, "row 2, column 'm2': success is 3"),
         ({"m2|total_cost": [0.1, -0.2]}, r"row 2, column 'm2\|total_cost': the cost in USD is -0.2"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from routing_assets.datasets import load_labels
+from routing_assets.datasets import LabelledInstructions, load_labels
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.classifier.training_texts import distinct_texts, training_texts
 
 WIDE = {
     "instruction_id": ["007", "008", "009"],
@@ -115,7 +117,7 @@ def test_a_long_table_whose_success_has_another_name_is_not_taken_for_a_wide_one
 def test_total_cost_is_another_name_of_cost(tmp_path: Path) -> None:
     table = {"instruction_id": ["1"], "instruction": ["a"], "m": [1], "m|total_cost": [0.25]}
     assert load_labels(write(table, tmp_path / "l.csv")).cost.tolist() == [[0.25]]
-    with pytest.raises(InvalidInput, match=r"given already by 'm\|total_cost'"):
+    with pytest.raises(InvalidInput, match=r"already given by 'm\|total_cost'"):
         load_labels(write(table | {"m|cost": [0.3]}, tmp_path / "l.csv"))
 
 
@@ -123,11 +125,11 @@ def test_total_cost_is_another_name_of_cost(tmp_path: Path) -> None:
 WIDE_FAULTS = {
     "duplicate id": (
         {"instruction_id": ["1", "2", "1"]},
-        r"row 4, column 'instruction_id': '1' stands already in row 2",
+        r"row 4, column 'instruction_id': '1' is already in row 2",
     ),
     "success above 1": ({"small": [1, 2, 0]}, r"row 3, column 'small': success is 2, outside \[0, 1\]"),
     "success below 0": ({"small": [1, -1, 0]}, r"row 3, column 'small': success is -1"),
-    "success is a word": ({"small": ["1", "yes", "0"]}, r"row 3, column 'small': 'yes' is not a number"),
+    "success is a word": ({"small": ["1", "nearly", "0"]}, r"row 3, column 'small': 'nearly' is not a number"),
     "success is infinite": ({"small": ["1", "inf", "0"]}, r"row 3, column 'small': success is inf"),
     "empty text": ({"instruction": ["a", "", "c"]}, r"row 3, column 'instruction': the text is empty.*Fill the cell"),
     "whitespace text": ({"instruction": ["a", "b", " \t\n "]}, r"row 4, column 'instruction': the text is empty"),
@@ -163,7 +165,6 @@ LONG = {
     "success": [1, 0, 1],
 }
 LONG_FAULTS = {
-    "pair twice": ({"model": ["m", "m", "m"]}, r"row 3.*\('1', 'm'\) stands already in row 2"),
     "two texts": ({"instruction": ["a", "z", "b"]}, r"row 3, column 'instruction': .*another instruction in row 2"),
     "null success": ({"success": [1, None, 1]}, r"row 3, column 'success': success is missing"),
     "success is a word": ({"success": ["1", "ok", "0"]}, r"row 3, column 'success': 'ok' is not a number"),
@@ -242,3 +243,83 @@ def test_the_row_numbers_of_a_sampled_pandas_frame_are_no_model(tmp_path: Path) 
     frame.iloc[[2, 0, 1]].to_parquet(tmp_path / "l.parquet")
     assert "__index_level_0__" in pq.read_schema(tmp_path / "l.parquet").names
     assert load_labels(tmp_path / "l.parquet").models == ("small", "org/large")
+
+
+def test_words_and_percentages_say_success(tmp_path: Path) -> None:
+    success = ["C", "pass", " TRUE", "85%", "0.5", "I", "failed", "No", "0 %", "incorrect"]
+    ids = [str(i) for i in range(10)]
+    path = write({"instruction_id": ids, "instruction": ids, "m": success}, tmp_path / "l.csv")
+    expected = [1, 1, 1, 0.85, 0.5, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(load_labels(path).success[:, 0], expected)
+
+
+def test_points_are_read_by_their_greatest_value(tmp_path: Path) -> None:
+    path = write({"instruction_id": ["1", "2"], "instruction": ["a", "b"], "m": [100, 40]}, tmp_path / "l.csv")
+    with pytest.raises(InvalidInput, match=r"success is 100, outside \[0, 1\].*--success-scale 100"):
+        load_labels(path)
+    np.testing.assert_allclose(load_labels(path, success_scale=100).success[:, 0], [1, 0.4])
+
+
+def test_repeated_trials_are_averaged_and_counted(tmp_path: Path) -> None:
+    trials = {
+        "instruction_id": ["1"] * 5 + ["2", "1"],
+        "instruction": ["a"] * 5 + ["b", "a"],
+        "model": ["m"] * 6 + ["n"],
+        "success": [1, 0, 1, 1, 0, 1, 0],
+        "cost": [0.1, 0.3, 0.2, 0.2, 0.2, 0.5, 0.1],
+    }
+    labels = load_labels(write(trials, tmp_path / "l.csv"))
+    np.testing.assert_allclose(labels.success, [[0.6, 0], [1, np.nan]])
+    np.testing.assert_allclose(labels.cost, [[0.2, 0.1], [0.5, np.nan]])
+    assert labels.calls.tolist() == [[5, 1], [1, 0]]
+    again = LabelledInstructions.from_arrow(labels.to_arrow())
+    assert again.calls.tolist() == labels.calls.tolist()
+    assert again.content_hash == labels.content_hash
+
+
+def test_trials_weigh_as_so_many_rows_of_the_text() -> None:
+    rows = LabelledInstructions(
+        "rows", ("m",), np.array(["1", "2", "3", "4"]), np.array(["a", "a", "a", "b"]), np.array([[1.0], [0], [1], [0]])
+    )
+    counted = LabelledInstructions(
+        "counted",
+        ("m",),
+        np.array(["1", "4"]),
+        np.array(["a", "b"]),
+        np.array([[2 / 3], [0]]),
+        trials=np.array([[3.0], [np.nan]]),
+    )
+    of_rows, of_counts = (
+        training_texts(labels, *distinct_texts(labels, len(labels)), len(labels), seed=0) for labels in (rows, counted)
+    )
+    np.testing.assert_allclose(of_counts.weight, of_rows.weight)
+    np.testing.assert_allclose(of_counts.success, of_rows.success, rtol=1e-6)
+
+
+MAPPED = {"Prompt": ["a", "a", "b"], "llm": ["m", "n", "m"], "grade": ["C", "I", "C"], "note": ["x", "y", "z"]}
+
+
+def test_columns_are_mapped_and_ids_made(tmp_path: Path) -> None:
+    path = write(MAPPED, tmp_path / "l.csv")
+    columns = {"instruction": "Prompt", "model": "llm", "success": "grade"}
+    labels = load_labels(path, columns=columns, made_ids="text")
+    assert labels.models == ("m", "n")
+    assert labels.instruction.tolist() == ["a", "b"]
+    assert len(set(labels.instruction_id)) == 2
+    np.testing.assert_allclose(labels.success, [[1, 0], [1, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "column 'instruction_id': the required column is missing.*--ids text"),
+        ({"made_ids": "text"}, "no column of them. The column 'Prompt' may be it: then give --text-column Prompt"),
+        ({"columns": {"instruction": "prompt"}}, "there is no column 'prompt'; the file has 'Prompt'.*--text-column"),
+        ({"columns": {"instruction": "Prompt"}, "made_ids": "lines"}, "ids cannot be made from 'lines'"),
+    ],
+)
+def test_a_column_that_is_missing_is_named_with_the_option_that_maps_it(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        load_labels(write(MAPPED, tmp_path / "l.csv"), **options)

@@ -285,7 +285,7 @@ def test_an_ending_that_cannot_be_written_is_refused_before_anything_is_routed(
 def test_an_error_that_speaks_for_itself_is_shown_without_its_class(home: Home) -> None:
     with (
         instance_of(home) as instance,
-        pytest.raises(RunFailed, match="labelled_instructions was not made yet") as caught,
+        pytest.raises(RunFailed, match="there is no labelled_instructions yet") as caught,
     ):
         run_job(instance, "update_prices")
     assert "errors.InvalidInput" not in str(caught.value)

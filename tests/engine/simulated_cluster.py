@@ -1,25 +1,20 @@
-"""A program: what the engine does on a simulated cluster, as JSON. ``simulated_cluster.py FOLDER``; the tests run it.
-
-The cluster has a head without cores and two nodes of one core each. All of them are on this machine; the tests give
-them a network namespace that has nothing but the loopback.
-"""
+"""A program: what the engine does on a simulated cluster. ``simulated_cluster.py FOLDER``; the tests run it."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
+from cluster import note, noted, started, tell, wait_for
 from ray.cluster_utils import Cluster
 
 from routing_assets.allocation import InfeasibleBudget
@@ -78,15 +73,6 @@ def under_way(part: int, folder: Path) -> int:
     return count
 
 
-def note(log: Path, part: int) -> None:
-    with log.open("a") as file:
-        file.write(f"{part}\n")
-
-
-def noted(log: Path) -> list[int]:
-    return [int(line) for line in log.read_text().split()] if log.exists() else []
-
-
 def caught(results: Iterator[Any]) -> dict[str, Any]:
     seen = []
     try:
@@ -95,14 +81,6 @@ def caught(results: Iterator[Any]) -> dict[str, Any]:
     except Exception as error:
         return {"seen": seen, "kind": type(error).__name__, "message": str(error)}
     return {"seen": seen}
-
-
-def wait_for(ready: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if ready():
-            return
-        time.sleep(0.1)
-    raise TimeoutError
 
 
 def errors(engine: RayEngine, folder: Path) -> dict[str, Any]:
@@ -158,21 +136,18 @@ def node_killed(engine: RayEngine, cluster: Cluster, node: Any, folder: Path) ->
 
 
 def main(folder: Path) -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-    engine = RayEngine(cluster.address)
-    found = {
-        "local": make(LocalEngine(), folder / "local", folder / "local.log").data_version,
-        "order": list(engine.map(abs, range(0, -50, -1))),
-        "none": list(engine.map(abs, [])),
-        "errors": errors(engine, folder),
-        "in_flight": bounded(engine, folder / "under_way"),
-        "driver_killed": driver_killed(engine, folder),
-        "node_killed": node_killed(engine, cluster, nodes[0], folder),
-    }
-    (folder / "found.json").write_text(json.dumps(found))
-    ray.shutdown()
-    cluster.shutdown()
+    with started() as (cluster, nodes):
+        engine = RayEngine(cluster.address)
+        found = {
+            "local": make(LocalEngine(), folder / "local", folder / "local.log").data_version,
+            "order": list(engine.map(abs, range(0, -50, -1))),
+            "none": list(engine.map(abs, [])),
+            "errors": errors(engine, folder),
+            "in_flight": bounded(engine, folder / "under_way"),
+            "driver_killed": driver_killed(engine, folder),
+            "node_killed": node_killed(engine, cluster, nodes[0], folder),
+        }
+    tell(folder, found)
 
 
 if __name__ == "__main__":

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster import found_by
 
 pytestmark = pytest.mark.slow
-PROGRAM = Path(__file__).with_name("simulated_cluster.py")
-NAMESPACE = ("unshare", "--map-root-user", "--net")
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the program found out, in a network namespace of its own."""
-    pytest.importorskip("ray", reason="needs pip install 'routing_assets[ray]'")
-    if not shutil.which("unshare") or subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode:
-        pytest.skip("this machine gives no network namespace")
-    folder = tmp_path_factory.mktemp("cluster")
-    with tempfile.TemporaryDirectory(prefix="ray-") as short:  # the paths of Ray's sockets must be short
-        environment = {
-            **os.environ,
-            "HOME": str(folder),
-            "RAY_TMPDIR": short,
-            "RAY_AUTH_MODE": "disabled",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-        command = [*NAMESPACE, "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, PROGRAM, folder]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads((folder / "found.json").read_text())
+    """What the program found out."""
+    return found_by(Path(__file__).with_name("simulated_cluster.py"), tmp_path_factory.mktemp("cluster"))
 
 
 def test_results_come_in_part_order(found: dict[str, Any]) -> None:

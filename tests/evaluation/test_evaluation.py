@@ -92,7 +92,7 @@ def test_verdict_says_do_not_route_where_they_do_not():
     assert blind.verdict.budgets == ()
 
 
-def test_few_unrelated_test_instructions_are_not_judged_by():
+def test_too_few_unrelated_test_instructions_give_no_verdict():
     few = planted_evaluation(seeds=2, n=300)
     related = [replace(seed, component=np.arange(300) % 4 + 4 * i) for i, seed in enumerate(few.seeds)]
     verdict = replace(few, seeds=related).verdict
@@ -100,14 +100,14 @@ def test_few_unrelated_test_instructions_are_not_judged_by():
     assert verdict.text == ("Cannot be judged: the test splits hold 8 unrelated instructions, fewer than 30.")
 
 
-def test_a_gain_that_is_not_excluded_is_not_said_to_be():
+def test_the_verdict_rules_out_a_gain_only_where_intervals_do():
     wide, narrow = (planted_evaluation(seeds=2, informed=False, n=n).verdict.text for n in (40, 8_000))
     assert "too few to rule one out" in wide
     assert "rule one out" not in narrow
 
 
-def test_what_is_bought_with_money_over_the_budget_is_no_gain():
-    """Only long instructions need the dear model, which takes more tokens for them than mean prices know of."""
+def test_success_bought_by_overspending_is_not_a_gain():
+    """Only long instructions need the dear model, which takes more tokens for them than mean prices assume."""
     evaluation = planted_evaluation(seeds=2, token_costs=True, dear_for_long=True, n=1000)
     curves = evaluation.mean_curves
     spent = curves.cost_fraction[0, curves.of("mip")]
@@ -124,7 +124,7 @@ def test_what_is_bought_with_money_over_the_budget_is_no_gain():
     assert set(evaluation.verdict.budgets) <= {row["budget_fraction"] for row in gains if row["interval"][0] > 0}
 
 
-def test_where_splits_differ_in_their_best_model_the_words_say_so(evaluation):
+def test_the_words_say_where_splits_differ_in_their_best_model(evaluation):
     first, *others = evaluation.seeds
     swapped = replace(first, success=first.success[:, [1, 0, 2]])
     text = replace(evaluation, seeds=[swapped, *others]).verdict.fine_print
@@ -180,7 +180,7 @@ def test_bins_in_which_all_or_none_succeed_are_drawn(n, solved, tmp_path):
     assert (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_name_with_dollar_signs_is_no_formula(tmp_path):
+def test_a_name_with_dollar_signs_is_not_a_formula(tmp_path):
     named = replace(planted_evaluation(seeds=1, n=12), dataset=r"$\frac$")
     for draw in (draw_curves, draw_reliability):
         draw(named, tmp_path / "figure.png")

@@ -29,7 +29,7 @@ def test_infeasible_budgets_stay_absent(seeds):
     assert np.isfinite(curves.relative[:, curves.of("mip"), 1:]).all()
 
 
-def test_a_budget_feasible_in_some_seeds_is_averaged_over_these(seeds):
+def test_a_budget_that_some_seeds_can_afford_is_averaged_over_those_seeds(seeds):
     missing = seeds[0].outcomes["mip"]
     holed = replace(missing, success=np.full_like(missing.success, np.nan))
     partly = [replace(seeds[0], outcomes={**seeds[0].outcomes, "mip": holed}), *seeds[1:]]
@@ -86,7 +86,7 @@ def test_comparisons_are_paired(seeds):
     assert np.std(oracle - mip) < np.sqrt(np.var(oracle) + np.var(mip))
 
 
-def test_copies_of_a_text_are_no_independent_evidence():
+def test_copies_of_a_text_are_not_independent_evidence():
     single = planted_result(0, n=300)
     copies = replace(
         single,

@@ -58,7 +58,7 @@ def evaluation(cache):
     return evaluate(arithmetic(), CATALOG, seeds=(0, 1), config=CONFIG, embeddings_cache=cache)
 
 
-def test_what_can_be_read_in_the_text_is_gained(evaluation):
+def test_routing_gains_where_the_text_tells_the_better_model(evaluation):
     at_60 = {name: rows["curve"] for name, rows in evaluation.policies.items()}
     relative = {name: {c["budget_fraction"]: c["relative_success"] for c in curve} for name, curve in at_60.items()}
     assert relative["mip"][0.7] > relative["zero_router"][0.7] + 0.1
@@ -84,7 +84,7 @@ def test_two_models_get_apgr_and_cpt(evaluation):
     assert rows["random"]["apgr"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_two_models_of_which_now_one_now_the_other_is_better_have_no_gap(evaluation):
+def test_two_models_whose_order_differs_between_splits_have_no_gap(evaluation):
     first, second = evaluation.seeds
     rows = two_model_rows([first, replace(second, success=second.success[:, ::-1])])
     assert rows["mip"] == {"apgr": None, "cpt50": None, "cpt80": None}
@@ -123,7 +123,7 @@ def test_rows_without_every_label_are_left_out_of_the_score(cache):
     (seed,) = partly.seeds
     assert np.isfinite(seed.success).all()
     assert not np.any(seed.rows % 3 == 0)
-    assert f"{len(seed.rows)} test instructions each of 32, for the others lack a label" in partly.table()
+    assert f"{len(seed.rows)} test instructions each of 32, as the others lack a label" in partly.table()
 
 
 def test_a_model_with_hardly_any_label_is_named_before_anything_is_trained(cache, monkeypatch):
@@ -140,8 +140,8 @@ def test_a_model_with_hardly_any_label_is_named_before_anything_is_trained(cache
 
 
 @pytest.mark.parametrize("catalog", [None, CATALOG])
-def test_calls_whose_cost_was_not_recorded_are_said_to_be_taken_as_estimated(catalog, cache):
-    """Nor were those whose cost follows from a catalog's prices."""
+def test_calls_without_a_recorded_cost_are_reported_as_estimated(catalog, cache):
+    """So are calls whose cost follows from the prices of a catalog."""
     labels = arithmetic()
     size = np.array([len(text) for text in labels.instruction])[:, None]
     cost = 1e-5 * size * np.random.default_rng(0).normal(1, 0.3, (len(labels), 2)).clip(0.2) * np.array([1.0, 0.2])
@@ -226,7 +226,7 @@ def test_tables_without_a_choice_are_judged_in_words(labels, catalog, said, cach
     assert "nan" not in written["summary.txt"].read_text()
 
 
-def test_what_is_relative_to_no_success_has_no_figure(cache):
+def test_figures_relative_to_a_success_of_zero_are_missing(cache):
     evaluation = evaluate(few(success=WRONG), CATALOG, seeds=(0,), config=CONFIG, embeddings_cache=cache)
     cell = evaluation.summary["policies"]["mip"]["curve"][0]
     assert cell["success"] == 0.0

@@ -1,4 +1,4 @@
-"""Where an installation lies."""
+"""The folder of an installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names from outside are shown in reports, and do nothing there."""
+"""Names that users gave are shown in reports and never act as markup."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def tags(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_is_neither_markup_nor_a_column_nor_a_line_of_a_report(name: str) -> None:
+def test_a_name_adds_no_markup_column_or_line_to_a_report(name: str) -> None:
     report = {section: [] for section in SECTIONS} | {"routed": [{"batch": name, name: 1.0, "at": datetime.now(UTC)}]}
     for page in (as_markdown(date(2026, 1, 2), report), markdown_table([{"model": name, name: 0.5}]).value):
         assert tags(page) == []
@@ -69,7 +69,7 @@ def test_plain_names_stay_as_they_are() -> None:
     assert markdown_table([]).value == "*nothing*"
 
 
-def test_no_line_ends_a_block_early() -> None:
+def test_no_line_of_the_text_ends_a_code_block() -> None:
     assert code_block("a\n```\nb") == "````\na\n```\nb\n````"
 
 

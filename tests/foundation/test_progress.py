@@ -1,4 +1,4 @@
-"""Bars are for who watches: drawn in a terminal, never twice, and absent from files."""
+"""Progress bars are drawn in a terminal, never twice, and not into files."""
 
 import os
 import pty
@@ -40,7 +40,7 @@ def test_no_bar_is_written_to_a_file() -> None:
     assert run([sys.executable, "-c", TWO_BARS], in_terminal=False) == "done\n"
 
 
-def test_a_terminal_shows_nested_bars_and_nothing_stays_of_them() -> None:
+def test_a_terminal_shows_nested_bars_and_removes_them_at_the_end() -> None:
     said = run([sys.executable, "-c", TWO_BARS], in_terminal=True)
     assert "outer" in said
     assert "inner" in said

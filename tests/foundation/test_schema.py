@@ -1,4 +1,4 @@
-"""A wrong value in a file that people write is named by file, line, field and remedy; right ones stay as written."""
+"""The error of a wrong value in a file names file, line, field and remedy; correct values are kept as written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WRONG = {
     "wheels: [{size: 1, spair: true}]\n": "row 1: 'spair' is unknown in wheels.0. Did you mean 'spare'?",
     "usd: '5'\n": "row 1: usd is '5'. It must be a number, such as 0.9.",
     "load: {\n front: 1,\n back: x}\n": "row 3: load.back is 'x'. It must be a number, such as 0.9.",
-    "owner: 7\n": "row 1: owner is 7. It must be a text: put it in quotes.",
+    "owner: 7\n": "row 1: owner is 7. It must be a text; put it in quotes.",
     "owner: !!binary aGk=\n": "row 1: owner is b'hi'. It must be a text",
     "first: {size: big}\n": "row 1: first.size is 'big'. It must be a number",
     "yes: 1\n": "is unknown. Choose from wheels, usd, owner, load, first.",
@@ -53,18 +53,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_wrong_is_named_by_line_field_and_remedy(tmp_path: Path, text: str) -> None:
+def test_the_error_of_a_wrong_value_names_line_field_and_remedy(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read(tmp_path, text)
     assert WRONG[text] in str(caught.value)
 
 
-def test_what_is_right_stays_as_written(tmp_path: Path) -> None:
+def test_a_correct_value_is_kept_as_written(tmp_path: Path) -> None:
     car = read(tmp_path, "usd: 5\nload: {a: 1, b: 2.0}\nwheels: [{size: 3}]\nfirst: {size: 4}\n")
     assert repr((car.usd, car.load)) == "(5, {'a': 1, 'b': 2.0})"
     assert car.first == {"size": 4}  # and not the spare that it would have by default
     assert repr(car.wheels[0].size) == "3.0"
 
 
-def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_file_sets_no_field(tmp_path: Path) -> None:
     assert read(tmp_path, "") == Car()

@@ -1,4 +1,4 @@
-"""Wide matrices go into Arrow and come out of it without being copied."""
+"""Wide matrices are converted to Arrow and back without a copy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
 TABLE = wide_table(["a", "b", "c"], {"decision": VALUES}, about={"router_version": "r1"})
 
 
-def test_a_matrix_goes_in_and_comes_out_without_a_copy() -> None:
+def test_a_matrix_is_converted_to_arrow_and_back_without_a_copy() -> None:
     assert np.shares_memory(wide_matrix(TABLE, "decision"), VALUES)
     assert np.array_equal(wide_matrix(TABLE.slice(1, 2), "decision"), VALUES[1:3])
     assert models_of(TABLE.schema) == ("a", "b", "c")
     assert TABLE.schema.metadata[b"router_version"] == b"r1"
 
 
-def test_pieces_are_joined_and_no_rows_are_a_matrix_too() -> None:
+def test_chunks_are_joined_and_no_rows_give_an_empty_matrix() -> None:
     joined = pa.concat_tables([TABLE.slice(0, 1), TABLE.slice(1)])
     assert np.array_equal(wide_matrix(joined, "decision"), VALUES)
     assert wide_matrix(TABLE.schema.empty_table(), "decision").shape == (0, 3)

@@ -116,11 +116,11 @@ BATCHES: dict[str, Case] = {
         b'{"instruction_id": "1", "instruction": "a", "instruction": "b"}\n',
         "a key occurs twice",
     ),
-    "id twice": ("b.csv", b"instruction_id,instruction\n1,a\n1,b\n", "row 3, column 'instruction_id': '1' stands"),
+    "id twice": ("b.csv", b"instruction_id,instruction\n1,a\n1,b\n", "row 3, column 'instruction_id': '1' is already"),
     "id twice, as number and as text": (
         "b.jsonl",
         lines(*({"instruction_id": i, "instruction": "a"} for i in (7, "7"))),
-        "'7' stands",
+        "'7' is already",
     ),
     "no id column": ("b.csv", b"id,instruction\n1,a\n", "'instruction_id': the required column is missing"),
     "no instruction column": ("b.csv", b"instruction_id,text\n1,a\n", "'instruction': the required column is missing"),
@@ -176,7 +176,7 @@ BATCHES: dict[str, Case] = {
     "request id twice": (
         "b.jsonl",
         lines(request(**said("a")), request(**said("b"))),
-        "row 2.*'c' stands already in row 1",
+        "row 2.*'c' is already in row 1",
     ),
 }
 

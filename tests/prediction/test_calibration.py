@@ -36,7 +36,7 @@ def test_temperature_is_the_most_likely_one() -> None:
     assert min(losses, key=losses.__getitem__) == fitted
 
 
-def test_missing_labels_count_for_nothing_and_an_unlabelled_model_borrows() -> None:
+def test_missing_labels_do_not_count_and_an_unlabelled_model_gets_the_shared_temperature() -> None:
     logits, success = drawn(2.0, n=2_000)
     extra = np.full((50, 1), np.nan, dtype=np.float32)
     more = np.concatenate([logits, np.full((50, 1), 9, dtype=np.float32)]), np.concatenate([success, extra])
@@ -127,7 +127,7 @@ def test_calibrated_model_has_the_error_of_its_floor_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("case", ["copies", "in part"])
-def test_floor_is_that_of_copies_and_of_successes_in_part(case: str) -> None:
+def test_floor_of_the_calibration_error_holds_for_copies_and_fractional_successes(case: str) -> None:
     errors, component = [], np.arange(900)
     for seed in range(40):
         logits, success = drawn(1.0, n=900, seed=seed)

@@ -25,7 +25,7 @@ def world() -> tuple[np.ndarray, np.ndarray]:
     return probability, (rng.random((1_500, 3)) < probability).astype(np.float32)
 
 
-def test_estimates_are_what_they_say(world: tuple[np.ndarray, np.ndarray]) -> None:
+def test_each_estimate_is_what_its_name_says(world: tuple[np.ndarray, np.ndarray]) -> None:
     probability, success = world
     buckets = fit_buckets(probability, success, MODELS)
     np.testing.assert_array_equal(estimate("scaled", probability, buckets), probability)
@@ -52,7 +52,7 @@ def test_buckets_replace_a_distorted_probability(world: tuple[np.ndarray, np.nda
 
 
 def test_a_bucket_is_judged_by_labels_that_it_does_not_count() -> None:
-    """Thirty models of the same skill and logits of noise: no estimate knows anything, so none may look better."""
+    """Thirty models of the same skill and logits of noise: no estimate is informative, so none may look better."""
     rng = np.random.default_rng(1)
     logits, models = rng.normal(0, 0.2, (300, 30)).astype(np.float32), [str(k) for k in range(30)]
     success = (rng.random((300, 30)) < 0.5).astype(np.float32)
@@ -92,7 +92,7 @@ def test_copies_of_a_text_are_one_observation() -> None:
         assert "1000 held-out instructions, 200 of them unrelated," in why
 
 
-def test_relatives_of_a_judged_row_fit_nothing_that_judges_it() -> None:
+def test_estimates_are_not_fitted_on_rows_related_to_a_judged_row() -> None:
     rng = np.random.default_rng(0)
     logits, text = rng.normal(0, 1, (60, 2)).astype(np.float32), np.repeat(np.arange(30), 2)
     success = (rng.random((60, 2)) < 0.5).astype(np.float32)

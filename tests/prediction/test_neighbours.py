@@ -31,7 +31,7 @@ def test_rates_by_hand() -> None:
     assert votes(unit([3])).item() == pytest.approx(np.log(1.25 / 1.75), abs=1e-5)
 
 
-def test_a_low_temperature_listens_to_the_nearest_alone() -> None:
+def test_a_low_temperature_counts_only_the_nearest() -> None:
     success = torch.tensor([[1.0], [0.0]])
     cold = TunedNeighbours(2, 1e-4, 1e-6, 0.0)
     votes = NeighbourVotes.tuned(unit([0, 30]), success, torch.ones(2, 1), cold)

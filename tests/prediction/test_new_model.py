@@ -61,7 +61,7 @@ def test_unlabelled_rows_are_left_out(panel: tuple[np.ndarray, np.ndarray]) -> N
     assert fit_added_model("new", logits, success) == fit_added_model("new", logits[:50], success[:50])
 
 
-def test_a_label_has_no_part_in_its_own_left_out_logit(panel: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_left_out_logit_does_not_depend_on_its_own_label(panel: tuple[np.ndarray, np.ndarray]) -> None:
     logits, success = panel[0][:60], panel[1][:60].copy()
     success[50:] = np.nan
     before = left_out_logits("new", logits, success)
@@ -95,7 +95,7 @@ def test_router_with_a_new_model_keeps_the_others_and_can_be_saved(
         router.with_new_model("coin", panel, few.success[:, 0])
 
 
-def test_buckets_of_a_new_model_are_cut_as_those_of_the_others(
+def test_buckets_of_a_new_model_have_the_settings_of_the_others(
     labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, tmp_path: Path
 ) -> None:
     router = fit_router(labels, split, RouterConfig(config), embeddings_cache=tmp_path / "cache")

@@ -25,7 +25,7 @@ def table(texts: int = 600, copies: int = 2, seed: int = 0) -> LabelledInstructi
 
 
 class Reader:
-    """Predicts from the first word, as sharply as it is told."""
+    """Predicts from the first word, with a given sharpness."""
 
     def __init__(self, sharpness: float) -> None:
         self.sharpness = sharpness

@@ -1,4 +1,4 @@
-"""Scoring in bf16: nearly the same numbers, of their own in the cache, whatever the neighbours of a text."""
+"""Scoring in bf16: close to fp32, cached separately, and independent of the other texts of a batch."""
 
 from __future__ import annotations
 

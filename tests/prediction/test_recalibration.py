@@ -51,7 +51,7 @@ def test_without_outcomes_everything_is_kept() -> None:
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])
-def test_a_dozen_outcomes_that_agree_are_no_certainty(outcome: float) -> None:
+def test_a_dozen_outcomes_that_agree_give_no_certainty(outcome: float) -> None:
     logits, success = drawn(3, 12, 0.0)
     fitted, shifts = fit_shifted_temperatures(logits, np.full_like(success, outcome), NOW)
     before, after = sigmoid(logits / NOW), scale(logits, fitted, shifts)
@@ -101,8 +101,8 @@ def test_buckets_are_counted_anew_where_outcomes_suffice_and_kept_elsewhere() ->
     np.testing.assert_array_equal(apply_buckets(probability, none), apply_buckets(probability, before))
 
 
-def test_buckets_are_counted_anew_as_they_were_cut(tmp_path: Path) -> None:
-    """Again and again, and from a file."""
+def test_recounted_buckets_keep_their_settings(tmp_path: Path) -> None:
+    """After repeated recounts, each of a table read from a file."""
     logits, success = drawn(6, 800, 0.0)
     pairs = long_table(np.arange(800).astype(str), ("a", "b"), {"logit": logits, "success": success}, about={})
     settings = {"buckets": 8, "equal_width": True, "monotone": True, "smoothing": 5.0}

@@ -96,7 +96,7 @@ def test_calibration_labels_do_not_touch_the_classifier(
     np.testing.assert_array_equal(*(model.logits(labels.instruction) for model in models))
 
 
-def test_members_are_stacked_by_validation_texts_too(
+def test_validation_texts_also_fit_the_stacking_weights(
     labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
 ) -> None:
     """With one epoch there is nothing to stop early: validation labels leave the heads alone."""
@@ -150,10 +150,10 @@ def test_a_handful_of_calibration_rows_does_not_decide_how_sharp_the_router_is(
     assert 0.75 < factor < 1.33
 
 
-def test_a_training_on_other_rows_is_not_gone_on_with(
+def test_training_on_other_rows_does_not_resume_a_checkpoint(
     labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path, tmp_path: Path
 ) -> None:
-    """Half of an interrupted training's rows are held out of the next: what it learnt from them must not be kept."""
+    """Half of the interrupted training's rows are held out of the next one, which must not keep what was learnt."""
     train_classifier(labels, split.train, split.validation, config, embeddings_cache=cache, checkpoint=tmp_path)
     fewer = split.train[::2]
     fresh, resumed = (
@@ -163,7 +163,7 @@ def test_a_training_on_other_rows_is_not_gone_on_with(
     np.testing.assert_array_equal(resumed.logits(labels.instruction), fresh.logits(labels.instruction))
 
 
-def test_training_goes_on_after_a_kill(
+def test_training_resumes_after_a_kill(
     labels: LabelledInstructions,
     split: SimpleNamespace,
     config: ClassifierConfig,
@@ -297,10 +297,10 @@ def test_saved_settings_are_readable(router: Router, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error:Mean of empty slice")
-def test_training_texts_of_a_single_group_are_all_learnt_from(
+def test_a_member_trains_on_all_texts_where_they_form_a_single_group(
     labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
 ) -> None:
-    """Nothing can be left out of them, but a member that trained on nothing is no member."""
+    """No part can be left out, as related texts stay together."""
     group = np.array([None] * len(labels), dtype=object)
     group[split.train] = "one"
     grouped = replace(labels, group=group)

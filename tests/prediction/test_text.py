@@ -30,7 +30,7 @@ def test_rules_are_cut_off_whatever_space_follows_them(space: str) -> None:
     assert preparation.prepare(["Why?" + RULES, "Why?" + RULES + "\n"]) == ["Why?", "Why?"]
 
 
-def test_a_router_that_learnt_with_the_rules_before_space_goes_on_to_see_them() -> None:
+def test_an_older_router_still_keeps_rules_that_white_space_follows() -> None:
     saved = fit_text_preparation([body + RULES for body in questions(50)]).to_dict()
     del saved["ignores_last_space"]
     prepared = TextPreparation.from_dict(saved).prepare(["Why?" + RULES, "Why?" + RULES + "\n"])
@@ -60,7 +60,7 @@ def test_nested_preamble_is_cut_whole() -> None:
     assert fit_text_preparation(texts).prepare(texts[:1] + texts[-1:]) == [questions(50)[0], questions(50)[-1]]
 
 
-def test_one_text_repeated_often_is_no_preamble() -> None:
+def test_one_text_repeated_often_is_not_a_preamble() -> None:
     texts = [FEW_SHOT] * 100 + questions(10)
     assert fit_text_preparation(texts) == TextPreparation()
 

@@ -114,11 +114,11 @@ def test_faults_name_file_model_and_field(tmp_path: Path, fault: str) -> None:
 
 
 DOCUMENTS = {
-    "models:\n  a: {price: 1}\n  a: {price: 2}\n": "row 3: this is not valid YAML: 'a' stands twice",
-    "models:\n  a: {price: 1, price: 2}\n": "row 2: this is not valid YAML: 'price' stands twice",
+    "models:\n  a: {price: 1}\n  a: {price: 2}\n": "row 3: this is not valid YAML: 'a' is given twice",
+    "models:\n  a: {price: 1, price: 2}\n": "row 2: this is not valid YAML: 'price' is given twice",
     "models:\n  a: {price: 1\n  b: x\n": "row 3: this is not valid YAML",
     "models:\n\ta: 1\n": "row 2: this is not valid YAML",
-    "models: {}\n": "models is {}. It must be filled",
+    "models: {}\n": "models is {}. It must be non-empty",
     "models: [a, b]\n": r"models is \['a', 'b'\]. It must be a mapping",
     "": "models is missing. Add it",
     "a: {price: 1}\n": "row 1: 'a' is unknown. Choose from models",

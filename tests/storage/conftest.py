@@ -1,4 +1,4 @@
-"""Places that tables can lie in: a folder, memory, and a real object store where its server is installed."""
+"""Storage for tables: a folder, memory, and a real object store if its server is installed."""
 
 from __future__ import annotations
 

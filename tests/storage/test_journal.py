@@ -1,4 +1,4 @@
-"""Whatever moves money or fate is chained, and the head of the chain is known outside the database."""
+"""Rows that move money or change a batch's state are chained, and the chain's head is stored outside the database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROUTER = dict.fromkeys(
 
 
 def write_all(home: Home) -> Warehouse:
-    """At least one row of every ledger, by the functions that write them."""
+    """Write at least one row into every ledger, with the product's functions where there are some."""
     warehouse = home.create().warehouse
     warehouse.create()
     warehouse.append("routers", pa.Table.from_pylist([ROUTER]))
@@ -70,13 +70,13 @@ def written(home: Home, written_once: Path) -> Home:
 
 
 def tamper(home: Home, *statements: str) -> None:
-    """As somebody with another program would."""
+    """Change the database past the journal, as another program would."""
     with home.warehouse._connection(read_only=False) as connection:
         for statement in statements:
             connection.execute(statement)
 
 
-def test_what_was_written_is_whole_and_every_ledger_is_in_it(written: Home) -> None:
+def test_an_untouched_journal_passes_its_audit_and_covers_every_ledger(written: Home) -> None:
     assert broken_entries(written.warehouse, written.store, written.folders) == []
     kinds = {row["kind"] for row in written.warehouse.fetch("journal")}
     assert kinds == {*LEDGERS, journal.TAKEN_ON_TRUST}
@@ -87,7 +87,7 @@ def test_an_entry_holds_the_money_exactly(written: Home) -> None:
     assert [row["usd"] for row in contents if row.get("dagster_run_id") == "run-a" and "usd" in row] == [0.1, 1 / 30]
 
 
-def test_what_a_lost_run_held_is_freed_by_a_line_of_its_own(written: Home) -> None:
+def test_the_money_of_a_lost_run_is_freed_by_a_row_of_its_own(written: Home) -> None:
     with written.warehouse.reader() as connection:
         lines = connection.execute("select usd from commitments where batch_id = 'b' order by entry").fetchall()
     assert lines == [(0.1,), (0.0,)]
@@ -107,7 +107,7 @@ def test_what_a_lost_run_held_is_freed_by_a_line_of_its_own(written: Home) -> No
         ("month_plans", "plan = '{\"budget_usd\": 99}'", "plan was "),
     ],
 )
-def test_a_changed_row_shows(written: Home, ledger: str, change: str, said: str) -> None:
+def test_a_changed_row_is_found(written: Home, ledger: str, change: str, said: str) -> None:
     tamper(written, f"update {ledger} set {change} where entry = (select min(entry) from {ledger})")
     assert any(
         line.startswith(ledger) and "was changed" in line and said in line
@@ -116,7 +116,7 @@ def test_a_changed_row_shows(written: Home, ledger: str, change: str, said: str)
 
 
 @pytest.mark.parametrize("ledger", LEDGERS)
-def test_a_removed_row_shows(written: Home, ledger: str) -> None:
+def test_a_removed_row_is_found(written: Home, ledger: str) -> None:
     tamper(written, f"delete from {ledger} where entry = (select max(entry) from {ledger})")
     (line,) = (
         line
@@ -127,7 +127,7 @@ def test_a_removed_row_shows(written: Home, ledger: str) -> None:
 
 
 @pytest.mark.parametrize("ledger", LEDGERS)
-def test_an_added_row_shows(written: Home, ledger: str) -> None:
+def test_an_added_row_is_found(written: Home, ledger: str) -> None:
     newer = "* replace (entry + 1000 as entry)"
     tamper(written, f"insert into {ledger} select {newer} from {ledger} order by entry limit 1")
     assert any(
@@ -143,7 +143,7 @@ CUT = (
 )
 
 
-def test_a_cut_end_shows_by_the_anchors_alone(written: Home) -> None:
+def test_removed_last_entries_are_found_by_the_anchors_alone(written: Home) -> None:
     last = len(written.warehouse.fetch("journal"))
     tamper(written, *(statement.format(n=last - 1) for statement in CUT))
     (line,) = broken_entries(written.warehouse, written.store, written.folders)
@@ -156,14 +156,14 @@ def test_a_cut_end_shows_by_the_anchors_alone(written: Home) -> None:
     assert "the journal was rewritten since" in line
 
 
-def test_a_hole_in_the_journal_shows(written: Home) -> None:
+def test_a_missing_entry_is_found(written: Home) -> None:
     tamper(written, "delete from journal where entry = 5")
     found = broken_entries(written.warehouse, written.store, written.folders)
     assert any("journal entry 6" in line and "1 entries before it are gone, from 5 on" in line for line in found)
     assert any("does not follow the journal entry before it" in line for line in found)
 
 
-def test_a_changed_entry_shows(written: Home) -> None:
+def test_a_changed_entry_is_found(written: Home) -> None:
     tamper(written, "update journal set subject = 'other' where entry = 4")
     assert any(
         "journal entry 4" in line and "was changed" in line
@@ -171,7 +171,7 @@ def test_a_changed_entry_shows(written: Home) -> None:
     )
 
 
-def test_an_older_database_in_place_of_the_newer_shows(written: Home, tmp_path: Path) -> None:
+def test_an_older_database_in_place_of_the_newer_is_found(written: Home, tmp_path: Path) -> None:
     shutil.copyfile(written.warehouse.path, tmp_path / "older")
     written.warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
     shutil.copyfile(tmp_path / "older", written.warehouse.path)
@@ -182,7 +182,7 @@ def test_an_older_database_in_place_of_the_newer_shows(written: Home, tmp_path: 
     )
 
 
-def test_an_older_database_shows_by_the_hand_offs_and_by_dagster_though_the_file_of_heads_is_older_too(
+def test_an_older_database_with_older_anchors_is_found_by_the_hand_offs_and_dagsters_log(
     written: Home, tmp_path: Path
 ) -> None:
     shutil.copytree(written.root, tmp_path / "older")
@@ -202,7 +202,7 @@ def test_an_older_database_shows_by_the_hand_offs_and_by_dagster_though_the_file
 
 
 @pytest.mark.parametrize("next_command", [lambda home: None, lambda home: home.warehouse.create()])
-def test_a_removed_file_of_heads_shows(written: Home, next_command: Callable[[Home], None]) -> None:
+def test_a_removed_file_of_anchors_is_found(written: Home, next_command: Callable[[Home], None]) -> None:
     (written.root / "ledger_heads.jsonl").unlink()
     next_command(written)
     (line,) = broken_entries(written.warehouse, written.store, written.folders)
@@ -210,7 +210,7 @@ def test_a_removed_file_of_heads_shows(written: Home, next_command: Callable[[Ho
     assert "removed" in line
 
 
-def test_a_removed_journal_shows(written: Home) -> None:
+def test_a_removed_journal_is_found(written: Home) -> None:
     tamper(written, "drop table journal")
     written.warehouse.create()
     found = broken_entries(written.warehouse, written.store, written.folders)
@@ -219,7 +219,7 @@ def test_a_removed_journal_shows(written: Home) -> None:
     assert sum("is in the ledger, but not in the journal" in line for line in found) > len(LEDGERS)
 
 
-def test_a_line_that_was_scribbled_on_shows(written: Home) -> None:
+def test_an_unreadable_anchor_is_found(written: Home) -> None:
     heads = written.root / "ledger_heads.jsonl"
     lines = heads.read_text().splitlines(keepends=True)
     heads.write_text("".join([*lines[:2], "scribble\n", *lines[2:]]))
@@ -229,7 +229,7 @@ def test_a_line_that_was_scribbled_on_shows(written: Home) -> None:
 
 
 @pytest.mark.parametrize("lost", ["the whole line", "half of it"])
-def test_a_crash_between_commit_and_anchor_is_no_tampering(written: Home, lost: str) -> None:
+def test_a_crash_between_commit_and_anchor_is_not_reported_as_tampering(written: Home, lost: str) -> None:
     heads = written.root / "ledger_heads.jsonl"
     before = heads.read_bytes()
     warehouse = written.warehouse
@@ -265,7 +265,7 @@ def test_processes_that_append_at_once_make_one_chain(written: Home) -> None:
     assert len(written.warehouse.anchors.read()[0]) >= 16
 
 
-def test_rows_from_before_the_journal_are_taken_up_once_and_guarded_from_then_on(written: Home) -> None:
+def test_rows_older_than_the_journal_are_entered_once_and_protected_from_then_on(written: Home) -> None:
     (written.root / "ledger_heads.jsonl").unlink()
     tamper(
         written,

@@ -1,4 +1,4 @@
-"""Every warehouse comes to one schema, whoever made it: each migration runs once, whole or not at all."""
+"""Warehouses of every version get the same schema: each migration runs once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RELEASED = {
     "0003_month_plans": "ed056c83cd555005a58b3b118a4c53fdc3fc273fb3e369c39c0ba6ec8d9ff83e",
     "0004_journal": "2e0a3eafc86eda2e8a51edbd6ed7e77a59a364ae8727b720f044470e15f2e142",
 }
-"""SHA-256 of each migration. What has run in somebody's warehouse is never changed: the next change is a new file."""
+"""SHA-256 of each migration. A released migration is never changed: the next change of the schema is a new file."""
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def make_old(path: Path) -> None:
-    """As the first version left it."""
+    """A warehouse made by the first version."""
     with duckdb.connect(str(path)) as connection:
         connection.execute(OLD_SCHEMA.read_text())
         connection.execute(OLD_ROWS)
 
 
 def forget_versions(path: Path) -> None:
-    """As the program left it that had the whole schema and no versions yet."""
+    """A warehouse made by the version that had the same schema but no numbered migrations yet."""
     Warehouse(path).create()
     with duckdb.connect(str(path)) as connection:
         connection.execute(OLD_ROWS + "drop table schema_versions")
@@ -83,7 +83,7 @@ def schema_of(connection: duckdb.DuckDBPyConnection) -> set[Any]:
     return {row for statement in about for row in connection.execute(statement).fetchall()}
 
 
-def test_an_empty_folder_comes_to_the_schema_that_is_written_down(tmp_path: Path) -> None:
+def test_the_migrations_together_give_the_documented_schema(tmp_path: Path) -> None:
     with Warehouse(tmp_path / "new" / "warehouse.duckdb").reader() as connection:
         made = schema_of(connection)
     with duckdb.connect() as connection:
@@ -170,7 +170,7 @@ Warehouse(Path(sys.argv[1])).create()
 
 
 @pytest.mark.parametrize(("moment", "number"), [("inside", 1), ("before", 3), ("inside", 4)])
-def test_after_a_kill_the_next_start_goes_on(path: Path, moment: str, number: int) -> None:
+def test_after_a_kill_the_next_start_runs_the_rest(path: Path, moment: str, number: int) -> None:
     make_old(path)
     command = [sys.executable, "-c", KILLED, str(path), moment, str(number)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
@@ -182,7 +182,7 @@ def test_after_a_kill_the_next_start_goes_on(path: Path, moment: str, number: in
     assert [row["kind"] for row in after["journal"]].count(TAKEN_ON_TRUST) == 1
 
 
-def test_a_migration_that_fails_is_named_and_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_is_named_and_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_old(path)
 
     def fail(connection: duckdb.DuckDBPyConnection) -> None:
@@ -208,14 +208,14 @@ def test_a_warehouse_of_a_later_version_is_refused_and_stays_as_it_is(path: Path
         version = {"number": 9, "name": "0009_what_is_to_come", "sha256": "0"}
         connection.execute(query("insert_schema_version"), version)
     before = path.read_bytes()
-    said = "has schema 0009_what_is_to_come, and .* knows schemas up to 0004_journal. Update routing_assets"
+    said = "has schema 0009_what_is_to_come, but .* knows only schemas up to 0004_journal. Update routing_assets"
     with pytest.raises(NewerWarehouse, match=said) as refused:
         use(Warehouse(path))
     assert str(path) in str(refused.value)
     assert path.read_bytes() == before
 
 
-def test_a_kill_before_the_first_anchor_is_mended_by_the_next_start(path: Path) -> None:
+def test_the_next_start_writes_the_first_anchor_after_a_kill(path: Path) -> None:
     Warehouse(path).create()
     Warehouse(path).anchors.path.unlink()
     Warehouse(path).create()

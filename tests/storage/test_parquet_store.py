@@ -1,4 +1,4 @@
-"""Tables in the store are whole, kept per run, and the newest is current."""
+"""Tables in the store are complete, each run keeps its own, and the newest is current."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_run_reads_the_current_table_where_it_wrote_none_itself(store: Store) 
     assert store.read("asset", None, "this-run")["x"].to_pylist() == [1]
 
 
-def test_a_version_is_of_that_run_and_of_no_other(store: Store) -> None:
+def test_a_version_is_read_from_its_own_run_only(store: Store) -> None:
     store.write(pa.table({"x": [1]}), "asset", "batch", "earlier")
     store.write(pa.table({"x": [2]}), "asset", "batch", "later")
     assert store.read_version("asset", "batch", "earlier")["x"].to_pylist() == [1]
@@ -55,7 +55,7 @@ def test_a_version_is_of_that_run_and_of_no_other(store: Store) -> None:
         store.read_version("asset", "batch", "another")
 
 
-def test_a_run_that_was_started_again_half_way_keeps_a_version_of_its_own(store: Store) -> None:
+def test_a_resumed_run_keeps_a_version_of_its_own(store: Store) -> None:
     table = pa.table({"x": [1]})
     store.write(table, "asset", "batch", "killed")
     made = store.parts("asset", "batch", "killed")
@@ -68,14 +68,14 @@ def test_a_run_that_was_started_again_half_way_keeps_a_version_of_its_own(store:
     assert store.version_sha256(again) == store.version_sha256("parts/batch/killed")
 
 
-def test_what_was_never_made_is_named(store: Store) -> None:
-    with pytest.raises(InvalidInput, match="cost_model was not made yet"):
+def test_the_error_names_a_table_that_was_never_made(store: Store) -> None:
+    with pytest.raises(InvalidInput, match="there is no cost_model yet"):
         store.read("cost_model")
     with pytest.raises(InvalidInput, match="routed_batch of batch 'weekly'"):
         store.read("routed_batch", "weekly")
 
 
-def test_a_failed_write_leaves_the_table_before_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_previous_table(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.write(pa.table({"x": [1]}), "asset", "batch", "good")
 
     def disk_full(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Partitioned tables: cut into parts of equal size, whole or absent, and honest about damage, wherever they lie."""
+"""Partitioned tables have parts of equal size, are complete or absent, and report damage, in every kind of storage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.wide_matrix import wide_matrix, wide_table
 from routing_assets.storage.draft import Draft, keep_rows, make_parts, write_table
 from routing_assets.storage.partitioned import PartitionedTable, is_partitioned, open_partitioned, single_file
-from routing_assets.storage.places import names_in, place, remove, written
+from routing_assets.storage.places import atomic_file, filesystem_of, names_in, remove
 
 
 def rows(start: int, stop: int) -> pa.Table:
@@ -52,12 +52,12 @@ def broken_at_the_third(part: tuple[int, int]) -> pa.Table:
 
 
 def overwrite(path: str, content: bytes) -> None:
-    with written(path) as temporary:
+    with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def content(path: str) -> bytes:
-    filesystem, within = place(path)
+    filesystem, within = filesystem_of(path)
     return filesystem.cat_file(within)
 
 
@@ -80,7 +80,7 @@ def test_duckdb_reads_the_parts(folder: str) -> None:
     assert relation.aggregate("count(*), sum(decision[1]), min(decision[2])").fetchall() == [(25, 300.0, -24.0)]
 
 
-def test_references_travel_between_processes(tmp_path: Path) -> None:
+def test_references_can_be_pickled_to_other_processes(tmp_path: Path) -> None:
     table = write(str(tmp_path))
     assert pickle.loads(pickle.dumps(table)) == table
     assert len(pickle.dumps(table.parts[0])) < 500
@@ -110,7 +110,7 @@ def test_rows_that_do_not_fit_the_schema_are_not_written(tmp_path: Path) -> None
 def test_a_folder_without_a_manifest_is_no_table(folder: str) -> None:
     Draft(folder, SCHEMA).write_part(0, rows(0, 10))
     assert not is_partitioned(folder)
-    with pytest.raises(InvalidInput, match=r"manifest\.json: there is no such table, or its writer did not finish it"):
+    with pytest.raises(InvalidInput, match=r"manifest\.json: there is no such table, or it was not finished"):
         open_partitioned(folder)
 
 
@@ -119,7 +119,7 @@ def test_a_folder_without_a_manifest_is_no_table(folder: str) -> None:
     [
         (lambda text: text[: len(text) // 2], "the manifest is damaged"),
         (lambda text: text.replace('"parts"', '"pieces"'), "the manifest is damaged"),
-        (lambda text: text.replace('"rows": 5', '"rows": 6'), "the manifest's sums do not fit its parts"),
+        (lambda text: text.replace('"rows": 5', '"rows": 6'), "the manifest's totals do not match its parts"),
         (lambda text: text.replace('"format": 1', '"format": 2'), "the manifest has format 2"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_missing_part_is_named(folder: str) -> None:
             look()
 
 
-def test_an_interrupted_writer_goes_on_where_it_was(folder: str) -> None:
+def test_an_interrupted_writer_keeps_the_parts_that_are_done(folder: str) -> None:
     ranges = [(0, 10), (10, 20), (20, 25)]
     draft = Draft(folder, SCHEMA, work="inputs-1")
     with pytest.raises(KeyboardInterrupt):
@@ -174,7 +174,7 @@ def test_an_interrupted_writer_goes_on_where_it_was(folder: str) -> None:
     assert table.data_version == write(f"{folder}-at-once").data_version
 
 
-def test_parts_of_other_work_are_not_taken_for_done(tmp_path: Path) -> None:
+def test_parts_written_for_other_inputs_are_written_again(tmp_path: Path) -> None:
     Draft(str(tmp_path), SCHEMA, work="inputs-1").write_part(0, rows(0, 10))
     table = make_parts(LocalEngine(), numbered, [(30, 40)], Draft(str(tmp_path), SCHEMA, work="inputs-2"))
     assert table.read().equals(rows(30, 40), check_metadata=True)
@@ -188,7 +188,7 @@ def test_parts_beyond_the_table_are_removed(folder: str) -> None:
     assert names_in(folder) == ["manifest.json", "part-000000.parquet", "part-000001.parquet"]
 
 
-def test_rows_that_must_leave_are_gone_from_the_disk(folder: str) -> None:
+def test_deleted_rows_are_gone_from_the_disk(folder: str) -> None:
     table = write(folder)
     before = [part.path for part in table.parts]
     removed = keep_rows(table, lambda ids: np.array([name not in ("i12", "i20") for name in ids]))
@@ -202,7 +202,7 @@ def test_rows_that_must_leave_are_gone_from_the_disk(folder: str) -> None:
     left.verify()
 
 
-def test_what_an_interrupted_removal_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_files_left_by_an_interrupted_deletion_are_removed_by_the_next(tmp_path: Path) -> None:
     table = write(str(tmp_path))
     (tmp_path / "part-000001-0123abcd.parquet").write_bytes(content(table.parts[1].path))
     assert keep_rows(table, lambda ids: np.ones(len(ids), dtype=bool)) == 0
@@ -218,7 +218,7 @@ def test_a_single_file_is_a_table_of_one_part(tmp_path: Path) -> None:
     table.verify()
 
 
-def test_the_manifest_says_what_people_look_for(tmp_path: Path) -> None:
+def test_the_manifest_is_readable_for_people(tmp_path: Path) -> None:
     write(str(tmp_path))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["rows"] == 25

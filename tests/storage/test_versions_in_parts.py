@@ -1,4 +1,4 @@
-"""The store keeps tables in parts beside those of one file; which version is current changes in one step."""
+"""The store holds tables in parts beside tables of one file; the current version changes in one step."""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ def test_a_version_in_parts_is_read_like_any_other(store: Store) -> None:
     assert not store.exists("asset", "other")
 
 
-def test_a_version_without_its_manifest_was_not_made(store: Store) -> None:
+def test_a_version_without_its_manifest_does_not_exist(store: Store) -> None:
     store.draft("asset", "batch", "run-1", SCHEMA).write_part(0, rows(1))
     assert not store.exists("asset", "batch", "run-1")
     with pytest.raises(InvalidInput, match="run run-1 made no asset"):
         store.read_version("asset", "batch", "run-1")
-    with pytest.raises(InvalidInput, match="was not made yet"):
+    with pytest.raises(InvalidInput, match="there is no asset of batch 'batch' yet"):
         store.parts("asset", "batch", "run-1")
 
 
-def test_files_and_parts_take_turns_at_being_current(store: Store) -> None:
+def test_a_file_and_a_table_in_parts_replace_each_other_as_current(store: Store) -> None:
     store.write(rows(0), "asset", "batch", "run-0")
     assert store.parts("asset", "batch").read().equals(rows(0))
     write(store, 1)
@@ -99,7 +99,7 @@ def test_files_and_parts_take_turns_at_being_current(store: Store) -> None:
     assert current_run(store) == 1
 
 
-def test_a_run_takes_over_what_the_run_it_resumes_left_unfinished(store: Store) -> None:
+def test_a_run_reuses_the_unfinished_parts_of_the_run_that_it_resumes(store: Store) -> None:
     def draft(run: str, *resumed: str, work: str = "inputs"):
         return store.draft("asset", "batch", run, SCHEMA, work=work, resumed=resumed)
 
@@ -113,7 +113,7 @@ def test_a_run_takes_over_what_the_run_it_resumes_left_unfinished(store: Store) 
     assert store.exists("asset", "batch", "again")
 
 
-def test_readers_see_one_version_whole_while_others_become_current(store: Store) -> None:
+def test_readers_see_one_complete_version_while_others_become_current(store: Store) -> None:
     write(store, 0)
     store.make_current("asset", "batch", "run-0")
     done = threading.Event()
@@ -145,7 +145,7 @@ def test_readers_see_one_version_whole_while_others_become_current(store: Store)
     assert current_run(store) == 30
 
 
-def test_a_killed_writer_leaves_the_version_before_it(store: Store) -> None:
+def test_a_killed_writer_leaves_the_previous_version(store: Store) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(store.root)], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     for _ in range(3):
@@ -158,7 +158,7 @@ def test_a_killed_writer_leaves_the_version_before_it(store: Store) -> None:
     assert len(set(table.read(["run"])["run"].to_pylist())) == 1
 
 
-def test_rows_leave_every_version_in_parts(store: Store) -> None:
+def test_rows_are_deleted_from_every_version_in_parts(store: Store) -> None:
     store.write(rows(0), "asset", None, "run-0")
     for run in (1, 2):
         write(store, run, None)
@@ -172,7 +172,7 @@ def test_rows_leave_every_version_in_parts(store: Store) -> None:
     assert store.keep_rows("asset", lambda ids: np.ones(len(ids), dtype=bool)) == 0
 
 
-def test_what_a_killed_run_left_unfinished_goes_once_it_is_old(store: Store) -> None:
+def test_the_unfinished_parts_of_a_killed_run_are_removed_when_they_are_old(store: Store) -> None:
     write(store, 1, partition=None)
     store.draft("asset", None, "killed", SCHEMA).write_part(0, rows(0))
     now = time.time()

@@ -1,4 +1,4 @@
-"""The warehouse survives neighbours: other processes that hold the file, and errors in the middle."""
+"""The warehouse works beside other processes that hold the file, and after errors within a transaction."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def count(warehouse: Warehouse) -> int:
     return int(row[0])
 
 
-def test_writers_in_several_processes_all_get_through(warehouse: Warehouse) -> None:
+def test_writers_in_several_processes_all_succeed(warehouse: Warehouse) -> None:
     with ProcessPoolExecutor(4) as pool:
         list(pool.map(write, [warehouse.path] * 24, [f"batch-{i}" for i in range(24)]))
     assert count(warehouse) == 24
@@ -70,7 +70,7 @@ with Warehouse(Path(sys.argv[1])).transaction():
 def test_nobody_opens_the_file_while_another_process_writes(
     warehouse: Warehouse, access: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DuckDB reads its header before it locks the file: who opens it too early may undo the other's commit."""
+    """DuckDB reads the file's header before it locks the file: a process that opens it then may undo a commit."""
     writer = start_python(WRITE, warehouse.path)
     attach, refused = attached.attach, []
 
@@ -88,21 +88,21 @@ def test_nobody_opens_the_file_while_another_process_writes(
     assert writer.wait() == 0
 
 
-def test_a_writer_that_does_not_end_is_said(warehouse: Warehouse) -> None:
+def test_a_writer_that_does_not_end_is_reported(warehouse: Warehouse) -> None:
     writer = start_python(WRITE, warehouse.path)
     with pytest.raises(WarehouseBusy, match="Another process of routing_assets"):
         Warehouse(warehouse.path, timeout_s=0.1).append("dispatches", dispatch_row("never"))
     writer.wait()
 
 
-def test_a_writer_waits_for_a_reader_elsewhere(warehouse: Warehouse) -> None:
+def test_a_writer_waits_for_a_reader_in_another_process(warehouse: Warehouse) -> None:
     reader = start_python(HOLD.format(1.5), warehouse.path)
     write(warehouse.path, "late")
     reader.wait()
     assert count(warehouse) == 1
 
 
-def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
+def test_a_program_that_keeps_the_file_open_is_reported(warehouse: Warehouse) -> None:
     reader = start_python(HOLD.format(30), warehouse.path)
     started = time.monotonic()
     with pytest.raises(WarehouseBusy, match=rf"PID {reader.pid}"):
@@ -115,9 +115,7 @@ def test_a_holder_that_does_not_let_go_is_named(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("folder", ["data/blocks", "locksmith", "x: Conflicting lock is held"])
-def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_held_whatever_its_path(
-    tmp_path: Path, folder: str
-) -> None:
+def test_an_unreadable_file_is_distinguished_from_a_locked_one_whatever_its_path(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "warehouse.duckdb"
     path.mkdir(parents=True)  # a folder cannot be opened as a database, by nobody
     started = time.monotonic()
@@ -126,7 +124,7 @@ def test_a_file_that_cannot_be_opened_is_told_from_one_that_is_held_whatever_its
     assert time.monotonic() - started < 2
 
 
-def test_a_held_file_is_waited_for_whatever_its_path(tmp_path: Path) -> None:
+def test_a_locked_file_is_waited_for_whatever_its_path(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "blocks" / "warehouse.duckdb")
     warehouse.create()
     reader = start_python(HOLD.format(0.5), warehouse.path)

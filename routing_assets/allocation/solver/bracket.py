@@ -1,4 +1,4 @@
-"""Where the price of the budget must lie, judged from a sample of the rows."""
+"""Brackets of the budget's dual price, estimated from a sample of the rows."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from routing_assets.allocation.solver.scan import Scan, Window
 
 _DEVIATIONS = 3.0  # a bracket that misses costs one more sweep; 3 standard errors miss once in 370
-_MARGIN = 0.02  # of a window's weight, either side, when some of its rows stand for all of it
-_TIED = 1e-9  # prices nearer than this are one price: rounding blurs which column is best closer to it
+_MARGIN = 0.02  # of a window's weight, on either side, where a sample of its rows is judged
+_TIED = 1e-9  # relative: prices nearer than this count as equal, as rounding hides which column is best
 
 
 @dataclass(frozen=True)
 class Bracket:
-    """Prices that hold the price of the capacity between them.
+    """Two prices, with the price of the capacity between them.
 
-    Where more rows are tied at one price than can be held, the low and the high price lie just below and above it, and
-    the bracket goes on among the rows: those before ``first`` are settled at the low price, those from ``last`` on at
-    the high price.
+    Where more rows are tied at one price than fit in memory, ``low`` and ``high`` lie just below and above that price,
+    and the bracket is narrowed by row number instead. Rows before ``first`` then take their best column at the low
+    price, rows from ``last`` on that at the high price.
     """
 
     low: float = 0.0
@@ -33,11 +33,11 @@ class Bracket:
     first: int = 0
     last: int = sys.maxsize
     lost: float = 0.0
-    """Value that the rows settled by their place may lose in all: tied prices are not quite equal."""
+    """Most value that rows decided by their number may lose in total, as tied prices are not exactly equal."""
 
     @property
     def among_rows(self) -> bool:
-        """Whether some rows are settled by their place."""
+        """Whether some rows are decided by their number."""
         return self.first > 0 or self.last < sys.maxsize
 
 
@@ -45,10 +45,10 @@ EVERYTHING = Bracket()
 
 
 def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float) -> tuple[float, float]:
-    """Return (low, high) prices that hold the price of ``n`` rows' capacity in all likelihood.
+    """Return (low, high) prices that very probably hold the price of the capacity of ``n`` rows between them.
 
     ``value`` and ``weight`` are (M, K) float64 rows drawn at random from the ``n``. The sample's prices are read off at
-    its share of the capacity, give or take the sampling error of its total weight.
+    its share of the capacity, plus and minus the sampling error of its total weight.
     """
     m = len(value)
     start = cheapest(value, weight)
@@ -68,9 +68,9 @@ def bracket_price(value: np.ndarray, weight: np.ndarray, n: int, capacity: float
 
 
 def above(bracket: Bracket, outer: Bracket | None) -> Bracket:
-    """Return where to look when even the high end of a bracket weighs more than the capacity.
+    """Return the bracket to try when even the choice at the high price weighs more than the capacity.
 
-    ``outer`` is the bracket that is known to hold the price, None where there is only the sample's guess.
+    ``outer`` is a bracket that is known to hold the price; None while there is only the sample's estimate.
     """
     if outer is None:
         return Bracket(bracket.high) if bracket.low > 0 else EVERYTHING
@@ -80,7 +80,7 @@ def above(bracket: Bracket, outer: Bracket | None) -> Bracket:
 
 
 def below(bracket: Bracket, outer: Bracket | None) -> Bracket:
-    """Return where to look when even the low end of a bracket weighs less than the capacity."""
+    """Return the bracket to try when even the choice at the low price weighs less than the capacity."""
     if outer is None:
         return Bracket(0.0, bracket.low) if math.isfinite(bracket.high) else EVERYTHING
     if bracket.among_rows:
@@ -89,12 +89,12 @@ def below(bracket: Bracket, outer: Bracket | None) -> Bracket:
 
 
 def with_ties(bracket: Bracket) -> Bracket:
-    """Return the bracket with the steps that are worth just its low price."""
+    """Return the bracket widened to hold also the steps whose efficiency equals its low price."""
     return replace(bracket, low=bracket.low * (1 - _TIED))
 
 
 def narrowed(found: Scan, n: int, capacity: float) -> Bracket:
-    """Return a bracket inside that of a scan whose window overflowed, judged from the window's rows that were kept."""
+    """Return a bracket inside that of a scan whose window overflowed, estimated from the rows that were kept."""
     bracket, window, moved = found.bracket, found.window, float(found.low_price_weight - found.weight)
     wanted = (capacity - float(found.weight)) / moved
     if bracket.among_rows:
@@ -102,7 +102,7 @@ def narrowed(found: Scan, n: int, capacity: float) -> Bracket:
     if bracket.high <= bracket.low * (1 + 8 * _TIED):
         lost = (bracket.high - bracket.low) * moved
         return _among_rows(replace(bracket, lost=lost), window, wanted, n)
-    steps = hull_steps(window.value, window.weight, window.dear.astype(np.intp), with_ties(bracket).low)
+    steps = hull_steps(window.value, window.weight, window.column_at_high.astype(np.intp), with_ties(bracket).low)
     if not len(steps):
         return with_ties(bracket)
     filled = np.cumsum(steps.weight)
@@ -110,7 +110,7 @@ def narrowed(found: Scan, n: int, capacity: float) -> Bracket:
     last = int(np.searchsorted(filled, (wanted + _MARGIN) * filled[-1], side="right"))
     high = bracket.high if first == 0 else float(steps.efficiency[first - 1])
     low = bracket.low if last >= len(steps) else max(bracket.low, float(steps.efficiency[last]) * (1 - _TIED))
-    if (low, high) == (bracket.low, bracket.high):  # a few steps weigh nearly everything
+    if (low, high) == (bracket.low, bracket.high):  # a few steps hold nearly all the weight
         middle = float(steps.efficiency[len(steps) // 2])
         low, high = (middle * (1 - _TIED), high) if middle * (1 - _TIED) > low else (low, middle * (1 + _TIED))
     if high <= low * (1 + 4 * _TIED):
@@ -119,9 +119,10 @@ def narrowed(found: Scan, n: int, capacity: float) -> Bracket:
 
 
 def _among_rows(bracket: Bracket, window: Window, wanted: float, n: int) -> Bracket:
-    """Return a narrower range of rows of which some take the step that all of them are tied at."""
+    """Return a narrower range of rows: all of them are tied at one step, and only some can take it."""
     at = np.arange(len(window))
-    filled = np.cumsum(window.weight[at, window.cheap].astype(np.float64) - window.weight[at, window.dear])
+    at_low, at_high = window.weight[at, window.column_at_low], window.weight[at, window.column_at_high]
+    filled = np.cumsum(at_low.astype(np.float64) - at_high)
     first = int(np.searchsorted(filled, (wanted - _MARGIN) * filled[-1]))
     last = int(np.searchsorted(filled, (wanted + _MARGIN) * filled[-1], side="right"))
     return replace(

@@ -47,5 +47,5 @@ def float_not_above(value: Fraction) -> float:
 
 
 def within(total: Fraction, limit: Fraction | float) -> bool:
-    """Say whether an exact total keeps a limit (which may be infinite)."""
+    """Return whether an exact total is at most a limit, which may be infinite."""
     return math.isinf(limit) or total <= Fraction(limit)

@@ -1,4 +1,4 @@
-"""Fill the last slack of a budget exactly: dynamic programming over the few rows that are nearly indifferent."""
+"""Spend the rest of a budget exactly: dynamic programming over the few rows that are nearly indifferent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _MOST_ROOM = 1 << 61
 
 @dataclass(frozen=True, eq=False)
 class Filling:
-    """Moves that use the slack best: ``row`` goes to ``column``, which adds ``weight`` in all.
+    """The moves that use the slack best: ``row[i]`` goes to ``column[i]``.
 
-    They add ``value`` too. ``loss`` remains to the bound; ``complete``: no filling has less.
+    All moves together add ``value`` and ``weight``. ``loss`` is the distance that remains to the upper bound;
+    ``complete`` says that no other moves have a smaller one.
     """
 
     row: np.ndarray
@@ -32,7 +33,7 @@ class Filling:
 
 @dataclass(frozen=True)
 class Effort:
-    """How far to search: states kept at once (those with the least loss), states made in all, and a clock."""
+    """Limits of a search: states kept at once (those with the least loss), states made in total, and a deadline."""
 
     states: int
     work: float = math.inf
@@ -68,7 +69,7 @@ def fill_slack(
     best_state, best_stage, complete, work = 0, 0, True, 0
     for m in range(len(options.row)):
         columns = np.flatnonzero(options.loss[m] < best)
-        if not columns.size:  # rows come by least loss: no later one can help either
+        if not columns.size:  # rows are sorted by least loss: no later one can help either
             break
         work += weight.size * (columns.size + 1)
         if best <= enough or work > effort.work or time.monotonic() > effort.deadline:
@@ -93,10 +94,10 @@ def fill_slack(
 
 
 def thinned(options: Alternatives, copies: int) -> Alternatives:
-    """Keep at most ``copies`` rows of those with the very same moves: calibrated buckets make thousands of them."""
+    """Keep at most ``copies`` of the rows with identical moves: calibrated buckets make thousands of them."""
     known = np.where(np.isfinite(options.loss), options.loss, -1.0)
     added = np.where(np.isfinite(options.loss), options.weight - options.weight_before[:, None], 0.0)
-    mix = np.random.default_rng(0).random((2, known.shape[1]))  # fixed numbers that tell different moves apart
+    mix = np.random.default_rng(0).random((2, known.shape[1]))  # different moves get different sums with these weights
     _, kind, count = np.unique(known @ mix[0] + added @ mix[1], return_inverse=True, return_counts=True)
     order = np.argsort(kind, kind="stable")
     rank = np.empty(kind.size, np.intp)
@@ -113,7 +114,7 @@ def _extend(
     best: float,
     price: float,
 ) -> tuple[np.ndarray, np.ndarray, _Stage]:
-    """Add one row's options to all states and drop what is hopeless or dominated."""
+    """Extend all states by one row's options; drop states that cannot beat ``best`` or are dominated."""
     stay = weight.size
     new_weight = np.concatenate([weight, *(weight + added[k] for k in columns)])
     new_loss = np.concatenate([loss, *(loss + losses[k] for k in columns)])
@@ -127,7 +128,7 @@ def _extend(
 
 
 def _on_grid(options: Alternatives, slack: Fraction) -> tuple[np.ndarray, int, float]:
-    """Return added weights (M, K), slack, and the unit (a power of two, small enough to be exact if 62 bits allow)."""
+    """Return added weights (M, K) and slack in whole units, and the unit: a power of two, exact if 62 bits allow."""
     reachable, before = np.where(np.isfinite(options.loss), options.weight, 0.0), options.weight_before
     greatest = float(np.maximum(np.abs(reachable).max(axis=1, initial=0.0), np.abs(before)).sum()) * 2
     exponent = 61 - math.frexp(greatest)[1] if greatest > 0 else 0

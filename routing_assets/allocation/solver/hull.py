@@ -31,7 +31,7 @@ def upper_hull(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Steps:
-    """Moves along the instructions' hulls, by falling efficiency: the linear relaxation takes them in this order.
+    """Moves along the instructions' hulls, most efficient first: the linear relaxation takes them in this order.
 
     All arrays have shape (S,): ``row`` moves from model ``before`` to ``after``, which costs ``weight`` more, is worth
     ``value`` more, and has ``efficiency`` = value / weight.
@@ -49,7 +49,7 @@ class Steps:
 
 
 def cheapest(value: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return each row's lightest column, (M,); of equally light ones the most valuable. -inf value: forbidden."""
+    """Return each row's lightest column, (M,); of equally light ones the most valuable. A value of -inf forbids."""
     allowed_weight = np.where(np.isneginf(value), np.inf, weight)
     lightest = allowed_weight.min(axis=1, keepdims=True)
     return np.where(allowed_weight == lightest, value, -np.inf).argmax(axis=1)
@@ -80,7 +80,7 @@ def hull_steps(value: np.ndarray, weight: np.ndarray, start: np.ndarray, floor: 
 def _walk(
     first: int, value: np.ndarray, weight: np.ndarray, start: np.ndarray, floor: float
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield one vertex further per round, for all rows that have one. Of collinear vertices the farthest is taken."""
+    """Yield, per round, the step of every row that has a next vertex; of collinear vertices the farthest is next."""
     rows, here = first + np.arange(len(start)), start
     last = np.full(len(start), np.inf)
     while rows.size:

@@ -1,4 +1,4 @@
-"""Why nothing keeps all constraints: the cheapest feasible budget, or a minimal set that contradicts itself."""
+"""Why a problem is infeasible: the least feasible budget, or a minimal set of contradictory constraints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAIR_RULES = ("forbidden", "max_latency")
 
 
 def cheapest_choice(problem: AllocationProblem, *, seed: int, time_limit_s: float) -> np.ndarray | None:
-    """Return the cheapest (to 1e-4) choice that keeps everything but the budget; None where none was found."""
+    """Return the cheapest choice (to 1e-4) that keeps all constraints but the budget; None where none was found."""
     rows = [row for row in rows_of(problem) if row.name != "budget"]
     price = masked(problem, -problem.cost_matrix.astype(np.float64))
     relaxed = relax(price, rows, seed)
@@ -44,7 +44,7 @@ def masked(problem: AllocationProblem, value: np.ndarray) -> np.ndarray:
 
 
 def _conflict(problem: AllocationProblem, seed: int, time_limit_s: float) -> tuple[str, ...]:
-    """Return a minimal contradicting set: drop constraints one by one, keep those without which an answer exists."""
+    """Return a minimal contradictory set: drop constraints one by one, keep those without which an answer exists."""
     rows = [row for row in rows_of(problem) if row.name != "budget"]
     pair_rules = [name for name in _PAIR_RULES if getattr(problem, name) is not None]
     suspects = [*pair_rules, *dict.fromkeys(_constraint(row) for row in rows)]
@@ -64,7 +64,7 @@ def _conflict(problem: AllocationProblem, seed: int, time_limit_s: float) -> tup
         return relaxed if found.choice is None and found.proven else None
 
     everything = contradictory(suspects)
-    if everything is not None and not everything.feasible:  # rows without a price are no part of the proof
+    if everything is not None and not everything.feasible:  # rows without a price are not part of the proof
         priced = {_constraint(row) for row, price in zip(rows, everything.prices, strict=True) if price > 0}
         fewer = [name for name in suspects if name in priced or name in pair_rules]
         suspects = fewer if contradictory(fewer) else suspects
@@ -81,5 +81,5 @@ def _filtered(suspects: list[str], contradictory: Callable[[list[str]], Relaxed 
 
 
 def _constraint(row: Row) -> str:
-    """Return the constraint a row belongs to: all rows of ``max_group_gap`` are one."""
+    """Return the name of the constraint a row belongs to: all rows of ``max_group_gap`` are one constraint."""
     return "max_group_gap" if row.level else row.name

@@ -1,4 +1,4 @@
-"""At most so many rows of all parts: of too many a random choice."""
+"""Rows collected from all parts up to a limit: a random sample where there are more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from routing_assets.allocation.solver.order import random_keys
 
-_SEED = 0xB10C_5EED_0F_0DD  # unlike any that a person chooses: an order by the same keys would not be drawn from fairly
+_SEED = 0xB10C_5EED_0F_0DD  # no user's seed: else a sample would be the first rows of that seed's random order
 
 
 class Rows(Protocol):
@@ -26,9 +26,9 @@ R = TypeVar("R", bound=Rows)
 
 
 class Kept(Generic[R]):
-    """Rows of one part after another, all of them as long as there is room: else those with the smallest random keys.
+    """At most ``most`` rows, added part by part: all of them, or where there are more, those with the smallest keys.
 
-    Which ones these are does not depend on the division into parts.
+    Keys are random, by row number, so the sample does not depend on how the rows are divided into parts.
     """
 
     def __init__(self, most: int) -> None:
@@ -41,7 +41,7 @@ class Kept(Generic[R]):
         return self.halvings > 0
 
     def add(self, part: R) -> None:
-        """Keep a part's rows, or as many of all as there is room for."""
+        """Add a part's rows; halve the sample until it fits."""
         self.parts.append(self._thinned(part))
         self.count += len(self.parts[-1])
         while self.count > self.most:

@@ -8,7 +8,7 @@ and at the best price the rows' maximisers fill the budget up to a single row. A
 sweep over the data then settles every row whose maximiser is the same at both ends of the bracket (v - p w is linear in
 p, so it stays the maximiser between them), and only the few other rows, the *window*, are solved exactly.
 
-All totals are exact sums, so neither the division into parts nor the engine that sweeps them moves a bit of the answer.
+All totals are exact sums, so the answer is the same, bit for bit, for any division into parts and any engine.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from routing_assets.allocation.solver.scan import Alternatives, Scan, all_altern
 from routing_assets.allocation.solver.source import Located, Source, masked
 
 _STATES, _EXACT_STATES = 1 << 12, 1 << 20
-_COPIES = 2  # rows with the very same moves; more of them would only fill the search with repetitions
-_WORK = 1 << 21  # states: under a second, and unlike a clock the same on every machine
+_COPIES = 2  # of rows with identical moves; more of them would only repeat the search
+_WORK = 1 << 21  # states: under a second, and unlike a time limit the same on every machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +52,9 @@ class KnapsackAnswer:
     price: float
     """Value per unit of weight at the margin; 0 where the capacity does not bind."""
     loss: float
-    """How much more total value any choice could have, at most."""
+    """Upper bound of the total value that any other choice could add."""
     proven: bool
-    """Nothing better exists, to float resolution."""
+    """Whether no better choice exists, to float resolution."""
 
 
 class CapacityTooSmall(Exception):
@@ -78,7 +78,7 @@ def solve_knapsack(
 
 
 def _search(source: Source, capacity: Fraction | float) -> tuple[Scan, KnapsackAnswer]:
-    """Sweep until a bracket holds the price and its window can be held; return the scan, and the steps taken in it."""
+    """Sweep until a bracket holds the price and its window fits in memory; return the scan and the answer in it."""
     bracket, outer = first_bracket(source, capacity), None
     while True:
         found = scan(source, bracket)
@@ -100,7 +100,7 @@ def _search(source: Source, capacity: Fraction | float) -> tuple[Scan, KnapsackA
 
 
 def first_bracket(source: Source, capacity: Fraction | float) -> Bracket:
-    """Return where the price lies in all likelihood, by the sample; anywhere where there is none."""
+    """Return the sample's estimate of where the price lies; ``EVERYTHING`` where there is no sample."""
     if math.isinf(capacity):
         return EVERYTHING
     value, weight, allowed = source.sample
@@ -110,16 +110,16 @@ def first_bracket(source: Source, capacity: Fraction | float) -> Bracket:
 
 
 def _take_steps(found: Scan, capacity: Fraction | float) -> KnapsackAnswer | None:
-    """Take the window's most efficient steps as far as the capacity lasts (Sinha & Zoltners 1979).
+    """Take the window's most efficient steps while they fit the capacity (Sinha & Zoltners 1979).
 
-    None where they all fit and the capacity lasts further: to steps that are worth just the low price of the bracket.
+    None where they all fit and capacity is left: then steps whose efficiency equals the low price may fit too.
     """
     window, low = found.window, found.bracket.low
-    start, w = window.dear.astype(np.intp), window.weight
+    start, w = window.column_at_high.astype(np.intp), window.weight
     steps = hull_steps(window.value, w, start, low)
     room = math.inf if math.isinf(capacity) else float(Fraction(capacity) - found.weight)
     taken = min(int(np.searchsorted(np.cumsum(steps.weight), room, side="right")) + 1, len(steps))
-    while True:  # the float sums may be an ulp out: one step more is tried
+    while True:  # float sums may be an ulp off, so one step more is tried
         after = start.copy()
         after[steps.row[:taken]] = steps.after[:taken]
         moved = np.flatnonzero(after != start)
@@ -144,9 +144,9 @@ def _fill_slack(
     enough: float,
     deadline: float,
 ) -> KnapsackAnswer:
-    """Use the slack that the break step left: in the window, and where the optimum is asked for among all rows.
+    """Use the slack that the break step left: by rows of the window or, where the optimum is asked for, by all rows.
 
-    A window of the bracket (0, inf) is all there is: its other rows' cheapest model is their best.
+    With the bracket (0, inf) the window has all rows that can gain: for the others the cheapest model is the best.
     """
     price, bracket = position.price, found.bracket
     if price == 0:
@@ -184,7 +184,7 @@ def _in_window(found: Scan, position: KnapsackAnswer, below: float) -> Alternati
 
 
 def _in_all_rows(source: Source, position: KnapsackAnswer, below: float) -> tuple[bool, Alternatives]:
-    """Sweep for the alternatives of all rows: whether these are all, and those with the least loss."""
+    """Sweep for the alternatives of all rows. Return those with the least loss, and whether they are all."""
     rules = [position.rule.of(part.first, part.part.rows) for part in source.located]
     everything, kept = 0, []
     for part in source.sweep(_alternatives_part, position.price, below, given=rules):

@@ -19,12 +19,12 @@ from routing_assets.allocation.solver.whole_numbers import Core, solve_core
 
 _CORE_SIZES = (96, 384, 1536)
 _PAIRS_PER_INSTRUCTION = 3
-_WHOLE = 4_000  # pairs: up to here everything is core at once
+_WHOLE = 4_000  # pairs: a problem up to this size is one core
 
 
 @dataclass(frozen=True, eq=False)
 class WholeNumbers:
-    """A choice that keeps all rows, or None where none was found; ``proven``: nothing better (or truly none) exists."""
+    """A choice that keeps all rows, or None where none was found. ``proven``: no better one exists, or none at all."""
 
     choice: np.ndarray | None
     value: float
@@ -34,7 +34,7 @@ class WholeNumbers:
 def choose(
     value: np.ndarray, rows: list[Row], relaxed: Relaxed, *, relative_gap: float, seed: int, time_limit_s: float
 ) -> WholeNumbers:
-    """Find whole numbers near the relaxation: ever larger cores until the gap is small enough or the time is over."""
+    """Find a choice near the relaxation: try ever larger cores until the gap is small enough or the time is up."""
     deadline = time.monotonic() + time_limit_s
     n = len(value)
     loss = np.maximum(relaxed.worth.max(axis=1, keepdims=True) - relaxed.worth, 0.0)
@@ -61,8 +61,9 @@ def choose(
 
 
 def near(loss: np.ndarray, below: float, *, whole: bool) -> np.ndarray:
-    """Which pairs, (M, K) bool, may be part of an answer that loses less than ``below``; unless ``whole``, only about
-    as many as three an instruction, those of the least ``loss``.
+    """Return the pairs, (M, K) bool, that may be part of an answer with a loss of less than ``below``.
+
+    Unless ``whole``, these are at most about three per instruction on average: the pairs with the least ``loss``.
     """
     pairs = loss < below if math.isfinite(below) else np.ones(loss.shape, dtype=bool)
     most = _PAIRS_PER_INSTRUCTION * len(loss)
@@ -82,7 +83,7 @@ def _solve(
     seed: int,
     deadline: float,
 ) -> WholeNumbers:
-    """Decide ``members`` among ``pairs`` exactly, everyone else staying at ``start``."""
+    """Decide ``members`` among ``pairs`` exactly; all other instructions stay at ``start``."""
     n, k = value.shape
     others = np.setdiff1d(np.arange(n), members, assume_unique=True)
     fixed = math.fsum(value[others, start[others]])

@@ -1,4 +1,4 @@
-"""A random order of rows that nobody has to hold: each row's key follows from its number alone."""
+"""A random order of rows that need not be stored: each row's key follows from its number alone."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from routing_assets.allocation.solver.rows import Row
 
 _ROUNDS = 60
 _SAMPLE = 512
-_WHOLE = 6_000  # pairs: up to here the pool simply holds them all
+_WHOLE = 6_000  # pairs: up to this size the pool holds them all
 _PENALTY = 1e2  # value per scaled unit of violation while rows may still be broken
 _PROHIBITIVE = 1e6
 _TOLERANCE = 1e-9
@@ -100,7 +100,7 @@ def _sift(value: np.ndarray, rows: list[Row], pool: np.ndarray, penalty: float) 
 
 
 def _nearest(pairs: np.ndarray, worth: np.ndarray, most: int) -> np.ndarray:
-    """Keep the ``pairs`` (N, K) least behind at the best prices so far: wild prices must not flood the pool."""
+    """Keep those ``pairs`` (N, K) that lose least at the best prices so far: prices far off would add too many."""
     if np.count_nonzero(pairs) <= most:
         return pairs
     behind = np.where(pairs, worth.max(axis=1, keepdims=True) - worth, np.inf)
@@ -108,7 +108,7 @@ def _nearest(pairs: np.ndarray, worth: np.ndarray, most: int) -> np.ndarray:
 
 
 def _smallest(values: np.ndarray, count: int) -> np.ndarray:
-    """Return a bool mask of the ``count`` smallest entries; of ties at the end only some, or equal prices flood it."""
+    """Return a bool mask of exactly ``count`` smallest entries, whatever ties there are at the last one."""
     if count >= values.size:
         return np.ones(values.shape, bool)
     mask = np.zeros(values.size, bool)
@@ -134,7 +134,7 @@ def dual_bound(worth: np.ndarray, rows: list[Row], prices: np.ndarray) -> float:
 def _solve_pool(
     value: np.ndarray, rows: list[Row], pool: np.ndarray, members: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Solve the linear program over the pool's pairs of some instructions; limits shrink with their number.
+    """Solve the linear program over the pool's pairs of some instructions, with their share of every limit.
 
     Returns prices (R,), shares (N, K) and the scaled violation. Instructions with a single pair are constants.
     """

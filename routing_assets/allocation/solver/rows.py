@@ -1,4 +1,4 @@
-"""Every constraint beyond one-model-each as a linear row with an exact limit.
+"""Every constraint but "one model per instruction", as a linear row with an exact limit.
 
 A row says  sum_i usage[i, x_i] + level * t <= limit  where t is one free number shared by all rows: the level around
 which ``max_group_gap`` holds the groups' mean success.

@@ -1,4 +1,4 @@
-"""What a decision says of each row, without a list of all rows: every part works out its own."""
+"""A decision as a rule that gives every row its column, so that each part computes its own rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from routing_assets.allocation.solver.bracket import Bracket
-from routing_assets.allocation.solver.scan import blocks, dear_columns
+from routing_assets.allocation.solver.scan import blocks, columns_at_high
 from routing_assets.allocation.solver.source import Arrays
 
 
@@ -17,41 +17,41 @@ class Rule(Protocol):
     """Gives every row its column."""
 
     def of(self, first: int, rows: int) -> Rule:
-        """Return what concerns the rows from ``first`` on: small enough to send along with a part."""
+        """Return the rule for ``rows`` rows from number ``first`` on: small enough to be sent with a part."""
         ...
 
     def choose(self, first: int, arrays: Arrays) -> np.ndarray:
-        """Return the column, (M,) int16, of M rows, of which ``first`` is the first one's number."""
+        """Return the column, (M,) int16, of each of M rows; the first of them has the number ``first``."""
         ...
 
     def notes(self, arrays: Arrays) -> Mapping[str, int]:
-        """Return counts that the certificate mentions; the parts' are added up."""
+        """Return counts for the certificate, which adds up those of all parts."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class PriceRule:
-    """Each row's best column at the high end of a bracket, but for ``rows`` (increasing), which have ``columns``."""
+    """Each row's best column at the high price of a bracket, except for ``rows`` (increasing): they get ``columns``."""
 
     bracket: Bracket
     rows: np.ndarray
     columns: np.ndarray
 
     def of(self, first: int, rows: int) -> PriceRule:
-        """Return what concerns the rows from ``first`` on."""
+        """Return the rule for ``rows`` rows from number ``first`` on."""
         start, end = np.searchsorted(self.rows, (first, first + rows))
         return PriceRule(self.bracket, self.rows[start:end], self.columns[start:end])
 
     def choose(self, first: int, arrays: Arrays) -> np.ndarray:
-        """Return the column, (M,) int16, of M rows, of which ``first`` is the first one's number."""
+        """Return the column, (M,) int16, of each of M rows; the first of them has the number ``first``."""
         choice = np.empty(len(arrays[0]), np.int16)
         for start, v, w in blocks(arrays):
-            choice[start : start + len(v)] = dear_columns(v, w, first + start, self.bracket)
+            choice[start : start + len(v)] = columns_at_high(v, w, first + start, self.bracket)
         choice[self.rows - first] = self.columns
         return choice
 
     def notes(self, arrays: Arrays) -> Mapping[str, int]:
-        """Return nothing: all is in the certificate."""
+        """Return no counts: the certificate needs none."""
         return {}
 
     def changed(self, rows: np.ndarray, columns: np.ndarray) -> PriceRule:

@@ -31,7 +31,10 @@ def blocks(arrays: Arrays) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 
 
 def best_columns(value: np.ndarray, weight: np.ndarray, price: float) -> np.ndarray:
-    """Return each row's maximiser of value - price x weight; at 0 and inf ties go to the better second goal."""
+    """Return each row's maximiser of value - price x weight, (M,).
+
+    Ties go to the lighter column at a price of 0, and to the more valuable one at an infinite price.
+    """
     if math.isinf(price):
         return cheapest(value, weight)
     if price == 0:
@@ -41,8 +44,8 @@ def best_columns(value: np.ndarray, weight: np.ndarray, price: float) -> np.ndar
     return worth.argmax(axis=1)
 
 
-def dear_columns(value: np.ndarray, weight: np.ndarray, first: int, bracket: Bracket) -> np.ndarray:
-    """Return each row's best column at the high end of a bracket, where row ``first`` is the first of these rows."""
+def columns_at_high(value: np.ndarray, weight: np.ndarray, first: int, bracket: Bracket) -> np.ndarray:
+    """Return each row's best column at the high price of a bracket; the first row has the number ``first``."""
     taken = min(max(bracket.first - first, 0), len(value))
     if taken == 0:
         return best_columns(value, weight, bracket.high)
@@ -52,22 +55,22 @@ def dear_columns(value: np.ndarray, weight: np.ndarray, first: int, bracket: Bra
     return np.concatenate([best_columns(value[half], weight[half], price) for half, price in halves])
 
 
-def cheap_columns(value: np.ndarray, weight: np.ndarray, first: int, bracket: Bracket, dear: np.ndarray) -> np.ndarray:
-    """Return each row's best column at the low end of a bracket, given that at the high end."""
+def columns_at_low(value: np.ndarray, weight: np.ndarray, first: int, bracket: Bracket, high: np.ndarray) -> np.ndarray:
+    """Return each row's best column at the low price of a bracket, given the ``high`` ones."""
     columns = best_columns(value, weight, bracket.low)
     left = max(bracket.last - first, 0)
-    columns[left:] = dear[left:]
+    columns[left:] = high[left:]
     return columns
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Rows whose best columns differ between the two ends of a bracket, in order."""
+    """The rows whose best column is not the same at both ends of a bracket, by row number."""
 
     row: np.ndarray
     """(M,) row numbers."""
-    dear: np.ndarray
-    cheap: np.ndarray
+    column_at_high: np.ndarray
+    column_at_low: np.ndarray
     """(M,) best columns at the high price and at the low price."""
     value: np.ndarray
     weight: np.ndarray
@@ -80,11 +83,12 @@ class Window:
     def moved_weight(self) -> Fraction:
         """How much more the rows weigh at the low price."""
         at = np.arange(len(self))
-        return exact_sum(self.weight[at, self.cheap]) - exact_sum(self.weight[at, self.dear])
+        return exact_sum(self.weight[at, self.column_at_low]) - exact_sum(self.weight[at, self.column_at_high])
 
     def at(self, rows: np.ndarray | slice) -> Window:
         """Some of the rows."""
-        return Window(self.row[rows], self.dear[rows], self.cheap[rows], self.value[rows], self.weight[rows])
+        columns = self.column_at_high[rows], self.column_at_low[rows]
+        return Window(self.row[rows], *columns, self.value[rows], self.weight[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +103,7 @@ class Scan:
     """Total weight of the best columns at the low price."""
     window: Window
     overflowed: bool = False
-    """The window had more rows than may be held; these are some of them, drawn at random."""
+    """Whether the window had more rows than fit in memory; ``window`` is then a random sample of them."""
 
 
 def scan(source: Source, bracket: Bracket) -> Scan:
@@ -115,35 +119,35 @@ def scan(source: Source, bracket: Bracket) -> Scan:
 def _scan_part(located: Located, bracket: Bracket) -> Scan:
     arrays = located.read()
     k, rows = arrays[0].shape[1], len(arrays[0])
-    nobody, none = np.empty(0, np.int64), np.empty(0, np.int16)
-    windows = [Window(nobody, none, none, *(np.empty((0, k), a.dtype) for a in arrays[:2]))]
+    no_rows, no_columns = np.empty(0, np.int64), np.empty(0, np.int16)
+    windows = [Window(no_rows, no_columns, no_columns, *(np.empty((0, k), a.dtype) for a in arrays[:2]))]
     value, weight = np.empty(rows), np.empty(rows)
     for start, v, w in blocks(arrays):
         at, first = np.arange(len(v)), located.first + start
-        dear = dear_columns(v, w, first, bracket)
-        cheap = cheap_columns(v, w, first, bracket, dear)
-        value[start : start + len(v)], weight[start : start + len(v)] = v[at, dear], w[at, dear]
-        differ = np.flatnonzero(dear != cheap)
+        high = columns_at_high(v, w, first, bracket)
+        low = columns_at_low(v, w, first, bracket, high)
+        value[start : start + len(v)], weight[start : start + len(v)] = v[at, high], w[at, high]
+        differ = np.flatnonzero(high != low)
         own = v[differ].astype(arrays[0].dtype), w[differ].astype(arrays[1].dtype)
-        windows.append(Window(first + differ, dear[differ].astype(np.int16), cheap[differ].astype(np.int16), *own))
+        windows.append(Window(first + differ, high[differ].astype(np.int16), low[differ].astype(np.int16), *own))
     window, spent = joined_windows(windows), exact_sum(weight)
     return Scan(bracket, exact_sum(value), spent, spent + window.moved_weight, window)
 
 
 def joined_windows(windows: list[Window]) -> Window:
-    """Windows of rows that follow each other, as one."""
-    names = ("row", "dear", "cheap", "value", "weight")
+    """Join windows of consecutive rows into one."""
+    names = ("row", "column_at_high", "column_at_low", "value", "weight")
     return Window(*(np.concatenate([getattr(window, name) for window in windows]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
 class Alternatives:
-    """Other columns for some rows: what moving there loses at the price, and how much weight it adds."""
+    """Columns that some rows could move to, and what each move would lose at the price."""
 
     row: np.ndarray
     """(M,) row numbers."""
     loss: np.ndarray
-    """(M, K) reduced cost, not negative; inf where the column is no alternative."""
+    """(M, K) reduced cost, not negative; inf where the column is not an alternative."""
     before: np.ndarray
     """(M,) present column."""
     value: np.ndarray
@@ -161,7 +165,7 @@ class Alternatives:
 
 
 def alternatives(arrays: Arrays, choice: np.ndarray, price: float, below: float) -> Alternatives:
-    """Collect the rows that can move at a loss less than ``below``."""
+    """Collect the rows that can move to another column at a loss of less than ``below``."""
     k = arrays[0].shape[1]
     parts = [(np.empty(0, np.int64), np.empty((0, k)), np.empty(0, np.int64), np.empty((0, k)), np.empty((0, k)))]
     for start, v, w in blocks(arrays):
@@ -176,7 +180,7 @@ def alternatives(arrays: Arrays, choice: np.ndarray, price: float, below: float)
 
 
 def all_alternatives(parts: list[Alternatives]) -> Alternatives:
-    """Those of several parts, the rows with the least loss first."""
+    """Join the alternatives of several parts, the rows with the least loss first."""
     names = ("row", "loss", "before", "value", "weight")
     found = Alternatives(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
     return found.at(np.argsort(found.loss.min(axis=1), kind="stable"))

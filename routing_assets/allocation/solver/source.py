@@ -19,7 +19,7 @@ _LARGE = 1 << 24  # rows
 
 Result = TypeVar("Result")
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
-"""(value, weight, allowed) of some rows in order: (M, K) floats, the second perhaps (K,), and (M, K) bool or None."""
+"""(value, weight, allowed) of M rows: (M, K) floats, where weight may be (K,), and (M, K) bool or None."""
 
 
 class Readable(Protocol):
@@ -40,9 +40,9 @@ class Located:
     first: int
     """Row number, in the whole, of its first row."""
     sampled: np.ndarray
-    """Which of its own rows belong to the sample."""
+    """Numbers, within the part, of the rows that belong to the sample."""
     given: Any = None
-    """What a sweep needs to know of this part alone."""
+    """An argument of the sweep that is meant for this part alone."""
 
     def read(self) -> Arrays:
         """Value and weight (M, K), and the allowed pairs or None."""
@@ -75,11 +75,11 @@ class Source:
 
     @property
     def most_rows(self) -> int:
-        """Rows of which the driver may hold all pairs."""
+        """How many rows, with all their pairs, the driver may hold."""
         return max(1, MOST_PAIRS // self.columns)
 
     def sweep(self, function: Callable[..., Result], *arguments: Any, given: Sequence[Any] = ()) -> Iterator[Result]:
-        """Yield ``function(located, *arguments)`` of each part, in their order; ``given``: a thing for each part."""
+        """Yield ``function(located, *arguments)`` for each part, in order; ``given`` has one item per part."""
         self.passes += 1
         parts: Sequence[Located] = self.located
         if given:
@@ -97,11 +97,11 @@ class Source:
         return self._sample
 
     def keep_sample(self, parts: Sequence[Arrays]) -> None:
-        """Remember the sample that a sweep brought along."""
+        """Keep the sample, given as the sampled rows of each part."""
         self._sample = joined(parts)
 
     def gathered(self) -> Arrays:
-        """All rows at once; for as many as ``most_rows``."""
+        """All rows at once; only for at most ``most_rows``."""
         return self._whole or joined(list(self.sweep(Located.read)))
 
 

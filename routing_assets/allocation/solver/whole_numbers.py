@@ -11,17 +11,17 @@ from ortools.sat.python import cp_model
 
 from routing_assets.allocation.solver.rows import Row
 
-_FINE_PAIRS = 400  # up to here most floats are taken over bit for bit
+_FINE_PAIRS = 400  # up to this many pairs most floats are represented exactly
 _FINE_BITS = 59
 _VALUE_BITS = 44
-_ROUNDED_BITS = 40  # larger numbers would cost CP-SAT its own linear relaxation
+_ROUNDED_BITS = 40  # with larger numbers CP-SAT goes without its own linear relaxation
 _PAIRS_BITS = 62  # CP-SAT refuses rows whose pairs could sum to more, although only one per instruction is chosen
 _MAX_COMMON = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
 class Core:
-    """Some instructions still to be decided, the rest being fixed: (M, K) allowed ``pairs`` and their ``value``.
+    """The M instructions still to be decided, all others being fixed: (M, K) allowed ``pairs`` and their ``value``.
 
     ``usage`` has one (M, K) array per row of ``rows``, ``room`` what the fixed instructions leave of its limit.
     """
@@ -35,7 +35,7 @@ class Core:
 
 @dataclass(frozen=True, eq=False)
 class CoreAnswer:
-    """``column`` (M,) of each core instruction or None; ``proven``: the best there is (or there is truly none)."""
+    """``column`` (M,) of each instruction, or None. ``proven``: no better answer exists, or none at all."""
 
     column: np.ndarray | None
     proven: bool
@@ -44,7 +44,7 @@ class CoreAnswer:
 def solve_core(
     core: Core, *, most: float, enough: float, hint: np.ndarray, seed: int, time_limit_s: float
 ) -> CoreAnswer:
-    """Maximise the core's value. ``most`` is a proven upper bound of it; within ``enough`` of that the search stops.
+    """Maximise the core's value. ``most`` is a proven upper bound; the search stops within ``enough`` of it.
 
     Rows are whole numbers on a power-of-two grid, rounded against the limit where 64 bits do not hold them exactly, so
     no answer ever breaks a row; small cores get a finer grid.
@@ -86,7 +86,7 @@ def solve_core(
 def _add_rows(
     model: cp_model.CpModel, x: list[cp_model.IntVar], core: Core, i: np.ndarray, k: np.ndarray, bits: int
 ) -> bool:
-    """Add every row; return whether none was rounded, so that what breaks them here breaks them in truth."""
+    """Add every row; return whether none was rounded, so that "infeasible" is true of the unrounded rows as well."""
     level, exact = _level(model, core, bits), True
     for row, used, room in zip(core.rows, core.usage, core.room, strict=True):
         size, pairs_size = _bits_of(np.abs(used), core.pairs), math.frexp(float(np.abs(used[i, k]).sum()))[1]
@@ -104,14 +104,14 @@ def _add_rows(
             expression += weight * level.variable
             reach = weight * (max(level.common, 1) << level.exponent)
             least, most = least + min(reach, 0), most + max(reach, 0)
-        # Tight ends: CP-SAT scales the domains of parallel rows and wraps around beyond 64 bits.
+        # Tight bounds: CP-SAT scales the domains of parallel rows and overflows beyond 64 bits.
         model.add_linear_constraint(expression, least, max(min(limit, most), least - 1))
     return exact
 
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The free level as a whole number of 1 / (common x 2**exponent); common 0: of 1 / 2**exponent."""
+    """The free level in whole units of 1 / (common x 2**exponent), or of 1 / 2**exponent where ``common`` is 0."""
 
     variable: cp_model.IntVar
     exponent: int
@@ -131,7 +131,7 @@ def _level(model: cp_model.CpModel, core: Core, bits: int) -> _Level:
 
 
 def _bits_of(size: np.ndarray, pairs: np.ndarray) -> int:
-    """Return b with: any choice's total size is below 2**b."""
+    """Return the least b such that no choice of allowed pairs has a total size of 2**b or more."""
     return math.frexp(float(np.where(pairs, size, 0.0).max(axis=1, initial=0.0).sum()))[1]
 
 

@@ -33,8 +33,8 @@ class PublishedExperiment:
     models: tuple[PublishedModel, ...]
 
     def task_success(self) -> np.ndarray:
-        """(K, T) success per model and task: the task accuracies, all moved by as many logits per model as it takes
-        for their mean to equal the published success rate."""
+        """(K, T) success per model and task: the task accuracies, shifted per model on the logit scale so that their
+        mean equals the published success rate."""
         return np.array([_moved_to_mean(np.array(model.task_accuracy), model.success) for model in self.models])
 
 

@@ -6,7 +6,7 @@ The three-parameter logistic model (Birnbaum, 1968) with a specialisation per fa
     difficulty_i = d(rung, length) + hidden_i,    hidden_i ~ Normal(0, hidden_sd)
 
 Rung, length and family f can be read in the text; ``hidden`` cannot, and it makes models fail together on the same
-items, as they do in life. ``ability`` is solved for each model and task t so that the mean over all texts the grammar
+items, as real models do. ``ability`` is solved for each model and task t so that the mean over all texts the grammar
 can make is exactly the target: what is left between a sample and the published rate is sampling error.
 """
 
@@ -21,7 +21,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
 
 @dataclass(frozen=True)
 class ResponseParameters:
-    """The knobs of a twin's world.
+    """The parameters of a twin's response model.
 
     Attributes:
         guess: Success rate by guessing, the floor of every probability.
@@ -29,8 +29,8 @@ class ResponseParameters:
         length_step: Difficulty added per additional sentence.
         discrimination: Least and greatest discrimination ``a`` over the models.
         skill_sd: Standard deviation of a model's skill per family.
-        hidden_sd: Standard deviation of the difficulty that no text shows.
-        world_seed: Draws discriminations and skills: the same models in every sample.
+        hidden_sd: Standard deviation of the hidden difficulty, which cannot be read in the text.
+        world_seed: Seed of discriminations and skills, so that every sample has the same models.
     """
 
     guess: float
@@ -44,7 +44,7 @@ class ResponseParameters:
 
 @dataclass(frozen=True, eq=False)
 class ResponseModel:
-    """A fitted world.
+    """A fitted response model.
 
     Attributes:
         guess: As in :class:`ResponseParameters`.

@@ -19,7 +19,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 Twin = Literal["llm_uncertainty_bench", "r1_math"]
 
-_TRIES = 10  # for a text not drawn before; samples far beyond the published sizes may repeat a few
+_TRIES = 10  # to draw a new text; samples far larger than the published ones may repeat a few
 LENGTHS = 3  # a text has 0, 1 or 2 additional sentences
 
 
@@ -29,7 +29,7 @@ class _World:
     parameters: ResponseParameters
 
 
-# Set by trial so that the published shapes can be had. With the true probabilities, at 50 % of the dearest model's cost
+# Set by trial to allow the published results. With the true probabilities, at 50 % of the dearest model's cost
 # and relative to the best single model: benchmark MIP .99, NDCH .91, NDCH(P) .93; mathematics MIP 1.02, NDCH .98,
 # NDCH(P) .985. The world seed is not chosen by result: over six of them NDCH(P) on mathematics is .983 to .989.
 _WORLDS = {
@@ -76,13 +76,13 @@ class SimulatedSample:
 def simulate(twin: Twin, size: int | None = None, seed: int = 0) -> LabelledInstructions:
     """Draws labelled instructions from the twin of a published experiment; texts are distinct.
 
-    Samples of one twin come from one world: other seeds give other texts and draws of the same models, so that a
+    All samples of a twin have the same models: other seeds give other texts and other draws, so that a
     router trained on one sample can be tried on another.
 
     Args:
         twin: ``llm_uncertainty_bench`` (16 models, five tasks) or ``r1_math`` (five models, mathematics).
         size: Number of instructions, spread evenly over the tasks; as published by default (50,000 or 3,234).
-        seed: Of texts, hidden difficulties and draws.
+        seed: Seed of texts, hidden difficulties and draws.
 
     Raises:
         InvalidInput: when there is no such twin or the size is less than 1.
@@ -122,7 +122,7 @@ def simulate_sample(twin: Twin, size: int | None = None, seed: int = 0) -> Simul
 
 @cache
 def response_model(twin: Twin) -> ResponseModel:
-    """The fitted world of a twin: the same for every sample."""
+    """The fitted response model of a twin: the same for every sample."""
     grammars = _WORLDS[twin].grammars
     families = {len(grammar.families) for grammar in grammars.values()}
     rungs = {len(rungs) for grammar in grammars.values() for rungs in grammar.families.values()}

@@ -24,7 +24,7 @@ Vector = NDArray[np.float64]
 STEPS = ("raw", "scaled", "calibrated", "decision")
 """The estimates of a router, in the order of its steps: fields of its ``ProbabilityMatrix``."""
 LOG_TEMPERATURES = (-3.0, 3.0)
-"""Logarithms between which temperatures are sought."""
+"""Bounds of the search for a temperature, as logarithms."""
 SETTINGS = b"settings"
 """In the metadata of a bucket table: JSON of the ``CalibrationConfig`` that it was fitted with."""
 
@@ -34,8 +34,9 @@ class CalibrationConfig:
     """How temperatures and buckets are fitted.
 
     ``temperature_prior`` is the strength, in labels, with which a model's temperature is pulled toward the one shared
-    by all models; ``sharpness_prior`` the strength, in instructions, with which that of the whole classifier is pulled
-    toward that of its out-of-fold logits. The remaining fields are the parameters of ``sql/calibration_buckets.sql``.
+    by all models. ``sharpness_prior`` is the strength, in instructions, with which the whole classifier's temperature
+    is pulled toward the temperature of its out-of-fold logits. The remaining fields are the parameters of
+    ``sql/calibration_buckets.sql``.
     """
 
     temperature_prior: float = 150.0
@@ -80,7 +81,7 @@ def fit_buckets(
 
 
 def _isotonic(buckets: pa.Table) -> pa.Table:
-    """Rates that do not fall from one bucket of a model to the next."""
+    """The buckets with isotonic rates: non-decreasing over the buckets of each model."""
     from sklearn.isotonic import IsotonicRegression
 
     model, bucket, weight = (buckets[name].to_numpy() for name in ("model_index", "bucket", "weight"))
@@ -92,7 +93,7 @@ def _isotonic(buckets: pa.Table) -> pa.Table:
 
 
 def config_of(buckets: pa.Table) -> CalibrationConfig:
-    """How the buckets were fitted, by their own account; the default where they give none."""
+    """The settings that the buckets were fitted with, from the table's metadata; the defaults where it has none."""
     return CalibrationConfig(**json.loads((buckets.schema.metadata or {}).get(SETTINGS, b"{}")))
 
 

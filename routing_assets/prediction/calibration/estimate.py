@@ -1,8 +1,7 @@
 """Which estimate of P(success) feeds the allocation, chosen on held-out labels without knowing any price.
 
-An estimate is judged by what it is for: the success that an allocation under a budget realises with it. Prices are
-not this room's business, so the judge draws them at random, over two orders of magnitude, and asks for the mean over
-many price lists and budgets.
+An estimate is judged by the success that an allocation under a budget realises with it. Prices are not known here, so
+they are drawn at random, over two orders of magnitude, and the success is averaged over many price lists and budgets.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ Matrix = NDArray[np.float32]
 
 OTHERS: tuple[Estimate, ...] = ("bucket", "shrunken", "lower_bound")
 SHRINKAGE = 0.25
-"""The "shrunken" estimate is pulled this part of the way toward its model's mean."""
+"""The "shrunken" estimate is pulled by this fraction of the distance toward its model's mean."""
 LEAST_COMPONENTS, MOST_COMPONENTS, FOLDS = 50, 4_000, 5
-"""With fewer unrelated instructions nothing is chosen; of more, so many are drawn; each is judged by what the other
-folds say."""
+"""How many unrelated instructions are needed to choose an estimate; how many are used at most, drawn at random; and the
+number of cross-fitting folds."""
 PRICE_LISTS = 40
 BUDGET_FRACTIONS = (0.2, 0.4, 0.7, 1.0)
 STANDARD_ERRORS = 2.0
@@ -58,14 +57,14 @@ def choose_estimate(
     calibration: CalibrationConfig | None = None,
     seed: int = 0,
 ) -> tuple[Estimate, str]:
-    """The estimate with the best realised success on the rows (C, K) that calibrate, and why, in words.
+    """The estimate with the best realised success on the calibration rows (C, K), and the reason in words.
 
-    Only rows labelled for every model are judged, and each by temperatures and buckets fitted without it and its
-    relatives: a bucket that counts the very label it is judged by looks better than it is. The temperature-scaled
-    probability stays unless another one is clearly better.
+    Only rows labelled for every model are judged, each by temperatures and buckets fitted without the row and those
+    related to it: a bucket that counts the label it is judged by looks better than it is. The temperature-scaled
+    probability stays unless another estimate is clearly better.
 
     Args:
-        component: (C,) equal where rows are related, as copies of a text are; such count as one observation.
+        component: (C,) equal for related rows, such as copies of a text; they count as one observation.
     """
     labelled = ~np.isnan(success).any(axis=1)
     judges = np.random.default_rng(seed).permutation(np.unique(component[labelled]))[:MOST_COMPONENTS]
@@ -99,7 +98,7 @@ def cross_fitted_estimates(
     component: NDArray[np.integer],
     calibration: CalibrationConfig,
 ) -> dict[Estimate, Matrix]:
-    """Every estimate of the rows in ``folds``, in their order, by temperatures and buckets of all unrelated rows."""
+    """Every estimate for the rows in ``folds``, in their order, fitted on all rows that are unrelated to the fold."""
     parts: dict[Estimate, list[Matrix]] = {name: [] for name in ("scaled", *OTHERS)}
     for fold in folds:
         rest = ~np.isin(component, component[fold])
@@ -116,7 +115,7 @@ def _mean_of_each(component: NDArray[np.integer], values: NDArray[np.float64]) -
 
 
 def _standard_errors(difference: NDArray[np.float64]) -> float:
-    """Mean of paired differences in standard errors of it."""
+    """Mean of paired differences, in units of its standard error."""
     return float(difference.mean() / max(1e-12, difference.std() / np.sqrt(len(difference))))
 
 
@@ -133,8 +132,9 @@ def realised_success(probability: Matrix, success: Matrix, seed: int = 0) -> NDA
 
 
 def _allocate(probability: Matrix, price: NDArray[np.float64], budget: float) -> NDArray[np.int64]:
-    """Choice (N,) at about the least dual price whose mean spend is within the budget; the cheapest model where even
-    that is above it.
+    """Choice (N,) at about the least dual price that keeps the mean spend within the budget.
+
+    Where even the cheapest model exceeds the budget, all instructions get that model.
     """
     if budget <= price.min():
         return np.full(len(probability), np.argmin(price))

@@ -21,7 +21,7 @@ def calibration_metrics(
 ) -> pa.Table:
     """One row per model: ``labels, success_rate, mean_probability, log_loss, brier, auc, ece, ece_floor``.
 
-    ``component`` (N,) says which rows are related, as copies of a text are: the floor counts such as one observation.
+    ``component`` (N,) is equal for related rows, such as copies of a text; ``ece_floor`` counts them once.
     """
     return _query("calibration_metrics", probability, success, models, {"bins": bins}, component)
 

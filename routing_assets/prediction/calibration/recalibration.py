@@ -1,12 +1,11 @@
 """Recalibration by outcomes: a new temperature, a shift and buckets per model, without training anything.
 
 ``probability = sigmoid(logit / temperature + shift)`` is Platt scaling (Platt 1999), or bias-corrected temperature
-scaling (Alexandari et al. 2020): the temperature mends sharpness, the shift a success rate that rose or fell.
+scaling (Alexandari et al. 2020): the temperature corrects sharpness, the shift a success rate that rose or fell.
 
-Outcomes are known of the chosen model of each instruction only. Who is chosen depends on text and price, never on the
-outcome itself, so their likelihood needs no weights; but a model's outcomes come from where it was chosen, and they say
-little about the rest, and a handful of them may all be successes. So each model is held to what the router knows of it
-already, and moves as far as its outcomes have weight.
+An instruction's outcome is known for its chosen model only. The choice depends on text and price, never on the outcome,
+so the likelihood needs no weights. But a model's outcomes say little about the instructions that went to other models,
+and a handful of them may all be successes. So a prior pulls each model toward its present calibration.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ Vector = NDArray[np.float64]
 PRIOR = 10.0
 """Strength, in labels, of the pull toward the present temperature (in the logarithm) and shift.
 
-An outcome tells p (1 - p) of a label about a shift, so that some fifty outcomes move it half the way.
+An outcome tells p (1 - p) as much about the shift as a label of the prior: about fifty outcomes move it half the way.
 """
 LEAST_FOR_BUCKETS = 100
-"""A model with so many outcomes has its buckets from them alone; with fewer it keeps those it has."""
+"""With this many outcomes a model's buckets are counted from them alone; with fewer it keeps its present ones."""
 _BOUNDS = ((-3.0, 3.0), (-10.0, 10.0))
 
 
@@ -62,7 +61,7 @@ def enough_for_buckets(success: Matrix) -> Matrix:
 
 
 def recount_buckets(buckets: pa.Table, probability: Matrix, success: Matrix, models: Sequence[str]) -> pa.Table:
-    """The bucket table with the buckets of every labelled model counted anew, cut as the table says its own were.
+    """The bucket table with every labelled model's buckets counted anew, by the settings in the table's metadata.
 
     Args:
         probability, success: (N, K) of the models; NaN without label. A model without labels keeps its buckets.
@@ -70,11 +69,11 @@ def recount_buckets(buckets: pa.Table, probability: Matrix, success: Matrix, mod
     counted = fit_buckets(probability, success, models, config_of(buckets))
     labelled = np.flatnonzero(~np.isnan(success).all(axis=0))
     others = buckets.filter(pa.array(~np.isin(buckets["model_index"].to_numpy(), labelled)))
-    return pa.concat_tables([others, counted], promote_options="permissive")  # with the metadata of the former
+    return pa.concat_tables([others, counted], promote_options="permissive")  # keeps the metadata of ``others``
 
 
 def _fit(logit: Vector, success: Vector, centre: Vector, prior: float) -> Vector:
-    """(log temperature, shift) of least cross-entropy and distance from ``centre``."""
+    """(log temperature, shift) of greatest posterior probability under a Gaussian prior around ``centre``."""
 
     def loss(parameters: Vector) -> tuple[float, Vector]:
         scaled = logit * np.exp(-parameters[0])

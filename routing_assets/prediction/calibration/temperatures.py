@@ -35,7 +35,7 @@ def fit_temperatures(logits: Matrix, success: Matrix, prior: float = Calibration
 
 
 def shared_temperature(logits: Matrix, success: Matrix, around: float = 1.0, prior: float = 0.0) -> float:
-    """The one temperature for all models, by maximum likelihood, pulled toward ``around`` by ``prior`` labels."""
+    """One temperature for all models, by maximum likelihood; a prior of ``prior`` labels pulls it to ``around``."""
     from scipy.optimize import minimize_scalar  # loads only where something is fitted
 
     def penalised(log_t: float) -> float:

@@ -1,10 +1,11 @@
 """A model joins the router with a few labelled instructions; neither the encoder nor the other models' heads are
 trained again.
 
-The K fitted models are a panel of examinees: a new one is described by how its success goes with theirs, as in
+The K fitted models are a panel of examinees: a new one is described by how its success follows theirs, as in
 item-response theory. Its logit is ``intercept + slope x mean logit + sum of weights x (logit of model k - mean
-logit)``. Slope and weights are under Gaussian priors, so 20 labels say little more than how able the model is, and 500
-in what it differs. Choosing the width of the prior by cross-validation on so few labels did worse than a fixed one.
+logit)``. Slope and weights have Gaussian priors, so 20 labels tell little more than how able the model is, while 500
+also tell where it differs from the others. Choosing the width of the prior by cross-validation on so few labels did
+worse than a fixed one.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ def fit_added_model(name: str, panel: Matrix, success: NDArray[np.floating]) -> 
 
 
 def left_out_logits(name: str, panel: Matrix, success: NDArray[np.floating], parts: int = 5, seed: int = 0) -> Matrix:
-    """(n,) logits of the labelled instructions, each by a fit that its own label had no part in.
+    """(n,) logits of the labelled instructions, each by a fit without its own label.
 
-    They tell how good the added model's probabilities are, and calibrate them. Instructions without a label keep the
+    They serve to calibrate and to judge the added model's probabilities. Instructions without a label keep the
     logit of the fit to all labels. Raises :class:`InvalidInput` with fewer than ten labels, like the fit to all.
     """
     logits = fit_added_model(name, panel, success).logits(panel)

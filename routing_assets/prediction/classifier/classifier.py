@@ -43,10 +43,9 @@ PREDICTED_AT_ONCE = 8_192
 class SuccessClassifier:
     """A trained classifier. Make one with :func:`train_classifier` or :meth:`load`.
 
-    ``ensembles`` maps "frozen", "tuned", "lexical" and "neighbours" to their members; ``out_of_fold`` are the stacked
-    logits (T, K) of the T training rows by members that had not seen them (None when nothing was left out);
-    ``history`` the losses per
-    epoch, mean over the networks; ``why`` says what ``auto`` chose.
+    ``ensembles`` maps "frozen", "tuned", "lexical" and "neighbours" to their members. ``out_of_fold`` are the stacked
+    logits (T, K) of the T training rows by members that had not seen them, None when nothing was left out. ``history``
+    has the losses per epoch, averaged over the networks; ``why`` says what ``auto`` chose.
     """
 
     def __init__(
@@ -83,11 +82,11 @@ class SuccessClassifier:
 
     @property
     def precision(self) -> Precision:
-        """In which the encoder scores."""
+        """The precision in which the encoder scores."""
         return self.config.encoder.precision
 
     def with_precision(self, precision: Precision) -> SuccessClassifier:
-        """This classifier, scoring in ``precision``. Nothing that was trained changes; that happened in fp32."""
+        """This classifier, scoring in ``precision``. The trained weights stay the same."""
         other = copy.copy(self)
         other.config = replace(self.config, encoder=replace(self.config.encoder, precision=precision))
         other._embeddings = embedding_cache(other.config, self._embeddings)
@@ -99,11 +98,11 @@ class SuccessClassifier:
         return np.column_stack([panel, *(model.logits(panel) for model in self.added)])
 
     def embeddings(self, instruction: Texts) -> Matrix:
-        """(N, D) sentence embeddings of what is worth embedding of each text, from the cache where they are known."""
+        """(N, D) sentence embeddings of the prepared texts, from the cache where it has them."""
         return self._embeddings.embed(self.preparation.prepare(list(instruction)))
 
     def panel_logits(self, instruction: Texts, task: Tasks = None) -> Matrix:
-        """The logits of the trained models only, from which those of added models follow."""
+        """Logits of the trained models alone; those of added models are computed from them."""
         with weights_cast_once(self._embeddings.encoder.device):
             chunks = [
                 self._logits(
@@ -215,7 +214,7 @@ def member_inputs(
     *,
     characters: bool = True,
 ) -> Inputs:
-    """What the members of the ensemble ``name`` read of the prepared texts; ``characters``: the lexical model those."""
+    """Inputs of the ensemble ``name``; ``characters``: the lexical model also reads character sequences."""
     encoder = embeddings.encoder
     if name == "lexical":
         return lexical_inputs(prepared, features, characters=characters)
@@ -231,7 +230,7 @@ def member_inputs(
 
 
 def embedding_cache(config: ClassifierConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
-    """The cache that is given, or one in the directory that is given, of an encoder of the configured precision."""
+    """The given cache, or a new one in the given directory, for an encoder of the configured precision."""
     if not isinstance(cache, EmbeddingCache):
         return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), cache)
     return cache.with_precision(config.encoder.precision)

@@ -1,4 +1,4 @@
-"""Settings of the success classifier, and what ``auto`` makes of them."""
+"""Settings of the success classifier, and what ``auto`` chooses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Method = Literal["auto", "frozen", "upper_layers", "finetune"]
 Companion = Literal["lexical", "neighbours"]
 
 LEAST_TEXTS_TO_TUNE = 400
-"""``auto`` leaves the encoder as it is with fewer distinct training texts: they are too few for a pilot."""
+"""With fewer distinct training texts ``auto`` does not tune the encoder: they are too few for a pilot."""
 TEXTS_WITHOUT_PILOT = 4_000
 """With fewer distinct training texts ``auto`` asks a pilot (``pilot.py``) whether tuning pays."""
 LAYER_TOKENS_PER_SECOND = 6_000
@@ -22,16 +22,16 @@ LAYER_TOKENS_PER_SECOND = 6_000
 WIDTH = 384
 LONGEST_TRAINING_SECONDS = 600
 LEAST_TUNED_LAYERS = 3
-"""Where more would take too long, ``auto`` tunes fewer layers, but not fewer than this, and then for fewer epochs."""
+"""Where training would take too long, ``auto`` tunes fewer layers, but at least this many, then for fewer epochs."""
 MOST_TUNED_MEMBERS, TUNED_PARTS_OF_FEW = 3, 10
-"""For few texts ``auto`` trains so many networks at most, each without its tenth of them: what one network leaves out
-would be too little to calibrate on, and few texts cost little time.
+"""For few texts ``auto`` trains up to three networks, and each leaves out another tenth of the texts: what one network
+leaves out would be too little to calibrate on, and few texts take little time.
 """
 TUNED_MEMBERS_ON_GPU = 5
-"""More of them have the same log-loss on emotion; two, on a CPU, route no better than one."""
+"""More networks had the same log-loss on the emotion data; on a CPU, two networks routed no better than one."""
 STEPS_PER_EPOCH, LEAST_BATCH, LARGEST_BATCH_ON_GPU = 160, 8, 128
-"""Batches are so large that an epoch has about so many steps: on 5,300 texts 40 steps lost .01 of log-loss against 160,
-on 540 texts 17 steps .017 against 67.
+"""The batch size is chosen so that an epoch has about 160 steps. Fewer steps cost log-loss: .01 with 40 instead of 160
+steps on 5,300 texts, .017 with 17 instead of 67 steps on 540 texts.
 """
 
 
@@ -100,7 +100,7 @@ class ClassifierConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClassifierConfig:
-        """Inverse of :func:`dataclasses.asdict` after a journey through JSON."""
+        """Inverse of :func:`dataclasses.asdict` after a round trip through JSON."""
         encoder = EncoderConfig(**(values["encoder"] | {"pooled_layers": tuple(values["encoder"]["pooled_layers"])}))
         heads = {name: HeadConfig(**values[name]) for name in ("head", "tuned_head")}
         trainings = {name: TrainingConfig(**values[name]) for name in ("training", "tuned_training")}
@@ -149,7 +149,7 @@ def resolve(
 
 
 def _networks(texts: int, device: str) -> tuple[int, int]:
-    """How many networks are tuned if time allows, and of how many parts of the texts each leaves one out."""
+    """How many networks are tuned if time allows, and the number of parts of the texts; each leaves out one."""
     few = texts <= TEXTS_WITHOUT_PILOT // 2
     parts = TUNED_PARTS_OF_FEW if few else ClassifierConfig.tuned_parts
     if device == "cuda":
@@ -158,9 +158,10 @@ def _networks(texts: int, device: str) -> tuple[int, int]:
 
 
 def with_enough_steps(training: TrainingConfig, texts: int, device: str) -> TrainingConfig:
-    """The training of a network that is tuned on so many texts, in batches of a size that suits them.
+    """The settings with a batch size that suits the number of ``texts``.
 
-    ``batch_size`` is the largest on a CPU. Where a GPU takes larger ones, rates grow with the square root of that.
+    On a CPU a batch is at most ``batch_size``. Where a GPU takes larger ones, learning rates grow with the square root
+    of the ratio.
     """
     largest = max(training.batch_size, LARGEST_BATCH_ON_GPU) if device == "cuda" else training.batch_size
     size = max(min(LEAST_BATCH, largest), min(largest, texts // STEPS_PER_EPOCH))

@@ -104,8 +104,8 @@ def train_ensemble(
 ) -> Ensemble:
     """Train ``members`` networks made by ``build``.
 
-    Each leaves out its own one of ``parts`` parts of the training texts; where that is one, or all related texts lie in
-    one part, it trains on all of them.
+    Each leaves out one of ``parts`` parts of the training texts, and each another one. With a single part, or where all
+    texts lie in the part to leave out, a network trains on all of them.
     """
     targets = (torch.from_numpy(texts.success).to(device), torch.from_numpy(texts.weight).to(device))
     out_of_fold = np.full(texts.success.shape, np.nan, dtype=np.float32)
@@ -138,7 +138,7 @@ def train_ensemble(
 
 
 def _digest(rows: Rows, texts: TrainingTexts) -> str:
-    """Which texts train and stop a network: an interrupted training of others must not be resumed."""
+    """Digest of the texts that train and stop a network: training on other texts must not resume its checkpoint."""
     return hashlib.sha256(rows.astype("<i8").tobytes() + texts.validation.astype("<i8").tobytes()).hexdigest()[:12]
 
 
@@ -158,9 +158,7 @@ def mean_logits(members: Sequence[nn.Module], inputs: Inputs, rows: Rows, models
 
 
 def deal(rows: Rows, lengths: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[Rows]:
-    """Random batches of about ``size`` texts; texts of a batch are of similar length, so that little is spent on
-    padding.
-    """
+    """Random batches of about ``size`` texts of similar length, so that little is computed on padding."""
     shuffled = rng.permutation(rows)
     batches: list[Rows] = []
     for start in range(0, len(shuffled), size * 16):

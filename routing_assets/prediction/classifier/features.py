@@ -1,4 +1,4 @@
-"""What is known of an instruction beside its meaning: its length, its template (shared preamble) and, when given, its
+"""What is known of an instruction besides its meaning: its length, its template (shared preamble) and, when given, its
 task.
 """
 

@@ -1,4 +1,4 @@
-"""A linear model on words and character sequences: what a sentence embedding blurs (rare words, names, spelling).
+"""A linear model on words and character sequences, for what sentence embeddings miss: rare words, names, spelling.
 
 Bags of n-grams are hashed (Weinberger et al. 2009), weighted by TF-IDF and joined with the instruction features;
 one L2-penalised logistic regression per model is fitted, all of them in one L-BFGS run. Networks on the embedding and
@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 BUCKETS = 2**16
 """Hash buckets of each of the two bags; 2**18 gave the same loss."""
 LEAST_TEXTS = 2
-"""N-grams of fewer training texts are left out."""
+"""N-grams that occur in fewer training texts are left out."""
 PENALTIES = (10.0, 3.0, 1.0, 0.3)
 """Strengths of the L2 penalty that validation chooses among, strongest first."""
 WORD = r"(?u)\b\w+\b"
@@ -36,7 +36,7 @@ MOST_ITERATIONS = 100
 TOLERANCE = 1e-4
 """Relative decrease of the loss at which a fit stops; going on takes twice the time and does not predict better."""
 MOST_CHARACTERS = 7_000_000
-"""Where the training texts are longer in all, only their words are looked at: the rest would take minutes."""
+"""Where the training texts are longer in total, only words are read: character sequences would take minutes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class LexicalInputs:
 
 
 def reads_characters(training_texts: Sequence[str]) -> bool:
-    """Whether a model of these texts looks at character sequences, beside words."""
+    """Whether a model trained on these texts reads character sequences besides words."""
     return sum(map(len, training_texts)) <= MOST_CHARACTERS
 
 
@@ -82,7 +82,7 @@ def lexical_inputs(texts: Sequence[str], features: Matrix, *, characters: bool =
 class LexicalModel(nn.Module):
     """Linear logits (N, K) of TF-IDF vectors and features.
 
-    ``idf`` (2, BUCKETS) is 0 for n-grams that are not looked at; ``weight`` (2 x BUCKETS + F, K); ``bias`` (K,).
+    ``idf`` (2, BUCKETS) is 0 for n-grams that are left out; ``weight`` (2 x BUCKETS + F, K); ``bias`` (K,).
     """
 
     idf: Tensor
@@ -96,7 +96,7 @@ class LexicalModel(nn.Module):
 
     @property
     def reads_characters(self) -> bool:
-        """Whether character sequences matter to it."""
+        """Whether the model reads character sequences."""
         return bool(self.idf[1].any())
 
     def forward(self, inputs: LexicalInputs) -> Tensor:
@@ -125,7 +125,7 @@ def train_lexical(inputs: LexicalInputs, texts: TrainingTexts) -> tuple[LexicalM
         if penalty is None:
             penalty, fit = _choose_penalty(design, texts, rows)
         else:
-            # not from the fit before, which has seen the part that is left out now
+            # does not start from the fit before, which has seen the part left out now
             fit = _fit(design[rows], texts.success[rows], texts.weight[rows], penalty)
         fits.append(fit)
         out_of_fold[left_out] = _logits(design[left_out], fit)

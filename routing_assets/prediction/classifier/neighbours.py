@@ -1,8 +1,8 @@
 """Nearest neighbours in the frozen encoder's space: the success of similar instructions, weighted by similarity.
 
 A neighbour of cosine similarity s weighs exp((s - s_max) / temperature), or 1 where the temperature is None; the
-model's mean success weighs as ``prior_weight`` nearest neighbours. All three settings have the least validation
-log-loss.
+model's mean success weighs as ``prior_weight`` nearest neighbours. The settings are those with the least
+validation log-loss.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ PRIOR_WEIGHTS = (0.1, 0.5, 2.0, 8.0, 32.0)
 TEMPERATURES = (None, 0.2, 0.1, 0.05, 0.03)
 PARTS = 5
 MOST_REFERENCES = 20_000
-"""More training texts than this are sampled: a search looks at every one of them."""
+"""Of more training texts a random sample of this size is kept: each search compares with all of them."""
 CHUNK = 512
 CHUNK_MODELS = 20
-"""CHUNK texts are looked up at a time, of more models than these fewer: 512 x 512 neighbours x 20 floats an array."""
+"""CHUNK texts are looked up at a time for up to CHUNK_MODELS models, fewer texts for more models. So no array has more
+than 512 texts x 512 neighbours x 20 models.
+"""
 SAFE_RATE = 1e-3
 
 

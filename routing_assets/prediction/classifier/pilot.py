@@ -1,4 +1,4 @@
-"""A pilot: does tuning the encoder pay on this table? A few training texts are asked before much is spent on all."""
+"""A pilot: does tuning the encoder pay on this table? A few training texts tell before all of them are trained on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from routing_assets.datasets.related import related_rows
 MOST_PILOT_TEXTS = 500
 MOST_JUDGED_TEXTS = 1_000
 LEAST_JUDGED_GROUPS = 30
-"""Unrelated groups of texts by which a pilot is judged; fewer tell no standard error."""
+"""Unrelated groups of texts by which a pilot is judged; fewer do not give a usable standard error."""
 
 Rows = NDArray[np.integer]
 

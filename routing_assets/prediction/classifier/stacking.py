@@ -1,9 +1,9 @@
 """The second level: ensembles joined by weights that are learnt on out-of-fold predictions (stacking, Wolpert 1992).
 
 A logit is split into what all models share on an instruction (its difficulty) and what is this model's own. Routing
-lives on the second part, and an argmax over many noisy estimates of it picks the luckiest error (the optimizer's
+depends on the second part, and an argmax over many noisy estimates of it picks the luckiest error (the optimizer's
 curse, Smith & Winkler 2006), so it gets a weight of its own: below one, it pulls every model toward the common
-difficulty, as far as held-out labels ask for.
+difficulty, as far as held-out labels support it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float32]
 
 PRIOR_LABELS = 50.0
-"""The weights start at the plain mean of the ensembles and leave it like under a Gaussian prior worth this many
-labels.
-"""
+"""The weights have a Gaussian prior worth this many labels, centred on the plain mean of the ensembles."""
 OFFSET_PRIOR_LABELS = 20.0
 
 

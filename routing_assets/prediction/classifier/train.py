@@ -59,7 +59,7 @@ def train_classifier(
     """Train on the rows ``train`` of ``labels``; ``validation`` rows stop the training. No other row is read.
 
     ``embeddings_cache`` is a directory (or a cache shared between calls); ``checkpoint`` a directory from which an
-    interrupted run goes on. Equal texts are trained on once, with their mean success and the weight of their labels.
+    interrupted run resumes. Equal texts are trained on once, with their mean success and the weight of their labels.
     Training is in fp32; the encoder's ``precision`` is what the classifier scores in.
     """
     config = config or ClassifierConfig()
@@ -136,7 +136,7 @@ def _train_one(
     checkpoint: Path | str | None,
     progress: bool,
 ) -> Ensemble:
-    """The ensemble ``name``: networks, or a companion, which is one member that was cross-fitted."""
+    """The ensemble ``name``: several networks, or a companion, which is a single cross-fitted member."""
     if isinstance(inputs, LexicalInputs):
         lexical, left_out = train_lexical(inputs, texts)
         return Ensemble((lexical,), left_out)
@@ -154,7 +154,7 @@ def _train_one(
         network.start_at(rate)
         return network
 
-    with one_thread() if name == "frozen" else nullcontext():  # steps of a head are too short to share
+    with one_thread() if name == "frozen" else nullcontext():  # a head's steps are too short for several threads
         return train_ensemble(
             build,
             inputs,

@@ -51,7 +51,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class EpochLoss:
-    """Mean cross-entropy per label after one epoch; ``train`` as met during the epoch, ``validation`` with the
+    """Mean cross-entropy per label after one epoch; ``train`` during the epoch, ``validation`` after it with the
     averaged weights.
     """
 
@@ -84,10 +84,10 @@ def train_network(
 ) -> list[EpochLoss]:
     """Train ``network`` in place and leave it with the weights of its best epoch; returns the loss of every epoch.
 
-    ``forward(rows)`` gives (B, K) logits; ``batches(rng, size)`` deals the training rows; ``targets`` are success and
-    weight, (N, K); ``groups`` are the optimiser's parameter groups. With ``checkpoint`` each epoch is saved there
-    (safetensors + JSON), and a run that finds one continues it: every random number depends on seed and epoch alone,
-    so the result is that of an uninterrupted run.
+    ``forward(rows)`` gives (B, K) logits; ``batches(rng, size)`` yields the training rows in batches; ``targets``
+    are success and weight, (N, K); ``groups`` are the optimiser's parameter groups. With ``checkpoint`` each epoch is
+    saved there (safetensors + JSON), and a run that finds one continues it: every random number depends on seed and
+    epoch alone, so the result is that of an uninterrupted run.
     """
     run = _Run(network, groups, config, targets[0].device.type, mixed_precision)
     if checkpoint is not None:

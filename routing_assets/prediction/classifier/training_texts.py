@@ -16,13 +16,14 @@ Matrix = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 FOLDS = 60
-"""Training texts are dealt into this many fine folds; a member leaves out every P-th of them, P a divisor."""
+"""Training texts are dealt into this many folds. A member that leaves out one of P parts leaves out every P-th fold."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingTexts:
-    """Distinct texts with their labels: mean success and label count, (D, K); rows of ``train`` lie in folds 0…,
-    others in -1.
+    """Distinct texts with their labels: mean success and label count, (D, K).
+
+    ``fold`` (D,) is -1 for rows that are not in ``train``.
     """
 
     success: Matrix
@@ -56,8 +57,8 @@ def training_texts(
     """Labels of the ``distinct`` texts; rows before ``train`` train, and related rows never straddle two folds."""
     shape = (len(distinct), len(used.models))
     total, weight = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-    np.add.at(total, text_of_row, np.nan_to_num(used.success))
-    np.add.at(weight, text_of_row, (~np.isnan(used.success)).astype(np.float32))
+    np.add.at(total, text_of_row, np.nan_to_num(used.success) * used.calls)
+    np.add.at(weight, text_of_row, used.calls)
     in_train = distinct < train
     _, first, component = np.unique(related_rows(used.instruction, used.group), return_index=True, return_inverse=True)
     keys = used.instruction[first][component]
@@ -70,7 +71,7 @@ def training_texts(
 
 
 def success_rates(success: Matrix, weight: Matrix) -> NDArray[np.float64]:
-    """Mean success of each model, (K,), pulled toward the mean of all models by ten labels' worth."""
+    """Mean success of each model, (K,), pulled toward the mean of all models by a prior of ten labels."""
     total, labels = (success * weight).sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64)
     return np.asarray((total + 10 * total.sum() / max(1.0, labels.sum())) / (labels + 10))
 

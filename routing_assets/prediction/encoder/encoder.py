@@ -27,7 +27,7 @@ TOKEN_STEP = 8
 """Texts are padded to a multiple of this many tokens."""
 ROWS_PER_STEP = 64
 TOKENS_PER_STEP = 1_024
-"""In bf16 a step has this many tokens, padding counted. Of fewer (512) two threads made other bits than one thread."""
+"""Of a step in bf16, padding included. With fewer (512), two threads gave other bits than one thread."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class EncoderConfig:
     looked up in the local hub cache only, unless ``allow_download``. ``sha256`` of ``model.safetensors`` is checked
     when given, always for the packaged encoder. Of a text longer than ``max_tokens`` the first ``head_share`` and the
     last of the tokens are kept. An embedding is the mean over the tokens after each of ``pooled_layers`` (0 is the
-    input embedding, -1 the last layer). ``precision`` is that of its matrix products; networks are trained in fp32.
+    input embedding, -1 the last layer). Matrix products have ``precision``; networks are trained in fp32.
     """
 
     name: str = PACKAGED
@@ -96,7 +96,7 @@ def _check_weights(directory: Path, expected: str) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file, read once as long as it stays as it is. Raises :class:`InvalidInput` when there is none."""
+    """Hex digest of a file, cached until the file changes. Raises :class:`InvalidInput` when there is no such file."""
     if not path.is_file():
         raise InvalidInput("no such file", source=str(path), remedy="An encoder directory holds model.safetensors")
     about = path.stat()
@@ -240,10 +240,10 @@ def batches_by_length(lengths: Sequence[int] | NDArray[np.int64], rows_per_batch
 def steps(
     lengths: Sequence[int] | NDArray[np.int64], rows_per_step: int, precision: Precision
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Row indices in steps of equal padded length, and the rows to compute for each, of which it is the beginning.
+    """Yield steps of equal padded length: (rows, rows to compute), where the second begins with the first.
 
-    Products in bfloat16 come out otherwise in the last bits for other numbers of rows. So all steps of one length have
-    one shape there, filled up with copies of their rows: a text's result does not depend on its neighbours.
+    The last bits of a bfloat16 product depend on the number of rows. So in bf16 all steps of one length have the same
+    shape, filled up with copies of their rows: a text's result does not depend on its neighbours.
     """
     if precision == "fp32":
         yield from ((rows, rows) for rows in batches_by_length(lengths, rows_per_step))

@@ -1,4 +1,4 @@
-"""In which numbers an encoder scores texts: float32, or matrix products in bfloat16 and all else in float32."""
+"""The precision in which an encoder scores texts: float32, or bfloat16 for matrix products and float32 for the rest."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ NAMES: tuple[Precision, ...] = get_args(Precision)
 
 
 def check_precision(name: str) -> None:
-    """Raise :class:`InvalidInput` for a precision that there is not."""
+    """Raise :class:`InvalidInput` for an unknown precision."""
     if name not in NAMES:
         raise InvalidInput(f"unknown precision '{name}'", source="precision", remedy=f"Use {' or '.join(NAMES)}")
 
 
 def products_in(precision: Precision, device: str) -> AbstractContextManager[object]:
-    """Within it torch multiplies matrices in ``precision``; sums between layers and their norms stay in float32."""
+    """Context in which torch multiplies matrices in ``precision``; sums between layers and norms stay in float32."""
     return torch.autocast(device, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def weights_cast_once(device: str) -> AbstractContextManager[object]:
-    """Within it each weight is cast to bfloat16 once, not at each entry of :func:`products_in`; it changes no value."""
+    """Context in which weights are cast to bfloat16 once, not per :func:`products_in`. Results stay the same."""
     return torch.autocast(device, enabled=False)
 
 
 def supports_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is faster than float32 there."""
+    """Whether bfloat16 is faster than float32 on ``device``."""
     return device == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
 
 
 def remark(precision: Precision, device: str) -> str:
-    """What whoever scores in ``precision`` on this machine should know; mostly nothing."""
+    """A warning for scoring in ``precision`` on this machine; empty where there is none."""
     if precision == "fp32" or supports_bfloat16(device):
         return ""
     return (

@@ -1,4 +1,4 @@
-"""What of an instruction is worth embedding.
+"""The part of an instruction that is worth embedding.
 
 Benchmarks and production prompts often open with a long block shared by every instruction of a task (a system prompt,
 few-shot examples) and end with a shared one (output rules). A sentence encoder that reads a few hundred tokens would
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 MIN_SHARED_CHARACTERS = 40
 """A shared block shorter than this costs the encoder few tokens, so it stays."""
 MIN_SHARED_ROWS = 20
-"""Fewer instructions than this are no evidence that a block belongs to a task and not to chance."""
+"""A block that fewer instructions share may be there by chance, and stays."""
 SHARED_BY = 0.95
 """A block must be shared by this part of the instructions that begin (or end) alike."""
 ROUNDS = 3
@@ -59,7 +59,7 @@ class TextPreparation:
     """Shared blocks to cut off, longest first, and how much of a long text is kept.
 
     ``max_characters`` bounds the text that reaches the tokenizer; the encoder cuts again, by tokens.
-    ``ignores_last_space`` is False in older routers: a shared end with white space after it stayed when they learnt.
+    ``ignores_last_space`` is False in older routers: they were trained with shared ends kept where white space follows.
     """
 
     preambles: tuple[SharedBlock, ...] = ()
@@ -105,7 +105,7 @@ def fit_text_preparation(instruction: Sequence[str] | NDArray[np.object_], **set
     """Recognise the blocks that (nearly) all instructions of a task share at their beginning or end.
 
     Tasks need not be named: instructions that begin with the same :data:`MIN_SHARED_CHARACTERS` characters are taken
-    to be of one task. Equal texts count once, so a text repeated often is no preamble.
+    to be of one task. Equal texts count once, so a text repeated often is not taken for a preamble.
     """
     texts = sorted(set(instruction))
     preambles = _shared_beginnings(texts)

@@ -22,7 +22,7 @@ def use_threads(threads: int | None = None) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """For work in steps so short that waking other threads takes longer than they save."""
+    """Context for work in steps so short that waking other threads takes longer than they save."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

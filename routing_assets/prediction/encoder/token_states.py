@@ -1,4 +1,4 @@
-"""Token states below the layers that are trained: computed once per text, kept in half precision, dealt in padded
+"""Token states below the layers that are trained: computed once per text, kept in half precision, read in padded
 batches.
 """
 
@@ -22,14 +22,13 @@ from routing_assets.prediction.encoder.encoder import (
 from routing_assets.prediction.encoder.precision import products_in
 
 MEMORY_LIMIT_BYTES = 3 * 2**30
-"""Above this the states are computed anew for each batch instead of kept."""
+"""Above this the states are not kept but computed anew for each batch."""
 
 
 class TokenStates:
     """States of every token after the lowest ``depth`` layers of an encoder, for a fixed list of texts.
 
-    The layers below the trained ones never change, so running them once instead of once per epoch saves about a
-    quarter of the cost of a step per untrained layer of six.
+    The layers below the trained ones never change, so they run once instead of once per epoch.
     """
 
     def __init__(

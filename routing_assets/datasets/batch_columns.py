@@ -1,0 +1,157 @@
+"""The columns of a batch file, portion by portion: what is wrong with its records, and the values of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from routing_assets.datasets.raw_portions import RawPortions
+from routing_assets.datasets.reading import RawTable
+from routing_assets.datasets.set_aside import Faults, Step, marked
+from routing_assets.datasets.validation import (
+    already_there,
+    hashes_of,
+    is_no_amount,
+    no_amount,
+    number_column,
+    repeated_hashes,
+    require_names,
+    text_values,
+    texts_with_faults,
+)
+from routing_assets.foundation.errors import InvalidInput
+
+REQUIRED = ("instruction_id", "instruction")
+TEXTS = (*REQUIRED, "task", "group", "source_file", "needs")
+NOT_SAID = "(none)"
+"""Task or group of an instruction that has none, where others have one."""
+_ID = REQUIRED[0]
+_UNIQUE: Step = (0, 9)
+
+
+def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows: int) -> tuple[list[str], int]:
+    """Check a batch file: which of the known columns have values, and how many records there are.
+
+    Ids are compared by hashes, eight bytes each.
+
+    Args:
+        faults: gets what is wrong with single records.
+        rows: how many are held at a time.
+
+    Raises:
+        InvalidInput: the first fault for which the file as a whole cannot be used; where faults are strict, the first
+            of any. First by column, then by the kind of fault, then by row.
+    """
+    require_names(raw.names, REQUIRED, source=raw.source)
+    names = [name for name in known if name in raw.names]
+    filled, parsed, hashes, records = set(REQUIRED), faults.places(), [], 0
+    for portion in raw.read(rows):
+        free = ~marked(parsed, records, len(portion))
+        for column, name in enumerate(names):
+            if _has_values(portion, name):
+                filled.add(name)
+            try:
+                for check, places, fault in _wrong(portion, name, strict=faults.strict):
+                    new = places[free[places]]
+                    free[new] = False
+                    faults.add_all(new + records, fault, (column, check))
+            except InvalidInput as error:
+                faults.refuse(error, (column, 0))
+        hashes.append(_id_hashes(portion))
+        records += len(portion)
+    repeated = repeated_hashes(hashes)
+    if len(repeated) and not faults.refused_before(_UNIQUE):
+        _refuse_repeated(raw, repeated, faults, rows)
+    faults.settle(records, [column for column, name in enumerate(names) if name in filled])
+    return [name for name in names if name in filled], records
+
+
+def column_values(raw: RawTable, name: str) -> np.ndarray:
+    """(N,) the values of a known column: objects of str, or float64; those of faulty records mean nothing."""
+    if name not in TEXTS:
+        return _amounts(raw, name)[0]
+    column, ((blank, _), *_) = texts_with_faults(raw, name)
+    values = text_values(column)
+    if name not in REQUIRED and name != "needs":
+        values[blank] = NOT_SAID
+    return values
+
+
+def _wrong(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[int, np.ndarray, InvalidInput]]:
+    """The kind of a fault by number, the rows that have it, and the fault."""
+    if name not in TEXTS:
+        yield from _wrong_amounts(raw, name, strict=strict)
+        return
+    _, (blank, *others) = texts_with_faults(raw, name)
+    if name != "needs":
+        for check, (wrong, fault) in enumerate([blank, *others] if name in REQUIRED or strict else others, start=1):
+            yield check, np.flatnonzero(wrong), fault
+
+
+def _wrong_amounts(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[int, np.ndarray, InvalidInput]]:
+    values, unread = _amounts(raw, name, strict=strict)
+    for place in unread.tolist():
+        fault = f"{raw.columns[name][place].as_py()!r} is not a number"
+        yield 1, np.array([place]), InvalidInput(fault, column=name, remedy="Write a number, such as 12")
+    for place in np.flatnonzero(is_no_amount(values)).tolist():
+        yield 2, np.array([place]), no_amount(name, "number of tokens", values[place])
+
+
+def _amounts(raw: RawTable, name: str, *, strict: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a column, (N,) float64, NaN where there is none; and the places of texts that are no numbers."""
+    if not _has_values(raw, name):
+        return np.full(len(raw), np.nan), np.array([], np.int64)
+    try:
+        return number_column(raw, name), np.array([], np.int64)
+    except InvalidInput:
+        if strict or not pa.types.is_string(raw.columns[name].type):
+            raise
+    numbers = [_number(text) for text in raw.columns[name].to_pylist()]
+    unread = np.array([number is None for number in numbers])
+    return np.array([np.nan if number is None else number for number in numbers]), np.flatnonzero(unread)
+
+
+def _number(text: str | None) -> float | None:
+    """The number that a text says, read as :func:`number_column` reads it, or as Python does; None where it is none."""
+    text = (text or "").strip()
+    if not text or text.lower() in _TRUTHS:
+        return _TRUTHS.get(text.lower(), np.nan)
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+_TRUTHS = {"true": 1.0, "false": 0.0}
+
+
+def _has_values(raw: RawTable, name: str) -> bool:
+    """Whether any cell of the column is filled; a column that is empty throughout counts as absent."""
+    column = raw.columns[name]
+    if pa.types.is_string(column.type):
+        return bool(pc.any(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py())
+    return bool(column.null_count < len(column))
+
+
+def _id_hashes(raw: RawTable) -> np.ndarray:
+    try:
+        column, ((blank, _), *_) = texts_with_faults(raw, _ID)
+    except InvalidInput:
+        return np.array([], np.int64)  # the column is refused
+    return hashes_of(text_values(column)[~blank])
+
+
+def _refuse_repeated(raw: RawPortions, repeated: np.ndarray, faults: Faults, rows: int) -> None:
+    """Look at the ids of repeated hashes again: only these are held."""
+    seen: dict[str, int] = {}
+    for portion in raw.read(rows, [_ID]):
+        column, ((blank, _), *_) = texts_with_faults(portion, _ID)
+        values, places = text_values(column), np.flatnonzero(~blank)
+        for place in places[np.isin(hashes_of(values[places]), repeated)].tolist():
+            row = portion.row(place)
+            if (before := seen.setdefault(values[place], row)) != row:
+                faults.refuse(already_there(values[place], before, name=_ID).at(raw.source, row), _UNIQUE)
+                return

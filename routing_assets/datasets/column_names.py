@@ -1,0 +1,55 @@
+"""Our columns under the names that people give them, to suggest which one is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+OPTIONS = {
+    "instruction_id": "--id-column",
+    "instruction": "--text-column",
+    "model": "--model-column",
+    "success": "--success-column",
+    "cost": "--cost-column",
+    "task": "--task-column",
+    "group": "--group-column",
+}
+"""Our columns that may have another name in a table, and the option that says so."""
+
+LIKELY = {
+    "instruction_id": (
+        *("id", "sample_id", "prompt_id", "question_id", "instance_id", "doc_id", "task_id", "custom_id", "request_id"),
+        *("uid", "key", "index"),
+    ),
+    "instruction": (
+        *("prompt", "question", "input", "query", "text", "problem", "problem_statement", "message", "user_input"),
+    ),
+    "model": ("model_name", "model_id", "llm", "model_name_or_path"),
+    "success": (
+        *(
+            "label",
+            "score",
+            "correct",
+            "is_correct",
+            "passed",
+            "pass",
+            "acc",
+            "accuracy",
+            "grade",
+            "resolved",
+            "result",
+        ),
+    ),
+}
+"""Names under which people keep these columns."""
+
+
+def missing_column_remedy(names: Sequence[str], missing: str) -> str:
+    """What to do about a column that is missing, from the names of those that are there."""
+    lower = {name.lower(): name for name in names}
+    found = next((lower[name] for name in LIKELY.get(missing, ()) if name in lower), None)
+    if found is not None:
+        return f"The column {found!r} may be it: then give {OPTIONS[missing]} {found}"
+    if missing == "instruction_id":
+        return "Name the column that holds it (--id-column), or have ids made (--ids row, or --ids text)"
+    option = f" ({OPTIONS[missing]})" if missing in OPTIONS else ""
+    return f"Add it, or name the column that holds it{option}"
