@@ -49,13 +49,10 @@ def token_prices(catalog: ModelCatalog | None) -> dict[str, TokenPrices]:
 def cost_of(answer: Answer, prices: Mapping[str, TokenPrices]) -> Cost:
     """What a call cost, or why that is unknown: never zero where something is missing."""
     if answer.input_tokens is None or answer.output_tokens is None:
-        missing = (
-            "tokens"
-            if answer.input_tokens is answer.output_tokens
-            else ("input tokens" if answer.input_tokens is None else "output tokens")
-        )
+        both = answer.input_tokens is None and answer.output_tokens is None
+        missing = "tokens" if both else "input tokens" if answer.input_tokens is None else "output tokens"
         return Cost(None, f"the {'failed call' if answer.error else 'answer'} reports no {missing}")
-    if answer.model not in prices:
+    if answer.model is None or answer.model not in prices:
         return Cost(None, f"the price list of the decision has no price per token of {answer.model!r}")
     cached = min(answer.cached_tokens or 0, answer.input_tokens)
     usd = prices[answer.model].usd(answer.input_tokens, answer.output_tokens, cached, answer.surcharge_tokens)

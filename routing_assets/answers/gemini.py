@@ -1,4 +1,4 @@
-"""Batch output of Gemini's API, ``{"key", "response" | "error"}``, and Vertex AI, ``{"request", "response", "status"}``.
+"""Batch output of Gemini, ``{"key", "response" | "error"}``, and of Vertex AI, ``{"request", "response", "status"}``.
 
 Vertex repeats the request instead of an id. Its id is then that of a label, ``request.labels.custom_id``, or of a field
 beside the request. Source: "Batch API" of Gemini's API, "Batch inference" of Vertex AI, and the type

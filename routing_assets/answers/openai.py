@@ -1,7 +1,7 @@
 """OpenAI Batch output and error files, and those of others that write like it (Azure, Mistral, Groq, Together, vLLM).
 
-A line is ``{"id", "custom_id", "response": {"status_code", "body"}, "error"}``. Bodies are those of chat completions, of
-responses or of completions. Source: OpenAI's API reference, "The request output object".
+A line is ``{"id", "custom_id", "response": {"status_code", "body"}, "error"}``. Bodies are those of chat completions,
+of responses or of completions. Source: OpenAI's API reference, "The request output object".
 """
 
 from __future__ import annotations

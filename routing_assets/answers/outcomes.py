@@ -1,10 +1,11 @@
-"""Answers and tables of the user's own as the outcomes of a batch: with models of the catalog, and costs from tokens."""
+"""Answers, and tables of the user's own, as outcomes of a batch: models of the catalog, and costs from tokens."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,9 @@ def outcomes_of(answers: pa.Table, grades: pa.Table | None = None) -> Outcomes:
         for row in batch.to_pylist():
             calls.setdefault((row["instruction_id"], row["model"] or ""), []).append(row)
     n = len(calls)
-    numbers = {name: np.full(n, np.nan) for name in ("success", "cost", "input_tokens", "output_tokens", "latency_s")}
+    numbers: dict[str, Any] = {
+        name: np.full(n, np.nan) for name in ("success", "cost", "input_tokens", "output_tokens", "latency_s")
+    }
     for place, (pair, rows) in enumerate(calls.items()):
         for name in ("cost", "input_tokens", "output_tokens"):
             numbers[name][place] = _sum(rows, name)

@@ -151,7 +151,7 @@ def named(pairs: list[tuple[str, str]]) -> str:
 
 
 def require_usable(routed: pa.Table, outcomes: Outcomes, *, also: str = "") -> None:
-    """Raises InvalidInput where the outcomes tell success or cost of no routed row; ``also`` says what else is wrong."""
+    """Raises InvalidInput where the outcomes tell success or cost of no routed row; ``also``: what else is wrong."""
     matched, _ = match_outcomes(routed, outcomes)
     if pc.any(pc.or_(matched["success"].is_valid(), matched["billed_usd"].is_valid())).as_py():
         return
