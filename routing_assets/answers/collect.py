@@ -30,9 +30,9 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Of the table of answers: a row for each call, failed ones too. ``newest`` marks the row that counts for an instruction
-and its model: the newest answer, or the newest failure where there is no answer. ``cost`` is in USD; ``cost_unknown`` says
-why it is null.
+"""The table of answers has a row for each call, failed ones too. ``newest`` marks the row that counts for an
+instruction and its model: the newest answer, or the newest failure where there is no answer. ``cost`` is in USD;
+``cost_unknown`` says why it is null.
 """
 Pair = tuple[str, str | None]
 
