@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from routing_assets.answers.collect import Collected, collect
 from routing_assets.answers.costs import TokenPrices, token_prices
 from routing_assets.answers.models import ModelNames
 from routing_assets.answers.outcomes import priced, unpriced
-from routing_assets.answers.reading import is_answer_file, read_answers
+from routing_assets.answers.reading import AnswerFile, is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import decision_in_force, outcome_files
+from routing_assets.batches.request_ids import read_request_ids
 from routing_assets.batches.route import summary_of
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, named, require_usable, strays
 from routing_assets.foundation.errors import InvalidInput
@@ -40,22 +41,31 @@ class Sent:
         routed: ``instruction_id, model, expected_success, cost``, in the batch's order.
         model: by instruction, the model that it was routed to.
         prices: by model, per token; of the price list in force when the batch was routed.
+        ids: the instruction's id, by the id that was sent in its place.
     """
 
     routed: pa.Table
     model: dict[str, str]
     names: ModelNames
     prices: dict[str, TokenPrices]
+    ids: Mapping[str, str]
+
+    def answers_in(self, path: Path, arrived: float | None = None) -> AnswerFile:
+        """The answers in a provider's file, under the ids of their instructions."""
+        file = read_answers(path) if arrived is None else read_answers(path, arrived)
+        answers = [replace(a, instruction_id=self.ids.get(a.instruction_id, a.instruction_id)) for a in file.answers]
+        return replace(file, answers=tuple(answers))
 
 
-def sent_by(store: Store, decision: Mapping[str, Any]) -> Sent:
-    """What a decision sent, from its routed table."""
+def sent_by(store: Store, folders: BatchFolders, decision: Mapping[str, Any]) -> Sent:
+    """What a decision sent, from its routed table and its hand-off."""
     version = store.at(decision["routed_path"])
     routed, catalog = version.read(ROUTED), catalog_of(version)
     models = routed["model"].cast(pa.string())
     to = dict(zip(routed["instruction_id"].to_pylist(), models.to_pylist(), strict=True))
     known = dict.fromkeys([*(catalog.names if catalog else ()), *pc.unique(models).to_pylist()])
-    return Sent(routed, to, ModelNames(known), token_prices(catalog))
+    ids = read_request_ids(folders.outbox / decision["batch_id"])
+    return Sent(routed, to, ModelNames(known), token_prices(catalog), ids)
 
 
 def catalog_of(routed: PartitionedTable) -> ModelCatalog | None:
@@ -69,15 +79,15 @@ def collect_answers(warehouse: Warehouse, store: Store, folders: BatchFolders, b
     Raises:
         InvalidInput: the batch is not routed.
     """
-    sent = sent_by(store, decision_in_force(warehouse, batch_id))
-    answers = [answer for path in outcome_files(folders, batch_id) for answer in answers_in(path)]
+    sent = sent_by(store, folders, decision_in_force(warehouse, batch_id))
+    answers = [answer for path in outcome_files(folders, batch_id) for answer in answers_in(path, sent)]
     return collect(answers, sent.model, sent.names, sent.prices)
 
 
-def answers_in(path: Path) -> tuple[Answer, ...]:
+def answers_in(path: Path, sent: Sent) -> tuple[Answer, ...]:
     """The answers in a received file, whose name begins with when it came, in nanoseconds."""
     arrived = int(path.name.partition("-")[0]) / 1e9
-    return read_answers(path, arrived).answers if is_answer_file(path) else read_answer_table(path, arrived)
+    return sent.answers_in(path, arrived).answers if is_answer_file(path) else read_answer_table(path, arrived)
 
 
 def outcome_tables(folders: BatchFolders, batch_id: str, sent: Sent) -> list[Outcomes]:
@@ -88,7 +98,7 @@ def outcome_tables(folders: BatchFolders, batch_id: str, sent: Sent) -> list[Out
 
 def check_answers(path: Path, sent: Sent) -> list[str]:
     """What of a provider's file is not used. Raises InvalidInput where none of it belongs to the batch."""
-    file = read_answers(path)
+    file = sent.answers_in(path)
     unknown = [answer for answer in file.answers if answer.instruction_id not in sent.model]
     if len(unknown) == len(file.answers):
         some = ", ".join(f"'{printable(answer.instruction_id)}'" for answer in unknown[:3])

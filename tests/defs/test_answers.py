@@ -1,0 +1,47 @@
+"""A provider's output files come back: answers are priced, failed calls are sent again and are no wrong answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+from provider_lines import chat, rate_limited, write
+
+from routing_assets.batches.request_ids import REQUEST_IDS, id_line
+from routing_assets.cli import batches as batch_commands
+from routing_assets.home import Home
+
+USAGE = {"prompt_tokens": 20, "completion_tokens": 5}
+
+
+def test_failed_calls_are_sent_again_until_they_are_answered(routed: Home, tmp_path: Path) -> None:
+    decided = routed.store.read("routed_batch", "weekly")
+    ids, models = decided["instruction_id"].to_pylist(), decided["model"].to_pylist()
+    outbox = routed.folders.outbox / "weekly"
+    (outbox / REQUEST_IDS).write_bytes(id_line("ra-short", ids[0]))
+    answered = [
+        chat(i, model=model, usage=USAGE) for i, model in zip(["ra-short", *ids[1:50]], models[:50], strict=True)
+    ]
+    failed = [rate_limited(i) for i in ids[50:]]
+    batch_commands.outcomes(routed, "weekly", write(tmp_path / "output.jsonl", *answered, *failed))
+
+    answers = routed.store.read("answers", "weekly")
+    assert answers["instruction_id"].to_pylist()[:2] == ids[:2]
+    assert answers.num_rows - answers["error"].null_count == 10
+    outcomes = routed.store.read("batch_outcomes", "weekly")
+    assert outcomes["success"].null_count == 60
+    assert outcomes["billed_usd"].null_count == 10
+    spent = pc.sum(answers["cost"]).as_py()
+    assert pc.sum(outcomes["billed_usd"]).as_py() == pytest.approx(spent)
+    assert spent > 0
+    manifest = json.loads((outbox / "resend" / "manifest.json").read_text())
+    budget = routed.store.read("batch_budget", "weekly")["budget_usd"][0].as_py()
+    assert manifest["rows"] == 10
+    assert spent + manifest["cost_usd"] <= budget
+
+    again = [chat(i, model=model, usage=USAGE) for i, model in zip(ids[50:], models[50:], strict=True)]
+    batch_commands.outcomes(routed, "weekly", write(tmp_path / "second.jsonl", *again))
+    assert not (outbox / "resend").exists()
+    assert routed.store.read("batch_outcomes", "weekly")["billed_usd"].null_count == 0
