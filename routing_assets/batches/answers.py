@@ -64,8 +64,9 @@ def sent_by(store: Store, folders: BatchFolders, decision: Mapping[str, Any]) ->
     models = routed["model"].cast(pa.string())
     to = dict(zip(routed["instruction_id"].to_pylist(), models.to_pylist(), strict=True))
     known = dict.fromkeys([*(catalog.names if catalog else ()), *pc.unique(models).to_pylist()])
+    of_api = {entry.api_name: entry.name for entry in catalog.models if entry.api_name} if catalog else {}
     ids = read_request_ids(folders.outbox / decision["batch_id"])
-    return Sent(routed, to, ModelNames(known), token_prices(catalog), ids)
+    return Sent(routed, to, ModelNames(known, of_api), token_prices(catalog), ids)
 
 
 def catalog_of(routed: PartitionedTable) -> ModelCatalog | None:

@@ -11,6 +11,7 @@ from provider_lines import chat, rate_limited, write
 
 from routing_assets.batches.request_ids import REQUEST_IDS, id_line
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import prices as price_commands
 from routing_assets.home import Home
 
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5}
@@ -45,3 +46,22 @@ def test_failed_calls_are_sent_again_until_they_are_answered(routed: Home, tmp_p
     batch_commands.outcomes(routed, "weekly", write(tmp_path / "second.jsonl", *again))
     assert not (outbox / "resend").exists()
     assert routed.store.read("batch_outcomes", "weekly")["billed_usd"].null_count == 0
+
+
+def test_an_answer_under_the_name_of_the_api_is_that_of_the_model(
+    trained: Home, batch_file: Path, tmp_path: Path
+) -> None:
+    names = {"R1": "deployment-one", "R1-32B": "deployment-two"}
+    entries = [
+        f"  {name}: {{input_price: {price}, output_price: {price}, api_name: {names.get(name, name)}}}"
+        for name, price in {"R1": 2.2, "R1-32B": 0.3, "R1-14B": 0.2, "R1-7B": 0.1, "R1-1.5B": 0.05}.items()
+    ]
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text("models:\n" + "\n".join(entries))
+    price_commands.update_prices(trained, str(catalog), confirm_prices=True, force=True)
+    batch_commands.route(trained, batch_file, {"budget_fraction": 1.0})
+    decided = trained.store.read("routed_batch", "weekly").to_pylist()
+    lines = [chat(row["instruction_id"], model=names.get(row["model"], row["model"]), usage=USAGE) for row in decided]
+    batch_commands.outcomes(trained, "weekly", write(tmp_path / "output.jsonl", *lines))
+    assert {row["model"] for row in decided} & names.keys()
+    assert trained.store.read("batch_outcomes", "weekly")["billed_usd"].null_count == 0
