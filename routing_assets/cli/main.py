@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from routing_assets.cli.interrupts import exits_when_stopped
+from routing_assets.cli.label_options import FORMAT, label_options
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.packaged import beside_package
 from routing_assets.home import Home
@@ -39,22 +40,6 @@ class PolicyName(click.ParamType):
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
 METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
-FORMAT = click.Choice(
-    [
-        *("auto", "table", "routerbench", "llm_uncertainty_bench", "lm_eval", "inspect", "promptfoo", "sprout"),
-        *("preferences", "embedllm", "routellm", "swe_bench"),
-    ]
-)
-COLUMN_OPTIONS = {
-    "instruction_id": ("--id-column", "id of an instruction"),
-    "instruction": ("--text-column", "text"),
-    "model": ("--model-column", "model, one row a call"),
-    "success": ("--success-column", "success of a call"),
-    "cost": ("--cost-column", "USD of a call"),
-    "task": ("--task-column", "task"),
-    "group": ("--group-column", "group: instructions that belong together"),
-}
-"""By our name for a column, the option that maps it, and what the column holds."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -64,33 +49,6 @@ def main() -> None:
 
     Everything is kept under ROUTING_HOME (default: ./.routing).
     """
-
-
-def label_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Options of the commands that read a whole label table."""
-
-    @wraps(command)
-    def with_columns(**options: Any) -> None:
-        columns = {ours: options.pop(f"column_of_{ours}") for ours in COLUMN_OPTIONS}
-        command(columns={ours: theirs for ours, theirs in columns.items() if theirs}, **options)
-
-    for ours, (option, content) in reversed(COLUMN_OPTIONS.items()):
-        what = f"Column of the table that holds the {content}."
-        with_columns = click.option(option, f"column_of_{ours}", metavar="NAME", help=what)(with_columns)
-    ignore = click.option(
-        "--ignore-column", "ignore_columns", multiple=True, help="Column of the table that is not a model (repeatable)."
-    )
-    missing = click.option("--allow-missing", is_flag=True, help="Treat an empty success cell as unlabelled.")
-    ids = click.option("--ids", "made_ids", type=click.Choice(["row", "text"]), help="Make ids where there are none.")
-    scale = click.option(
-        "--success-scale",
-        type=float,
-        default=1.0,
-        show_default=True,
-        help="Greatest success of a cell, as 100.",
-    )
-    rule = click.option("--preferences", metavar="RULE", help="What pairwise preferences count as; see docs/labels.md.")
-    return ignore(missing(ids(scale(rule(with_columns)))))
 
 
 CONFIRM_PRICES = click.option(

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from routing_assets.cli.main import COLUMN_OPTIONS, FORMAT, main
+from routing_assets.cli.label_options import COLUMN_OPTIONS, FORMAT
+from routing_assets.cli.main import main
 from routing_assets.datasets import load_labels
 from routing_assets.datasets.column_names import OPTIONS
 from routing_assets.datasets.load import LabelFormat
