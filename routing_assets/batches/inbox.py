@@ -37,12 +37,12 @@ from routing_assets.batches.receive import (
     repeated_batches,
 )
 from routing_assets.datasets import load_batch
+from routing_assets.datasets.containers import ENDINGS
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
-from routing_assets.foundation.names import batch_id_of, printable, told_apart
+from routing_assets.foundation.names import batch_id_of, printable, stem_of, told_apart
 from routing_assets.storage.warehouse import Warehouse
 
-BATCH_ENDINGS = (".parquet", ".pq", ".csv", ".jsonl", ".ndjson")
 LONGEST_TICK_S = 30.0
 """Seconds per look. Files that do not fit into this time stay in the inbox until the next look."""
 
@@ -173,7 +173,7 @@ def whole_files(inbox: Path, before: Mapping[str, list[Any]], now_ns: int | None
 
 def is_urgent(file: Path) -> bool:
     """Whether the name says so: ``weekly.urgent.jsonl``."""
-    return Path(file.stem).suffix.lower() == URGENT_MARK
+    return Path(stem_of(file.name)).suffix.lower() == URGENT_MARK
 
 
 def strange_entries(inbox: Path) -> list[Path]:
@@ -182,7 +182,7 @@ def strange_entries(inbox: Path) -> list[Path]:
         Path(entry.path)
         for entry in _visible(inbox)
         if not entry.is_file(follow_symlinks=False)
-        and (entry.name.lower().endswith(BATCH_ENDINGS) or not entry.is_dir(follow_symlinks=False))
+        and (entry.name.lower().endswith(ENDINGS) or not entry.is_dir(follow_symlinks=False))
     ]
 
 

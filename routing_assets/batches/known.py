@@ -57,6 +57,8 @@ class ReceivedBatch:
     """The file's name could not be the batch's."""
     repeats: tuple[str, ...] = ()
     """Batches that hold the same file, byte for byte."""
+    read_as: tuple[str, ...] = ()
+    """What is unusual in how the file is read, such as "separated by semicolons"."""
 
     @property
     def run_key(self) -> str:
@@ -70,6 +72,7 @@ class ReceivedBatch:
             f"becomes batch '{self.batch_id}', which is its name in every command and folder": self.renamed,
             f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'": self.replaced,
             f"has the same bytes as {_listed(self.repeats)}, and is paid for again": self.repeats,
+            f"is read as: {', '.join(self.read_as)}": self.read_as,
         }
         return "; ".join(words for words, holds in said.items() if holds)
 

@@ -24,10 +24,10 @@ from routing_assets.batches.known import (
     refuse_ended,
 )
 from routing_assets.datasets.portions import open_batch
-from routing_assets.datasets.reading import require_size
+from routing_assets.datasets.reading import remarks_on, require_size
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256, sync
-from routing_assets.foundation.names import batch_id_of, plain_id, printable, told_apart
+from routing_assets.foundation.names import batch_id_of, plain_id, printable, stem_of, told_apart
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -89,6 +89,7 @@ def receive(
             try:
                 with open_batch(copy, strict=admission.strict) as portions:
                     instructions = portions.instructions
+                read_as = tuple(remarks_on(copy))
             except InvalidInput as error:
                 raise error.of(str(path)) from error
             sha256 = file_sha256(copy)
@@ -102,7 +103,9 @@ def receive(
         if move:
             path.unlink()
             held_reason(path).unlink(missing_ok=True)
-        return replace(received, renamed=given is None and batch_id != path.stem, repeats=repeats)
+        return replace(
+            received, renamed=given is None and batch_id != stem_of(path.name), repeats=repeats, read_as=read_as
+        )
 
 
 def repeated_batches(warehouse: Warehouse, batch_id: str, sha256: str) -> tuple[str, ...]:

@@ -28,11 +28,23 @@ def too_large(source: str, size: str) -> InvalidInput:
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError, row: int, column: str | None = None) -> InvalidInput:
-    """The error for a byte that no text holds."""
+    """The error for a byte that no text holds; where the text reads as cp1252, Windows' own, that is offered."""
+    remedy = "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
+    start = max(error.object.rfind(b"\n", 0, error.start) + 1, error.start - _SHOWN)
+    line = error.object[start : error.start + _SHOWN].partition(b"\n")[0].rstrip(b"\r")
+    try:
+        text = line.decode("cp1252")
+    except UnicodeDecodeError:
+        text = ""
+    if column is None and text.isprintable() and text:
+        remedy += f". As cp1252 the text reads {text!r}: if that is right, give --encoding cp1252"
     return InvalidInput(
         f"byte 0x{error.object[error.start]:02x} is not UTF-8",
         source=str(path),
         row=row,
         column=column,
-        remedy="Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')",
+        remedy=remedy,
     )
+
+
+_SHOWN = 20  # bytes on either side of the wrong one

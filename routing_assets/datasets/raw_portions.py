@@ -1,8 +1,7 @@
-"""A Parquet, CSV or JSONL file as raw tables that follow each other, all of the same columns and types.
+"""A file as raw tables that follow each other, all of the same columns and types.
 
-A Parquet file is read again for each pass. A CSV file is parsed once and its text held, since a quote may join any
-two of its lines. The records of a JSONL file are parsed once and wait, as Arrow, in a temporary file: what type a
-column has is known only at the end.
+A Parquet or CSV file is read again for each pass. A sheet of Excel is held. JSON records are parsed once and wait, as
+Arrow, in a temporary file: what type a column has is known only at the end.
 """
 
 from __future__ import annotations
@@ -17,16 +16,14 @@ from typing import Any
 import pyarrow as pa
 
 from routing_assets.datasets.file_faults import no_rows
-from routing_assets.datasets.parquet_files import MOST_BYTES_AT_ONCE, ParquetTables
+from routing_assets.datasets.parquet_files import MOST_BYTES_AT_ONCE
 from routing_assets.datasets.reading import (
     RawTable,
     as_type,
     common_type,
     json_chunks,
-    limits,
-    read_raw_table,
+    open_tables,
     require_distinct,
-    require_file,
 )
 
 Tables = Callable[[int, Sequence[str] | None], Iterator[pa.Table]]
@@ -59,21 +56,12 @@ class RawPortions:
 
 
 def raw_portions(path: Path) -> RawPortions:
-    """Of a Parquet or CSV file. Raises InvalidInput and OSError as :func:`read_raw_table` does."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        require_file(path)
-        file = ParquetTables(path, limits())
-        require_distinct(file.names, str(path))
-        if file.rows == 0:
-            raise no_rows(str(path))
-        return RawPortions(str(path), file.names, file.tables)
-    raw = read_raw_table(path)
-    return RawPortions(
-        raw.source,
-        raw.columns.column_names,
-        lambda rows, names: iter([raw.columns if names is None else raw.columns.select(names)]),
-        raw.first_row,
-    )
+    """Of a file that is not JSON. Raises InvalidInput and OSError as :func:`read_raw_table` does."""
+    file, first_row = open_tables(path)
+    require_distinct(file.names, str(path))
+    if next(file.tables(1), None) is None:
+        raise no_rows(str(path))
+    return RawPortions(str(path), file.names, file.tables, first_row)
 
 
 @contextmanager

@@ -7,10 +7,9 @@ new row, and blank lines are not counted).
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,13 +17,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 
+from routing_assets.datasets.containers import BYTE_ORDER_MARK, SUPPORTED, container_of, ending_of, open_text
+from routing_assets.datasets.csv_files import CsvTables, dialect_of
+from routing_assets.datasets.excel_files import read_sheet
 from routing_assets.datasets.file_faults import Limits, no_rows, not_utf8, too_large
+from routing_assets.datasets.json_arrays import array_elements, records_within
 from routing_assets.datasets.parquet_files import ParquetTables
 from routing_assets.foundation.errors import InvalidInput
 
-SUPPORTED = ".parquet, .csv or .jsonl"
 MOST_BYTES = (2 << 30) - 2
 """Of a file of any kind, and of what it holds once it is unpacked."""
 LONGEST_LINE = 64 << 20
@@ -56,31 +57,65 @@ class RawTable:
 
 
 def read_raw_table(path: str | Path, *, wanted: Container[str] | None = None) -> RawTable:
-    """Reads a Parquet, CSV (UTF-8, comma-separated, with a header) or JSONL file by its extension.
+    """Reads a file of records: Parquet, CSV with a header, JSON Lines, a JSON array, or an Excel sheet.
 
     Args:
         path: the file.
-        wanted: of a JSONL file, keys whose values are kept; see :func:`records_to_table`.
+        wanted: of JSON, keys whose values are kept; see :func:`records_to_table`.
 
     Raises:
         InvalidInput: when the file is absent, of another kind, corrupt, not UTF-8, has no rows, or repeats a column.
         OSError: the machine could not read it, which may pass: too many open files, a failing disk, no permission.
     """
     path = Path(path)
-    readers = {".parquet": _read_parquet, ".pq": _read_parquet, ".csv": _read_csv}
-    suffix = path.suffix.lower()
     if is_json_lines(path):
         return records_to_table(read_json_lines(path), source=str(path), wanted=wanted)
-    if suffix not in readers:
-        raise InvalidInput(
-            f"the file type '{path.suffix}' is not supported", source=str(path), remedy=f"Save it as {SUPPORTED}"
-        )
+    tables, first_row = open_tables(path)
+    require_distinct(tables.names, str(path))
+    found = list(tables.tables(_ROWS_OF_TABLE))
+    if not found:
+        raise no_rows(str(path))
+    return RawTable(str(path), pa.concat_tables(found), first_row)
+
+
+class HeldTable:
+    """A table in memory, read like a file."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.names, self._table = table.column_names, table
+
+    def tables(self, _: int, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The whole table, or the named columns of it."""
+        yield self._table if names is None else self._table.select(names)
+
+
+def open_tables(path: Path) -> tuple[ParquetTables | CsvTables | HeldTable, int]:
+    """The tables of a Parquet, CSV or Excel file, and the row number of the first record. Raises InvalidInput and
+    OSError as :func:`read_raw_table` does.
+    """
     require_file(path)
-    raw = RawTable(str(path), readers[suffix](path), first_row=2 if suffix == ".csv" else 1)
-    require_distinct(raw.columns.column_names, raw.source)
-    if len(raw) == 0:
-        raise no_rows(raw.source)
-    return raw
+    container = container_of(path, MOST_BYTES)
+    if container.kind == "csv":
+        file = CsvTables(path, dialect_of(container.head), limits())
+        return file, file.first_row
+    if container.kind == "excel":
+        names, rows, _ = read_sheet(path, limits())
+        require_distinct(names, str(path))
+        cells = zip(*rows, strict=True)
+        return HeldTable(pa.table([_to_array(list(column)) for column in cells], names)), 2
+    return ParquetTables(path, limits()), 1
+
+
+def remarks_on(path: Path) -> list[str]:
+    """What the sender of a file may not expect of how it is read, such as "separated by semicolons"."""
+    container = container_of(path, MOST_BYTES)
+    if container.kind == "csv":
+        return [*container.remarks, *dialect_of(container.head).remarks]
+    if container.kind == "excel":
+        return [remark for remark in [read_sheet(path, limits())[2]] if remark]
+    if container.kind == "json" and container.head.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
+        return [*container.remarks, "one JSON array"]
+    return container.remarks
 
 
 def limits() -> Limits:
@@ -125,18 +160,45 @@ def json_lines(path: Path) -> Iterator[bytes]:
 
 
 def is_json_lines(path: Path) -> bool:
-    """Whether the file's ending says that it is JSONL."""
-    return path.suffix.lower() in (".jsonl", ".ndjson")
+    """Whether the file holds JSON records: lines, an array, or one object with a list of them."""
+    if ending_of(path) in (".jsonl", ".ndjson") or not path.is_file():
+        return ending_of(path) in (".jsonl", ".ndjson", ".json")
+    return container_of(path, MOST_BYTES).kind == "json"
+
+
+def is_json_document(path: Path) -> bool:
+    """Whether this is a ``.json`` file that holds one object, over one line or more."""
+    if ending_of(path) != ".json":
+        return False
+    with open_text(path, MOST_BYTES) as text:
+        if text.peek(1)[:1] == b"[":
+            return False
+        first = text.readline(LONGEST_LINE)
+        return not text.read(_BYTES_AT_ONCE).strip() or not _is_whole(first)
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_blank(line: bytes) -> bool:
-    return not line.strip() or line.strip() == _BYTE_ORDER_MARK
+    return not line.strip() or line.strip() == BYTE_ORDER_MARK
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     require_file(path)
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+    if is_json_document(path):
+        yield from _records_of_document(path)
+        return
+    with open_text(path, MOST_BYTES) as text:
+        if text.peek(1)[:1] == b"[":
+            yield from array_elements(text, path, LONGEST_LINE)
+            return
+        for number, line in enumerate(iter(lambda: text.readline(LONGEST_LINE + 1), b""), start=1):
             if len(line) > LONGEST_LINE:
                 raise InvalidInput(
                     f"the line has more than {LONGEST_LINE >> 20} MiB",
@@ -145,6 +207,15 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     remedy="Give large images and files by a link, or remove the line",
                 )
             yield number, line
+
+
+def _records_of_document(path: Path) -> Iterator[tuple[int, bytes]]:
+    text = read_text(path)
+    if len(text) > LONGEST_LINE:
+        raise too_large(str(path), f"one JSON object has more than {LONGEST_LINE >> 20} MiB; write it as JSON Lines")
+    document = _json_object(text.encode(), path, 1)
+    for number, record in enumerate(records_within(document, path), start=1):
+        yield number, json.dumps(record, ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def first_json_line(path: Path) -> dict[str, Any]:
@@ -230,23 +301,13 @@ def read_text(path: Path) -> str:
     Raises:
         InvalidInput: when the file is absent or not UTF-8, naming the first line that is not.
     """
-    return _utf8_bytes(path).decode()
-
-
-def _utf8_bytes(path: Path) -> bytearray:
     require_file(path)
-    content = bytearray(path.read_bytes())
-    if content.startswith(_BYTE_ORDER_MARK):
-        del content[: len(_BYTE_ORDER_MARK)]
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_text(path, MOST_BYTES) as text:
+        content = text.read()
     try:
-        for start in range(0, len(content), _BYTES_AT_ONCE):
-            end = start + _BYTES_AT_ONCE
-            decoder.decode(content[start:end], final=end >= len(content))
+        return content.decode()
     except UnicodeDecodeError as error:
-        before = content.count(b"\n", 0, start) + error.object.count(b"\n", 0, error.start)
-        raise not_utf8(path, error, before + 1) from error
-    return content
+        raise not_utf8(path, error, content.count(b"\n", 0, error.start) + 1) from error
 
 
 def require_file(path: Path) -> None:
@@ -261,40 +322,6 @@ def require_size(path: Path) -> None:
     """Raises InvalidInput for a file of more than :data:`MOST_BYTES`."""
     if (size := path.stat().st_size) > MOST_BYTES:
         raise too_large(str(path), f"it has {size / 2**30:.1f} GiB")
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    file = ParquetTables(path, limits())
-    require_distinct(file.names, str(path))
-    tables = list(file.tables(_ROWS_OF_TABLE))
-    if not tables:
-        raise no_rows(str(path))
-    return pa.concat_tables(tables)
-
-
-def _read_csv(path: Path) -> pa.Table:
-    content = _utf8_bytes(path)
-    if not content.strip():
-        raise no_rows(str(path))
-    if content.count(b'"') % 2:
-        raise _malformed_csv(path, "a double quote is never closed")
-    content += b"\n"
-    parse = pacsv.ParseOptions(newlines_in_values=True)
-    # One thread and one block: only then does Arrow number the rows it complains about.
-    read = pacsv.ReadOptions(use_threads=False, block_size=len(content))
-    try:
-        names = pacsv.open_csv(pa.BufferReader(content), read_options=read, parse_options=parse).schema.names
-        if len(names) > MOST_COLUMNS:
-            raise too_large(str(path), f"it has {len(names):,} columns")
-        as_text = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-        table = pacsv.read_csv(
-            pa.BufferReader(content), read_options=read, parse_options=parse, convert_options=as_text
-        )
-    except pa.ArrowInvalid as error:
-        raise _malformed_csv(path, str(error)) from error
-    if table.num_rows > MOST_ROWS:
-        raise too_large(str(path), f"it has {table.num_rows:,} rows")
-    return table
 
 
 def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
@@ -321,14 +348,6 @@ def _not_json(problem: str, path: Path, row: int) -> InvalidInput:
     return InvalidInput(problem, source=str(path), row=row, remedy=remedy)
 
 
-def _malformed_csv(path: Path, reason: str) -> InvalidInput:
-    return InvalidInput(
-        f"this is not a well-formed CSV ({reason})",
-        source=str(path),
-        remedy="Put texts that contain commas, quotes or line breaks in double quotes, with quotes doubled",
-    )
-
-
 def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
@@ -346,7 +365,6 @@ def _first_unencodable(records: list[dict[str, Any]]) -> int:
 
 
 _JSON = json.JSONDecoder(object_pairs_hook=_distinct_keys)
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NUMBERS = {pa.int64(), pa.float64()}
 _BYTES_AT_ONCE = 1 << 20
 _ROWS_OF_TABLE = 1 << 16  # of a Parquet file

@@ -9,9 +9,19 @@ from pathlib import Path
 LONGEST_ID = 80
 
 
+PACKED_ENDINGS = (".gz", ".zst", ".zstd", ".bz2")
+"""Behind the ending of a file that is packed."""
+
+
+def stem_of(file_name: str) -> str:
+    """A file's name without its ending, and without that of what packed it: ``b`` of ``b.csv.gz``."""
+    name = Path(file_name)
+    return Path(name.stem).stem if name.suffix.lower() in PACKED_ENDINGS else name.stem
+
+
 def batch_id_of(file_name: str) -> str:
     """A partition key for a file: its name without the ending if that is plain, else a plain form of it with a hash."""
-    return plain_id(Path(file_name).stem, file_name)
+    return plain_id(stem_of(file_name), file_name)
 
 
 def is_plain(text: str) -> bool:

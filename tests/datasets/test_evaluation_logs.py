@@ -160,7 +160,7 @@ def test_preferences_need_a_rule(tmp_path: Path) -> None:
     [
         ("a.json", "{", r"a\.json, row 1: this is not JSON"),
         ("a.json", '{"eval": {"model": "m"}, "samples": []}', "the log has no samples"),
-        ("a.json", '{"a": 1}', "the file type '.json' is not supported"),
+        ("a.json", '{"a": 1}', "the required column is missing; the file has 'a'"),
         ("a.eval", "PK", "binary log of Inspect.*inspect log convert"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import pickle
 from typing import Any
 
@@ -16,6 +17,7 @@ Case = tuple[str, bytes, str]
 """Name of the file, its bytes, and a pattern of the reason."""
 
 GOOD_CSV = b"instruction_id,instruction\n1,one\n2,two\n"
+MANY = b"instruction_id,instruction\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(500))
 
 
 def parquet(table: pa.Table | dict[str, Any], **options: Any) -> bytes:
@@ -85,17 +87,29 @@ BATCHES: dict[str, Case] = {
     "Parquet with a broken footer": ("b.parquet", WHOLE[:-40] + b"\xff" * 30 + WHOLE[-10:], "not a readable Parquet"),
     "Parquet with a broken page": ("b.parquet", WHOLE[:4] + b"\xff" * 40 + WHOLE[44:], "not a readable Parquet"),
     "CSV called Parquet": ("b.parquet", GOOD_CSV, "not a readable Parquet"),
-    "Parquet called CSV": ("b.csv", WHOLE, "not UTF-8|well-formed|required column"),
-    "gzip called CSV": ("b.csv", gzip.compress(GOOD_CSV), "not UTF-8"),
-    "gzip": ("b.csv.gz", gzip.compress(GOOD_CSV), "file type '.gz' is not supported"),
-    "spreadsheet": ("b.xlsx", b"PK\3\4", "file type '.xlsx' is not supported"),
+    "gzip that is cut off": ("b.csv.gz", gzip.compress(MANY)[:-20], "not whole gzip"),
+    "gzip with a wrong sum": ("b.csv", gzip.compress(MANY)[:-8] + bytes(8), "not whole gzip"),
+    "gzip within gzip": ("b.csv.gz", gzip.compress(gzip.compress(GOOD_CSV)), "a packed file within gzip"),
+    "Parquet within gzip": ("b.parquet", gzip.compress(WHOLE), "not a readable Parquet"),
+    "pickle within gzip": ("b.pkl.gz", gzip.compress(pickle.dumps(Payload("batch"))), "byte 0x80 is not UTF-8"),
+    "zstd that is cut off": ("b.jsonl.zst", pa.compress(MANY, "zstd", asbytes=True)[:-9], "not whole zstd"),
+    "zip": ("b.zip", b"PK\3\4" + bytes(40), "this is a zip archive.*Unpack it"),
+    "xz": ("b.csv.xz", lzma.compress(GOOD_CSV), "packed by xz"),
+    "spreadsheet": ("b.xlsx", b"PK\3\4", r"routing_assets\[excel\]|not a readable Excel file"),
+    "array cut off": ("b.json", b'[{"instruction_id": "1", "instruction": "a"}, {"instr', "row 2: .*not JSON"),
+    "array without a comma": ("b.json", b'[{"instruction_id": "1"} {"a": 1}]', "row 1: .*no comma follows"),
+    "array and more": ("b.json", b'[{"instruction_id": "1", "instruction": "a"}] x', "more follows the end"),
+    "two lists": ("b.json", b'{"data": [{"a": 1}], "rows": [{"b": 1}]}', "several lists: data, rows"),
     "pickle that runs code": ("b.pkl", pickle.dumps(Payload("batch")), "file type '.pkl' is not supported"),
     "Python": ("b.py", b"import os\n", "file type '.py' is not supported"),
-    "no ending": ("batch", GOOD_CSV, "file type '' is not supported"),
-    "UTF-16": ("b.csv", GOOD_CSV.decode().encode("utf-16"), "row 1: byte 0xff is not UTF-8"),
-    "UTF-16 without a mark": ("b.csv", GOOD_CSV.decode().encode("utf-16-le"), "required column is missing|well-formed"),
-    "UTF-32": ("b.jsonl", '{"instruction_id": "1"}'.encode("utf-32"), "row 1: byte 0xff is not UTF-8"),
-    "Latin-1": ("b.csv", GOOD_CSV + "3,d\u00fcnn\n".encode("latin-1"), "row 4: byte 0xfc is not UTF-8"),
+    "prose": ("b.txt", b"Hello\nWorld\n", "file type '.txt' is not supported"),
+    "UTF-16 that is cut off": ("b.csv", GOOD_CSV.decode().encode("utf-16")[:-1], "row 3: byte 0x0a is not utf-16"),
+    "UTF-16 without a mark": ("b.csv", GOOD_CSV.decode().encode("utf-16-le"), "--encoding utf-16-le"),
+    "Latin-1": (
+        "b.csv",
+        GOOD_CSV + "3,d\u00fcnn\n".encode("latin-1"),
+        "row 4: byte 0xfc is not.*d\u00fcnn'.*--encoding cp1252",
+    ),
     "Latin-1 in JSONL": ("b.jsonl", two("x") + b'{"instruction": "d\xfcnn"}\n', "row 3: byte 0xfc is not UTF-8"),
     "half a surrogate pair": ("b.jsonl", two("\ud83d"), "row 2: .*half a surrogate pair"),
     "half a surrogate pair in a name": ("b.jsonl", two("x", "\ud83d"), "row 2: .*half a surrogate pair"),
@@ -124,14 +138,19 @@ BATCHES: dict[str, Case] = {
     ),
     "no id column": ("b.csv", b"id,instruction\n1,a\n", "'instruction_id': the required column is missing"),
     "no instruction column": ("b.csv", b"instruction_id,text\n1,a\n", "'instruction': the required column is missing"),
-    "semicolons": ("b.csv", b"instruction_id;instruction\n1;a\n", "required column is missing"),
+    "semicolons, then commas": (
+        "b.csv",
+        b"instruction_id;instruction\n1;a\n2,b\n",
+        "Row #3: Expected 2 columns, got 1.*separated by semicolons",
+    ),
     "quote never closed": ("b.csv", b'instruction_id,instruction\n1,"a\n2,b\n', "quote is never closed"),
     "a cell too many": ("b.csv", b"instruction_id,instruction\n1,a,b\n", "not a well-formed CSV"),
     "a cell too few": ("b.csv", b"instruction_id,instruction\n1\n", "not a well-formed CSV"),
     "tokens as a list": ("b.jsonl", two([1], "input_tokens"), "column 'input_tokens': .*is not a number"),
     "nested too deeply": ("b.jsonl", two("x") + b'{"a": ' + b"[" * 200_000, "row 3: the values are nested too deeply"),
     "number of 5,000 digits": ("b.jsonl", b'{"instruction_id": ' + b"1" * 5_000 + b"}\n", "row 1: .*not valid JSON"),
-    "list of rows": ("b.jsonl", b'[{"instruction_id": "1"}]\n', "row 1: the line holds a JSON list"),
+    "list of rows": ("b.jsonl", b'[{"instruction_id": "1"}]\n', "column 'instruction': the required column is missing"),
+    "list of lists": ("b.jsonl", b'[["1", "a"]]\n', "row 1: the line holds a JSON list"),
     "pretty-printed JSON": (
         "b.jsonl",
         json.dumps({"instruction_id": "1"}, indent=1).encode(),
