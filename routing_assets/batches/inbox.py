@@ -49,6 +49,10 @@ LONGEST_TICK_S = 30.0
 URGENT_MARK = ".urgent"
 """Before the ending of its name, it marks a file that may use the month's reserve and waits for no other."""
 
+_STRANGE = (
+    "it is a link, pipe or folder, not a file. Put the file itself here; of a folder of part files, with _SUCCESS"
+)
+
 _UNREAD = 3
 """Length of the entry in ``Seen`` of a file that was not read."""
 
@@ -137,7 +141,7 @@ def take_in(
         files, taken.seen = whole_files(folders.inbox, before, now_ns)
         for path in strange_entries(folders.inbox):
             with standing_alone(taken, path.name):
-                _reject(folders, path, "it is a link, pipe or folder, not a file. Put the file itself here", taken)
+                _reject(folders, path, _STRANGE, taken)
         for claim in sorted(path for path in folders.claimed.glob("*") if path.is_dir()):
             with standing_alone(taken, claim.name):
                 _finish(warehouse, folders, claim, taken, admission)
@@ -158,12 +162,13 @@ def take_in(
 def whole_files(inbox: Path, before: Mapping[str, list[Any]], now_ns: int | None = None) -> tuple[list[Path], Seen]:
     """Files that did not change since the look before, oldest first, and what this look saw.
 
-    Hidden and unfinished files, folders, links and pipes are no batches.
+    A folder of part files counts as a file once it holds ``_SUCCESS``, as Spark leaves it. Hidden and unfinished files,
+    other folders, links and pipes are no batches.
     """
     now_ns = now_ns or time.time_ns()
     seen: Seen = {}
     for entry in _visible(inbox):
-        if entry.is_file(follow_symlinks=False):
+        if entry.is_file(follow_symlinks=False) or _is_whole_folder(entry):
             state = [entry.stat().st_size, entry.stat().st_mtime_ns]
             known = before.get(entry.name, [])
             seen[entry.name] = known if known[:2] == state else [*state, now_ns]
@@ -182,8 +187,13 @@ def strange_entries(inbox: Path) -> list[Path]:
         Path(entry.path)
         for entry in _visible(inbox)
         if not entry.is_file(follow_symlinks=False)
+        and not _is_whole_folder(entry)
         and (entry.name.lower().endswith(ENDINGS) or not entry.is_dir(follow_symlinks=False))
     ]
+
+
+def _is_whole_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and Path(entry.path, "_SUCCESS").is_file()
 
 
 def _visible(inbox: Path) -> Iterator[os.DirEntry[str]]:

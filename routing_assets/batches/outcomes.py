@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,18 +113,17 @@ def receive_outcomes(
         decision = decision_in_force(warehouse, batch_id)
         refuse_retired(warehouse, batch_id)
         with private_copy(folders, path) as copy:
-            try:
-                remarks = _checked_outcomes(store, copy, decision)
-            except InvalidInput as error:
-                raise error.of(str(path)) from error
-            sha256 = file_sha256(copy)
+            with copy.naming(path):
+                remarks = [f"it is read as: {', '.join(copy.remarks)}"] if copy.remarks else []
+                remarks += _checked_outcomes(store, copy.path, decision)
+            sha256 = file_sha256(copy.path)
             folder = folders.received / batch_id / "outcomes"
             folder.mkdir(parents=True, exist_ok=True)
             known = sorted(folder.glob(f"*-{sha256[:16]}.*"))
-            kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{path.suffix.lower()}"
-            os.replace(copy, kept)
+            kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{copy.path.suffix}"
+            os.replace(copy.path, kept)
         if move:
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         return remarks
 
 

@@ -23,6 +23,7 @@ from routing_assets.batches.known import (
     kept_file,
     refuse_ended,
 )
+from routing_assets.datasets.part_files import JoinedParts, join_parts
 from routing_assets.datasets.portions import open_batch
 from routing_assets.datasets.reading import remarks_on, require_size
 from routing_assets.foundation.errors import InvalidInput
@@ -64,7 +65,7 @@ def receive(
     whatever interrupts them, receiving the file again ends in one entry and one run key.
 
     Args:
-        path: Parquet, CSV, JSONL or OpenAI Batch JSONL.
+        path: a table, requests of any provider, or a folder of part files of these, which become one file.
         batch_id: the partition key; from the file name when absent.
         request: the batch's own routing settings; None follows the standing policy.
         move: remove the file once it is in the ledger, and the reason beside it where it was held.
@@ -86,22 +87,21 @@ def receive(
             batch_id = told_apart(batch_id, batch_id)
         refuse_ended(warehouse, batch_id, remedy="Give the new batch another name.")
         with private_copy(folders, path) as copy:
-            try:
-                with open_batch(copy, strict=admission.strict) as portions:
+            with copy.naming(path):
+                with open_batch(copy.path, strict=admission.strict) as portions:
                     instructions = portions.instructions
-                read_as = tuple(remarks_on(copy))
-            except InvalidInput as error:
-                raise error.of(str(path)) from error
-            sha256 = file_sha256(copy)
+                read_as = copy.remarks
+            sha256 = file_sha256(copy.path)
             repeats = repeated_batches(warehouse, batch_id, sha256)
             if repeats and not admission.may_repeat:
                 raise duplicate_of(_listed(repeats), path)
-            kept = kept_file(folders, batch_id, sha256, path.suffix)
+            name = path.name if copy.joined is None else path.name.removesuffix(copy.path.suffix) + copy.path.suffix
+            kept = kept_file(folders, batch_id, sha256, Path(name).suffix)
             kept.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(copy, kept)
-        received = _record(warehouse, batch_id, path.name, kept, sha256, instructions, request)
+            os.replace(copy.path, kept)
+        received = _record(warehouse, batch_id, name, kept, sha256, instructions, request)
         if move:
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
             held_reason(path).unlink(missing_ok=True)
         return replace(
             received, renamed=given is None and batch_id != stem_of(path.name), repeats=repeats, read_as=read_as
@@ -126,34 +126,62 @@ def duplicate_of(what: str, path: Path) -> Duplicate:
     )
 
 
+@dataclass(frozen=True)
+class PrivateCopy:
+    """A copy of a file, or the one file that a folder of part files became."""
+
+    path: Path
+    joined: JoinedParts | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is unusual in how it is read."""
+        if self.joined is None:
+            return tuple(remarks_on(self.path))
+        return self.joined.remark, *remarks_on(self.joined.parts[0].path)
+
+    @contextmanager
+    def naming(self, path: Path) -> Iterator[None]:
+        """What is wrong with the copy is said of ``path``, where it came from, or of its part."""
+        try:
+            yield
+        except InvalidInput as error:
+            located = error if self.joined is None else self.joined.located(error)
+            raise (error.of(str(path)) if located is error else located) from error
+
+
 @contextmanager
-def private_copy(folders: BatchFolders, path: Path) -> Iterator[Path]:
+def private_copy(folders: BatchFolders, path: Path) -> Iterator[PrivateCopy]:
     """A copy that nobody else writes to; gone at the end unless it was moved. Raises InvalidInput where it cannot be
     read.
     """
-    require_regular(path)
-    require_size(path)
+    require_file_or_folder(path)
     folders.claimed.mkdir(parents=True, exist_ok=True)
-    copy = folders.claimed / f".copy{path.suffix.lower()[:16]}"
+    copy = PrivateCopy(folders.claimed / f".copy{path.suffix.lower()[:16]}")
     try:
         try:
-            shutil.copyfile(path, copy)
-            sync(copy)
+            if path.is_dir():
+                joined = join_parts(path, folders.claimed / ".copy")
+                copy = PrivateCopy(joined.path, joined)
+            else:
+                require_size(path)
+                shutil.copyfile(path, copy.path)
+            sync(copy.path)
         except PermissionError as error:
             raise InvalidInput(
                 "the file may not be read", source=str(path), remedy="Give the routing user permission to read it"
             ) from error
         yield copy
     finally:
-        copy.unlink(missing_ok=True)
+        copy.path.unlink(missing_ok=True)
 
 
-def require_regular(path: Path) -> None:
-    """Raise InvalidInput for a pipe, device or folder, which is never opened, and for what is not there."""
+def require_file_or_folder(path: Path) -> None:
+    """Raise InvalidInput for a pipe or device, which is never opened, and for what is not there."""
     if not path.exists():
         raise InvalidInput("there is no such file", source=str(path), remedy="Give the path of a batch file")
-    if not path.is_file():
-        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+    if not path.is_file() and not path.is_dir():
+        kinds = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(path.stat().st_mode), "device")
         raise InvalidInput(f"this is a {kind}, not a file", source=str(path), remedy="Give a file")
 

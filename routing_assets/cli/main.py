@@ -188,7 +188,7 @@ def rollback(version: str | None) -> None:
 
 
 @main.command()
-@click.argument("batch", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("batch", type=click.Path(exists=True, path_type=Path))
 @click.option("--policy", type=PolicyName(), help="Default: the standing policy (mip).")
 @click.option("--budget", type=float, help="Hard budget for the batch in USD of estimated cost.")
 @click.option(
@@ -245,7 +245,7 @@ def explain(batch_id: str, instruction_id: str) -> None:
 @main.command()
 @says_what_is_wrong
 @batch_argument()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 def outcomes(batch_id: str, file: Path) -> None:
     """Record the outcomes of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
 

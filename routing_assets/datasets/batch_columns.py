@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from routing_assets.datasets.raw_portions import RawPortions
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.set_aside import Faults, Step, marked
 from routing_assets.datasets.validation import (
     already_there,
+    has_values,
     hashes_of,
     is_no_amount,
     no_amount,
@@ -51,7 +51,7 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
     for portion in raw.read(rows):
         free = ~marked(parsed, records, len(portion))
         for column, name in enumerate(names):
-            if _has_values(portion, name):
+            if has_values(portion, name):
                 filled.add(name)
             try:
                 for check, places, fault in _wrong(portion, name, strict=faults.strict):
@@ -102,7 +102,7 @@ def _wrong_amounts(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[
 
 def _amounts(raw: RawTable, name: str, *, strict: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of a column, (N,) float64, NaN where there is none; and the places of texts that are no numbers."""
-    if not _has_values(raw, name):
+    if not has_values(raw, name):
         return np.full(len(raw), np.nan), np.array([], np.int64)
     try:
         return number_column(raw, name), np.array([], np.int64)
@@ -126,14 +126,6 @@ def _number(text: str | None) -> float | None:
 
 
 _TRUTHS = {"true": 1.0, "false": 0.0}
-
-
-def _has_values(raw: RawTable, name: str) -> bool:
-    """Whether any cell of the column is filled; a column that is empty throughout counts as absent."""
-    column = raw.columns[name]
-    if pa.types.is_string(column.type):
-        return bool(pc.any(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py())
-    return bool(column.null_count < len(column))
 
 
 def _id_hashes(raw: RawTable) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,7 +13,8 @@ from routing_assets.datasets.evaluation_logs.formats import logs_in
 from routing_assets.datasets.evaluation_logs.layouts import LAYOUTS, layout_of
 from routing_assets.datasets.evaluation_logs.preferences import read_rule
 from routing_assets.datasets.labels import LabelledInstructions
-from routing_assets.datasets.llm_uncertainty_bench import load_llm_uncertainty_bench
+from routing_assets.datasets.llm_uncertainty_bench import is_llm_uncertainty_bench, load_llm_uncertainty_bench
+from routing_assets.datasets.part_files import one_file
 from routing_assets.datasets.reading import RawTable, read_raw_table
 from routing_assets.datasets.routerbench import is_routerbench, routerbench_labels
 from routing_assets.datasets.table import table_labels
@@ -41,8 +43,8 @@ def load_labels(
     """Reads labelled instructions from a file or folder.
 
     Args:
-        path: A table, the results of an evaluation tool (a file, or a folder of files), or the folder of
-            LLM-Uncertainty-Bench.
+        path: A table, a folder of part files, the results of an evaluation tool (a file, or a folder of files), or the
+            folder of LLM-Uncertainty-Bench.
         format: The layout. ``auto`` recognises it by the content; a table of no known layout is a label table.
         preferences: The rule by which pairwise preferences are read, see :func:`read_rule`.
         options: What the layout's own loader takes: ``name``, ``ignore_columns``, ``allow_missing``, ``columns``,
@@ -62,11 +64,12 @@ def load_labels(
         rule = None if preferences is None else read_rule(preferences)
         calls = chain.from_iterable(log.read(file, rule) for file, log in logs.items())
         return labels_of_calls(calls, str(path), default_name(path, options.get("name")))
-    if format == "llm_uncertainty_bench" or (format == "auto" and path.is_dir()):
+    if format == "llm_uncertainty_bench" or (format == "auto" and is_llm_uncertainty_bench(path)):
         if options.pop("ignore_columns", ()):
             raise InvalidInput("a folder has no columns to ignore", source=str(path), remedy="Ignore none")
         return load_llm_uncertainty_bench(path, **_taken(options, "prompt", "tasks", "name", "allow_missing"))
-    raw = read_raw_table(path)
+    with one_file(path) as file:
+        raw = replace(read_raw_table(file), source=str(path))
     if format == "routerbench" or (format == "auto" and is_routerbench(raw.columns.schema)):
         return routerbench_labels(raw, **_taken(options, "name", "ignore_columns", "allow_missing"))
     return _table(raw, format, options)
@@ -80,7 +83,7 @@ def _logs(path: Path, format: str) -> dict[Path, CallLog]:
     if format != "auto":
         return {}
     if path.is_dir():
-        return {} if (path / "data").is_dir() else logs_in(path)  # that is LLM-Uncertainty-Bench
+        return {} if is_llm_uncertainty_bench(path) else logs_in(path)
     log = log_of(path)
     return {} if log is None else {path: log}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -82,8 +83,18 @@ def texts_with_faults(raw: RawTable, name: str) -> tuple[pa.ChunkedArray, list[t
 
 
 def optional_text_column(raw: RawTable, name: str) -> np.ndarray | None:
-    """As :func:`text_column`, or None when the table has no such column."""
-    return text_column(raw, name) if name in raw.columns.column_names else None
+    """As :func:`text_column`, or None when the table has no such column, or nothing in it."""
+    return text_column(raw, name) if name in raw.columns.column_names and has_values(raw, name) else None
+
+
+def has_values(raw: RawTable, name: str) -> bool:
+    """Whether any cell of the column is filled; a column that is empty throughout counts as absent."""
+    column = _plain(raw.columns[name])
+    if pa.types.is_string(column.type):
+        return bool(pc.any(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py())
+    if pa.types.is_floating(column.type):
+        return not pc.all(pc.is_null(column, nan_is_null=True)).as_py()
+    return bool(column.null_count < len(column))
 
 
 def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, such as 1 or 0.5") -> np.ndarray:
@@ -98,13 +109,20 @@ def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, su
         column = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
         for word, digit in (("true", "1"), ("false", "0")):
             column = pc.if_else(pc.equal(pc.utf8_lower(column), word), digit, column)
+        column = pc.replace_substring_regex(column, _DECIMAL_COMMA, r"\1\3.\2\4")
     try:
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         index, value = _first_non_number(column)
+        if isinstance(value, str) and re.fullmatch(r"-?[1-9]\d*(,\d{3})+", value):
+            remedy = "Write it without a comma: this may be thousands or a fraction"
         raise InvalidInput(
             f"{value!r} is not a number", source=raw.source, row=raw.row(index), column=name, remedy=remedy
         ) from error
+
+
+_DECIMAL_COMMA = r"^(-?\d+),(\d{1,2}|\d{4,})$|^(-?0),(\d+)$"
+"""A number of spreadsheets in most of Europe; three digits behind a comma may be thousands, except after a zero."""
 
 
 def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str, scale: float = 1.0) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions, append_labels
 from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS
+from routing_assets.datasets.part_files import one_file
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.table import table_labels
 from routing_assets.foundation.errors import InvalidInput
@@ -71,7 +73,8 @@ def read_few(path: str, models: Sequence[str]) -> LabelledInstructions:
     Raises:
         InvalidInput: the table cannot be read, or does not label one of the models.
     """
-    raw = read_raw_table(path)
+    with one_file(Path(path)) as file:
+        raw = replace(read_raw_table(file), source=path)
     columns = raw.columns.column_names
     is_long = "model" in columns
     layout = (*RESERVED_COLUMNS, *(("model", "success", *PER_MODEL_SUFFIXES) if is_long else models))

@@ -199,7 +199,7 @@ def test_faults_of_the_questions_are_named(bench: Path) -> None:
 
 
 def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no folders data/ and outputs_base/"):
+    with pytest.raises(InvalidInput, match="the folder has no part files"):
         load_labels(tmp_path)
 
 

@@ -136,7 +136,7 @@ BENCHES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "questions without answers": (bench(json.dumps([{"id": 0}]).encode()), "row 1: a question needs id"),
     "an answer that is no option": (bench(json.dumps([{**QUESTION, "answer": "Z"}]).encode()), "row 1: the answer 'Z'"),
     "a text for a number": (bench(json.dumps([{**QUESTION, "context": 7}]).encode()), "row 1: .*context"),
-    "a folder of something else": (lambda folder: folder, "there are no folders data/ and outputs_base/"),
+    "a folder of something else": (lambda folder: folder, "the folder has no part files"),
 }
 
 CATALOGS: dict[str, tuple[str, str]] = {
