@@ -100,7 +100,7 @@ def route_again(past: PastInputs, scratch: Path) -> str:
 
 
 def _in_memory(past: PastInputs) -> pa.Table:
-    batch, router = load_batch(past.file), router_kept_in(past.router, past.embeddings)
+    batch, router = load_batch(past.file, layout=past.settings.layout), router_kept_in(past.router, past.embeddings)
     texts_alone = bool(batch.beyond_text) and not past.summary.keys() & {BEYOND_TEXT, SET_ASIDE}
     rules = router.models, past.catalog, past.settings
     routable = batch.texts_alone() if texts_alone else set_barred_aside(batch, *rules)

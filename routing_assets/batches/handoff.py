@@ -24,6 +24,7 @@ from routing_assets.batches.request_files import (
 )
 from routing_assets.batches.routed_files import routed_blocks, write_by_source, write_routed
 from routing_assets.datasets.batch import set_aside_of
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout
 from routing_assets.datasets.reading import require_file
 from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
@@ -152,6 +153,7 @@ def export_batch(
     batch_id: str,
     run_id: str,
     received: Path,
+    layout: FileLayout = AS_OURS,
     ledger_head: Head | None = None,
 ) -> Manifest:
     """Write the routed table, the requests of each model and endpoint, and the manifest that lists them, into
@@ -163,7 +165,8 @@ def export_batch(
     Args:
         staged: where the files are written before they are seen in ``folder``.
         run_id: the Dagster run that took the decision.
-        received: the batch as it came; requests of an OpenAI Batch file keep their parameters.
+        received: the batch as it came; requests keep their parameters.
+        layout: how it differs from ours.
         ledger_head: the newest entry of the journal, which the manifest anchors.
     """
     with next_decision(folder, staged) as new:
@@ -179,7 +182,7 @@ def export_batch(
             batch_id=batch_id,
             run_id=run_id,
             ledger_head=ledger_head,
-            originals=original_requests(received, set_aside_of(instructions)),
+            originals=original_requests(received, set_aside_of(instructions), layout),
             also=tables,
         )
 

@@ -242,7 +242,7 @@ def _finish(warehouse: Warehouse, folders: BatchFolders, claim: Path, taken: Tak
     files = sorted(path for path in claim.iterdir() if path.name[0] != ".")
     if len(files) > 1:
         try:
-            taken.received.append(_receive_joined(warehouse, folders, claim, files))
+            taken.received.append(_receive_joined(warehouse, folders, claim, files, admission))
             return True
         except ENVIRONMENT:
             raise
@@ -264,13 +264,15 @@ def _finish(warehouse: Warehouse, folders: BatchFolders, claim: Path, taken: Tak
     return len(taken.received) > before
 
 
-def _receive_joined(warehouse: Warehouse, folders: BatchFolders, claim: Path, files: list[Path]) -> ReceivedBatch:
+def _receive_joined(
+    warehouse: Warehouse, folders: BatchFolders, claim: Path, files: list[Path], admission: Admission
+) -> ReceivedBatch:
     """Make one batch of several files; the files are kept beside it, moved in one step once the ledger has it."""
     sources: dict[str, Path] = {}
     for file in files:
         own = batch_id_of(file.name)
         sources[told_apart(own, file.name) if own in sources else own] = file
-    joined = join_files(sources, claim / f".{claim.name}")
+    joined = join_files(sources, claim / f".{claim.name}", admission.layout)
     received = receive(warehouse, folders, joined, batch_id=claim.name, move=True, admission=_LOOKED_AT)
     rows = [
         {
@@ -324,7 +326,7 @@ class _Joining:
         state = self.taken.seen[file.name]
         try:
             if len(state) == _UNREAD:
-                state += _measured(file)
+                state += _measured(file, self.admission)
         except ENVIRONMENT:
             raise
         except Exception:
@@ -358,10 +360,11 @@ class _Joining:
         return list(kept.values())
 
 
-def _measured(file: Path) -> list[Any]:
+def _measured(file: Path, admission: Admission) -> list[Any]:
     """Instructions, hash, whether all of it can be routed, and shape: a file that is set aside in part joins none."""
-    batch = load_batch(file)
-    return [len(batch), file_sha256(file), not batch.set_aside, *shape_of(file, batch)]
+    layout = admission.layout.fitting(file)
+    batch = load_batch(file, layout=layout)
+    return [len(batch), file_sha256(file), not batch.set_aside, *shape_of(file, batch, layout)]
 
 
 def _joined_id(files: list[Path]) -> str:

@@ -55,7 +55,7 @@ def keep_instructions(
         InvalidInput: the file cannot be used, or nothing of it can be routed.
     """
     part_rows = part_rows or partitioned.PART_ROWS
-    with open_batch(path, strict=settings.strict) as portions:
+    with open_batch(path, strict=settings.strict, layout=settings.layout) as portions:
         if portions.instructions > part_rows:
             return _KeepInParts(portions, models, catalog, settings).write(file_sha256, draft, part_rows)
         batch = set_barred_aside(portions.read(), models, catalog, settings)

@@ -14,8 +14,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from routing_assets.datasets import BatchInstructions, load_batch, write_batch
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
 from routing_assets.datasets.openai_batch import is_openai_batch_file
-from routing_assets.datasets.reading import read_json_lines
 from routing_assets.foundation.names import printable
 from routing_assets.foundation.schema import FORM, Amount
 from routing_assets.providers.lines import batch_line
@@ -57,12 +57,12 @@ def due(small: Iterable[SmallFile], settings: Coalescing) -> list[list[SmallFile
     ]
 
 
-def shape_of(path: Path, batch: BatchInstructions) -> tuple[str, ...]:
+def shape_of(path: Path, batch: BatchInstructions, layout: FileLayout = AS_OURS) -> tuple[str, ...]:
     """What files must have in common to be one batch: all of requests, which stay whole, or of the same columns."""
-    return ("requests",) if is_openai_batch_file(path) else ("table", *batch.to_arrow().column_names)
+    return ("requests",) if is_openai_batch_file(path, layout) else ("table", *batch.to_arrow().column_names)
 
 
-def join_files(sources: Mapping[str, Path], stem: Path) -> Path:
+def join_files(sources: Mapping[str, Path], stem: Path, layout: FileLayout = AS_OURS) -> Path:
     """Write the batch that files of one shape become together; returns its path, ``stem`` with an ending.
 
     An instruction's id is ``<id of the file>/<its own id>``, and ``source_file`` names the file. Requests of OpenAI
@@ -70,31 +70,33 @@ def join_files(sources: Mapping[str, Path], stem: Path) -> Path:
 
     Args:
         sources: the files by the id that each would have as a batch of its own.
+        layout: how files differ from ours that do not have our columns.
 
     Raises:
         InvalidInput: one of the files is no usable batch.
     """
-    if all(is_openai_batch_file(path) for path in sources.values()):
+    layouts = {name: layout.fitting(path) for name, path in sources.items()}
+    if all(is_openai_batch_file(path, layouts[name]) for name, path in sources.items()):
         target = stem.with_name(f"{stem.name}.jsonl")
         with target.open("w", encoding="utf-8") as file:
-            for source in sources.items():
-                file.writelines(json.dumps(record) + "\n" for record in _requests(*source))
+            for name, path in sources.items():
+                file.writelines(json.dumps(record) + "\n" for record in _requests(name, path, layouts[name]))
     else:
         target = stem.with_name(f"{stem.name}.parquet")
-        tables = [_table(name, path) for name, path in sources.items()]
+        tables = [_table(name, path, layouts[name]) for name, path in sources.items()]
         write_batch(BatchInstructions.from_arrow(pa.concat_tables(tables)), target)
     return target
 
 
-def _table(name: str, path: Path) -> pa.Table:
-    batch = load_batch(path)
+def _table(name: str, path: Path, layout: FileLayout) -> pa.Table:
+    batch = load_batch(path, layout=layout)
     ids = np.array([f"{name}{SEPARATOR}{own}" for own in batch.instruction_id], dtype=object)
     files = np.full(len(batch), printable(path.name), dtype=object)
     joined = replace(batch, instruction_id=ids, source_file=files, ignored_columns=())
     return joined.to_arrow()
 
 
-def _requests(name: str, path: Path) -> Iterator[dict[str, Any]]:
-    for record in read_json_lines(path):
+def _requests(name: str, path: Path, layout: FileLayout) -> Iterator[dict[str, Any]]:
+    for record in batch_records(path, layout):
         line = batch_line(record)
         yield {**record, line.id_field: f"{name}{SEPARATOR}{line.id}", "source_file": printable(path.name)}

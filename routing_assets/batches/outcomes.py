@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -25,6 +26,7 @@ from routing_assets.batches.known import (
     refuse_retired,
 )
 from routing_assets.batches.ledger import record_outcomes, record_realised_traffic
+from routing_assets.batches.policy import settings_from
 from routing_assets.batches.receive import private_copy
 from routing_assets.batches.resend import to_resend, write_resend
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, require_usable
@@ -93,7 +95,8 @@ def record_batch_outcomes(
             record_outcomes(ledger, decided, result, run_id=run_id)
         resend = to_resend(matched, answers, decided["budget"])
         received = received_file(warehouse, folders, batch_id, decided["file_sha256"])
-        folder = write_resend(folders, decided, resend, sent.routed, instructions, received)
+        layout = settings_from(json.loads(decided["settings"]), source="the ledger's settings").layout
+        folder = write_resend(folders, decided, resend, sent.routed, instructions, received, layout)
     again = int(resend.rows.sum())
     return RecordedOutcomes(matched, result, len(files), outcomes.conflicts, folder, again, resend.withheld)
 

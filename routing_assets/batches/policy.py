@@ -21,6 +21,8 @@ from routing_assets.allocation.solver.exact import exact_sum, float_not_above, f
 from routing_assets.allocation.solver.rows import decimal
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.datasets.batch import BatchInstructions
+from routing_assets.datasets.column_mapping import MadeIds
+from routing_assets.datasets.file_layout import FileLayout
 from routing_assets.datasets.request_content import CAPABILITY
 from routing_assets.engine import EngineSettings
 from routing_assets.foundation.errors import InvalidInput
@@ -39,6 +41,17 @@ from routing_assets.pacing import PeriodBudget
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.providers.provider import DEFAULT, Destination
 
+COLUMN_SETTINGS = {
+    "instruction_id": "id_column",
+    "instruction": "text_column",
+    "task": "task_column",
+    "group": "group_column",
+    "input_tokens": "tokens_column",
+}
+"""By our name for a column, the setting that names the file's own."""
+LAYOUT_SETTINGS = (*COLUMN_SETTINGS.values(), "make_ids")
+_LATER = ("strict", *LAYOUT_SETTINGS)
+_MADE_IDS: Mapping[str | None, MadeIds] = {"position": "row", "content": "text"}
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """No assignment costs much more than the dearest model; what is greater is meant in per cent."""
@@ -112,6 +125,22 @@ class RoutingSettings:
     constraints: Annotated[Mapping[str, Any], AsWritten(Constraints)] = Field(
         default_factory=dict, description="Limits that the allocation keeps besides the budget, by name."
     )
+    id_column: Text | None = Field(default=None, description="Column of a batch file that holds the ids.")
+    text_column: Text | None = Field(default=None, description="Column of a batch file that holds the texts.")
+    task_column: Text | None = Field(default=None, description="Column of a batch file that holds the tasks.")
+    group_column: Text | None = Field(
+        default=None, description="Column of a batch file that holds the groups, such as tenants."
+    )
+    tokens_column: Text | None = Field(default=None, description="Column of a batch file that holds input tokens.")
+    make_ids: Literal["position", "content"] | None = Field(
+        default=None, description="Make the ids of a batch file that has none: from the row's number or its text."
+    )
+
+    @property
+    def layout(self) -> FileLayout:
+        """How the batch's file differs from ours."""
+        columns = {ours: getattr(self, setting) for ours, setting in COLUMN_SETTINGS.items()}
+        return FileLayout({ours: theirs for ours, theirs in columns.items() if theirs}, _MADE_IDS.get(self.make_ids))
 
     def own_budget(self, cost: np.ndarray) -> float | None:
         """:meth:`budget_of` a batch whose calls cost ``cost`` (N, K)."""
@@ -142,9 +171,9 @@ class RoutingSettings:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
-        """Canonical JSON; ``strict`` only where it is set, so that settings from before it keep their version."""
-        values = asdict(self)
-        return json.dumps(values if self.strict else {k: v for k, v in values.items() if k != "strict"}, sort_keys=True)
+        """Canonical JSON; what came later only where it is set, so that settings from before it keep their version."""
+        values = {name: value for name, value in asdict(self).items() if value or name not in _LATER}
+        return json.dumps(values, sort_keys=True)
 
 
 @dataclass(frozen=True, config=FORM)
@@ -169,10 +198,14 @@ class StandingPolicy(RoutingSettings):
     )
     keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
 
+    encoding: Text | None = Field(
+        default=None, description="Of text files that are not UTF-8, such as cp1252; files that are stay as they are."
+    )
+
     @property
     def settings(self) -> RoutingSettings:
-        """The part that says how batches are routed."""
-        return RoutingSettings(**_values_of(self))
+        """The part that says how batches are routed. How a file is read is settled when it comes."""
+        return RoutingSettings(**_values_of(self) | dict.fromkeys(LAYOUT_SETTINGS))
 
 
 def settings_from(values: Mapping[str, Any], *, base: RoutingSettings | None = None, source: str) -> RoutingSettings:
@@ -189,6 +222,18 @@ def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *
     if {"budget_usd", "budget_fraction"} & set(request):
         standing = replace(standing, budget_usd=None, budget_fraction=None)
     return settings_from(request, base=standing, source=source)
+
+
+def layout_of(request: Mapping[str, Any]) -> FileLayout:
+    """How the file of a batch with these settings of its own is read."""
+    return settings_from({name: request[name] for name in LAYOUT_SETTINGS if name in request}, source="request").layout
+
+
+def layout_settings(layout: FileLayout) -> dict[str, str]:
+    """The settings that say a layout."""
+    settings = {COLUMN_SETTINGS[ours]: theirs for ours, theirs in layout.columns.items()}
+    made = {ids: name for name, ids in _MADE_IDS.items() if name}
+    return settings | ({"make_ids": made[layout.made_ids]} if layout.made_ids else {})
 
 
 def read_policy(path: Path) -> StandingPolicy:

@@ -23,9 +23,12 @@ from routing_assets.batches.known import (
     kept_file,
     refuse_ended,
 )
+from routing_assets.batches.policy import layout_of, layout_settings
+from routing_assets.datasets.containers import is_other_than_utf8, write_as_utf8
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout
 from routing_assets.datasets.part_files import JoinedParts, join_parts
 from routing_assets.datasets.portions import open_batch
-from routing_assets.datasets.reading import remarks_on, require_size
+from routing_assets.datasets.reading import MOST_BYTES, remarks_on, require_size
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path, file_sha256, sync
 from routing_assets.foundation.names import batch_id_of, plain_id, printable, stem_of, told_apart
@@ -44,6 +47,10 @@ class Admission:
     """Refuse a file of which a single record cannot be routed."""
     may_repeat: bool = False
     """Take a file although another batch holds the same bytes."""
+    layout: FileLayout = AS_OURS
+    """How files differ from ours that do not have our columns."""
+    encoding: str | None = None
+    """Of text files that are not UTF-8."""
 
 
 ORDINARY = Admission()
@@ -67,7 +74,7 @@ def receive(
     Args:
         path: a table, requests of any provider, or a folder of part files of these, which become one file.
         batch_id: the partition key; from the file name when absent.
-        request: the batch's own routing settings; None follows the standing policy.
+        request: the batch's own routing settings, also how its file is read; None follows the standing policy.
         move: remove the file once it is in the ledger, and the reason beside it where it was held.
         admission: which files may become batches.
 
@@ -86,9 +93,12 @@ def receive(
         if warehouse.fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
         refuse_ended(warehouse, batch_id, remedy="Give the new batch another name.")
-        with private_copy(folders, path) as copy:
+        with private_copy(folders, path, admission.encoding) as copy:
             with copy.naming(path):
-                with open_batch(copy.path, strict=admission.strict) as portions:
+                standing = layout_settings(admission.layout.fitting(copy.path))
+                request = {**standing, **(request or {})}
+                layout = layout_of(request)
+                with open_batch(copy.path, strict=admission.strict, layout=layout) as portions:
                     instructions = portions.instructions
                 read_as = copy.remarks
             sha256 = file_sha256(copy.path)
@@ -132,12 +142,14 @@ class PrivateCopy:
 
     path: Path
     joined: JoinedParts | None = None
+    said: tuple[str, ...] = ()
+    """What was done to it."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is unusual in how it is read."""
         if self.joined is None:
-            return tuple(remarks_on(self.path))
+            return (*self.said, *remarks_on(self.path))
         return self.joined.remark, *remarks_on(self.joined.parts[0].path)
 
     @contextmanager
@@ -151,9 +163,12 @@ class PrivateCopy:
 
 
 @contextmanager
-def private_copy(folders: BatchFolders, path: Path) -> Iterator[PrivateCopy]:
+def private_copy(folders: BatchFolders, path: Path, encoding: str | None = None) -> Iterator[PrivateCopy]:
     """A copy that nobody else writes to; gone at the end unless it was moved. Raises InvalidInput where it cannot be
     read.
+
+    Args:
+        encoding: of a text file that is not UTF-8; the copy is.
     """
     require_file_or_folder(path)
     folders.claimed.mkdir(parents=True, exist_ok=True)
@@ -163,6 +178,9 @@ def private_copy(folders: BatchFolders, path: Path) -> Iterator[PrivateCopy]:
             if path.is_dir():
                 joined = join_parts(path, folders.claimed / ".copy")
                 copy = PrivateCopy(joined.path, joined)
+            elif encoding is not None and is_other_than_utf8(path, MOST_BYTES):
+                copy = PrivateCopy(copy.path, said=(f"{encoding} text",))
+                write_as_utf8(path, encoding, copy.path, MOST_BYTES)
             else:
                 require_size(path)
                 shutil.copyfile(path, copy.path)

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from routing_assets.batches.request_ids import REQUEST_IDS, id_line, request_id
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
 from routing_assets.datasets.openai_batch import is_openai_batch_file
 from routing_assets.datasets.reading import json_lines
 from routing_assets.datasets.set_aside import SetAside
@@ -171,14 +172,22 @@ class _File:
             self.waiting.clear()
 
 
-def original_requests(path: Path, set_aside: SetAside | None = None) -> Iterator[str] | None:
+def original_requests(
+    path: Path, set_aside: SetAside | None = None, layout: FileLayout = AS_OURS
+) -> Iterator[str] | None:
     """The requests of a batch file, each as its line, in order, without those that are set aside; None where
     the batch is of another kind.
+
+    Args:
+        layout: how the file differs from ours, such as in ids that were made.
     """
-    if not is_openai_batch_file(path):
+    if not is_openai_batch_file(path, layout):
         return None
     aside = {place for places in (set_aside or {}).values() for place in places}
-    return (line.decode("utf-8-sig") for place, line in enumerate(json_lines(path)) if place not in aside)
+    lines: Iterable[str] = (line.decode("utf-8-sig") for line in json_lines(path))
+    if layout:
+        lines = map(json.dumps, batch_records(path, layout))
+    return (line for place, line in enumerate(lines) if place not in aside)
 
 
 def safe_name(text: str) -> str:

@@ -19,6 +19,7 @@ from routing_assets.batches.handoff import hand_off
 from routing_assets.batches.outbox import MANIFEST, next_decision
 from routing_assets.batches.request_files import original_requests
 from routing_assets.datasets.batch import set_aside_of
+from routing_assets.datasets.file_layout import FileLayout
 from routing_assets.storage.partitioned import PartitionedTable
 
 RESEND = "resend"
@@ -67,6 +68,7 @@ def write_resend(
     routed: pa.Table,
     instructions: PartitionedTable,
     received: Path,
+    layout: FileLayout,
 ) -> Path | None:
     """Write the requests that are to be sent again into ``outbox/<batch>/resend``, in place of those before; returns
     the folder. Nothing to send again leaves no folder.
@@ -75,6 +77,7 @@ def write_resend(
         resend: of the rows of ``routed``.
         instructions: of the batch, in the same order.
         received: the batch as it came, of whose requests these are some.
+        layout: how it differs from ours.
     """
     batch_id = decision["batch_id"]
     folder = folders.outbox / batch_id / RESEND
@@ -83,7 +86,7 @@ def write_resend(
         shutil.rmtree(folder, ignore_errors=True)
         return None
     wanted = pa.array(resend.rows)
-    originals = original_requests(received, set_aside_of(instructions))
+    originals = original_requests(received, set_aside_of(instructions), layout)
     with next_decision(folder, folders.staged / batch_id / RESEND) as new:
         hand_off(
             instructions.read(("instruction_id", "instruction")).filter(wanted),

@@ -44,6 +44,7 @@ def route(
     batch_id: str | None = None,
     output: Path | None = None,
     duplicate: bool = False,
+    encoding: str | None = None,
 ) -> str:
     """Register a batch file and route it; returns the batch id. Routing a file that is held in the inbox confirms it.
 
@@ -57,13 +58,16 @@ def route(
     strict = settings_of_request(request, policy.settings, source="the command line").strict
     with instance_of(home) as instance:
         held = batch.resolve().parent == home.folders.held.resolve()
-        admission = Admission(strict=strict, may_repeat=duplicate or policy.duplicates == "route")
+        may_repeat = duplicate or policy.duplicates == "route"
+        admission = Admission(strict, may_repeat, policy.layout, encoding or policy.encoding)
         received = receive(
             home.warehouse, home.folders, batch, batch_id=batch_id, request=request, move=held, admission=admission
         )
         if received.remark:
             click.echo(f"{printable(batch.name)} {received.remark}")
-        result = run_job(instance, "route_batch", resources={"routing_request": request}, batch_id=received.batch_id)
+        result = run_job(
+            instance, "route_batch", resources={"routing_request": received.request}, batch_id=received.batch_id
+        )
     store = home.store
 
     def made(asset: str) -> PartitionedTable:

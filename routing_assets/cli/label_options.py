@@ -14,6 +14,7 @@ FORMAT = click.Choice(
         *("preferences", "embedllm", "routellm", "swe_bench"),
     ]
 )
+ENCODING = click.option("--encoding", metavar="NAME", help="Of a text file that is not UTF-8, such as cp1252.")
 COLUMN_OPTIONS = {
     "instruction_id": ("--id-column", "id of an instruction"),
     "instruction": ("--text-column", "text"),
@@ -24,6 +25,25 @@ COLUMN_OPTIONS = {
     "group": ("--group-column", "group: instructions that belong together"),
 }
 """By our name for a column, the option that maps it, and what the column holds."""
+
+
+def layout_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of the commands that read a batch."""
+    ids = click.option(
+        "--make-ids",
+        type=click.Choice(["position", "content"]),
+        help="Make ids where there are none: from the record's position, or from its content.",
+    )
+    columns = {
+        "--id-column": "ids",
+        "--text-column": "texts",
+        "--task-column": "tasks",
+        "--group-column": "groups, such as tenants",
+        "--tokens-column": "numbers of input tokens",
+    }
+    for option, content in reversed(columns.items()):
+        command = click.option(option, metavar="NAME", help=f"Column of the file that holds the {content}.")(command)
+    return ids(command)
 
 
 def label_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -41,7 +61,12 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
         "--ignore-column", "ignore_columns", multiple=True, help="Column of the table that is not a model (repeatable)."
     )
     missing = click.option("--allow-missing", is_flag=True, help="Treat an empty success cell as unlabelled.")
-    ids = click.option("--ids", "made_ids", type=click.Choice(["row", "text"]), help="Make ids where there are none.")
+    ids = click.option(
+        *("--make-ids", "--ids", "made_ids"),
+        type=click.Choice(["position", "content", "row", "text"]),
+        callback=lambda _, __, made: {"position": "row", "content": "text"}.get(made, made),
+        help="Make ids where there are none: from the row's position, or from its text.",
+    )
     scale = click.option(
         "--success-scale",
         type=float,
@@ -50,4 +75,4 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
         help="Greatest success of a cell, as 100.",
     )
     rule = click.option("--preferences", metavar="RULE", help="What pairwise preferences count as; see docs/labels.md.")
-    return ignore(missing(ids(scale(rule(with_columns)))))
+    return ignore(missing(ids(scale(rule(ENCODING(with_columns))))))

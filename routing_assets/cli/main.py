@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from routing_assets.cli.interrupts import exits_when_stopped
-from routing_assets.cli.label_options import FORMAT, label_options
+from routing_assets.cli.label_options import ENCODING, FORMAT, label_options, layout_options
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.packaged import beside_package
 from routing_assets.home import Home
@@ -202,6 +202,8 @@ def rollback(version: str | None) -> None:
 )
 @click.option("--target", type=float, help="Success probability that the threshold policy requires.")
 @click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
+@layout_options
+@ENCODING
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
 @click.option(
     "--duplicate", is_flag=True, help="Route and pay for it again, although another batch has the same bytes."
@@ -210,15 +212,18 @@ def rollback(version: str | None) -> None:
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
 @says_what_is_wrong
-def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, **request: Any) -> None:
-    """Route the instructions of the file BATCH: exactly one model each, within the budget in estimated cost.
+def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any) -> None:
+    """Route the instructions of BATCH: exactly one model each, within the budget in estimated cost.
+
+    BATCH is a table, a file of requests in any provider's form, or a folder of part files of these.
 
     Records that cannot be routed are set aside: they and the reasons are in set_aside.jsonl beside the routed batch.
     """
     from routing_assets.cli import batches as batch_commands
 
-    given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}
-    batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, duplicate=duplicate)
+    of_file = {name: options.pop(name) for name in ("duplicate", "encoding")}
+    given = {"budget_usd" if name == "budget" else name: v for name, v in options.items() if v is not None}
+    batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, **of_file)
 
 
 @main.command()

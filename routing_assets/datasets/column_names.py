@@ -12,6 +12,7 @@ OPTIONS = {
     "cost": "--cost-column",
     "task": "--task-column",
     "group": "--group-column",
+    "input_tokens": "--tokens-column",
 }
 """Our columns that may have another name in a table, and the option that says so."""
 
@@ -48,8 +49,8 @@ def missing_column_remedy(names: Sequence[str], missing: str) -> str:
     lower = {name.lower(): name for name in names}
     found = next((lower[name] for name in LIKELY.get(missing, ()) if name in lower), None)
     if found is not None:
-        return f"The column {found!r} may be it: then give {OPTIONS[missing]} {found}"
+        return f"The column {found!r} may be it: then add {OPTIONS[missing]} {found}"
     if missing == "instruction_id":
-        return "Name the column that holds it (--id-column), or have ids made (--ids row, or --ids text)"
+        return "Name the column that holds it (--id-column), or have ids made (--make-ids position, or content)"
     option = f" ({OPTIONS[missing]})" if missing in OPTIONS else ""
     return f"Add it, or name the column that holds it{option}"

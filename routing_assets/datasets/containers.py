@@ -123,7 +123,7 @@ def open_text(path: Path, most_bytes: int) -> Iterator[io.BufferedReader]:
 
 
 def write_as_utf8(path: Path, encoding: str, target: Path, most_bytes: int) -> None:
-    """Write the text of a file, which is in ``encoding``, as UTF-8, unpacked.
+    """Write the text of a file, which is in ``encoding``, as UTF-8, unpacked. What is UTF-8 already is only unpacked.
 
     Raises:
         InvalidInput: there is no such encoding, or a byte is none of it.
@@ -138,6 +138,24 @@ def write_as_utf8(path: Path, encoding: str, target: Path, most_bytes: int) -> N
         text = _recoded(path, unpacked, encoding)
         while block := text.read(_HEAD_BYTES):
             file.write(block)
+
+
+def is_other_than_utf8(path: Path, most_bytes: int) -> bool:
+    """Whether this is a text that is neither UTF-8 nor says by a byte-order mark what it is."""
+    try:
+        if container_of(path, most_bytes).kind not in ("csv", "json"):
+            return False
+    except InvalidInput:
+        return True  # UTF-16 without a mark, or refused where it is read
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_text(path, most_bytes) as text:
+        try:
+            while block := text.read(_HEAD_BYTES):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return True
+    return False
 
 
 @contextmanager

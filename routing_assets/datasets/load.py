@@ -38,7 +38,12 @@ LabelFormat = Literal[
 
 
 def load_labels(
-    path: str | Path, format: LabelFormat = "auto", *, preferences: str | None = None, **options: Any
+    path: str | Path,
+    format: LabelFormat = "auto",
+    *,
+    preferences: str | None = None,
+    encoding: str | None = None,
+    **options: Any,
 ) -> LabelledInstructions:
     """Reads labelled instructions from a file or folder.
 
@@ -46,6 +51,7 @@ def load_labels(
         path: A table, a folder of part files, the results of an evaluation tool (a file, or a folder of files), or the
             folder of LLM-Uncertainty-Bench.
         format: The layout. ``auto`` recognises it by the content; a table of no known layout is a label table.
+        encoding: Of a text file that is not UTF-8.
         preferences: The rule by which pairwise preferences are read, see :func:`read_rule`.
         options: What the layout's own loader takes: ``name``, ``ignore_columns``, ``allow_missing``, ``columns``,
             ``made_ids``, ``success_scale`` (tables), or ``prompt``, ``tasks``, ``name``, ``allow_missing``
@@ -59,6 +65,11 @@ def load_labels(
             f"there is no label format {format!r}", remedy=f"Choose one of {', '.join(get_args(LabelFormat))}"
         )
     path = Path(path)
+    if encoding is not None:
+        with one_file(path, encoding) as file:
+            if file != path:
+                options["name"] = default_name(path, options.get("name"))
+                return load_labels(file, format, preferences=preferences, **options)
     logs = _logs(path, format)
     if logs:
         rule = None if preferences is None else read_rule(preferences)

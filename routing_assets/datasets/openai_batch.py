@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from routing_assets.datasets.reading import first_json_line, is_json_lines
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
+from routing_assets.datasets.reading import is_json_lines
 from routing_assets.datasets.request_body import read_request
 from routing_assets.datasets.set_aside import Faults
 from routing_assets.foundation.errors import InvalidInput
@@ -23,13 +24,13 @@ def is_openai_batch(record: dict[str, Any]) -> bool:
     return is_request(record)
 
 
-def is_openai_batch_file(path: Path) -> bool:
-    """Whether this is a JSONL file whose first line looks like such a request; the rest is not read.
+def is_openai_batch_file(path: Path, layout: FileLayout = AS_OURS) -> bool:
+    """Whether this is a JSON file whose first record looks like such a request; the rest is not read.
 
     Raises:
         InvalidInput: when the file is absent, not UTF-8, or its first line is not a JSON object.
     """
-    return is_json_lines(path) and is_openai_batch(first_json_line(path))
+    return is_json_lines(path) and is_openai_batch(next(batch_records(path, layout)))
 
 
 def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:

@@ -17,8 +17,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from routing_assets.datasets.containers import is_other_than_utf8, write_as_utf8
 from routing_assets.datasets.file_faults import no_rows
-from routing_assets.datasets.reading import is_json_lines, json_lines, open_tables, read_json_lines
+from routing_assets.datasets.reading import MOST_BYTES, is_json_lines, json_lines, open_tables, read_json_lines
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.providers.lines import is_request
 
@@ -89,13 +90,23 @@ def join_parts(folder: Path, stem: Path) -> JoinedParts:
 
 
 @contextmanager
-def one_file(path: Path) -> Iterator[Path]:
-    """The file itself; of a folder, the file that its parts become, for as long as the block runs."""
-    if not path.is_dir():
+def one_file(path: Path, encoding: str | None = None) -> Iterator[Path]:
+    """The file itself; of a folder, the file that its parts become, and of a text in another encoding one in UTF-8, for
+    as long as the block runs. What is wrong with it is said of ``path``.
+    """
+    if path.is_dir():
+        with TemporaryDirectory() as folder:
+            yield join_parts(path, Path(folder) / path.name).path
+    elif encoding is not None and path.is_file() and is_other_than_utf8(path, MOST_BYTES):
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            write_as_utf8(path, encoding, copy, MOST_BYTES)
+            try:
+                yield copy
+            except InvalidInput as error:
+                raise (error.of(str(path)) if error.source == str(copy) else error) from error
+    else:
         yield path
-        return
-    with TemporaryDirectory() as folder:
-        yield join_parts(path, Path(folder) / path.name).path
 
 
 def _parts(folder: Path) -> list[Part]:

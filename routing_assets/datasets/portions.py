@@ -13,9 +13,10 @@ import numpy as np
 
 from routing_assets.datasets.batch import COLUMNS, OF_TABLES, BatchInstructions
 from routing_assets.datasets.batch_columns import column_values, filled_columns
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
 from routing_assets.datasets.openai_batch import is_openai_batch, openai_requests
 from routing_assets.datasets.raw_portions import RawPortions, json_portions, raw_portions
-from routing_assets.datasets.reading import is_json_lines, read_json_lines
+from routing_assets.datasets.reading import is_json_lines
 from routing_assets.datasets.set_aside import Faults, SetAside, marked
 
 PORTION_ROWS = 16_384
@@ -58,13 +59,16 @@ class BatchPortions:
 
 
 @contextmanager
-def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_ROWS) -> Iterator[BatchPortions]:
+def open_batch(
+    path: str | Path, *, strict: bool = False, rows: int = PORTION_ROWS, layout: FileLayout = AS_OURS
+) -> Iterator[BatchPortions]:
     """Checks a batch file as :func:`load_batch` does, and reads it in portions, as often as wanted.
 
     Args:
         path: the file; it must not change while it is open.
         strict: refuse the file for the first record that cannot be routed.
         rows: of a portion at most; a portion has fewer where records are set aside or texts are long.
+        layout: how the file differs from ours.
 
     Raises:
         InvalidInput: as :func:`load_batch`.
@@ -72,11 +76,11 @@ def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_RO
     path = Path(path)
     faults = Faults(str(path), strict=strict)
     if not is_json_lines(path):
-        raw = raw_portions(path)
+        raw = layout.portions(raw_portions(path))
         faults.first_row = raw.first_row
         yield _checked(raw, OF_TABLES, faults, rows)
         return
-    records = read_json_lines(path)
+    records = batch_records(path, layout)
     first = next(records)
     known: tuple[str, ...] = OF_TABLES
     records = chain([first], records)
@@ -86,8 +90,8 @@ def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_RO
         yield _checked(raw, known, faults, rows)
 
 
-def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
-    """Reads a batch file by its extension; a JSONL file of requests (``custom_id`` and ``body``) is OpenAI's.
+def load_batch(path: str | Path, *, strict: bool = False, layout: FileLayout = AS_OURS) -> BatchInstructions:
+    """Reads a batch file; JSON records of requests may be in the form of any provider.
 
     Columns beyond ``instruction_id, instruction, [task], [group], [input_tokens]`` are not used; their names are
     kept in ``ignored_columns``. A single record that cannot be routed does not stop the others: it is set aside.
@@ -95,12 +99,13 @@ def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
     Args:
         path: the file.
         strict: refuse the file for its first such record instead.
+        layout: how the file differs from ours.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found, where the file as a whole cannot be used,
             two ids are equal, or no record can be routed.
     """
-    with open_batch(path, strict=strict) as portions:
+    with open_batch(path, strict=strict, layout=layout) as portions:
         return portions.read()
 
 

@@ -89,6 +89,11 @@ def batch_line(record: Mapping[str, Any]) -> BatchLine:
     return BatchLine(envelope, id_field, record.get(id_field), body, _form(envelope, mapping(body), url), url)
 
 
+def with_id(record: Mapping[str, Any], name: Any) -> dict[str, Any]:
+    """The line with another id, or with one in place of none."""
+    return {**record, BODIES.get(batch_line(record).envelope or "", "custom_id"): name}
+
+
 def _form(envelope: str | None, body: Mapping[str, Any], url: Any) -> Form:
     if envelope == "params":
         return FORMS["messages"]

@@ -28,6 +28,7 @@ def read_labels(
     made_ids: str | None = None,
     success_scale: float = 1.0,
     preferences: str | None = None,
+    encoding: str | None = None,
     size: int | None = None,
     seed: int = 0,
 ) -> LabelledInstructions:
@@ -37,7 +38,7 @@ def read_labels(
         ignore_columns: of a table; neither part of its layout nor a model.
         allow_missing: take what has no success for unlabelled instead of refusing it.
         columns, made_ids, success_scale: see ``table_labels``.
-        preferences: see ``load_labels``.
+        preferences, encoding: see ``load_labels``.
         size: of a simulated twin, and ``seed``.
 
     Raises:
@@ -55,6 +56,7 @@ def read_labels(
         Path(source),
         format=cast(LabelFormat, format),
         preferences=preferences,
+        encoding=encoding,
         ignore_columns=ignore_columns,
         allow_missing=allow_missing,
         columns=columns or {},

@@ -26,7 +26,7 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
     """
     paths = home.paths()
     policy = read_policy(paths.policy_file)
-    admission = Admission(strict=policy.strict, may_repeat=policy.duplicates == "route")
+    admission = Admission(policy.strict, policy.duplicates == "route", policy.layout, policy.encoding)
     taken = take_in(
         paths.warehouse, paths.folders, json.loads(context.cursor or "{}"), policy.coalesce, admission=admission
     )

@@ -32,6 +32,12 @@ class RoutingRequest(dg.ConfigurableResource):
         default=None, description="Refuse the batch where a record cannot be routed, instead of setting it aside."
     )
     constraints: dict[str, Any] | None = Field(default=None, description="Further constraints of the allocation.")
+    id_column: str | None = Field(default=None, description="Column of the file that holds the ids.")
+    text_column: str | None = Field(default=None, description="Column of the file that holds the texts.")
+    task_column: str | None = Field(default=None, description="Column of the file that holds the tasks.")
+    group_column: str | None = Field(default=None, description="Column of the file that holds the groups.")
+    tokens_column: str | None = Field(default=None, description="Column of the file that holds input tokens.")
+    make_ids: str | None = Field(default=None, description="position or content: what ids are made from.")
 
     def settings(self) -> RoutingSettings:
         """The settings in force for this run. Raises dagster.Failure where they, or the policy file, are wrong."""

@@ -131,6 +131,7 @@ def batch_export(
             batch_id=batch_id,
             run_id=context.run_id,
             received=received,
+            layout=settings.layout,
             ledger_head=paths.warehouse.journal_head(),
         )
         with paths.warehouse.transaction() as ledger:

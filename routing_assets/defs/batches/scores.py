@@ -61,7 +61,7 @@ def batch_instructions(
         batch = keep_instructions(received.path, received.file_sha256, models, catalog, settings, draft)
     except InvalidInput as error:
         raise failure(error) from error
-    version = data_version(batch.table) if batch.set_aside else dg.DataVersion(received.file_sha256)
+    version = data_version(batch.table) if batch.set_aside or settings.layout else dg.DataVersion(received.file_sha256)
     for reason, places in batch.set_aside.items():
         context.log.warning(f"{len(places)} records are set aside: {reason}")
     aside = [{"records": len(places), "reason": reason} for reason, places in batch.set_aside.items()]

@@ -21,6 +21,7 @@ class LabelTable(dg.Config):
     made_ids: str | None = Field(default=None, description="row or text: what ids are made from where there are none.")
     success_scale: float = Field(default=1.0, description="The greatest success of a cell, such as 100 for points.")
     preferences: str | None = Field(default=None, description="What pairwise preferences count as, as a rule.")
+    encoding: str | None = Field(default=None, description="Of a text file that is not UTF-8, such as cp1252.")
     size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
 
     def read(self, source: str, *, seed: int = 0) -> LabelledInstructions:
@@ -34,6 +35,7 @@ class LabelTable(dg.Config):
             made_ids=self.made_ids,
             success_scale=self.success_scale,
             preferences=self.preferences,
+            encoding=self.encoding,
             size=self.size,
             seed=seed,
         )
