@@ -76,5 +76,5 @@ def test_one_part_is_worked_on_in_this_process() -> None:
 
 
 def test_a_process_that_dies_is_an_error_and_not_a_wait_without_end() -> None:
-    with pytest.raises(WorkerLost, match="ended from outside, as happens when the memory is full"):
+    with pytest.raises(WorkerLost, match="died, probably because memory ran out"):
         list(LocalEngine(workers=2).map(dies, range(4)))
