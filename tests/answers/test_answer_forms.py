@@ -124,7 +124,7 @@ def test_a_half_written_last_line_waits(tmp_path: Path) -> None:
     assert is_answer_file(path)
     found = read_answers(path)
     assert ([a.instruction_id for a in found.answers], found.faults, found.cut_off) == (["a"], {}, True)
-    assert "the last line is not whole" in found.remarks[0]
+    assert "the last line is incomplete" in found.remarks[0]
 
 
 def test_a_strange_line_stops_no_other_and_is_said(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_strange_line_stops_no_other_and_is_said(tmp_path: Path) -> None:
 
 def test_a_file_of_nothing_whole_is_refused(tmp_path: Path) -> None:
     (path := tmp_path / "out.jsonl").write_text('{"custom_id": "a", "resp')
-    with pytest.raises(InvalidInput, match="no line is whole"):
+    with pytest.raises(InvalidInput, match="no line is complete"):
         read_answers(path)
 
 

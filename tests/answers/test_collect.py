@@ -80,7 +80,7 @@ def test_what_is_written_to_a_cache_costs_more() -> None:
         (Answer("q", "large", 1, "x"), "the answer reports no tokens"),
         (Answer("q", "large", 1, "x", input_tokens=3), "the answer reports no output tokens"),
         (Answer("q", "large", 1, error="late"), "the failed call reports no tokens"),
-        (Answer("q", "other", 1, "x", input_tokens=3, output_tokens=3), "has no price per token of 'other'"),
+        (Answer("q", "other", 1, "x", input_tokens=3, output_tokens=3), "has no price per token for 'other'"),
     ],
 )
 def test_an_unknown_cost_is_null_and_says_why(answer: Answer, why: str) -> None:
