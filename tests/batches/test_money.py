@@ -149,7 +149,7 @@ def test_a_run_without_money_of_its_own_takes_what_the_month_has_left_and_no_mor
         commit_budget(warehouse, batch, run, problem(), settings, START)
         release_commitments(warehouse, ["failed"])
     with pytest.raises(
-        InvalidInput, match=r"costs 3.1 USD, which its run holds no more, .* 3 USD left\. Route it from"
+        InvalidInput, match=r"costs 3.1 USD, but its run no longer holds money, .* 3 USD left\. Route it from"
     ):
         commit_cost(warehouse, "a", runs, 3.1, PACED, START)
     commit_cost(warehouse, "a", runs, 2.9, PACED, START)
