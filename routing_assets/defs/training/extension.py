@@ -23,9 +23,7 @@ class AddedLabels(dg.Config):
 
     labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is no label.")
     models: list[str] = Field(description="Its models that are to be added; other columns are not read.")
-    confirm_prices: bool = Field(
-        default=False, description="Accept recorded costs even if they look like another unit."
-    )
+    confirm_prices: bool = Field(default=False, description="Accept recorded costs that look like another unit.")
 
 
 class ExtensionSettings(dg.Config):

@@ -37,9 +37,7 @@ class LabelsConfig(LabelTable):
         default=1000,
         description="Judged outcomes of so many most recent batches are added as partial labels; 0: of none.",
     )
-    confirm_prices: bool = Field(
-        default=False, description="Accept recorded costs even if they look like another unit."
-    )
+    confirm_prices: bool = Field(default=False, description="Accept recorded costs that look like another unit.")
 
 
 class CatalogConfig(dg.Config):
@@ -50,7 +48,7 @@ class CatalogConfig(dg.Config):
         description="A model catalog (YAML), simulated:<twin>, null where the labels carry their costs, or in_force: "
         "the prices in force, if there are any.",
     )
-    confirm_prices: bool = Field(default=False, description="Accept prices even if they look like another unit.")
+    confirm_prices: bool = Field(default=False, description="Accept prices that look like another unit.")
 
 
 class SplitConfig(dg.Config):
