@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -31,6 +32,14 @@ settings.register_profile("dev", PROPERTIES, max_examples=20)
 settings.register_profile("ci", PROPERTIES, max_examples=100, derandomize=True)  # a failure is one for everybody
 settings.register_profile("nightly", PROPERTIES, max_examples=2_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+gc.disable()  # while all test modules are imported: what that makes stays
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # no later collection looks through the imported modules, which takes half a second
+    gc.enable()
 
 
 @pytest.fixture
