@@ -192,6 +192,7 @@ def test_the_command_line_knows_every_method_and_format() -> None:
     assert tuple(FORMAT.choices) == get_args(LabelFormat)
 
 
+@pytest.mark.usefixtures("heeds_the_keyboard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_is_stopped_says_so_in_one_line(number: int) -> None:
     @click.command()
