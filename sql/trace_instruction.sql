@@ -1,5 +1,5 @@
 -- Everything behind one routed instruction: file, router (MLflow version, labels, temperature, bucket), prices,
--- policy, budget, certificate and Dagster run. What the routed table and the probability matrix hold of it is handed in.
+-- policy, budget, certificate and Dagster run. The values of routed table and probability matrix are parameters.
 with decision as (
     select * from current_decisions where batch_id = $batch_id
 ),

@@ -1,7 +1,7 @@
 """Batch output of Gemini, ``{"key", "response" | "error"}``, and of Vertex AI, ``{"request", "response", "status"}``.
 
-Vertex repeats the request instead of an id. Its id is then that of a label, ``request.labels.custom_id``, or of a field
-beside the request. Source: "Batch API" of Gemini's API, "Batch inference" of Vertex AI, and the type
+Vertex AI returns the request instead of an id. The id is then read from the label ``request.labels.custom_id``, or from
+a field beside the request. Source: "Batch API" of Gemini's API, "Batch inference" of Vertex AI, and the type
 ``GenerateContentResponse``.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from routing_assets.answers.answer import Answer, Reply, count, failed, items, joined, mapping, said, total, words
+from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, total, words
 
 NAME = "Gemini or Vertex AI batch output"
 IDS = ("key", "custom_id", "instruction_id", "id")
@@ -32,12 +32,12 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     name = next((place[field] for place in places for field in IDS if field in place), None)
     response, status = mapping(record.get("response")), record.get("status")
     if record.get("error") or not response:
-        return name, failed(str(name), said(record.get("error") or status or "the line holds no response"))
+        return name, failed(str(name), explain(record.get("error") or status or "the line holds no response"))
     return name, response
 
 
 def read_response(body: Mapping[str, Any]) -> Reply:
-    """A response of Gemini's ``generateContent``. Thoughts are output that is paid for, and no part of the answer."""
+    """A response of Gemini's ``generateContent``. Thoughts are paid for as output, but are not part of the answer."""
     candidate, usage = next(iter(items(body.get("candidates"))), {}), mapping(body.get("usageMetadata"))
     parts = items(mapping(candidate.get("content")).get("parts"))
     texts = [part["text"] for part in parts if words(part.get("text")) is not None and not part.get("thought")]
@@ -61,7 +61,7 @@ def read_response(body: Mapping[str, Any]) -> Reply:
 
 
 def _output(usage: Mapping[str, Any]) -> int | None:
-    """Tokens written; where the count is left out, which it is for none, what the total leaves of it."""
+    """Output tokens. An empty answer has no count of them: then it is the total less the input tokens."""
     written = total(usage.get("candidatesTokenCount"), usage.get("thoughtsTokenCount"))
     every = count(usage.get("totalTokenCount"))
     read = total(usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount"))

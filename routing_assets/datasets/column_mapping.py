@@ -1,4 +1,4 @@
-"""Tables whose columns have other names than ours: which column is which, and ids where a table has none."""
+"""Give the columns of a table our names, and make ids where it has none."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def map_columns(raw: RawTable, columns: Mapping[str, str], made_ids: MadeIds | N
     """The table with our names for its columns.
 
     Args:
-        columns: by our name, the name in the table.
-        made_ids: make the column ``instruction_id``.
+        columns: by our name of a column, the name in the table.
+        made_ids: how to make a column ``instruction_id``; None: make none.
 
     Raises:
         InvalidInput: a column is unknown, or two columns would have one name.
@@ -36,12 +36,12 @@ def renamed(names: Sequence[str], columns: Mapping[str, str], source: str) -> li
     """The names of a table's columns, with ours in place of those that are mapped. Raises as :func:`map_columns`."""
     for ours, theirs in columns.items():
         if ours not in OPTIONS:
-            raise InvalidInput(f"there is no column '{ours}' to map", remedy=f"Map {', '.join(OPTIONS)}")
+            raise InvalidInput(f"'{ours}' is not a column that can be mapped", remedy=f"Map {', '.join(OPTIONS)}")
         if theirs not in names:
             raise unknown_column(names, ours, theirs, source)
         if ours in names and ours != theirs:
             raise InvalidInput(
-                f"{theirs!r} is to be the column {ours!r}, and there is one of that name",
+                f"{theirs!r} is mapped to the column {ours!r}, but the file already has a column of that name",
                 source=source,
                 column=ours,
                 remedy=f"Leave {OPTIONS[ours]} out, or ignore one of the two columns",
@@ -64,14 +64,14 @@ def refuse_made_ids(names: Sequence[str], made: str, source: str) -> None:
         raise InvalidInput(f"ids cannot be made from {made!r}", remedy=f"Choose one of {', '.join(get_args(MadeIds))}")
     if "instruction_id" in names:
         raise InvalidInput(
-            "ids are to be made, and there is a column of them",
+            "ids are to be made (--make-ids), but the file already has a column of them",
             source=source,
             column="instruction_id",
             remedy="Leave --make-ids out",
         )
     if made == "text" and "instruction" not in names:
         raise InvalidInput(
-            "ids are to be made from the texts, and there is no column of them",
+            "ids are to be made from the texts (--make-ids content), but the file has no column of texts",
             source=source,
             column="instruction",
             remedy=missing_column_remedy(names, "instruction"),

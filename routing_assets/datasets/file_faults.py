@@ -1,4 +1,4 @@
-"""What can be wrong with a file as a whole, in the words of the reader of every format."""
+"""Errors for a file as a whole, in the same words for every format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold at most; ``bytes`` is also of what it holds once it is unpacked."""
+    """The most that a file may hold; ``bytes`` also limits its unpacked content."""
 
     bytes: int
     rows: int
@@ -28,7 +28,7 @@ def too_large(source: str, size: str) -> InvalidInput:
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError, row: int, column: str | None = None) -> InvalidInput:
-    """The error for a byte that no text holds; where the text reads as cp1252, Windows' own, that is offered."""
+    """The error for a byte that is not UTF-8; where the text reads as cp1252, Windows' own, that is offered."""
     remedy = "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
     start = max(error.object.rfind(b"\n", 0, error.start) + 1, error.start - _SHOWN)
     line = error.object[start : error.start + _SHOWN].partition(b"\n")[0].rstrip(b"\r")

@@ -17,7 +17,7 @@ from routing_assets.foundation.errors import InvalidInput
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """Columns in which pandas keeps the row numbers of a filtered or sampled frame."""
 MOST_BYTES_AT_ONCE = 64 << 20
-"""Of a table that is yielded; a single row may have more."""
+"""Most bytes of a table that is yielded; a single row may have more."""
 _MOST_UNPACKED_AT_ONCE = 2 << 30
 _BUFFER_BYTES = 1 << 20
 

@@ -66,7 +66,7 @@ def raw_portions(path: Path) -> RawPortions:
 
 @contextmanager
 def json_portions(records: Iterable[dict[str, Any]], *, source: str, wanted: Container[str]) -> Iterator[RawPortions]:
-    """Of JSON objects; see :func:`records_to_table` for their types, and for ``wanted``."""
+    """The portions of JSON objects; see :func:`records_to_table` for their types, and for ``wanted``."""
     names: dict[str, None] = {}
     types: dict[str, set[pa.DataType]] = {}
     chunks: list[tuple[int, int]] = []

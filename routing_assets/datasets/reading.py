@@ -119,7 +119,7 @@ def remarks_on(path: Path) -> list[str]:
 
 
 def limits() -> Limits:
-    """Of a file that is held whole."""
+    """The limits of a file that is read into memory."""
     return Limits(MOST_BYTES, MOST_ROWS, MOST_COLUMNS)
 
 
@@ -279,7 +279,7 @@ def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
 
 
 def common_type(types: Iterable[pa.DataType]) -> pa.DataType:
-    """Of chunks of one JSON column: whole and other numbers become floats, other mixed types text."""
+    """The type of a JSON column, from its chunks: whole and other numbers become floats, other mixed types text."""
     types = set(types) - {pa.null()}
     if len(types) > 1:
         return pa.float64() if types <= _NUMBERS else pa.string()

@@ -57,9 +57,9 @@ def test_ids_from_content_stay_with_it_and_are_unique(tmp_path: Path, ending: st
 
 def test_what_is_missing_is_named_with_the_option(tmp_path: Path) -> None:
     path = table(tmp_path / "b.csv")
-    with pytest.raises(InvalidInput, match=r"column 'instruction_id'.*'key' may be it: then add --id-column key"):
+    with pytest.raises(InvalidInput, match=r"'instruction_id'.*If the column 'key' holds it, add --id-column key"):
         load_batch(path)
-    with pytest.raises(InvalidInput, match=r"column 'instruction'.*'prompt' may be it: then add --text-column prompt"):
+    with pytest.raises(InvalidInput, match=r"'instruction'.*'prompt' holds it, add --text-column prompt"):
         load_batch(path, layout=FileLayout({}, "row"))
     with pytest.raises(InvalidInput, match="'k0' is already in row 2"):
         load_batch(path, layout=FileLayout({"instruction": "prompt", "instruction_id": "key"}))
@@ -70,7 +70,7 @@ def test_what_is_missing_is_named_with_the_option(tmp_path: Path) -> None:
 
 def test_ids_are_made_of_nothing_that_has_some(tmp_path: Path) -> None:
     for ending in (".csv", ".jsonl"):
-        with pytest.raises(InvalidInput, match="there is a column of them"):
+        with pytest.raises(InvalidInput, match="already has a column of them"):
             load_batch(table(tmp_path / f"b{ending}"), layout=FileLayout({"instruction_id": "key"}, "row"))
 
 
