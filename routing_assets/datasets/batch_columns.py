@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from routing_assets.datasets.column_names import missing_column_remedy
 from routing_assets.datasets.raw_portions import RawPortions
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.set_aside import Faults, Step, marked
@@ -45,7 +46,7 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
         InvalidInput: the first fault for which the file as a whole cannot be used; where faults are strict, the first
             of any. First by column, then by the kind of fault, then by row.
     """
-    require_names(raw.names, REQUIRED, source=raw.source)
+    require_names(raw.names, REQUIRED, source=raw.source, remedy=_missing_remedy(raw.names))
     names = [name for name in known if name in raw.names]
     filled, parsed, hashes, records = set(REQUIRED), faults.places(), [], 0
     for portion in raw.read(rows):
@@ -67,6 +68,15 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
         _refuse_repeated(raw, repeated, faults, rows)
     faults.settle(records, [column for column, name in enumerate(names) if name in filled])
     return [name for name in names if name in filled], records
+
+
+def _missing_remedy(names: Sequence[str]) -> str:
+    """What to do about all columns that are missing, at once."""
+    if "messages" in names:
+        return "Chats in the column 'messages' are read from JSON Lines: write one object a line"
+    missing = [name for name in REQUIRED if name not in names]
+    remedies = [f"{name}: {missing_column_remedy(names, name)}" for name in missing]
+    return f"{'. '.join(remedies)}. The policy file says it by id_column, text_column or make_ids"
 
 
 def column_values(raw: RawTable, name: str) -> np.ndarray:

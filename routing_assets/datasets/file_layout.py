@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from routing_assets.datasets.column_mapping import MadeIds, map_columns, refuse_made_ids, renamed, unknown_column
 from routing_assets.datasets.raw_portions import RawPortions
-from routing_assets.datasets.reading import RawTable, first_json_line, is_json_lines, open_tables, read_json_lines
+from routing_assets.datasets.reading import RawTable, is_json_lines, open_tables, read_json_lines
 from routing_assets.providers.lines import batch_line, is_request, with_id
 
 _ID, _TEXT = "instruction_id", "instruction"
@@ -39,7 +40,10 @@ class FileLayout:
         """What of this layout a file needs: of columns that it has, and where ours are missing."""
         if not self:
             return self
-        names = list(first_json_line(path)) if is_json_lines(path) else open_tables(path)[0].names
+        if is_json_lines(path):
+            names = list({name: None for record in islice(read_json_lines(path), 20) for name in record})
+        else:
+            names = open_tables(path)[0].names
         columns = {ours: theirs for ours, theirs in self.columns.items() if theirs in names and ours not in names}
         return FileLayout(columns, None if _ID in (*names, *columns) else self.made_ids)
 

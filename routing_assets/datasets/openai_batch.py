@@ -7,7 +7,8 @@ input tokens, as everything else does that the request sends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,26 @@ from routing_assets.datasets.set_aside import Faults
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.providers.lines import batch_line, is_request
 
+LOOKED_AT = 20
+"""First records of a file, by which it is one of requests or a table."""
 
-def is_openai_batch(record: dict[str, Any]) -> bool:
-    """Whether the first record of a file looks like a request, in the form of any provider."""
-    return is_request(record)
+
+def are_requests(records: Sequence[dict[str, Any]]) -> bool:
+    """Whether most records look like requests, in the form of any provider: an odd line does not decide."""
+    return 2 * sum(map(is_request, records)) > len(records)
 
 
 def is_openai_batch_file(path: Path, layout: FileLayout = AS_OURS) -> bool:
-    """Whether this is a JSON file whose first record looks like such a request; the rest is not read.
+    """Whether this is a JSON file whose first records look like requests; the rest is not read.
 
     Raises:
         InvalidInput: when the file is absent, not UTF-8, or its first line is not a JSON object.
     """
-    return is_json_lines(path) and is_openai_batch(next(batch_records(path, layout)))
+    return is_json_lines(path) and are_requests(list(islice(batch_records(path, layout), LOOKED_AT)))
+
+
+_IDS = "Give it a unique id, name the field that holds it (--id-column), or have ids made (--make-ids position)"
+_APART = "Give requests and rows of tables in files of their own, and remove lines that are neither"
 
 
 def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:
@@ -44,13 +52,23 @@ def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterat
         yield row
 
 
+def table_rows(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:
+    """The rows of a table; one without values in the place of a request; ``faults`` holds why."""
+    for place, record in enumerate(records):
+        if is_request(record):
+            faults.add(place, InvalidInput("this is a request among rows of a table", remedy=_APART))
+            record = {"instruction_id": None, "instruction": None}
+        yield record
+
+
 def _row(record: dict[str, Any]) -> dict[str, Any]:
+    if not is_request(record):
+        what = "a row of a table" if "instruction" in record else f"not one: it has {', '.join(map(repr, record))}"
+        raise InvalidInput(f"among requests, this is {what}", remedy=_APART)
     line = batch_line(record)
     name = line.id
     if isinstance(name, bool) or not isinstance(name, str | int):
-        raise InvalidInput(
-            "the request's id is missing or not text", column=line.id_field, remedy="Give it a unique id"
-        )
+        raise InvalidInput("the request's id is missing or not text", column=line.id_field, remedy=_IDS)
     request = read_request(line.body, line.url)
     needs = request.needs | line.needs()
     row: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from routing_assets.datasets.batch import COLUMNS, OF_TABLES, BatchInstructions
 from routing_assets.datasets.batch_columns import column_values, filled_columns
 from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
-from routing_assets.datasets.openai_batch import is_openai_batch, openai_requests
+from routing_assets.datasets.openai_batch import LOOKED_AT, are_requests, openai_requests, table_rows
 from routing_assets.datasets.raw_portions import RawPortions, json_portions, raw_portions
 from routing_assets.datasets.reading import is_json_lines
 from routing_assets.datasets.set_aside import Faults, SetAside, marked
@@ -81,11 +81,11 @@ def open_batch(
         yield _checked(raw, OF_TABLES, faults, rows)
         return
     records = batch_records(path, layout)
-    first = next(records)
-    known: tuple[str, ...] = OF_TABLES
-    records = chain([first], records)
-    if is_openai_batch(first):
-        records, known = openai_requests(records, faults), COLUMNS
+    first = list(islice(records, LOOKED_AT))
+    records = chain(first, records)
+    requests = are_requests(first)
+    records = openai_requests(records, faults) if requests else table_rows(records, faults)
+    known = COLUMNS if requests else OF_TABLES
     with json_portions(records, source=str(path), wanted=known) as raw:
         yield _checked(raw, known, faults, rows)
 

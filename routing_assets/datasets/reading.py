@@ -170,6 +170,7 @@ def is_json_document(path: Path) -> bool:
     """Whether this is a ``.json`` file that holds one object, over one line or more."""
     if ending_of(path) != ".json":
         return False
+    require_file(path)
     with open_text(path, MOST_BYTES) as text:
         if text.peek(1)[:1] == b"[":
             return False

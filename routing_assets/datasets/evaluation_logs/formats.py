@@ -10,7 +10,8 @@ from typing import Any
 from routing_assets.datasets.evaluation_logs import inspect_logs, lm_eval, preferences, promptfoo, sprout
 from routing_assets.datasets.evaluation_logs.calls import Call
 from routing_assets.datasets.evaluation_logs.json_documents import read_json
-from routing_assets.datasets.reading import first_json_line, is_json_lines
+from routing_assets.datasets.evaluation_logs.records import records
+from routing_assets.datasets.reading import is_json_document
 from routing_assets.foundation.errors import InvalidInput
 
 Rule = Mapping[str, float]
@@ -54,13 +55,11 @@ def log_of(path: Path) -> CallLog | None:
         raise InvalidInput(
             "this is a binary log of Inspect", source=str(path), remedy="Convert it: inspect log convert --to json"
         )
-    if path.suffix.lower() == ".json":
+    if is_json_document(path):
         document = read_json(path)
         return next((log for log in LOGS.values() if log.is_document and log.recognises(document)), None)
-    if is_json_lines(path):
-        record = first_json_line(path)
-        return next((log for log in LOGS.values() if not log.is_document and log.recognises(record)), None)
-    return None
+    record = next(records(path), None)
+    return next((log for log in LOGS.values() if not log.is_document and log.recognises(record)), None)
 
 
 def logs_in(folder: Path) -> dict[Path, CallLog]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from routing_assets.datasets.reading import is_json_lines, read_json_lines, read_raw_table
+from routing_assets.datasets.reading import is_json_lines, open_tables, read_json_lines
 
 ROWS_AT_ONCE = 1_000
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a Parquet, CSV or JSONL file, in order.
+    """The records of a file, in order.
 
     Raises:
         InvalidInput: the file cannot be read.
@@ -20,5 +20,5 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
     if is_json_lines(path):
         yield from read_json_lines(path)
         return
-    for block in read_raw_table(path).columns.to_batches(max_chunksize=ROWS_AT_ONCE):
-        yield from block.to_pylist()
+    for table in open_tables(path)[0].tables(ROWS_AT_ONCE):
+        yield from table.to_pylist()
