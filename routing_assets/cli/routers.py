@@ -18,6 +18,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 from routing_assets.pricing.catalog_table import SIMULATED, absolute, read_catalog
 from routing_assets.routers.few_labels import checked_addition, kept_labels, priced_models
+from routing_assets.routers.label_sources import read_as
 from routing_assets.routers.release import why_by_rates
 from routing_assets.storage.in_force import router_in_force
 
@@ -63,6 +64,7 @@ def train_router(
 ) -> None:
     """Run the job that trains a router, without printing the result."""
     with instance_of(home) as instance:
+        say_how_labels_are_read(labels, encoding)
         say_what_becomes_of_added_models(home, _catalog(labels, catalog))
         run_job(
             instance,
@@ -127,6 +129,12 @@ def add_models(
     show_comparison(home)
     if waiting := len(stale_batches(home.warehouse, home.store, home.folders, home.policy_file)):
         click.echo(f"{waiting} batches that are not dispatched will be routed again")
+
+
+def say_how_labels_are_read(labels: str, encoding: str | None) -> None:
+    """Print what is unusual in the file of labels; nothing where it is to be read in another encoding."""
+    if encoding is None and (said := read_as(labels)):
+        click.echo(f"{labels} is read as: {said}")
 
 
 def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
@@ -232,6 +240,7 @@ def evaluate(
         "made_ids": made_ids,
         "success_scale": success_scale,
         "preferences": preferences,
+        "encoding": encoding,
         "catalog": _catalog(labels, catalog),
         "confirm_prices": confirm_prices,
         "method": method,
@@ -240,6 +249,7 @@ def evaluate(
         "output": str(output.absolute()),
     }
     with instance_of(home) as instance:
+        say_how_labels_are_read(labels, encoding)
         run_job(instance, "evaluate_router", ops={"budget_curves": config})
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     verdict = summary["verdict"]

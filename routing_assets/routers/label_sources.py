@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from routing_assets.datasets import LabelFormat, LabelledInstructions, load_labels
+from routing_assets.datasets.reading import remarks_on
 from routing_assets.datasets.simulated import PUBLISHED, Twin, simulate
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
@@ -63,6 +64,12 @@ def read_labels(
         made_ids=made_ids,
         success_scale=success_scale,
     )
+
+
+def read_as(source: str) -> str:
+    """What is unusual in how the labels at ``source`` are read, such as "separated by semicolons"; else empty."""
+    path = Path(source)
+    return ", ".join(remarks_on(path)) if path.is_file() and not source.endswith(".eval") else ""
 
 
 def source_sha256(source: str) -> str | None:

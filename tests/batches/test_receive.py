@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers import ids, look
 from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_assets.batches.inbox import whole_files
 from routing_assets.batches.known import latest_revision
+from routing_assets.batches.policy import layout_of
 from routing_assets.batches.receive import Admission, receive, reject
+from routing_assets.datasets import load_batch
+from routing_assets.datasets.file_layout import FileLayout
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.names import batch_id_of
 from routing_assets.home import Home
@@ -134,3 +138,65 @@ def test_hidden_files_folders_and_links_are_no_batches(home: Home, tmp_path: Pat
     _, seen = whole_files(home.folders.inbox, {})
     whole, _ = whole_files(home.folders.inbox, seen)
     assert whole == []
+
+
+def columns(path: Path, text: bytes = "prompt;tenant\nCaf\u00e9?;a\nTea?;b\n".encode()) -> Path:
+    path.write_bytes(text)
+    return path
+
+
+STANDING = FileLayout({"instruction": "prompt", "group": "tenant"}, "row")
+
+
+def test_a_standing_layout_is_settled_when_a_file_comes(home: Home, tmp_path: Path) -> None:
+    admission = Admission(layout=STANDING)
+    received = receive(home.warehouse, home.folders, columns(tmp_path / "b.csv"), admission=admission)
+    assert received.request == {"text_column": "prompt", "group_column": "tenant", "make_ids": "position"}
+    assert received.remark == "is read as: separated by semicolons"
+    again = latest_revision(home.warehouse, home.folders, "b")
+    assert load_batch(again.path, layout=layout_of(again.request)).instruction_id.tolist() == ["row-2", "row-3"]
+    ours = receive(home.warehouse, home.folders, batch(tmp_path / "ours.jsonl", "one"), admission=admission)
+    assert ours.request == {}
+    # what a file asks for itself counts first, and must fit it
+    with pytest.raises(InvalidInput, match="no column 'text'; the file has 'prompt', 'tenant'"):
+        receive(home.warehouse, home.folders, tmp_path / "b.csv", request={"text_column": "text"}, admission=admission)
+
+
+def test_a_text_of_windows_is_kept_as_utf8_when_that_is_said(home: Home, tmp_path: Path) -> None:
+    file = columns(tmp_path / "b.csv", "prompt;tenant\nCaf\u00e9?;a\n".encode("cp1252"))
+    with pytest.raises(InvalidInput, match="--encoding cp1252"):
+        receive(home.warehouse, home.folders, file, admission=Admission(layout=STANDING))
+    admission = Admission(layout=STANDING, encoding="cp1252")
+    received = receive(home.warehouse, home.folders, file, admission=admission)
+    assert load_batch(received.path, layout=STANDING).instruction.tolist() == ["Caf\u00e9?"]
+    assert received.remark == "is read as: cp1252 text, separated by semicolons"
+    utf8 = receive(home.warehouse, home.folders, columns(tmp_path / "u.csv"), admission=admission)
+    assert load_batch(utf8.path, layout=STANDING).instruction.tolist() == ["Caf\u00e9?", "Tea?"]
+    with pytest.raises(InvalidInput, match="no encoding 'klingon'"):
+        receive(home.warehouse, home.folders, file, batch_id="k", admission=Admission(encoding="klingon"))
+
+
+def test_a_folder_of_parts_becomes_one_batch_and_a_fault_is_named_in_its_part(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "spark.parquet"
+    folder.mkdir()
+    batch(folder / "part-00000", "one", "two")
+    (folder / "part-00001").write_text('{"instruction_id": "x", "instruction": "three"}\n')
+    received = receive(home.warehouse, home.folders, folder)
+    assert received.batch_id == "spark"
+    assert received.remark == "is read as: 2 part files"
+    assert len(load_batch(latest_revision(home.warehouse, home.folders, "spark").path)) == 3
+    (folder / "part-00001").write_text('{"instruction_id": "i1", "instruction": "three"}\n')
+    with pytest.raises(InvalidInput, match=r"part-00001, row 1, column 'instruction_id': 'i1' is already"):
+        receive(home.warehouse, home.folders, folder, batch_id="other")
+
+
+def test_a_folder_in_the_inbox_is_taken_in_once_it_is_whole(home: Home) -> None:
+    folder = home.folders.inbox / "weekly"
+    folder.mkdir()
+    batch(folder / "part-0.jsonl", "one")
+    assert look(home).received == []
+    (folder / "_SUCCESS").touch()
+    taken = look(home)
+    assert ids(taken) == ["weekly"]
+    assert not folder.exists()
+    assert taken.remarks == ["weekly is read as: 1 part files"]

@@ -116,3 +116,22 @@ def test_a_layout_is_said_by_settings() -> None:
     assert layout_of(settings) == MAPPED
     assert layout_settings(MAPPED) == settings
     assert layout_settings(FileLayout()) == {}
+
+
+def test_an_odd_first_line_does_not_decide_what_a_file_is(tmp_path: Path) -> None:
+    requests = [{"custom_id": str(n), "body": {"input": f"text {n}"}} for n in range(3)]
+    rows = [{"instruction_id": f"r{n}", "instruction": f"text {n}"} for n in range(3)]
+    path = tmp_path / "b.jsonl"
+    for records, ids, said in (
+        ([{"version": 1}, *requests], ["0", "1", "2"], "not one: it has 'version'"),
+        ([rows[0], *requests], ["0", "1", "2"], "among requests, this is a row of a table"),
+        ([requests[0], *rows], ["r0", "r1", "r2"], "a request among rows of a table"),
+    ):
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        batch = load_batch(path)
+        assert batch.instruction_id.tolist() == ids
+        ((reason, places),) = batch.set_aside.items()
+        assert said in reason
+        assert places == (0,)
+        with pytest.raises(InvalidInput, match=r"b\.jsonl, row 1: "):
+            load_batch(path, strict=True)

@@ -16,7 +16,7 @@ from routing_assets.pricing.recorded_costs import recorded_costs
 from routing_assets.pricing.units import refuse_doubtful_costs
 from routing_assets.routers.catalog_in_force import IN_FORCE, new_catalog
 from routing_assets.routers.few_labels import kept_labels, priced_models, with_added
-from routing_assets.routers.label_sources import source_sha256
+from routing_assets.routers.label_sources import read_as, source_sha256
 from routing_assets.routers.outcome_labels import judged_batches, outcome_labels, with_outcomes
 from routing_assets.routers.release import labels_config
 from routing_assets.routers.texts_learnt import learnt_by_router_in_force, steadied
@@ -111,6 +111,7 @@ def labelled_instructions(
         data_version=dg.DataVersion(labels.content_hash),
         metadata={
             "dataset": labels.name,
+            **({"read_as": said} if (said := read_as(place)) and config.encoding is None else {}),
             "simulated": labels.simulated,
             "models": len(labels.models),
             "outcome_rows": len(outcomes),
