@@ -40,8 +40,8 @@ class BatchInstructions:
         input_tokens: (N,) float64, of everything that is sent; NaN where unknown.
         source_file: (N,) object array of str: in a batch joined from small files, the file of each.
         output_bound: (N,) float64, most output tokens of an answer; NaN where there is no bound.
-        answers: (N,) float64, how many answers are asked for; NaN stands for one.
-        images: (N,) float64, how many images are sent; NaN stands for none. ``audio`` and ``files`` likewise.
+        answers: (N,) float64, how many answers are asked for; NaN means one.
+        images: (N,) float64, how many images are sent; NaN means none. ``audio`` and ``files`` likewise.
         needs: (N,) object array of str, what a model must be able to do, such as "json vision"; None for nothing.
         ignored_columns: Columns of the file that routing does not use.
         set_aside: Records of the file that are not among the N, by the reason.

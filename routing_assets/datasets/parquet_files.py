@@ -64,7 +64,7 @@ class ParquetTables:
                 first += len(part)
 
     def _packed(self, rows: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
-        """As :meth:`tables`, with texts as dictionaries: a kilobyte of them can stand for terabytes."""
+        """As :meth:`tables`, with texts as dictionaries: a kilobyte of them can unpack to terabytes."""
         chosen, packed = (self.names, self._texts) if names is None else (list(names), [])
         with (
             _readable(self._path),
