@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import SMALL_TRAINING, TWIN, MadeOnce
+from helpers import SMALL_TRAINING, TWIN, MadeOnce, copy_installation
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
@@ -36,7 +35,7 @@ def trained_once(made_once: MadeOnce) -> Path:
 @pytest.fixture
 def trained(home: Home, trained_once: Path) -> Home:
     """A private copy of the trained installation."""
-    shutil.copytree(trained_once, home.root)
+    copy_installation(trained_once, home)
     return home
 
 
@@ -45,7 +44,7 @@ def routed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Pa
     """The trained installation after one batch at 40 % of the dearest model's cost."""
 
     def route(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         batch_commands.route(home, batch_file, {"budget_fraction": 0.4})
 
     return made_once("routed", route)
@@ -54,7 +53,7 @@ def routed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Pa
 @pytest.fixture
 def routed(home: Home, routed_once: Path) -> Home:
     """A private copy of the installation with a routed batch."""
-    shutil.copytree(routed_once, home.root)
+    copy_installation(routed_once, home)
     return home
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.stale import stale_batches
@@ -82,7 +81,7 @@ def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("drifted")
 
     def drift(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
         batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
@@ -94,7 +93,7 @@ def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
 
 @pytest.fixture
 def drifted(home: Home, drifted_once: Path) -> Home:
-    shutil.copytree(drifted_once, home.root)
+    copy_installation(drifted_once, home)
     return home
 
 

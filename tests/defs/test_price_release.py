@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
@@ -56,7 +55,7 @@ def renamed_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
     folder = tmp_path_factory.mktemp("renamed")
 
     def train_again(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         train(home, table(folder / "own.parquet", RENAMED), catalog(folder / "own.yaml", RENAMED))
 
     return made_once("renamed", train_again)
@@ -65,7 +64,7 @@ def renamed_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
 @pytest.fixture
 def renamed(home: Home, renamed_once: Path) -> Home:
     """A private copy of it."""
-    shutil.copytree(renamed_once, home.root)
+    copy_installation(renamed_once, home)
     return home
 
 
