@@ -52,7 +52,7 @@ def priced(home: Home) -> set[str]:
     return set(prices_in_force(home.store)[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def extended_once(routed_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The installation with a routed batch, to whose router a cheap and able model was added by sixty labels."""
     folder = tmp_path_factory.mktemp("extended")

@@ -24,7 +24,7 @@ def tamper(home: Home, statement: str) -> None:
         connection.execute(statement)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def routed_twice_once(routed_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     def route(home: Home) -> None:
         copy_installation(routed_once, home)

@@ -75,7 +75,7 @@ def aliases(home: Home) -> dict[str, int]:
     return {name: int(version) for name, version in model.aliases.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One open batch, and one whose outcomes fell 25 points short of what was promised, with the drift report."""
     folder = tmp_path_factory.mktemp("drifted")

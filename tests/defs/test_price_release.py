@@ -49,7 +49,7 @@ def train(home: Home, labels: str, prices: str) -> None:
 RENAMED = ("gpt@mini", *MODELS[1:-1], "o3 (high)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def renamed_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained installation after a training on one's own labels, of models of other names."""
     folder = tmp_path_factory.mktemp("renamed")

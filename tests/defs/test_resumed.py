@@ -25,7 +25,7 @@ def route_batch() -> dg.JobDefinition:
     return defs.resolve_job_def("route_batch")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def failed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     """An installation whose only batch was routed, but not handed over."""
 
