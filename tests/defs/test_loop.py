@@ -83,7 +83,7 @@ def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
     def drift(home: Home) -> None:
         copy_installation(trained_once, home)
         batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
-        batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
+        batch_commands.route(home, new_batch(folder, "sent", 300, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
         with instance_of(home) as instance:
             run_job(instance, "watch_router")
@@ -158,8 +158,8 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     audited = capsys.readouterr().out
     assert audited.count("routed again") == 2
     spent = drifted.warehouse.fetch("spend_by_model")
-    assert sum(row["instructions"] for row in spent) == 660
-    assert sum(row["judged"] for row in spent) == 600
+    assert sum(row["instructions"] for row in spent) == 360
+    assert sum(row["judged"] for row in spent) == 300
     batch_commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
     told = capsys.readouterr().out
     assert f"| {after['router_version']} | takes over |" in told
@@ -168,7 +168,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
 
 
 def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(trained: Home, tmp_path: Path) -> None:
-    batch_commands.route(trained, new_batch(tmp_path, "foreign", 150, 23, twin="llm_uncertainty_bench"), FRACTION)
+    batch_commands.route(trained, new_batch(tmp_path, "foreign", 150, 0, twin="llm_uncertainty_bench"), FRACTION)
     report_outcomes(trained, "foreign", tmp_path, fall=0.25)
     with instance_of(trained) as instance:
         run_job(instance, "watch_router")
