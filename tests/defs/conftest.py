@@ -34,6 +34,14 @@ def few_epochs() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="package", autouse=True)
+def no_pictures() -> Iterator[None]:
+    """The picture of a batch's frontier, a tenth of the time of a run, is drawn in the tests of ``batches``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_assets.defs.batches.allocations.draw_frontier", lambda *_: b"picture")
+        yield
+
+
 @pytest.fixture(scope="package")
 def trained_once(made_once: MadeOnce) -> Path:
     """An installation with a router trained on 400 simulated instructions."""
