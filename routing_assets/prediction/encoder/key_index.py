@@ -22,13 +22,10 @@ class _Run(NamedTuple):
     prefixes: NDArray[np.uint64]
     rows: Rows
 
-    @classmethod
-    def of(cls, prefixes: NDArray[np.uint64], rows: Rows) -> _Run:
-        order = np.argsort(prefixes, kind="stable")
-        return cls(prefixes[order], rows[order])
-
     def join(self, later: _Run) -> _Run:
-        return _Run.of(*(np.concatenate(both) for both in zip(self, later, strict=True)))
+        prefixes, rows = (np.concatenate(both) for both in zip(self, later, strict=True))
+        order = np.argsort(prefixes, kind="stable")
+        return _Run(prefixes[order], rows[order])
 
 
 class KeyIndex:
@@ -48,10 +45,12 @@ class KeyIndex:
 
         Of equal keys the last one is found.
         """
-        prefixes = [_prefixes(keys) for keys in blocks]
-        ends = np.cumsum([self._size, *map(len, prefixes)]).tolist()
+        added = [_prefixes(keys) for keys in blocks]
+        ends = np.cumsum([self._size, *map(len, added)]).tolist()
         if ends[-1] > self._size:
-            run = _Run.of(np.concatenate(prefixes), np.arange(self._size, ends[-1]))
+            prefixes = np.concatenate(added)
+            order = np.argsort(prefixes, kind="stable")
+            run = _Run(prefixes[order], order + self._size)
             while self._runs and len(self._runs[-1].rows) <= len(run.rows):  # few runs, and each key is seldom moved
                 run = self._runs.pop().join(run)
             self._runs.append(run)
