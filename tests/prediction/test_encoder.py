@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.prediction.encoder import embedding_cache
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder, file_sha256, locate_encoder
+from routing_assets.prediction.encoder.precision import supports_bfloat16
 
 
 def test_packaged_encoder_is_the_published_sentence_embedding() -> None:
@@ -82,6 +88,43 @@ def test_each_distinct_text_is_embedded_once_across_processes(toy_encoder: Path,
     second = CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
     np.testing.assert_array_equal(EmbeddingCache(second, tmp_path).embed(["b", "a"]), values[[1, 0]])
     assert second.computed == 0
+
+
+EMBED = """
+import sys
+from routing_assets.prediction.encoder.threads import use_threads
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
+use_threads()
+for precision in sys.argv[1].split():
+    sys.stdout.buffer.write(SentenceEncoder(EncoderConfig(precision=precision), "cpu").embed(sys.argv[2:]).tobytes())
+"""
+VARIED = [" ".join(["river", "prime", "city"][i % 3 :] * (1 + i * i % 23)) for i in range(24)]
+
+
+def test_embeddings_do_not_depend_on_the_number_of_threads() -> None:
+    """Here with one, and in a process without OMP_NUM_THREADS with one for each core."""
+    precisions = ["fp32", "bf16"] if supports_bfloat16("cpu") else ["fp32"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    script = [sys.executable, "-c", EMBED, " ".join(precisions), *VARIED]
+    shown = subprocess.run(script, env=environment, capture_output=True)
+    assert shown.returncode == 0, shown.stderr.decode()
+    encoders = (SentenceEncoder(EncoderConfig(precision=precision), "cpu") for precision in precisions)
+    assert shown.stdout == b"".join(encoder.embed(VARIED).tobytes() for encoder in encoders)
+
+
+def test_texts_are_embedded_on_all_threads_each_step_on_one(toy_encoder: Path) -> None:
+    encoder = SentenceEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    threads = []
+    encoder.transformer.register_forward_hook(lambda *_: threads.append((get_ident(), torch.get_num_threads())))
+    alone = encoder.embed(VARIED)
+    torch.set_num_threads(2)
+    try:
+        together = encoder.embed(VARIED * 20)
+    finally:
+        torch.set_num_threads(1)
+    np.testing.assert_array_equal(together, np.tile(alone, (20, 1)))
+    assert {intra for _, intra in threads} == {1}
+    assert len({ident for ident, _ in threads}) > 1
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
