@@ -1,4 +1,4 @@
-"""One very large batch routed by the command's own path: peak memory of the run process, and the seconds of each step.
+"""One very large batch routed by the command's own path: seconds of each step, peak memory of the run and its workers.
 
     python tests/benchmarks/million_batch.py [--size 1000000] [--models 11] [--suffix .parquet] [--folder DIR]
 
@@ -16,9 +16,11 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -114,9 +116,24 @@ class Processor:
         return float(np.diff(np.interp([start, end], moments, spent))[0])
 
 
+class Workers:
+    """Peak memory in GiB of each process that this one starts, looked at until it ends."""
+
+    def __init__(self) -> None:
+        self.peaks: dict[int, float] = {}
+        threading.Thread(target=self._sample, daemon=True).start()
+
+    def _sample(self) -> None:
+        while True:
+            time.sleep(0.2)
+            for child in psutil.Process().children(recursive=True):
+                with suppress(FileNotFoundError, ProcessLookupError, KeyError):  # it has just ended
+                    self.peaks[child.pid] = peak_gib(child.pid)
+
+
 def measure_run(home: Home, batch: Path) -> None:
     """Receive and route the batch in this process; print what each step took."""
-    processor, began = Processor(), time.time()
+    processor, workers, began = Processor(), Workers(), time.time()
     with instance_of(home) as instance:
         received = receive(home.warehouse, home.folders, batch)
         show("received and checked", time.time() - began, processor.between(began, time.time()))
@@ -129,15 +146,17 @@ def measure_run(home: Home, batch: Path) -> None:
     show("allocation and write", *(sum(seconds[step] for step in ALLOCATION_AND_WRITE) for seconds in (clock, spent)))
     show("everything", time.time() - began, processor.between(began, time.time()))
     print(f"peak memory of the run process {peak_gib():.2f} GiB")
+    for pid, peak in workers.peaks.items():
+        print(f"peak memory of worker {pid} {peak:.2f} GiB")
 
 
 def show(what: str, clock_s: float, processor_s: float) -> None:
     print(f"{what:<24}{clock_s:8.1f} s   {processor_s:8.1f} s of the processor", flush=True)
 
 
-def peak_gib() -> float:
-    """Greatest resident memory of this process so far (of ``getrusage``, a child inherits its parent's)."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+def peak_gib(process: int | str = "self") -> float:
+    """Greatest resident memory of a process so far (of ``getrusage``, a child inherits its parent's)."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 2**20
 
 

@@ -22,6 +22,7 @@ from routing_assets.prediction.classifier.training import EpochLoss, Rows, Train
 from routing_assets.prediction.classifier.training_texts import TrainingTexts
 from routing_assets.prediction.encoder.encoder import batches_by_length, steps
 from routing_assets.prediction.encoder.precision import Precision, products_in
+from routing_assets.prediction.encoder.threads import side_by_side
 from routing_assets.prediction.encoder.token_states import TokenStates
 
 Matrix = NDArray[np.float32]
@@ -142,13 +143,17 @@ def _digest(rows: Rows, texts: TrainingTexts) -> str:
     return hashlib.sha256(rows.astype("<i8").tobytes() + texts.validation.astype("<i8").tobytes()).hexdigest()[:12]
 
 
-@torch.no_grad()
 def network_logits(network: nn.Module, inputs: Inputs, rows: Rows, models: int) -> Matrix:
     """Logits (len(rows), K) in float32, in batches of equal length."""
     network.eval()
     logits = np.empty((len(rows), models), dtype=np.float32)
-    for batch in batches_by_length(inputs.lengths[rows], 256):
-        logits[batch] = inputs(network, rows[batch]).float().cpu().numpy()
+
+    @torch.no_grad()
+    def work(left: Iterator[Rows]) -> None:
+        for batch in left:
+            logits[batch] = inputs(network, rows[batch]).float().cpu().numpy()
+
+    side_by_side(work, list(batches_by_length(inputs.lengths[rows], 256)))
     return logits
 
 
