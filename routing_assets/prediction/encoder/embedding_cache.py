@@ -36,15 +36,20 @@ class _Shard:
     """Number of its first row among the rows of all shards."""
     source: Source
 
-    def read(self, name: str, rows: Rows) -> NDArray[Any]:
-        """The given rows of ``"key"`` or ``"embedding"``."""
-        wanted = rows - self.first
+    def copy(self, name: str, rows: Rows, values: NDArray[Any], places: Rows) -> None:
+        """Write ``"key"`` or ``"embedding"`` of the given rows into these places of ``values``."""
+        wanted, into = _as_slice(rows - self.first), _as_slice(places)
         if isinstance(self.source, dict):
-            return self.source[name][wanted]
-        start = int(wanted.min())
-        with safe_open(self.source, "np") as file:
-            part: NDArray[Any] = file.get_slice(name)[start : int(wanted.max()) + 1]
-        return part[wanted - start]
+            values[into] = self.source[name][wanted]
+            return
+        with safe_open(self.source, "pt") as file:  # as PyTorch's, the file is mapped and not read as a whole
+            values[into] = file.get_tensor(name).numpy()[wanted]
+
+
+def _as_slice(rows: Rows) -> Rows | slice:
+    """Rows that follow each other as a slice, which NumPy need not copy."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if np.array_equal(rows, np.arange(first, last + 1)) else rows
 
 
 class EmbeddingCache:
@@ -111,7 +116,7 @@ class EmbeddingCache:
         shard_of_row = np.searchsorted([shard.first for shard in self._shards], rows, side="right") - 1
         for shard in np.unique(shard_of_row):
             here = np.flatnonzero(shard_of_row == shard)
-            values[here] = self._shards[shard].read(name, rows[here])
+            self._shards[shard].copy(name, rows[here], values, here)
         return values
 
 
