@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from routing_assets.datasets import reading
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.portions import open_batch
+from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
 
 IDS = st.sampled_from(["a", "b", "c", " ", None]) | st.integers(0, 99).map(str)
@@ -68,3 +69,18 @@ def test_portions_of_any_size_are_the_whole(
         whole = outcome(path, 1_000, strict=strict)
         for rows in (1, 2, 3, 7):
             assert outcome(path, rows, strict=strict) == whole
+
+
+def test_records_set_aside_come_as_the_file_is_read_not_after(tmp_path: Path) -> None:
+    count, path = 60_000, tmp_path / "b.parquet"
+    table = pa.table({"instruction_id": [str(i) for i in range(count)], "instruction": ["text"] * count})
+    pq.write_table(table, path, row_group_size=20_000, compression="none", use_dictionary=False)
+    last = pq.ParquetFile(path).metadata.row_group(2).column(0)
+    with path.open("r+b") as file:
+        file.seek(last.data_page_offset)
+        file.write(b"\xff" * last.total_compressed_size)
+    lines = records_set_aside(path, {"too long": (1, count - 1)})
+    record = {"instruction_id": "1", "instruction": "text"}
+    assert json.loads(next(lines)) == {"row": 2, "reason": "too long", "record": record}
+    with pytest.raises(InvalidInput, match="not a readable Parquet file"):
+        next(lines)
