@@ -28,22 +28,45 @@ from routing_assets.home import Home
 from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
 from routing_assets.prediction.encoder.precision import NAMES, Precision
 from routing_assets.storage.partitioned import PART_ROWS, open_partitioned, write_manifest
-from routing_assets.storage.parts import PartFile, part_name
+from routing_assets.storage.parts import PartFile, part_name, write_part
 
 BILLION = 10**9
-WORK = {
-    "read": ("received and checked", "batch_instructions"),
-    "price": ("cost_matrix",),
-    "score, embeddings known": ("probability_matrix",),
-    "allocate by sweeps, four policies": ("batch_budget", "allocations"),
-    "hand off": ("routed_batch", "batch_export"),
-}
-"""Steps of a run by what they do."""
-NODE_USD_PER_HOUR, NODE_CORES = 0.68, 16
-"""An example: put your own price."""
+NODES = (1, 10, 100)
+TEXTS = {"short": (20, 256), "256 pieces": (300, 48)}
+"""Words of a text, and how many texts are encoded."""
 WORDS = ("value", "chord", "city", "train", "river", "price", "function", "compile", "solve", "equation", "prime")
-TEXTS = {"short": (20, 512), "256 pieces": (300, 96)}
-"""Words of a text, and texts that are encoded."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a machine of a cluster costs: examples, to be replaced by one's own prices."""
+
+    name: str
+    cores: int
+    usd_per_hour: float
+
+
+CPU = Node("16 cores with AVX-512 and bf16", 16, 0.68)
+GPU = Node("the same with one GPU", 16, 2.50)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Steps of a run that do one thing."""
+
+    name: str
+    steps: tuple[str, ...]
+    shared: bool
+    """Done by all cores; else by the run's own process alone."""
+
+
+WORK = (
+    Work("read and check", ("received and checked", "batch_instructions"), shared=False),
+    Work("price", ("cost_matrix",), shared=True),
+    Work("score, embeddings known", ("probability_matrix",), shared=True),
+    Work("allocate by sweeps, four policies", ("batch_budget", "allocations"), shared=True),
+    Work("hand off", ("routed_batch", "batch_export"), shared=False),
+)
 
 
 @dataclass(frozen=True)
@@ -53,16 +76,12 @@ class Rate:
     name: str
     processor_s: float
     moved_bytes: float = 0.0
-
-    @property
-    def rows_per_s(self) -> float:
-        """Of one core."""
-        return 1 / self.processor_s
+    shared: bool = True
 
     @property
     def usd_per_million(self) -> float:
-        """By the example's price."""
-        return self.processor_s * 1e6 / 3600 * NODE_USD_PER_HOUR / NODE_CORES
+        """On a CPU node whose cores are all busy."""
+        return self.processor_s * 1e6 / 3600 * CPU.usd_per_hour / CPU.cores
 
 
 def main() -> None:
@@ -73,26 +92,33 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).absolute()
-        small, large = sorted(options.sizes)
-        print(speed_table(encoding_rates()), flush=True)
-        before = route_in(folder, small, options.models)
-        kept = kept_bytes(home_in(folder))
-        after = route_in(folder, large, options.models)
-        kept = {name: size - kept[name] for name, size in kept_bytes(home_in(folder)).items()}
-        print(speed_table(rates_of(before, after)))
-        print(size_table({name: size / large for name, size in kept.items()}, before, after))
-        print(manifest_line(folder))
+        encoding = encoding_rates()
+        batches, kept = [], []
+        for size in sorted(options.sizes):
+            batches.append(route_in(folder, size, options.models))
+            kept.append(kept_bytes(home_in(folder)))
+        routing = rates_of(*batches)
+        before, after = kept
+        disk = {name: (size - before[name]) / batches[-1].instructions for name, size in after.items()}
+        tables = [
+            speed_table([*encoding, *routing, write_rate(home_in(folder), folder)]),
+            node_table(encoding),
+            time_table(encoding, routing),
+            size_table(disk, routing, *batches),
+            manifest_line(folder),
+        ]
+        print("\n\n".join(tables))
 
 
 def encoding_rates() -> list[Rate]:
-    """Seconds a text, one thread; the sides take turns, and the best of three rounds counts."""
+    """Seconds a text, one thread; the sides take turns. The first round warms up, and the best of the others counts."""
     torch.set_num_threads(1)
     rng, rates = np.random.default_rng(0), []
     encoders: dict[Precision, SentenceEncoder] = {p: SentenceEncoder(EncoderConfig(precision=p), "cpu") for p in NAMES}
     for kind, (words, count) in TEXTS.items():
         texts = [" ".join(rng.choice(WORDS, rng.integers(words // 2, words * 3 // 2))) for _ in range(count)]
         seconds: dict[Precision, list[float]] = {precision: [] for precision in NAMES}
-        for _ in tqdm(range(4), f"encoding {kind}"):
+        for _ in tqdm(range(3), f"encoding {kind}"):
             for precision, encoder in encoders.items():
                 start = time.process_time()
                 encoder.embed(texts)
@@ -104,14 +130,27 @@ def encoding_rates() -> list[Rate]:
 def rates_of(before: RoutedBatch, after: RoutedBatch) -> list[Rate]:
     """What a row takes in each part of the work: the difference between two batches."""
     rows = after.instructions - before.instructions
+    more = {
+        work: [
+            (after[step].processor_s - before[step].processor_s, after[step].moved_bytes - before[step].moved_bytes)
+            for step in work.steps
+        ]
+        for work in WORK
+    }
     return [
-        Rate(
-            name,
-            (sum(after[step].processor_s for step in steps) - sum(before[step].processor_s for step in steps)) / rows,
-            (sum(after[step].moved_bytes for step in steps) - sum(before[step].moved_bytes for step in steps)) / rows,
-        )
-        for name, steps in WORK.items()
+        Rate(work.name, *(sum(one) / rows for one in zip(*each, strict=True)), shared=work.shared)
+        for work, each in more.items()
     ]
+
+
+def write_rate(home: Home, folder: Path) -> Rate:
+    """A part of a probability matrix, written to a file and hashed."""
+    batch = next((home.store.root / "probability_matrix").iterdir()).name
+    part = home.store.parts("probability_matrix", batch).parts[0]
+    table = part.read()
+    start = time.process_time()
+    write_part(str(folder / "written"), part_name(0), table)
+    return Rate("of these: write a row of four probabilities a model", (time.process_time() - start) / part.rows)
 
 
 def kept_bytes(home: Home) -> dict[str, int]:
@@ -131,23 +170,60 @@ def distinct_files(root: Path) -> Sequence[Path]:
 
 
 def speed_table(rates: Sequence[Rate]) -> str:
-    """Rows of the first table of the page."""
+    """What each part of the work takes."""
     rows = [
-        f"| {rate.name} | {rate.processor_s * 1e6:,.0f} | {rate.rows_per_s:,.0f} | {rate.usd_per_million:.4f} | "
-        f"{rate.processor_s * BILLION / 3600:,.0f} | {rate.moved_bytes:,.0f} |"
+        (
+            rate.name,
+            f"{rate.processor_s * 1e6:,.1f}",
+            f"{1 / rate.processor_s:,.0f}",
+            f"{rate.usd_per_million:.4f}",
+            f"{rate.processor_s * BILLION / 3600:,.0f}",
+        )
         for rate in rates
     ]
-    head = "| step | µs a row | rows/s/core | USD per million | core-hours per 10^9 | bytes moved a row |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    return markdown(("step", "µs a row", "rows/s/core", "USD per million", "core-hours for 10^9"), rows)
 
 
-def size_table(kept: dict[str, float], before: RoutedBatch, after: RoutedBatch) -> str:
-    """Rows of the second table: what lies on the disk, and what the driver holds."""
-    driver = (after.driver_gib - before.driver_gib) / (after.instructions - before.instructions) * 2**30
-    rows = [f"| {name} | {size:,.0f} | {size * BILLION / 1e12:.2f} TB |" for name, size in kept.items()]
-    rows.append(f"| memory of the run's process beyond its start | {driver:,.0f} | {driver * BILLION / 1e9:,.0f} GB |")
-    peaks = ", ".join(f"{one.instructions:,}: {one.driver_gib:.2f} GiB" for one in (before, after))
-    return "\n".join(["| what | bytes a row | 10^9 |", "|---|---|---|", *rows, f"peak of the run's process: {peaks}"])
+def node_table(encoding: Sequence[Rate]) -> str:
+    """The price of encoding by node; of a GPU, the speed from which it is cheaper."""
+    rows = [
+        (
+            rate.name,
+            f"{CPU.cores / rate.processor_s:,.0f}",
+            f"{rate.usd_per_million:.3f}",
+            f"{CPU.cores / rate.processor_s * GPU.usd_per_hour / CPU.usd_per_hour:,.0f}",
+        )
+        for rate in encoding
+    ]
+    return markdown(("", "texts/s of a CPU node", "USD per million", "texts/s from which a GPU node is cheaper"), rows)
+
+
+def time_table(encoding: Sequence[Rate], routing: Sequence[Rate]) -> str:
+    """Hours and USD of 10^9 instructions."""
+    alone = sum(rate.processor_s for rate in routing if not rate.shared)
+    shared = sum(rate.processor_s for rate in routing if rate.shared)
+    rows = []
+    for name, encode in [("embeddings known", 0.0), *((rate.name, rate.processor_s) for rate in encoding)]:
+        hours = [((shared + encode) / (nodes * CPU.cores) + alone) * BILLION / 3600 for nodes in NODES]
+        usd = [took * nodes * CPU.usd_per_hour for took, nodes in zip(hours, NODES, strict=True)]
+        rows.append((name, *(f"{took:,.1f} h, {paid:,.0f} USD" for took, paid in zip(hours, usd, strict=True))))
+    return markdown(("10^9 instructions", *(f"{nodes} CPU nodes" for nodes in NODES)), rows)
+
+
+def size_table(disk: dict[str, float], routing: Sequence[Rate], before: RoutedBatch, after: RoutedBatch) -> str:
+    """What lies on the disk, what is moved, and what the driver holds."""
+    sizes = {f"disk: {name}": size for name, size in disk.items()}
+    sizes |= {f"files read and written: {rate.name}": rate.moved_bytes for rate in routing}
+    grown = (after.driver_gib - before.driver_gib) * 2**30
+    sizes["memory of the run's process, beyond its start"] = grown / (after.instructions - before.instructions)
+    rows = [(name, f"{size:,.0f}", f"{size * BILLION / 1e12:.2f}") for name, size in sizes.items()]
+    return markdown(("what", "bytes a row", "TB for 10^9"), rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def manifest_line(folder: Path) -> str:

@@ -15,12 +15,12 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,11 @@ def main() -> None:
     parser.add_argument("--suffix", choices=[".parquet", ".csv", ".jsonl"], default=".parquet")
     parser.add_argument("--folder", type=Path, help="keep everything here, and use again what is there")
     parser.add_argument("--stub-encoder", action="store_true", help="embed every text, by an encoder of no quality")
+    parser.add_argument("--route", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.route:
+        measure_run(home_in(options.folder), options.route, options.size).write(options.route.with_suffix(".json"))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).absolute()
         print(shown(route_in(folder, options.size, options.models, options.suffix, stub=options.stub_encoder)))
@@ -62,13 +66,9 @@ def route_in(folder: Path, size: int, models: int = 11, suffix: str = ".parquet"
         if not stub:
             fill_cache(home, size)
         write_batch(batch, size)
-    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        return alone.submit(routed_in, folder, batch, size).result()
-
-
-def routed_in(folder: Path, batch: Path, size: int) -> RoutedBatch:
-    """:func:`measure_run` in a new process."""
-    return measure_run(home_in(folder), batch, size)
+    arguments = [f"--size={size}", f"--folder={folder}", "--route", str(batch)]
+    subprocess.run([sys.executable, __file__, *arguments], check=True)
+    return RoutedBatch.read(batch.with_suffix(".json"))
 
 
 def home_in(folder: Path) -> Home:
@@ -176,6 +176,14 @@ class RoutedBatch:
     """In the order of time; the last is all of them."""
     driver_gib: float
     """Peak memory of the run's own process."""
+
+    @classmethod
+    def read(cls, path: Path) -> RoutedBatch:
+        values = json.loads(path.read_text())
+        return cls(**values | {"steps": tuple(Step(**step) for step in values["steps"])})
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
 
     def __getitem__(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
