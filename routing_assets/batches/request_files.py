@@ -130,15 +130,15 @@ class RequestFiles:
         """
         listed = []
         for number, ((model, endpoint), files) in enumerate(sorted(self._growing.items()), start=1):
+            files[-1].close()
             for part, file in enumerate(files, start=1):
                 path = self.folder / f"requests-{number:02d}-{safe_name(model)}-{part:03d}.jsonl"
                 sync(file.path)
                 os.replace(file.path, path)
-                usd = float(np.frombuffer(file.costs).sum())
                 to = self._destination(model)
-                about: dict[str, Any] = {"model": model, "cost_usd": usd, "endpoint": endpoint}
+                about: dict[str, Any] = {"model": model, "cost_usd": file.usd, "endpoint": endpoint}
                 about |= {"provider": to.provider.name, "api_name": to.model, "changes": dict(file.changes) or None}
-                listed.append(handed(path, rows=len(file.costs), **about))
+                listed.append(handed(path, rows=file.rows, **about))
         if self._ids is not None:
             sync(self._ids.path)
             os.replace(self._ids.path, self.folder / REQUEST_IDS)
@@ -171,7 +171,7 @@ class RequestFiles:
         while lines:
             if not files or not (fit := files[-1].room_for(lines)):
                 if files:
-                    files[-1].flush()
+                    files[-1].close()
                 files.append(self._new_file(to))
                 fit = max(1, files[-1].room_for(lines))
             files[-1].add(lines[:fit], costs[:fit])
@@ -192,7 +192,10 @@ class _File:
     most_bytes: float = math.inf
     size: int = 0
     costs: array[float] = field(default_factory=lambda: array("d"))
-    """Estimated USD of each request."""
+    """Estimated USD of each request, as long as the file grows."""
+    rows: int = 0
+    usd: float = 0.0
+    """Of a file that is closed."""
     changes: Counter[str] = field(default_factory=Counter)
     waiting: list[bytes] = field(default_factory=list)
 
@@ -213,6 +216,12 @@ class _File:
             with self.path.open("ab") as file:
                 file.writelines(self.waiting)
             self.waiting.clear()
+
+    def close(self) -> None:
+        """Write what waits, and keep the sum of the costs alone."""
+        self.flush()
+        self.rows, self.usd = len(self.costs), float(np.frombuffer(self.costs).sum())
+        self.costs = array("d")
 
 
 def original_requests(path: Path, set_aside: SetAside | None = None) -> Iterator[str] | None:
