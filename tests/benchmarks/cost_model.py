@@ -104,7 +104,8 @@ def main() -> None:
             speed_table([*encoding, *routing, write_rate(home_in(folder), folder)]),
             node_table(encoding),
             time_table(encoding, routing),
-            size_table(disk, routing, *batches),
+            size_table(disk, routing),
+            memory_table(batches),
             manifest_line(folder),
         ]
         print("\n\n".join(tables))
@@ -176,7 +177,7 @@ def speed_table(rates: Sequence[Rate]) -> str:
             rate.name,
             f"{rate.processor_s * 1e6:,.1f}",
             f"{1 / rate.processor_s:,.0f}",
-            f"{rate.usd_per_million:.4f}",
+            f"{rate.usd_per_million:.5f}",
             f"{rate.processor_s * BILLION / 3600:,.0f}",
         )
         for rate in rates
@@ -207,17 +208,21 @@ def time_table(encoding: Sequence[Rate], routing: Sequence[Rate]) -> str:
         hours = [((shared + encode) / (nodes * CPU.cores) + alone) * BILLION / 3600 for nodes in NODES]
         usd = [took * nodes * CPU.usd_per_hour for took, nodes in zip(hours, NODES, strict=True)]
         rows.append((name, *(f"{took:,.1f} h, {paid:,.0f} USD" for took, paid in zip(hours, usd, strict=True))))
-    return markdown(("10^9 instructions", *(f"{nodes} CPU nodes" for nodes in NODES)), rows)
+    return markdown(("10^9 instructions", *(f"{nodes} CPU node{'s' * (nodes > 1)}" for nodes in NODES)), rows)
 
 
-def size_table(disk: dict[str, float], routing: Sequence[Rate], before: RoutedBatch, after: RoutedBatch) -> str:
-    """What lies on the disk, what is moved, and what the driver holds."""
+def size_table(disk: dict[str, float], routing: Sequence[Rate]) -> str:
+    """What lies on the disk, and what is moved; of files that are mapped, such as embeddings, the latter is unknown."""
     sizes = {f"disk: {name}": size for name, size in disk.items()}
     sizes |= {f"files read and written: {rate.name}": rate.moved_bytes for rate in routing}
-    grown = (after.driver_gib - before.driver_gib) * 2**30
-    sizes["memory of the run's process, beyond its start"] = grown / (after.instructions - before.instructions)
     rows = [(name, f"{size:,.0f}", f"{size * BILLION / 1e12:.2f}") for name, size in sizes.items()]
     return markdown(("what", "bytes a row", "TB for 10^9"), rows)
+
+
+def memory_table(batches: Sequence[RoutedBatch]) -> str:
+    """Peaks by the size of the batch."""
+    rows = [(f"{one.instructions:,}", f"{one.driver_gib:.2f}", f"{one['everything'].peak_gib:.2f}") for one in batches]
+    return markdown(("instructions", "GiB of the run's process", "GiB of all processes"), rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
