@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
     """
     require_names(raw.names, REQUIRED, source=raw.source)
     names = [name for name in known if name in raw.names]
-    filled, parsed, hashes, records = set(REQUIRED), faults.places(), [], 0
+    filled, parsed, hashes, records = set(REQUIRED), faults.places(), array("q"), 0
     for portion in raw.read(rows):
         free = ~marked(parsed, records, len(portion))
         for column, name in enumerate(names):
@@ -60,9 +61,9 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
                     faults.add_all(new + records, fault, (column, check))
             except InvalidInput as error:
                 faults.refuse(error, (column, 0))
-        hashes.append(_id_hashes(portion))
+        hashes.frombytes(_id_hashes(portion).tobytes())
         records += len(portion)
-    repeated = repeated_hashes(hashes)
+    repeated = repeated_hashes(np.frombuffer(hashes, np.int64))
     if len(repeated) and not faults.refused_before(_UNIQUE):
         _refuse_repeated(raw, repeated, faults, rows)
     faults.settle(records, [column for column, name in enumerate(names) if name in filled])
