@@ -20,7 +20,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -126,9 +125,9 @@ class Workers:
     def _sample(self) -> None:
         while True:
             time.sleep(0.2)
-            for child in psutil.Process().children(recursive=True):
-                with suppress(FileNotFoundError, ProcessLookupError, KeyError):  # it has just ended
-                    self.peaks[child.pid] = peak_gib(child.pid)
+            with suppress(FileNotFoundError, ProcessLookupError, KeyError):  # one has just ended
+                for children in Path("/proc/self/task").glob("*/children"):
+                    self.peaks |= {int(pid): peak_gib(pid) for pid in children.read_text().split()}
 
 
 def measure_run(home: Home, batch: Path) -> None:
@@ -147,14 +146,14 @@ def measure_run(home: Home, batch: Path) -> None:
     show("everything", time.time() - began, processor.between(began, time.time()))
     print(f"peak memory of the run process {peak_gib():.2f} GiB")
     for pid, peak in workers.peaks.items():
-        print(f"peak memory of worker {pid} {peak:.2f} GiB")
+        print(f"peak memory of its process {pid} {peak:.2f} GiB")
 
 
 def show(what: str, clock_s: float, processor_s: float) -> None:
     print(f"{what:<24}{clock_s:8.1f} s   {processor_s:8.1f} s of the processor", flush=True)
 
 
-def peak_gib(process: int | str = "self") -> float:
+def peak_gib(process: str = "self") -> float:
     """Greatest resident memory of a process so far (of ``getrusage``, a child inherits its parent's)."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 2**20
