@@ -19,6 +19,7 @@ from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.allocation.policies import DEFAULT_POLICY
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.solver.rows import decimal
+from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.request_content import CAPABILITY
@@ -166,6 +167,11 @@ class StandingPolicy(RoutingSettings):
         default=None,
         description="Days after which batches that ended give up their data and their texts. Without it, "
         "everything is kept.",
+    )
+    grader: GraderChoice | None = Field(
+        default=None,
+        description="How answers are graded: the name of a grader, such as exact, or a grader with settings, such as "
+        "{number: {tolerance: 0.01}}. Without it, success comes from outcome files alone.",
     )
     keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
 
