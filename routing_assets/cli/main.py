@@ -258,6 +258,23 @@ def outcomes(batch_id: str, file: Path) -> None:
 
 @main.command()
 @says_what_is_wrong
+@batch_argument()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--grader", help="How answers are graded from now on: a name, such as exact, or YAML, such as '{number: 0.01}'."
+)
+def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
+    """Take in the answers to BATCH_ID from FILES of its providers, grade them, and price them.
+
+    Without FILES, those that came before are graded again. Failed calls are written out to be sent again.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.answers(Home.from_env(), batch_id, files, grader)
+
+
+@main.command()
+@says_what_is_wrong
 @batch_argument(required=False)
 @click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
 def audit(batch_id: str | None, run_id: str | None) -> None:

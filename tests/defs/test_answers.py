@@ -6,14 +6,19 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pytest
 from provider_lines import chat, rate_limited, write
 
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.batches.request_ids import request_id
+from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
+from routing_assets.cli.run_job import RunFailed
+from routing_assets.datasets import BatchInstructions, write_batch
+from routing_assets.datasets.simulated import simulate
 from routing_assets.home import Home
 
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5}
@@ -46,6 +51,77 @@ def test_failed_calls_are_sent_again_until_they_are_answered(routed: Home, tmp_p
     batch_commands.outcomes(routed, "weekly", write(tmp_path / "second.jsonl", *again))
     assert not (outbox / "resend").exists()
     assert routed.store.read("batch_outcomes", "weekly")["billed_usd"].null_count == 0
+
+
+@pytest.fixture
+def with_references(trained: Home, tmp_path: Path) -> Home:
+    """A routed batch of sixty instructions, of which all but the first have a reference."""
+    labels = simulate("r1_math", size=60, seed=7)
+    references = np.array([None, *(f"{n}.0" for n in range(1, 60))], object)
+    path = tmp_path / "graded.jsonl"
+    write_batch(BatchInstructions(labels.instruction_id, labels.instruction, reference=references), path)
+    batch_commands.route(trained, path, {"budget_fraction": 1.0})
+    return trained
+
+
+def answer_all(home: Home, folder: Path, *, wrong: int) -> Path:
+    """The answers to all sixty, of which the last so many are wrong."""
+    routed = home.store.read("routed_batch", "graded").to_pylist()
+    texts = [f"So it is {n if n < 60 - wrong else -1}." for n in range(60)]
+    lines = [
+        chat(row["instruction_id"], text, row["model"], usage=USAGE) for row, text in zip(routed, texts, strict=True)
+    ]
+    return write(folder / "output.jsonl", *lines)
+
+
+def test_answers_are_graded_by_the_policy_or_the_command_and_become_outcomes(
+    with_references: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = with_references
+    home.policy_file.write_text("grader: number\n")
+    batch_commands.answers(home, "graded", [answer_all(home, tmp_path, wrong=9)])
+    first = home.store.read("grades", "graded")
+    assert first["success"].to_pylist() == [None] + [1.0] * 50 + [0.0] * 9
+    outcomes = home.store.read("batch_outcomes", "graded")
+    assert outcomes["success"].to_pylist() == first["success"].to_pylist()
+    said = capsys.readouterr()
+    name = first["instruction_id"][0].as_py()
+    assert f"1 answers are not graded: instruction '{name}' has no reference" in said.err
+    assert "50 of" not in said.out
+
+    batch_commands.answers(home, "graded", [], "{number: {tolerance: 100}}")
+    assert home.store.read("grades", "graded")["success"].to_pylist() == [None] + [1.0] * 59
+    people = [{"instruction_id": row["instruction_id"], "model": row["model"], "success": int(n < 55)}
+              for n, row in enumerate(first.to_pylist())]  # fmt: skip
+    batch_commands.outcomes(home, "graded", write(tmp_path / "people.jsonl", *people))
+    gradings = home.warehouse.fetch("gradings_of", {"batch_id": "graded"})
+    assert [(row["grader"], row["of_batch"], row["graded"], row["ungraded"]) for row in gradings] == [
+        ("number", False, 59, 1),
+        ("number", True, 59, 1),
+        ("number", True, 59, 1),
+    ]
+    assert gradings[0]["grader_version"] != gradings[1]["grader_version"] == gradings[2]["grader_version"]
+    assert gradings[2]["agreement_accuracy"] == pytest.approx(54 / 59)
+    outcomes = home.store.read("batch_outcomes", "graded")
+    assert outcomes["success"].to_pylist() == [1.0] * 55 + [0.0] * 5
+    capsys.readouterr()
+    audit_commands.explain(home, "graded", first["instruction_id"][5].as_py())
+    said_of_it = capsys.readouterr().out
+    for said_there in (
+        "answer                 So it is 5.",
+        "grade                  1",
+        "grader                 number",
+    ):
+        assert said_there in said_of_it
+
+
+def test_a_grader_of_references_refuses_a_batch_without_any(routed: Home, tmp_path: Path) -> None:
+    first = routed.store.read("routed_batch", "weekly").to_pylist()[0]
+    path = write(tmp_path / "output.jsonl", chat(first["instruction_id"], model=first["model"]))
+    with pytest.raises(RunFailed, match="exact needs references, and no instruction of batch 'weekly' has one"):
+        batch_commands.answers(routed, "weekly", [path], "exact")
+    batch_commands.answers(routed, "weekly", [], "{regex: Lima}")
+    assert routed.store.read("grades", "weekly")["success"].to_pylist() == [1.0]
 
 
 def test_an_answer_under_the_name_of_the_api_is_that_of_the_model(

@@ -46,9 +46,14 @@ class Grader(ABC):
         """A grade for each answer, in order."""
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The settings, as JSON can say them."""
+    def chosen_settings(self) -> dict[str, Any]:
+        """The settings, as the policy file has them."""
         return asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides about a grade besides the code: the settings, unless a grader has more."""
+        return self.chosen_settings
 
     @property
     def version(self) -> str:

@@ -8,10 +8,10 @@ from routing_assets.defs.common import batches, tags
 
 record_outcomes = dg.define_asset_job(
     "record_outcomes",
-    selection=dg.AssetSelection.assets("answers", "batch_outcomes"),
+    selection=dg.AssetSelection.assets("answers", "grades", "batch_outcomes"),
     partitions_def=batches,
     tags=tags(priority=1, minutes=60),
-    description="Answers of one batch, and their outcomes against what its decision promised.",
+    description="Answers of one batch, their grades, and their outcomes against what its decision promised.",
 )
 
 
