@@ -193,6 +193,8 @@ create table gradings (
     agreement_kappa       double,              -- Cohen's, with its interval of 95 %
     agreement_kappa_lower double,
     agreement_kappa_upper double,
+    judge_spent_usd       double,              -- of a judge's verdicts so far
+    judge_withheld        bigint,              -- questions that its budget could not pay for
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp

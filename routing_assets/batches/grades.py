@@ -14,16 +14,19 @@ import pyarrow.compute as pc
 
 from routing_assets.answers.graders.agreement import Agreement, agreement
 from routing_assets.answers.graders.grade import Grader
-from routing_assets.answers.graders.grading import SCHEMA, Asked, grade_answers
+from routing_assets.answers.graders.grading import SCHEMA, Asked, gradable, grade_answers
+from routing_assets.answers.graders.judge import Judge
 from routing_assets.answers.graders.table import GraderChoice
-from routing_assets.batches.answers import outcome_tables, sent_by
+from routing_assets.batches.answers import outcome_tables, received_answers, sent_by
 from routing_assets.batches.folders import BatchFolders
+from routing_assets.batches.judging import Judging, judging_of, write_questions
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.policy import read_policy
 from routing_assets.datasets.outcomes import Outcomes, merge_outcomes
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import about
 from routing_assets.foundation.schema import read_values
+from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
@@ -48,11 +51,13 @@ class BatchGrades:
         table: ``SCHEMA`` of ``answers.graders.grading``; empty where there is no grader.
         grader: None where there is none.
         agreement: with the successes that outcome files told; None where they told none of a graded answer.
+        judging: of a judge.
     """
 
     table: pa.Table
     grader: Grader | None = None
     agreement: Agreement | None = None
+    judging: Judging | None = None
 
 
 def ungraded(grades: pa.Table) -> dict[str, int]:
@@ -84,15 +89,19 @@ def grade_batch(
     batch_id: str,
     answers: pa.Table,
     request: GradingRequest | None,
+    *,
+    run_id: str,
+    catalog: ModelCatalog | None = None,
 ) -> BatchGrades:
-    """Grade the answers to a batch.
+    """Grade the answers to a batch. For a judge, write out what to ask it, too.
 
     Args:
         answers: as ``collect_answers`` found them.
+        catalog: of the prices in force, for a judge.
 
     Raises:
-        InvalidInput: the grader was chosen for this batch, and the batch has no reference that it needs; or a function
-            of the user's own cannot be loaded.
+        InvalidInput: the judge has no price; the grader was chosen for this batch, and none of it has a reference that
+            the grader needs; or a function of the user's own cannot be loaded.
     """
     if request is None:
         return BatchGrades(SCHEMA.empty_table())
@@ -101,11 +110,19 @@ def grade_batch(
     instructions = store.parts("batch_instructions", batch_id, decision["dagster_run_id"])
     if request.of_batch:
         require_references(instructions, request.grader, batch_id)
-    table = grade_answers(answers, asked_in(instructions, answers), request.grader)
+    asked, grader, judging = asked_in(instructions, answers), request.grader, None
+    if isinstance(grader, Judge):
+        came = filter(sent.is_verdict, received_answers(folders, sent))
+        judging = judging_of(grader, batch_id, gradable(answers, asked), came, catalog)
+        grader = judging.grader
+        write_questions(folders, batch_id, run_id, judging, catalog)
+    table = grade_answers(answers, asked, grader)
     told = told_successes(outcome_tables(folders, batch_id, sent))
     compared = compare(table, told)
-    row = ledger_row(table, request, compared) | {"batch_id": batch_id, "decision_run_id": decision["dagster_run_id"]}
-    return BatchGrades(table.replace_schema_metadata({GRADING: json.dumps(row)}), request.grader, compared)
+    row = {"batch_id": batch_id, "decision_run_id": decision["dagster_run_id"]} | ledger_row(table, request, compared)
+    if judging is not None:
+        row |= {"judge_spent_usd": float(judging.spent), "judge_withheld": judging.withheld}
+    return BatchGrades(table.replace_schema_metadata({GRADING: json.dumps(row)}), grader, compared, judging)
 
 
 def asked_in(instructions: PartitionedTable, answers: pa.Table) -> dict[str, Asked]:

@@ -15,6 +15,7 @@ from routing_assets.allocation import POLICIES
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.ends import dispatch_batch, withdraw_batch
 from routing_assets.batches.grades import ungraded
+from routing_assets.batches.judging import JUDGE
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import SET_FOR_BATCH
 from routing_assets.batches.outbox import SET_ASIDE
@@ -42,7 +43,7 @@ from routing_assets.storage.in_force import router_in_force
 from routing_assets.storage.partitioned import PartitionedTable
 
 ANSWERS = ("calls", "answered", "failed", "cost_unknown")
-GRADES = ("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa")
+GRADES = ("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa", "judge_spent_usd")
 OUTCOMES = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
 """The figures of each asset that the commands print."""
 
@@ -161,6 +162,8 @@ def answers(home: Home, batch_id: str, files: Sequence[Path], grader: str | None
     click.echo(f"spent {spent:.6g} of {budget:.6g} USD")
     for reason, count in list(ungraded(home.store.read("grades", batch_id)).items())[:MOST_REASONS]:
         click.echo(f"warning: {count} answers are not graded: {reason}", err=True)
+    if made["grades"].get("to_judge"):
+        click.echo(f"to be judged: {made['grades']['to_judge']} requests in {home.folders.outbox / batch_id / JUDGE}")
     if made["batch_outcomes"]["to_resend"]:
         click.echo(f"to be sent again: {home.folders.outbox / batch_id / RESEND}")
 

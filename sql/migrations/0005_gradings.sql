@@ -15,6 +15,8 @@ create table if not exists gradings (
     agreement_kappa       double,
     agreement_kappa_lower double,
     agreement_kappa_upper double,
+    judge_spent_usd       double,
+    judge_withheld        bigint,
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp

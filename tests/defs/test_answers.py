@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from provider_lines import chat, rate_limited, write
 
+from routing_assets.batches.handoff import read_manifest
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.batches.request_ids import request_id
 from routing_assets.cli import audit as audit_commands
@@ -122,6 +123,36 @@ def test_a_grader_of_references_refuses_a_batch_without_any(routed: Home, tmp_pa
         batch_commands.answers(routed, "weekly", [path], "exact")
     batch_commands.answers(routed, "weekly", [], "{regex: Lima}")
     assert routed.store.read("grades", "weekly")["success"].to_pylist() == [1.0]
+
+
+def test_a_judge_is_handed_its_own_batch_and_its_verdicts_come_back_as_grades(
+    with_references: Home, tmp_path: Path
+) -> None:
+    home = with_references
+    prices = {"R1": 2.2, "R1-32B": 0.3, "R1-14B": 0.2, "R1-7B": 0.1, "R1-1.5B": 0.05, "judge-1": 1.0}
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text("models:\n" + "".join(f"  {name}: {{price: {price}}}\n" for name, price in prices.items()))
+    price_commands.update_prices(home, str(catalog), confirm_prices=True, force=True)
+    home.policy_file.write_text("grader: {judge: {model: judge-1, budget_usd: 0.02}}\n")
+    batch_commands.answers(home, "graded", [answer_all(home, tmp_path, wrong=0)])
+    manifest = read_manifest(home.folders.outbox / "graded" / "judge")
+    (file,) = manifest.of("judge-1")
+    assert 0 < manifest.cost_usd <= 0.02
+    assert 0 < manifest.rows < 60
+    lines = (home.folders.outbox / "graded" / "judge" / file.name).read_text().splitlines()
+    verdicts = [
+        chat(json.loads(line)["custom_id"], f"Verdict: {'right' if n else 'wrong'}", "judge-1", usage=USAGE)
+        for n, line in enumerate(lines)
+    ]
+    batch_commands.answers(home, "graded", [write(tmp_path / "verdicts.jsonl", *verdicts)])
+    grades = home.store.read("grades", "graded")["success"].to_pylist()
+    assert grades[: len(lines)] == [0.0] + [1.0] * (len(lines) - 1)
+    assert home.store.read("answers", "graded").num_rows == 60
+    (*_, grading) = home.warehouse.fetch("gradings_of", {"batch_id": "graded"})
+    assert grading["judge_spent_usd"] == pytest.approx(len(lines) * 25e-6)
+    again = read_manifest(home.folders.outbox / "graded" / "judge")
+    assert grading["judge_spent_usd"] + again.cost_usd <= 0.02
+    assert again.rows + len(lines) + grading["judge_withheld"] == 60
 
 
 def test_an_answer_under_the_name_of_the_api_is_that_of_the_model(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,9 +42,8 @@ def grade_answers(answers: pa.Table, asked: Mapping[str, Asked], grader: Grader)
         answers: as ``collect`` makes it.
         asked: by instruction; answers to others are left out.
     """
-    counted = answers.filter(pc.and_(answers["newest"], pc.is_null(answers["error"])))
-    rows = [row for row in counted.select(_COLUMNS).to_pylist() if row["instruction_id"] in asked and row["model"]]
-    given = grader.grades(gradable for row in rows for gradable in _gradable(row, asked[row["instruction_id"]]))
+    rows = _counted(answers, asked)
+    given = grader.grades(_gradable(rows, asked))
     graded = [_mean([next(given) for _ in range(1 + len(row["other_texts"] or ()))]) for row in rows]
     return table_of([(row["instruction_id"], row["model"]) for row in rows], graded, grader)
 
@@ -61,11 +61,22 @@ def table_of(pairs: list[tuple[str, str]], grades: list[Grade], grader: Grader) 
     return pa.table(columns, schema=SCHEMA)
 
 
-def _gradable(row: Mapping[str, object], asked: Asked) -> Iterator[Gradable]:
-    for text in (row["text"], *(row["other_texts"] or ())):  # type: ignore[misc]  # a list of texts
-        yield Gradable(
-            str(row["instruction_id"]), str(row["model"]), str(text or ""), asked.reference, asked.instruction
-        )
+def gradable(answers: pa.Table, asked: Mapping[str, Asked]) -> list[Gradable]:
+    """The texts that :func:`grade_answers` grades, in its order."""
+    return list(_gradable(_counted(answers, asked), asked))
+
+
+def _counted(answers: pa.Table, asked: Mapping[str, Asked]) -> list[dict[str, Any]]:
+    """The answers that count, as rows."""
+    counted = answers.filter(pc.and_(answers["newest"], pc.is_null(answers["error"])))
+    return [row for row in counted.select(_COLUMNS).to_pylist() if row["instruction_id"] in asked and row["model"]]
+
+
+def _gradable(rows: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked]) -> Iterator[Gradable]:
+    for row in rows:
+        about = asked[row["instruction_id"]]
+        for text in (row["text"], *(row["other_texts"] or ())):
+            yield Gradable(row["instruction_id"], row["model"], text or "", about.reference, about.instruction)
 
 
 def _mean(grades: list[Grade]) -> Grade:

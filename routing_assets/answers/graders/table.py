@@ -12,6 +12,7 @@ from routing_assets.answers.graders.choice import Choice
 from routing_assets.answers.graders.exact import Exact
 from routing_assets.answers.graders.grade import Grader
 from routing_assets.answers.graders.json_schema import JsonSchema
+from routing_assets.answers.graders.judge import Judge
 from routing_assets.answers.graders.normalised import Normalised
 from routing_assets.answers.graders.number import NumberGrader
 from routing_assets.answers.graders.python import PythonFunction
@@ -54,6 +55,7 @@ class GraderChoice:
     python: Annotated[PythonFunction, _settings("function")] | None = Field(
         default=None, description="A function of your own, module:function, says how right it is."
     )
+    judge: Judge | None = Field(default=None, description="Another LLM judges it, under a budget of its own.")
 
     @model_validator(mode="before")
     @classmethod

@@ -18,6 +18,7 @@ from routing_assets.defs.common import (
 )
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.routers.catalog_in_force import catalog_in_force
 
 GROUP = "outcomes"
 MOST_SHOWN = 20
@@ -57,7 +58,16 @@ def grades(
     paths, batch_id = home.paths(), context.partition_key
     try:
         request = grading_request(paths.warehouse, paths.policy_file, batch_id, config.grader)
-        graded = grade_batch(paths.warehouse, paths.store, paths.folders, batch_id, answers, request)
+        graded = grade_batch(
+            paths.warehouse,
+            paths.store,
+            paths.folders,
+            batch_id,
+            answers,
+            request,
+            run_id=context.run_id,
+            catalog=catalog_in_force(paths.store),
+        )
     except InvalidInput as error:
         raise failure(error) from error
     missing = ungraded(graded.table)
@@ -93,6 +103,15 @@ def figures_of(graded: BatchGrades) -> dict[str, Any]:
                 "kappa_lower": compared.kappa_lower,
                 "kappa_upper": compared.kappa_upper,
             }
+    judged: dict[str, Any] = {}
+    if graded.judging is not None:
+        asked = graded.judging.to_ask
+        judged = {
+            "judge_spent_usd": float(graded.judging.spent),
+            "to_judge": len(asked),
+            "to_judge_usd": float(sum(usd for _, usd in asked)),
+            "not_judged_for_want_of_money": graded.judging.withheld,
+        }
     values = [value for value in table["success"].to_pylist() if value is not None]
     mean = {"mean_grade": sum(values) / len(values)} if values else {}
     return shown_figures(
@@ -102,6 +121,7 @@ def figures_of(graded: BatchGrades) -> dict[str, Any]:
             "graded": len(values),
             "ungraded": table.num_rows - len(values),
             **mean,
+            **judged,
             **agreed,
         }
     )
