@@ -7,19 +7,23 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from provider_lines import chat, rate_limited, write
 
+from routing_assets.batches.answers import collect_answers
 from routing_assets.batches.handoff import read_manifest
-from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.batches.known import end_of_batch
+from routing_assets.batches.outcomes import RecordedOutcomes, receive_outcomes, record_batch_outcomes
 from routing_assets.batches.request_ids import request_id
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
 from routing_assets.cli.run_job import RunFailed
-from routing_assets.datasets import BatchInstructions, write_batch
+from routing_assets.datasets import BatchInstructions, reading, write_batch
 from routing_assets.datasets.simulated import simulate
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5}
@@ -153,6 +157,68 @@ def test_a_judge_is_handed_its_own_batch_and_its_verdicts_come_back_as_grades(
     again = read_manifest(home.folders.outbox / "graded" / "judge")
     assert grading["judge_spent_usd"] + again.cost_usd <= 0.02
     assert again.rows + len(lines) + grading["judge_withheld"] == 60
+
+
+def taken_in(home: Home, path: Path) -> list[str]:
+    return receive_outcomes(home.warehouse, home.store, home.folders, path, "weekly")
+
+
+def collected(home: Home) -> pa.Table:
+    return collect_answers(home.warehouse, home.store, home.folders, "weekly").to_arrow()
+
+
+def test_hostile_files_of_answers_cost_no_answer_and_no_money(
+    routed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = routed.store.read("routed_batch", "weekly").to_pylist()
+    line = [chat(row["instruction_id"], model=row["model"], usage=USAGE) for row in decided]
+    nobody = chat("nobody's", model=decided[0]["model"])
+    foreign = write(tmp_path / "of_another_batch.jsonl", nobody, chat("nor this", model=decided[0]["model"]))
+    with pytest.raises(InvalidInput, match="no answer is to an instruction of the batch"):
+        taken_in(routed, foreign)
+
+    cut = write(tmp_path / "cut.jsonl", *line[:3])
+    cut.write_bytes(cut.read_bytes()[:-60])
+    assert "the last line is not whole" in " ".join(taken_in(routed, cut))
+    said = " ".join(taken_in(routed, write(tmp_path / "mixed.jsonl", nobody, *line[:3], *line[:3], {"odd": 1})))
+    assert "1 answers are to no instruction of the batch" in said
+    assert "1 lines cannot be read and are not used (line 8" in said
+    assert taken_in(routed, write(tmp_path / "again.jsonl", *line[:3])) == []
+    table = collected(routed)
+    of_batch = table.filter(pc.not_equal(table["instruction_id"], "nobody's"))
+    assert of_batch["instruction_id"].to_pylist() == [row["instruction_id"] for row in decided[:3]]
+
+    monkeypatch.setattr(reading, "LONGEST_LINE", 100_000)
+    huge = write(tmp_path / "huge.jsonl", line[4], chat(decided[5]["instruction_id"], "x" * 100_000))
+    with pytest.raises(InvalidInput, match="row 2: the line has more than"):
+        taken_in(routed, huge)
+    assert collected(routed) == table
+
+
+def test_what_is_to_be_sent_again_outlives_a_process_that_dies_before_the_ledger(
+    routed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = routed.store.read("routed_batch", "weekly").to_pylist()
+    failed = [rate_limited(row["instruction_id"]) for row in decided[:4]]
+    lines = failed + [chat(row["instruction_id"], model=row["model"], usage=USAGE) for row in decided[4:]]
+    taken_in(routed, write(tmp_path / "output.jsonl", *lines))
+    answers, resend = collected(routed), routed.folders.outbox / "weekly" / "resend"
+
+    def record() -> RecordedOutcomes:
+        return record_batch_outcomes(routed.warehouse, routed.store, routed.folders, "weekly", "run", answers)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr("routing_assets.batches.outcomes.record_outcomes", die)
+        with pytest.raises(KeyboardInterrupt):
+            record()
+    assert read_manifest(resend).rows == 4
+    assert end_of_batch(routed.warehouse, "weekly") is None
+    for _ in range(2):
+        assert record().to_resend == 4
+        assert read_manifest(resend).rows == 4
 
 
 def test_an_answer_under_the_name_of_the_api_is_that_of_the_model(
