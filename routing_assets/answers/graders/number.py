@@ -28,12 +28,15 @@ _DIGITS = r"\d{1,3}(?:[,'\u00a0\u2009\u202f]\d{3}){1,19}(?!\d)|\d{1,60}"
 _NUMBER = re.compile(
     rf"(?<![\w.])(?P<sign>[-+])?(?P<whole>{_DIGITS})?(?P<part>\.\d{{1,60}})?"
     r"(?:[eE](?P<exponent>[-+]?\d{1,3})(?!\w))?"
-    r"(?:\s*/\s*(?P<below>\d{1,60})(?![\d/]))?(?P<percent>\s*%)?"
+    r"(?:\s{0,3}/\s{0,3}(?P<below>\d{1,60})(?![\d/]))?(?P<percent>\s{0,3}(?:%|per\s?cent\b))?"
 )
 _MIXED = re.compile(
     r"(?<![\w./])(?P<sign>[-+])?(?P<units>\d{1,15})\s+(?P<above>\d{1,15})\s*/\s*(?P<below>\d{1,15})(?![\d/])"
 )
 _LEFT_OUT = re.compile(r"\\(?:left|right|,|;|!|:|quad|qquad|displaystyle|\(|\)|\[|\])(?![a-z])|[$€£¥₹]|\\\$")
+_SPACED_SIGN = re.compile(r"(?<=[=:])\s{0,3}-\s{1,3}(?=[\d\\.])")
+"""In ``x = - 4``; a dash between two numbers, or before an item of a list, is no sign."""
+_MOST_BOXES = 20
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
@@ -67,15 +70,13 @@ def numbers_in(text: str) -> Iterator[Number]:
 
 def boxed(text: str) -> str | None:
     r"""What the last ``\boxed{...}`` holds; None where there is none, or it is not closed."""
-    inside = None
-    for found in _BOXED.finditer(text):
+    for found in reversed(list(_BOXED.finditer(text))[-_MOST_BOXES:]):
         depth = 1
         for end in range(found.end(), min(len(text), found.end() + 2_000)):
             depth += {"{": 1, "}": -1}.get(text[end], 0)
             if not depth:
-                inside = text[found.end() : end]
-                break
-    return inside
+                return text[found.end() : end]
+    return None
 
 
 @checked_dataclass(frozen=True, config=FORM)
@@ -118,7 +119,7 @@ class NumberGrader(TextGrader):
         return any(self._close(found.value * s, right.value * t) for s in scales for t in targets)
 
     def _close(self, value: Fraction, right: Fraction) -> bool:
-        allowed = max(Fraction(self.tolerance), Fraction(self.relative_tolerance) * abs(right))
+        allowed = max(Fraction(str(self.tolerance)), Fraction(str(self.relative_tolerance)) * abs(right))
         return abs(value - right) <= allowed
 
 
@@ -127,7 +128,13 @@ def _plain(text: str) -> str:
     spaced = _VULGAR.sub(lambda found: f"{found[1]} {unicodedata.normalize('NFKC', found[2])}", text)
     text = spaced.replace("⁄", "/").replace("−", "-").replace("–", "-").replace("{,}", ",").replace("\\%", "%")
     text = _LEFT_OUT.sub("", text)
-    return _FRACTION.sub(lambda f: f" {f[1]}/{f[2]} " if f[1] else f" {f[3]}/{f[4]} ", text).replace("- ", "-")
+    return _FRACTION.sub(_written_fraction, _SPACED_SIGN.sub("-", text))
+
+
+def _written_fraction(found: re.Match[str]) -> str:
+    above, below = (found[1], found[2]) if found[1] else (found[3], found[4])
+    signed = found.string[: found.start()].endswith(("-", "+"))
+    return f"{'' if signed else ' '}{above}/{below} "
 
 
 def _number(found: re.Match[str]) -> Number | None:
