@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -159,6 +160,16 @@ def test_a_number_is_read_as_python_writes_it(value: Decimal) -> None:
 def test_no_text_breaks_a_grader(text: str, reference: str) -> None:
     for grader in ("exact", "normalised", "number", "choice", {"regex": "a+b"}, {"json_schema": {"schema": {}}}):
         assert graded(grader, text, reference).reason
+
+
+@pytest.mark.parametrize(
+    "loop", ["answer is ", "option ", "is ", "**", "\\boxed{", "1 ", "1/", "[", "{", "```\n", " ", "\n"]
+)
+def test_an_answer_that_repeats_itself_costs_no_time(loop: str) -> None:
+    text, began = "answer " + loop * 30_000, time.process_time()
+    for grader in ("exact", "normalised", "number", "choice", {"json_schema": {"schema": {}}}):
+        assert graded(grader, text, "A 1").reason
+    assert time.process_time() - began < 5
 
 
 PERSON = {"schema": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}}

@@ -20,9 +20,11 @@ from routing_assets.answers.graders.number import boxed
 from routing_assets.foundation.schema import FORM
 
 _CALLED = r"""(?:answers?|ans|choice|choose|chose|option|select|pick|go\ with|réponse|respuesta|antwort|答案)\b
-  (?:\s+(?:letter|choice|option|is|are|would|should|must|be|to|the|number|correct|final|best|right|one|est|es|ist))*
-  (?:\s|[:=：是为"'`*_({\[$]|\\(?:text|mathbf|textbf|mathrm)\b|\b(?:is|option|choice|letter)\b)*"""
+  (?:\s+(?:letter|choice|option|is|are|would|should|must|be|to|the|number|correct|final|best|right|one|est|es|ist))*+
+  (?:\s|[:=：是为"'`*_({\[$]|\\(?:text|mathbf|textbf|mathrm)\b|\b(?:is|option|choice|letter)\b)*+"""
 """What stands between the word "answer" and its letter."""
+_LONGEST = 20_000
+"""Characters of an answer, from its end, that are searched: a model that repeats itself for ever costs no time."""
 _ARTICLE = r"(?<=A)[ ](?!(?:or|and|because|since|as|for|due|given|if|by|with|from)\b)[a-z]"
 """After a capital A: it begins a phrase, such as "A city"."""
 _APOSTROPHE = r"\w|['’]\w"
@@ -50,6 +52,7 @@ class Choice(TextGrader):
 
     def chosen(self, text: str) -> str | None:
         """The letter that an answer chooses, as a capital; None where it chooses none, or several at once."""
+        text = text[-_LONGEST:]
         for whole in (boxed(text), text):
             if whole is not None and (letter := self._letter(whole)):
                 return letter
