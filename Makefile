@@ -43,13 +43,13 @@ evaluate: $(READY)  ## quality figures of the README, on the real tables in $$RO
 benchmark: $(READY) ## speed figures of the README
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
 
-faults: $(READY)    ## table of faults survived: kills, full disks, locked databases, jumping clocks
+faults: $(READY)    ## table of faults survived: killed runs, full disks, locked databases, changed clocks
 	$(BIN)/pytest -m faults -s tests/faults
 
-hostile: $(READY)   ## inputs that must be refused: the last line counts them
+hostile: $(READY)   ## inputs that must be refused or set aside; the last line counts them
 	$(BIN)/pytest tests/hostile
 
-million: $(READY)   ## one batch of a million instructions: seconds of each step, peak memory
+million: $(READY)   ## one batch of a million instructions: seconds per step, peak memory
 	$(BIN)/python tests/benchmarks/million_batch.py
 
 hundred-million: $(READY) ## allocation of 100,000,000 x 16 from disk against 10,000,000: seconds, passes, peak memory
@@ -65,14 +65,14 @@ lint: $(READY)
 wheel:              ## build the wheel and run the demo from it, in an empty environment
 	.ci/wheel
 
-schemas: $(READY)   ## docs/*.schema.json, by which editors complete the policy and the catalog
+schemas: $(READY)   ## docs/*.schema.json, with which editors complete policy and catalog files
 	$(BIN)/python -m routing_assets.cli.schemas docs
 
-lock: $(READY)      ## pin what is installed now
+lock: $(READY)      ## pin the installed versions in constraints.txt
 	{ echo '# Every direct and indirect dependency, pinned. Regenerate: make lock'; \
 	  $(BIN)/pip freeze --exclude-editable --disable-pip-version-check | sed 's/+cpu//'; } > constraints.txt
 
-audit: $(READY)     ## known vulnerabilities of the pinned dependencies
+audit: $(READY)     ## list known vulnerabilities of the pinned dependencies
 	$(BIN)/python .ci/audit.py
 
 clean:

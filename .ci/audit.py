@@ -1,4 +1,7 @@
-"""Known vulnerabilities of the pinned dependencies. Without an answer from the service: says so, and passes."""
+"""List known vulnerabilities of the pinned dependencies, and fail if there are any.
+
+Where the service does not answer, this says so and passes.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ with tempfile.TemporaryDirectory() as folder:
     command = [sys.executable, *COMMAND, "--format", "json", "--output", str(report)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     except subprocess.TimeoutExpired:
-        said = "no answer in three minutes"
+        reason = "no answer in three minutes"
     if not report.exists():
-        print(f"AUDIT SKIPPED: dependencies were not checked, the service cannot be reached ({said[:300]})")
+        print(f"AUDIT SKIPPED: dependencies were not checked, the service cannot be reached ({reason[:300]})")
         sys.exit(0)
     packages = json.loads(report.read_text())["dependencies"]
 

@@ -1,4 +1,4 @@
-"""Everything Dagster knows about this project: what ``defs/`` defines, with the policies that hold for all of it."""
+"""The project's Dagster definitions: all of ``defs/``, with resources, executor and freshness policy."""
 
 import warnings
 from datetime import timedelta
@@ -12,14 +12,14 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.io import ParquetStoreIOManager
 
 warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec", category=dg.PreviewWarning)
-ROUTER_MAY_AGE = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=14), fail_window=timedelta(days=30))
+ROUTER_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=14), fail_window=timedelta(days=30))
 
 
 def definitions(root: str | None = None) -> dg.Definitions:
     """The definitions of one installation.
 
     Args:
-        root: its folder; None: ROUTING_HOME of the process that runs them.
+        root: its folder. None: ROUTING_HOME, as set in the process that runs them.
     """
     home = RoutingHome(root=root)
     with warnings.catch_warnings():
@@ -35,7 +35,7 @@ def definitions(root: str | None = None) -> dg.Definitions:
             executor=dg.in_process_executor,
         )
         return loaded.map_resolved_asset_specs(
-            func=lambda spec: dg.apply_freshness_policy(spec, ROUTER_MAY_AGE),
+            func=lambda spec: dg.apply_freshness_policy(spec, ROUTER_FRESHNESS),
             selection=dg.AssetSelection.groups("labels", "prices", "router"),
         )
 

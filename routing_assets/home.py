@@ -1,4 +1,4 @@
-"""Where everything lives: ``ROUTING_HOME`` and what lies under it. Only ``cli`` and ``defs`` know it all."""
+"""The folder of one installation, ``ROUTING_HOME``, and what it holds. Only ``cli`` and ``defs`` know all of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Home:
     @classmethod
     def from_env(cls) -> Home:
         """``ROUTING_HOME``, or ``.routing`` in the current directory."""
-        # Queries compare paths as text, so ".." must not stand in one.
+        # Queries compare paths as text, so a path must not contain "..".
         return cls(Path(os.path.normpath(Path(os.environ.get("ROUTING_HOME") or ".routing").absolute())))
 
     @property
@@ -42,12 +42,12 @@ class Home:
 
     @property
     def store(self) -> Store:
-        """The tables that assets make."""
+        """The tables that Dagster's assets make."""
         return Store(self.root / "store")
 
     @property
     def folders(self) -> BatchFolders:
-        """What the files of batches pass through."""
+        """The folders of batch files: inbox, outbox and those between."""
         return BatchFolders(self.root)
 
     @property
@@ -62,7 +62,7 @@ class Home:
 
     @property
     def releases(self) -> ReleaseLedger:
-        """What is in force."""
+        """Which router and which prices are in force."""
         return ReleaseLedger(self.warehouse, self.store, self.registry, self.locks)
 
     @property
@@ -77,7 +77,7 @@ class Home:
 
     @property
     def locks(self) -> Path:
-        """Locks of runs and batches that are under way; the system frees those of a process that died."""
+        """Locks of runs and batches in progress; the operating system frees those of a process that died."""
         return self.root / "locks"
 
     @property
@@ -87,7 +87,7 @@ class Home:
 
     @property
     def reports(self) -> Path:
-        """One page and one JSON file for every day."""
+        """Daily reports: a page and a JSON file for each day."""
         return self.root / "reports"
 
     @property

@@ -1,4 +1,4 @@
-"""Where homes made by earlier versions look for Dagster's storage: their ``dagster.yaml`` names this module."""
+"""Earlier versions wrote this module's name into ``dagster.yaml``; it leads to Dagster's storage of today."""
 
 from routing_assets.dagster_instance.kept_connections import KeptConnections
 

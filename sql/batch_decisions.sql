@@ -1,4 +1,4 @@
--- Every decision on one batch, oldest first, with the name of the file it answers.
+-- Every decision on one batch, oldest first, with the name of the file that was routed.
 select decisions.*, received.file_name
 from decisions
 left join (

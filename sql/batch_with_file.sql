@@ -1,4 +1,4 @@
--- The batch that holds this very file, alone or joined with others, and has no settings of its own.
+-- The batch that this file was received as or joined into, by name and content, if it has no settings of its own.
 with files as (
     select batch_id, file_name, file_sha256, entry from joined_files
     union all

@@ -1,4 +1,4 @@
--- The batch of this id, and those whose file, or one of whose small files, had this name, with its ending or without.
+-- The batch with this id, and batches with a file or joined file of this name, with its ending or without.
 select batch_id, batch_id = $name as is_its_id
 from (
     select batch_id, file_name from batches

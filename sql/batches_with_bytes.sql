@@ -1,5 +1,5 @@
--- Other batches that are to be paid for these very bytes: as their newest file, as one of the small files that they were
--- joined of, or as the file that their dispatched decision was made on. A withdrawn batch is paid for nothing.
+-- Other batches that hold a file with exactly these bytes and are not withdrawn, so that the file would be paid for
+-- twice: as their newest file, as one of the small files joined into them, or as the file of their dispatched decision.
 with files as (
     select batch_id, file_sha256 from batches qualify row_number() over (partition by batch_id order by entry desc) = 1
     union

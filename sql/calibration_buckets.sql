@@ -4,7 +4,7 @@
 -- $buckets     most buckets per model
 -- $min_count   least labels per bucket; a model with few labels gets fewer buckets
 -- $equal_width true: buckets of equal width over [0, 1]; false: of equal mass (about as many labels in each)
--- $smoothing   a bucket's rate is pulled toward its model's mean as if by that many more labels with the model's mean
+-- $smoothing   how many labels with the model's mean rate are added to each bucket, which pulls its rate toward the mean
 -- $z           normal quantile of the Wilson interval (1.96: 95 %)
 WITH ranked AS (
     SELECT *,
@@ -20,7 +20,7 @@ tiled AS (
     SELECT *,
         CASE
             WHEN $equal_width THEN least(model_buckets - 1, floor(probability * model_buckets))
-            -- equal probabilities share the bucket of the last of them
+            -- equal probabilities go into one bucket, that of the last of them
             ELSE max((position - 1) * model_buckets // labels) OVER (PARTITION BY model_index, probability)
         END AS tile
     FROM sized
@@ -59,7 +59,7 @@ SELECT
     mean_probability::DOUBLE AS mean_probability,
     observed_rate::DOUBLE AS observed_rate,
     (smoothed_successes / smoothed_count)::DOUBLE AS calibrated,
-    smoothed_count::DOUBLE AS weight,   -- labels behind the rate, the smoothing's included
+    smoothed_count::DOUBLE AS weight,   -- labels in the bucket, plus the smoothing
     greatest(0, (observed_rate + $z * $z / (2 * count)
         - $z * sqrt(observed_rate * (1 - observed_rate) / count + $z * $z / (4 * count * count)))
         / (1 + $z * $z / count))::DOUBLE AS wilson_lower,

@@ -1,12 +1,12 @@
 -- How good the probabilities of each model are.
 --
--- Reads    predictions(model_index, model, probability, success, component), component equal where rows are related
+-- Reads    predictions(model_index, model, probability, success, component); related rows have the same component
 -- $bins    equal-mass bins of the expected calibration error
 --
 -- ece           mean over the bins of |observed rate - mean probability|, weighted by count (Naeini et al. 2015)
--- ece_floor     what a perfectly calibrated model would show on average with so few labels: sqrt(2/pi) x the standard error of each
---               bin, that of independent trials times a dispersion (McCullagh & Nelder 1989): above one where related rows succeed
---               together, below where a success is in part
+-- ece_floor     the ece that a perfectly calibrated model would have on average with so few labels: sqrt(2/pi) x the
+--               standard error of each bin. That error is the one of independent trials times a dispersion (McCullagh &
+--               Nelder 1989), which is above one where related rows succeed together, below where successes are fractions
 -- auc           probability that a success is ranked above a failure, ties count one half; NULL with one class only
 WITH ranked AS (
     SELECT *,
@@ -30,7 +30,7 @@ observations AS (
 dispersions AS (
     SELECT
         model_index,
-        -- ten observations' worth of independent trials, for few rows tell little of it
+        -- ten observations of independent trials are added, because few rows say little about the dispersion
         coalesce(
             (sum(deviation ** 2) * count(*) / nullif(sum(variance), 0) + 10) / (count(*) - count(DISTINCT bin) + 10), 1
         ) AS dispersion
@@ -64,7 +64,7 @@ scores AS (
         avg(probability) AS mean_probability,
         -avg(success * ln(clipped) + (1 - success) * ln(1 - clipped)) AS log_loss,
         avg((probability - success) ** 2) AS brier,
-        -- Mann-Whitney; successes between 0 and 1 count in part
+        -- Mann-Whitney; a success between 0 and 1 counts as that fraction of one
         (sum(success * (first_position + (ties - 1) / 2)) - sum(success) * (sum(success) + 1) / 2)
             / nullif(sum(success) * (count(*) - sum(success)), 0) AS auc
     FROM (SELECT *, least(greatest(probability, 1e-7), 1 - 1e-7) AS clipped FROM ranked)

@@ -1,5 +1,6 @@
--- The money that was committed to batches at $until, or is now where $until is null: by the decision in force and by
--- every run that has not decided; of these, in a month, the greatest. Withdrawn batches hold no money.
+-- The money committed to each batch in each month, as of $until, or now where $until is null. Commitments count if they
+-- are of the decision in force or of a run that has not decided; the greatest of them is taken. Withdrawn batches hold
+-- no money.
 with newest as (
     select * from commitments
     where $until is null or committed_at <= $until

@@ -1,4 +1,4 @@
--- What was known at the end of the day of the batches whose outcomes came in within [$start, $end).
+-- The newest outcomes recorded within [$start, $end), one row for each batch.
 select recorded_at as "at", batch_id as batch, judged, missing, predicted_success as "promised success",
        realised_success as "realised success", estimated_usd as "estimated USD", realised_usd as "billed USD"
 from outcomes

@@ -1,4 +1,4 @@
--- Routers that were made, compared or put in force within [$start, $end).
+-- Routers that were made, compared or put in force within [$start, $end), one row for each event.
 select * exclude (entry)
 from (
     select recorded_at as "at", router_version as router, origin as what, parent as why, entry from candidates

@@ -1,4 +1,4 @@
--- Per row of a routed table, in its order: its model, and that of the decision before, null for a new instruction.
+-- For each row of a routed table, in its order: its model, and its model in the decision before (null: new instruction).
 select rows.model, "before".model::varchar as former
 from (select instruction_id, model::varchar as model, row_number() over () as place from "after") as rows
 left join "before" using (instruction_id)

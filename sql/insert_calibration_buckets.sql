@@ -1,3 +1,3 @@
--- Content-addressed: what is there already is the same.
+-- The key is a hash of the content, so a row whose key is there already is the same row.
 insert or ignore into calibration_buckets by name
 select * from rows;

@@ -1,4 +1,4 @@
--- A run that is repeated says it once.
+-- Skipped when the run has recorded it already: a run may be repeated.
 insert into reroutings by name
 select * replace (moves::json as moves) from rows
 where not exists (

@@ -1,3 +1,3 @@
--- A router's version stands for its content: what is there already is the same.
+-- A router's version is a hash of its content, so a row whose key is there already is the same row.
 insert or ignore into router_quality by name
 select * from rows;

@@ -1,3 +1,3 @@
--- Records a migration, in the transaction that it ran in.
+-- Record a migration, in the transaction in which it ran.
 insert into schema_versions (number, name, sha256)
 values ($number, $name, $sha256);

@@ -1,4 +1,4 @@
--- Where labels came from, and whether they are simulated.
+-- The source of a label table, and whether its labels are simulated.
 select name, source, simulated
 from labels
 where label_hash = $label_hash

@@ -1,2 +1,2 @@
--- Every decision ever recorded, oldest first, with what its hash covers.
+-- Every decision, oldest first, with all columns that its hash covers.
 select * exclude (settings), settings::varchar as settings from decisions order by entry;

@@ -1,5 +1,5 @@
--- How the money of each month was planned, as of $until where it is given: by the last plan recorded in the month. Of
--- months before plans were recorded, by the last decision in them, whose settings hold the plan, if there was one.
+-- The plan of each month's money, as of $until where it is given: the last plan recorded for the month. For months
+-- before plans were recorded, the plan in the settings of the month's last decision.
 with recorded as (
     select month, plan::varchar as plan
     from month_plans

@@ -1,5 +1,5 @@
--- The router that one of the runs made, or else the one that passed its checks last; not one that stands in for it by
--- each model's success rate.
+-- The newest router that one of the runs made or, where they made none, the newest that passed its checks. Routers that
+-- predict each model's success rate ('rates') are left out.
 select * exclude (training_config), training_config::varchar as training_config
 from candidates
 where origin <> 'rates'

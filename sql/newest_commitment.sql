@@ -1,5 +1,5 @@
--- The newest commitment to a batch by the newest of the runs that made one, of which each goes on from the failure of
--- another ($runs, newest first), or else by any run.
+-- The newest commitment to a batch by the newest run of $runs that made one or, where none did, by any run. $runs is a
+-- run and the failed runs that it resumes, newest first.
 select usd, curve::varchar as curve, committed_at, list_contains($runs, dagster_run_id) as by_these_runs
 from commitments
 where batch_id = $batch_id

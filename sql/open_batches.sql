@@ -1,5 +1,5 @@
--- Every batch that was neither handed over nor withdrawn: its newest file and request, what was decided on, the router
--- in force, its newest refusal, and the newest withdrawal of any batch.
+-- Every batch that was neither dispatched nor withdrawn: its newest file and request, its decision in force and what that
+-- was made with, its newest refusal, the router in force, and the newest withdrawal of any batch.
 with newest as (
     select batch_id, file_sha256, request::varchar as request
     from batches

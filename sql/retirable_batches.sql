@@ -1,4 +1,4 @@
--- Batches that were handed over or withdrawn before a day and are not retired. An open batch is never among them.
+-- Batches that were dispatched or withdrawn before a day and are not retired. Open batches are never among them.
 with ends as (
     select batch_id, 'dispatched' as ended, dispatched_at as "at" from dispatches
     union all

@@ -1,4 +1,4 @@
--- The router that served before the one in force.
+-- The router that was in force before the given one.
 select router_version
 from routers
 where router_version <> $router_version

@@ -1,4 +1,4 @@
--- Mean over the models of each figure on the test split, after each step of a router; each counts by its labels.
+-- Each quality figure on the test split, by step of a router: the mean over its models, weighted by their labels.
 select
     step, sum(labels * log_loss) / sum(labels) as log_loss, sum(labels * brier) / sum(labels) as brier,
     sum(labels * auc) / sum(labels) filter (auc is not null) as auc, sum(labels * ece) / sum(labels) as ece

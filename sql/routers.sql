@@ -1,4 +1,4 @@
--- Every router that passed its checks: where it came from, whether and since when it is in force, and how good it is.
+-- Every router that passed its checks: its origin, whether and since when it is in force, and its quality.
 with releases as (
     select router_version, max(recorded_at) as since, arg_max(reason, entry) as reason from routers group by all
 ),

@@ -1,10 +1,11 @@
 -- The warehouse: small tables and ledgers. Bulky per-batch data is Parquet in the store; views read it.
 -- Ledgers (labels, price_lists, price_releases, routers, batches, decisions, commitments, month_plans, dispatches,
--- withdrawals, retirements) only grow. Their order is that of entry: clocks jump. What moves money or decides what
--- becomes of a batch, router or price list is chained in the journal as well, and appended by journal.py alone.
--- This file is for reading: it says what the files in migrations/ come to, and a test compares the two.
+-- withdrawals, retirements) only grow. Their rows are ordered by entry and not by time, because a clock can be set back.
+-- Rows that move money or decide the fate of a batch, router or price list are also chained in the journal; only
+-- journal.py appends them.
+-- This file is for reading: it is the result of the files in migrations/, and a test compares the two.
 
--- Which of the migrations this warehouse has seen.
+-- The migrations that this warehouse has had.
 create table schema_versions (
     number           integer not null primary key,
     name             varchar not null,     -- of the file in migrations/, without its ending
@@ -29,7 +30,7 @@ create table labels (
 );
 
 create table price_lists (
-    price_version    varchar not null,     -- sha256 of the catalog, or of the labels' own costs
+    price_version    varchar not null,     -- sha256 of the catalog, or of the costs in the labels
     model            varchar not null,
     mean_cost        double  not null,     -- USD per call, mean over the training instructions
     input_price      double,               -- USD per 1M tokens; null where costs come from the labels
@@ -44,7 +45,7 @@ create table calibration_temperatures (
     temperatures_id  varchar not null,     -- content hash of classifier and temperatures
     model            varchar not null,
     temperature      double  not null,     -- scaled = sigmoid(logit / temperature + shift)
-    shift            double  default 0,    -- of a router that outcomes recalibrated
+    shift            double  default 0,    -- not zero only in a router that was recalibrated by outcomes
     recorded_at      timestamptz not null default current_timestamp,
     primary key (temperatures_id, model)
 );
@@ -56,7 +57,7 @@ create table calibration_buckets (
     bucket           integer not null,
     lower            double  not null,     -- inclusive
     upper            double  not null,
-    count            bigint  not null,     -- labels behind the bucket
+    count            bigint  not null,     -- labels in the bucket
     mean_probability double,
     observed_rate    double,               -- successes / count
     calibrated       double  not null,     -- observed rate, smoothed toward the model's mean
@@ -77,7 +78,7 @@ create table router_quality (
     brier            double,
     auc              double,
     ece              double,
-    ece_floor        double,               -- what perfect calibration would show with so few labels
+    ece_floor        double,               -- the ece of perfect calibration with so few labels
     recorded_at      timestamptz not null default current_timestamp,
     primary key (router_version, step, model)
 );
@@ -95,23 +96,23 @@ create table candidates (
     decision_estimate     varchar not null,
     mlflow_run_id         varchar not null,
     mlflow_model_version  integer not null,
-    training_config       json    not null,    -- of the assets that trained it, so that it can be trained again
+    training_config       json    not null,    -- configuration of the assets that trained it, to train it again
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp
 );
 
--- Challenger against the router in force, on rows that neither learnt from.
+-- Comparisons of a new router (challenger) with the one in force (champion), on rows that neither learnt from.
 create table router_comparisons (
     challenger            varchar not null,
-    champion              varchar,             -- null: nothing was in force
+    champion              varchar,             -- null: no router was in force
     takes_over            boolean not null,
     why                   varchar not null,
     champion_is_stale     boolean not null,    -- drift was found
     judged_rows           bigint  not null,
     improvement           double,              -- of the Brier score
     lower_bound           double,              -- of the improvement, one-sided, 95 %
-    required              double,              -- what the lower bound had to exceed
+    required              double,              -- the bound that lower_bound had to exceed
     champion_ece          double,
     champion_brier        double,
     champion_log_loss     double,
@@ -121,10 +122,10 @@ create table router_comparisons (
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp,
-    worth                 varchar              -- of its predictions, against success rates
+    worth                 varchar              -- of its predictions, compared with success rates alone
 );
 
--- What was in force, one line for every change; the newest is.
+-- Which router was put in force, one row for every change. The newest row is in force.
 create table routers (
     router_version        varchar not null,
     classifier_id         varchar not null,
@@ -140,11 +141,12 @@ create table routers (
     reason                varchar              -- first, comparison, rates, forced or rollback
 );
 
--- Which price list was put in force, one line for every change; the newest is. None yet: the store's current one.
+-- Which price list was put in force, one row for every change. The newest row is in force; while there is none, the
+-- store's current price list is.
 create table price_releases (
     price_version         varchar not null,
     cost_model_run        varchar not null,    -- the runs that made the tables
-    model_catalog_run     varchar,             -- null: the catalog was not made by a run of its own
+    model_catalog_run     varchar,             -- null: no run made a catalog
     dagster_run_id        varchar not null,    -- the run that put it in force
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp
@@ -154,13 +156,13 @@ create table drift_reports (
     router_version        varchar not null,
     advice                varchar not null,    -- none, recalibrate or retrain
     why                   varchar not null,
-    judged                bigint  not null,    -- outcomes behind it
+    judged                bigint  not null,    -- outcomes that it rests on
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
     recorded_at           timestamptz not null default current_timestamp
 );
 
--- What came of a batch, as known after each file of outcomes; the newest line of a batch counts.
+-- Outcomes of a batch, as known after each file of outcomes. The newest row of a batch counts.
 create table outcomes (
     batch_id          varchar not null,
     decision_run_id   varchar not null,
@@ -211,7 +213,7 @@ create table batches (
 );
 
 create table joined_files (
-    batch_id         varchar not null,     -- the batch that small files became together
+    batch_id         varchar not null,     -- the batch that small files were joined into
     source_id        varchar not null,     -- the batch id that the file would have had alone; prefix of its instructions
     file_name        varchar not null,
     file_sha256      varchar not null,
@@ -240,7 +242,7 @@ create table decisions (
     routed_sha256    varchar not null,     -- of that file's bytes
     decided_at       timestamptz not null,
     entry            bigint  not null primary key,
-    previous_hash    varchar not null,     -- entry_hash of the entry before; tampering with any of them shows
+    previous_hash    varchar not null,     -- entry_hash of the entry before, so that tampering shows
     entry_hash       varchar not null      -- sha256 over previous_hash and every other column
 );
 
@@ -254,16 +256,17 @@ create table commitments (
     committed_at     timestamptz not null
 );
 
--- What each run holds for its batch; 0 where it ended without a decision and that was freed.
+-- The money that each run holds for its batch; 0 where the run ended without a decision and its money was freed.
 create view newest_commitments as
 from commitments
 qualify row_number() over (partition by batch_id, dagster_run_id order by entry desc) = 1;
 
--- How a month's money is planned, one line for every change; the newest line of a month counts, also in later months.
+-- The plan of a month's money, one row for every change; the newest row of a month counts. A month without rows takes
+-- the plans of the nearest months before and after it.
 create table month_plans (
     month            varchar not null,     -- YYYY-MM, UTC
     plan             json    not null,     -- every field of pacing.PeriodBudget
-    carried_usd      double  not null,     -- what the months before had handed on then
+    carried_usd      double  not null,     -- carried over from earlier months, as of then
     entry            bigint  not null default nextval('entries'),
     recorded_at      timestamptz not null
 );
@@ -276,16 +279,16 @@ create table dispatches (
 );
 
 create table withdrawals (
-    batch_id         varchar not null,     -- taken back before it was dispatched: not routed, and its money is free
+    batch_id         varchar not null,     -- taken back before dispatch: it is not routed, and its money is free
     entry            bigint  not null default nextval('entries'),
     withdrawn_at     timestamptz not null default current_timestamp
 );
 
--- Batches that could not be routed as things were. The same fingerprint is not tried a second time.
+-- Batches that could not be routed. They are tried again once the fingerprint changes.
 create table refusals (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
-    fingerprint      varchar not null,     -- of file, router, prices and policy, as the list of stale batches makes it
+    fingerprint      varchar not null,     -- of file, router, prices and policy; see batches/stale.py
     why              varchar not null,
     entry            bigint  not null default nextval('entries'),
     refused_at       timestamptz not null default current_timestamp
@@ -298,7 +301,7 @@ create table retirements (
     retired_at       timestamptz not null default current_timestamp
 );
 
--- One chain over the rows of the ledgers that journal.LEDGERS names, entered together with the row itself.
+-- The hash chain over the rows of the ledgers in journal.LEDGERS. An entry is written in one transaction with its row.
 create table journal (
     entry            bigint  not null primary key,  -- 1, 2, ... without gaps
     kind             varchar not null,     -- the ledger; of the first entry: taken on trust
@@ -309,7 +312,7 @@ create table journal (
     entry_hash       varchar not null      -- sha256 over every other column
 );
 
--- What changed when a batch was routed again. A line whose run did not come to a decision stands for nothing.
+-- What changed when a batch was routed again. Rows of runs that made no decision do not count.
 create table reroutings (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
@@ -331,7 +334,7 @@ from decisions
 where not exists (from withdrawals where withdrawals.batch_id = decisions.batch_id)
 qualify row_number() over (partition by batch_id order by entry desc) = 1;
 
--- What each decision gave to each model and tenant; estimates are the decision's.
+-- The instructions that each decision gave to each model and tenant, with the decision's estimates.
 create table traffic (
     batch_id           varchar not null,
     dagster_run_id     varchar not null,
@@ -343,7 +346,7 @@ create table traffic (
     recorded_at        timestamptz not null default current_timestamp
 );
 
--- What came of it, as known after each file of outcomes.
+-- The outcomes of that traffic, as known after each file of outcomes.
 create table realised_traffic (
     batch_id           varchar not null,
     dagster_run_id     varchar not null,     -- the run that took the outcomes in

@@ -1,2 +1,2 @@
--- The migrations that this warehouse has seen, oldest first.
+-- The migrations that this warehouse has had, oldest first.
 select name from schema_versions order by number;

@@ -1,5 +1,4 @@
--- Spend and success by month and policy; estimates are of all instructions, realised figures
--- of those whose outcome came back.
+-- Spend and success by month and policy. Estimates cover all instructions, realised figures only those with an outcome.
 select
     month, policy, sum(instructions)::bigint as instructions, sum(estimated_usd) as estimated_usd_of_all,
     sum(billed)::bigint as billed, case when sum(billed) > 0 then sum(billed_usd) end as usd_of_billed,

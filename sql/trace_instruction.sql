@@ -1,6 +1,6 @@
 -- Everything behind one routed instruction: file, router (MLflow version, labels, temperature, bucket), prices,
--- policy, budget, certificate and Dagster run; then its answer, tokens, cost and grade. What the routed table, the
--- probability matrix and the tables of answers, grades and outcomes hold of it is handed in.
+-- policy, budget, certificate and Dagster run; then its answer, tokens, cost and grade. The values of the routed table,
+-- the probability matrix, and the tables of answers, grades and outcomes are parameters.
 with decision as (
     select * from current_decisions where batch_id = $batch_id
 ),

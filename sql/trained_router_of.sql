@@ -1,4 +1,4 @@
--- The router that first came with a classifier; recalibrated and extended ones share it.
+-- The router that was trained with a classifier: the first that has it. Recalibrated and extended routers share it.
 select router_version
 from candidates
 where classifier_id = $classifier_id

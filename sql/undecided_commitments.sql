@@ -1,4 +1,4 @@
--- Runs that hold money and have not decided (yet).
+-- Runs that hold money and have made no decision.
 select distinct dagster_run_id
 from newest_commitments
 where usd > 0

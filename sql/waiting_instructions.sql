@@ -1,4 +1,4 @@
--- Instructions of other batches that came since $since and for which no run holds money yet.
+-- How many instructions arrived in other open batches since $since that no run holds money for.
 with newest as (
     from batches
     qualify row_number() over (partition by batch_id order by entry desc) = 1

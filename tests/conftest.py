@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +35,14 @@ settings.register_profile("nightly", PROPERTIES, max_examples=2_000, print_blob=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+gc.disable()  # while all test modules are imported: what that makes stays
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # no later collection looks through the imported modules, which takes half a second
+    gc.enable()
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """An empty installation."""
@@ -40,6 +50,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("ROUTING_HOME", str(home.root))
     monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
     return home
+
+
+@pytest.fixture
+def heeds_the_keyboard() -> Iterator[None]:
+    """Python's own answer to SIGINT: a shell starts a suite in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

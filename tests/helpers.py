@@ -1,4 +1,4 @@
-"""What tests of several rooms do alike: files dropped into an inbox, looks into it, a small training."""
+"""Shared by the tests of several packages: files dropped into an inbox, looks into it, a small training."""
 
 from __future__ import annotations
 

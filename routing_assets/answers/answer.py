@@ -1,4 +1,4 @@
-"""What came of one call, in whatever form a provider reports it."""
+"""The result of one call, the same for all providers, and helpers that read it from their JSON."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class Reply:
     """What the body of a response says. Unknown fields are None.
 
     Attributes:
-        text: of the first answer.
-        other_texts: of the others, where several were asked for.
-        finish_reason: why the model stopped, in the provider's word.
-        model: as the provider calls it.
-        refusal: why there is no answer although the call went through: the model or a filter refused.
-        input_tokens: all that were read, those from a cache too.
-        cached_tokens: of these, how many were read from a cache.
-        output_tokens: all that were written, those of reasoning too.
-        reasoning_tokens: of these, how many were reasoning.
-        surcharge_tokens: further input tokens that writing to a cache is billed as.
+        text: the text of the first answer.
+        other_texts: the texts of the other answers, where the request asked for several.
+        finish_reason: why the model stopped, in the provider's words.
+        model: the provider's name of the model.
+        refusal: why a call that succeeded has no answer: the model refused, or a filter blocked the answer.
+        input_tokens: all input tokens, including those read from a cache.
+        cached_tokens: how many of the input tokens were read from a cache.
+        output_tokens: all output tokens, including those of reasoning.
+        reasoning_tokens: how many of the output tokens were reasoning.
+        surcharge_tokens: the extra price of writing to a cache, as a number of input tokens.
         latency_s: seconds.
-        created: when the provider made it, in seconds since 1970.
-        response_id: the provider's name for it.
+        created: when the provider made the response, in seconds since 1970.
+        response_id: the provider's id of the response.
     """
 
     text: str | None = None
@@ -45,14 +45,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One call and what came of it.
+    """One call and its result.
 
     Attributes:
-        instruction_id: as it was sent.
-        model: as the provider calls it; None where the provider does not say.
+        instruction_id: the id that was sent with the request.
+        model: the provider's name of the model; None where the provider does not say.
         attempt: 1 for the first call of this instruction to this model.
         error: why there is no answer: the call failed, expired or was refused. None for an answer.
-        created: when it was made, or else when its file came, in seconds since 1970.
+        created: when the response was made or, where that is unknown, when its file arrived, in seconds since 1970.
 
     The other fields are those of :class:`Reply`.
     """
@@ -75,7 +75,7 @@ class Answer:
 
 
 def answered(instruction_id: str, reply: Reply) -> Answer:
-    """The answer to an instruction that a reply holds; a failed call where it was refused or holds nothing."""
+    """The answer that a reply gives to an instruction; a failed call where the reply is refused or empty."""
     error = reply.refusal
     if error is None and reply.text is None:
         error = "the response holds no answer" + (f" ({reply.finish_reason})" if reply.finish_reason else "")
@@ -99,7 +99,7 @@ def answered(instruction_id: str, reply: Reply) -> Answer:
 
 
 def failed(instruction_id: str, error: str, model: str | None = None, response_id: str | None = None) -> Answer:
-    """A call that came to nothing."""
+    """A call that failed."""
     return Answer(instruction_id, model, 1, error=error, response_id=response_id)
 
 
@@ -109,7 +109,7 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 
 def items(value: Any) -> list[Mapping[str, Any]]:
-    """The objects of a JSON list; nothing where it is something else."""
+    """The objects in a JSON list; an empty list where it is something else."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -137,14 +137,14 @@ def others(texts: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def joined(texts: list[str]) -> str | None:
-    """The parts of an answer as one text; None where there is none."""
+    """The parts of an answer as one text; None where there are no parts."""
     return "".join(texts) if texts else None
 
 
-def said(error: Any) -> str:
-    """An error of a provider in words: its code and its message."""
+def explain(error: Any) -> str:
+    """A provider's error in words: its code and its message."""
     about = mapping(error)
     about = mapping(about.get("error")) or about
     parts = [about.get(name) for name in ("code", "type", "status", "errorCode", "message", "errorMessage")]
-    told = list(dict.fromkeys(str(part) for part in parts if isinstance(part, str | int) and str(part)))
-    return ": ".join(told) or (error if isinstance(error, str) and error else "the provider gives no reason")
+    known = list(dict.fromkeys(str(part) for part in parts if isinstance(part, str | int) and str(part)))
+    return ": ".join(known) or (error if isinstance(error, str) and error else "the provider gives no reason")

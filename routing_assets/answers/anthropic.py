@@ -1,8 +1,8 @@
 """Anthropic's Message Batches results: ``{"custom_id", "result": {"type", "message" | "error"}}`` on each line.
 
-Anthropic counts input tokens that were read from a cache, or written to one, apart from the others. Writing costs a
-quarter more than plain input, or twice as much where the cache holds for an hour. Source: Anthropic's API reference,
-"Retrieve Message Batch results", and its page "Prompt caching".
+Anthropic counts input tokens that were read from a cache, or written to one, separately from the others. A written
+token costs a quarter more than a plain one, or twice as much where the cache lasts for an hour. Source: Anthropic's API
+reference, "Retrieve Message Batch results", and its page "Prompt caching".
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from routing_assets.answers.answer import Answer, Reply, count, failed, items, joined, mapping, said, total, words
+from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, total, words
 
 NAME = "Anthropic Message Batches results"
 FIVE_MINUTES, ONE_HOUR = 0.25, 1.0
-"""What a token that is written to a cache costs more than an input token, as a share of its price."""
+"""The extra price of a token that is written to a cache of this duration, as a share of an input token's price."""
 
 
 def recognise(record: Mapping[str, Any]) -> bool:
@@ -29,12 +29,12 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     kind, message = result.get("type"), mapping(result.get("message"))
     if kind == "succeeded" and message:
         return name, message
-    reason = said(result["error"]) if result.get("error") else "the provider gives no reason"
+    reason = explain(result["error"]) if result.get("error") else "the provider gives no reason"
     return name, failed(str(name), reason if kind == "errored" else f"the call is {kind or 'without a result'}")
 
 
 def read_message(body: Mapping[str, Any]) -> Reply:
-    """A message of Claude's."""
+    """The body of a message of Claude's."""
     parts, usage = items(body.get("content")), mapping(body.get("usage"))
     texts = [part["text"] for part in parts if part.get("type") == "text" and words(part.get("text")) is not None]
     tools = [part for part in parts if part.get("type") == "tool_use"]

@@ -1,7 +1,7 @@
 """Bedrock's batch output: ``{"recordId", "modelInput", "modelOutput" | "error"}`` on each line.
 
-The output is in the form of the model's own maker; which model it was, the file does not say. Source: Amazon Bedrock's
-guide, "Format and upload your batch inference data" and "Inference request parameters and response fields".
+The output has the form of the model's maker. The file does not say which model it was. Source: Amazon Bedrock's guide,
+"Format and upload your batch inference data" and "Inference request parameters and response fields".
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from routing_assets.answers.answer import (
     Answer,
     Reply,
     count,
+    explain,
     failed,
     items,
     joined,
     mapping,
     others,
-    said,
     total,
     words,
 )
@@ -35,7 +35,7 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     """The id that was sent, and the model's output or, where there is none, the failed call."""
     name, output = record.get("recordId"), mapping(record.get("modelOutput"))
     if record.get("error") or not output:
-        return name, failed(str(name), said(record.get("error") or "the line holds no output"))
+        return name, failed(str(name), explain(record.get("error") or "the line holds no output"))
     return name, output
 
 
@@ -83,7 +83,7 @@ def read_llama(body: Mapping[str, Any]) -> Reply:
 
 
 def read_texts(body: Mapping[str, Any]) -> Reply:
-    """The output of Mistral's (``outputs``) and Cohere's (``generations``) models, which count no tokens."""
+    """The output of Mistral's (``outputs``) and Cohere's (``generations``) models, which report no token counts."""
     outputs = items(body.get("outputs") or body.get("generations"))
     first = next(iter(outputs), {})
     return Reply(

@@ -1,4 +1,4 @@
-"""The answers to a batch: those of all its files, each once, with the models that it was routed to."""
+"""The answers to a batch: from all its files, each once, matched with the models that the batch was routed to."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""The table of answers has a row for each call, failed ones too. ``newest`` marks the row that counts for an
+"""The table of answers has a row for each call, including failed ones. ``newest`` marks the row that counts for an
 instruction and its model: the newest answer, or the newest failure where there is no answer. ``cost`` is in USD;
 ``cost_unknown`` says why it is null. ``other_texts`` are those of further answers, where a request asked for several.
 """
@@ -40,12 +40,12 @@ Pair = tuple[str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """Every call of a batch, by instruction and model, oldest first, and what each cost."""
+    """Every call of a batch with its cost, by instruction and model, oldest first."""
 
     calls: dict[Pair, list[tuple[Answer, Cost]]]
 
     def to_arrow(self) -> pa.Table:
-        """The table of answers, in order of first mention."""
+        """The table of answers, in the order in which instructions and models first occur."""
         rows: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
         for calls in self.calls.values():
             counts = _newest(calls)
@@ -72,7 +72,7 @@ def collect(
 
     Args:
         answers: of all files, in any order. The same call in two files counts once.
-        routed: by instruction, the model that it was routed to. It stands for a model that the provider does not name.
+        routed: by instruction, the model that it was routed to. It is taken where the provider names no model.
     """
     calls: dict[Pair, dict[Answer, Answer]] = {}
     for answer in answers:

@@ -1,4 +1,4 @@
-"""What answers cost: their tokens by the prices in force at the decision, in exact arithmetic."""
+"""The cost of answers: their tokens times the prices in force at the decision, in exact arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Cost:
-    """USD of a call; where it is unknown, ``unknown`` says why."""
+    """USD of a call; None where that is unknown, and ``unknown`` says why."""
 
     usd: Fraction | None
     unknown: str | None = None
@@ -31,12 +31,12 @@ class TokenPrices:
 
     @classmethod
     def of(cls, entry: ModelEntry) -> TokenPrices:
-        """The prices of a catalog's entry."""
+        """The prices of one entry of the catalog."""
         read, written = _per_token(entry.input_price), _per_token(entry.output_price)
         return cls(read, written, read)
 
     def usd(self, read: int, written: int, cached: int = 0, surcharge: float = 0.0) -> Fraction:
-        """USD of a call. ``cached`` tokens are among those read; ``surcharge`` is paid like tokens read."""
+        """USD of a call. ``cached`` of the tokens ``read`` come from a cache; ``surcharge`` tokens are added."""
         full = read - cached + (Fraction(surcharge) if surcharge else 0)
         return full * self.input + cached * self.cached + written * self.output
 
@@ -47,13 +47,13 @@ def token_prices(catalog: ModelCatalog | None) -> dict[str, TokenPrices]:
 
 
 def cost_of(answer: Answer, prices: Mapping[str, TokenPrices]) -> Cost:
-    """What a call cost, or why that is unknown: never zero where something is missing."""
+    """The cost of a call, or why it is unknown. It is never zero because something is missing."""
     if answer.input_tokens is None or answer.output_tokens is None:
         both = answer.input_tokens is None and answer.output_tokens is None
         missing = "tokens" if both else "input tokens" if answer.input_tokens is None else "output tokens"
         return Cost(None, f"the {'failed call' if answer.error else 'answer'} reports no {missing}")
     if answer.model is None or answer.model not in prices:
-        return Cost(None, f"the price list of the decision has no price per token of {answer.model!r}")
+        return Cost(None, f"the price list of the decision has no price per token for {answer.model!r}")
     cached = min(answer.cached_tokens or 0, answer.input_tokens)
     usd = prices[answer.model].usd(answer.input_tokens, answer.output_tokens, cached, answer.surcharge_tokens)
     return Cost(usd)

@@ -1,4 +1,4 @@
-"""Which provider wrote a line, and what its answer says: both are told by the content, never by the file's name."""
+"""Recognise which provider wrote a line, by its content and never by the file's name, and read its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMS: tuple[ModuleType, ...] = (anthropic, openai, bedrock, gemini)
 
 
 def form_of(record: Mapping[str, Any]) -> ModuleType | None:
-    """The form of a line; None for one of no provider's."""
+    """The form of a line; None where no known provider writes such lines."""
     return next((form for form in FORMS if form.recognise(record)), None)
 
 
@@ -23,18 +23,18 @@ def read_answer(record: Mapping[str, Any]) -> Answer:
     """The answer, or the failed call, of one line.
 
     Raises:
-        InvalidInput: it is of no known form, or has no id.
+        InvalidInput: the line has no known form, or no id.
     """
     form = form_of(record)
     if form is None:
         raise InvalidInput(
-            f"this line is of no provider's batch output: its fields are {', '.join(map(str, list(record)[:8]))}",
+            f"this line is not the output of a known provider: its fields are {', '.join(map(str, list(record)[:8]))}",
             remedy=f"Known are {', '.join(form.NAME for form in FORMS)}.",
         )
     name, come = form.call(record)
     if isinstance(name, bool) or not isinstance(name, str | int):
         raise InvalidInput(
-            f"this line of {form.NAME} has no id of the request that it answers",
+            f"this line of {form.NAME} does not name the request that it answers",
             remedy="Give the file as the provider wrote it.",
         )
     return come if isinstance(come, Answer) else answered(str(name), read_body(come))

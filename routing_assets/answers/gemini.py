@@ -1,7 +1,7 @@
 """Batch output of Gemini, ``{"key", "response" | "error"}``, and of Vertex AI, ``{"request", "response", "status"}``.
 
-Vertex repeats the request instead of an id. Its id is then that of a label, ``request.labels.custom_id``, or of a field
-beside the request. Source: "Batch API" of Gemini's API, "Batch inference" of Vertex AI, and the type
+Vertex AI returns the request instead of an id. The id is then read from the label ``request.labels.custom_id``, or from
+a field beside the request. Source: "Batch API" of Gemini's API, "Batch inference" of Vertex AI, and the type
 ``GenerateContentResponse``.
 """
 
@@ -15,12 +15,12 @@ from routing_assets.answers.answer import (
     Answer,
     Reply,
     count,
+    explain,
     failed,
     items,
     joined,
     mapping,
     others,
-    said,
     total,
     words,
 )
@@ -44,12 +44,12 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     name = next((place[field] for place in places for field in IDS if field in place), None)
     response, status = mapping(record.get("response")), record.get("status")
     if record.get("error") or not response:
-        return name, failed(str(name), said(record.get("error") or status or "the line holds no response"))
+        return name, failed(str(name), explain(record.get("error") or status or "the line holds no response"))
     return name, response
 
 
 def read_response(body: Mapping[str, Any]) -> Reply:
-    """A response of Gemini's ``generateContent``. Thoughts are output that is paid for, and no part of the answer."""
+    """A response of Gemini's ``generateContent``. Thoughts are paid for as output, but are not part of the answer."""
     candidates, usage = items(body.get("candidates")), mapping(body.get("usageMetadata"))
     candidate = next(iter(candidates), {})
     text = _text(candidate)
@@ -79,7 +79,7 @@ def _text(candidate: Mapping[str, Any]) -> str | None:
 
 
 def _output(usage: Mapping[str, Any]) -> int | None:
-    """Tokens written; where the count is left out, which it is for none, what the total leaves of it."""
+    """Output tokens. An empty answer has no count of them: then it is the total less the input tokens."""
     written = total(usage.get("candidatesTokenCount"), usage.get("thoughtsTokenCount"))
     every = count(usage.get("totalTokenCount"))
     read = total(usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount"))

@@ -1,4 +1,6 @@
-"""Names that providers give to models: a dated snapshot, a region or a path before the name, a deployment.
+"""Find the catalog's model that a provider's name means.
+
+The provider may add a date, a version, a region or a path, or name a deployment instead.
 
 ``gpt-4o-mini-2024-07-18`` is ``gpt-4o-mini``; ``us.anthropic.claude-sonnet-4-20250514-v1:0`` is ``claude-sonnet-4``.
 """
@@ -18,14 +20,14 @@ _DATE = re.compile(
 
 @cache
 def plain(name: str) -> str:
-    """The name without what stands before it, in small letters."""
+    """The name in lower case, without path, region and maker."""
     small = name.strip().lower()
     return _BEFORE.sub("", small) or small
 
 
 @cache
 def undated(name: str) -> frozenset[str]:
-    """The plain name, and what is left of it without its version and its date, one after the other."""
+    """The plain name, and what remains when version and date are removed from its end, one after the other."""
     names = [plain(name)]
     while (shorter := _DATE.sub("", names[-1])) not in ("", names[-1]):
         names.append(shorter)
@@ -36,7 +38,7 @@ class ModelNames:
     """Which model of the catalog a provider's name means."""
 
     def __init__(self, models: Iterable[str], also: Mapping[str, str] | None = None) -> None:
-        """``also``: further names of models, such as that of a deployment, by that name."""
+        """``also``: by further name, such as that of a deployment, the model that it means."""
         self._models = {**{model: model for model in models}, **(also or {})}
         self._known: dict[tuple[str, str | None], str | None] = {}
 

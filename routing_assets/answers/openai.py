@@ -1,4 +1,4 @@
-"""OpenAI Batch output and error files, and those of others that write like it (Azure, Mistral, Groq, Together, vLLM).
+"""OpenAI Batch output and error files, and those of services with the same form (Azure, Mistral, Groq, Together, vLLM).
 
 A line is ``{"id", "custom_id", "response": {"status_code", "body"}, "error"}``. Bodies are those of chat completions,
 of responses or of completions. Source: OpenAI's API reference, "The request output object".
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from routing_assets.answers.answer import Answer, Reply, count, failed, items, joined, mapping, others, said, words
+from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, others, words
 
 NAME = "OpenAI Batch output"
 _OK = range(200, 300)
@@ -28,9 +28,9 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     body, status = mapping(response.get("body")), count(response.get("status_code"))
     line = words(record.get("id"))
     if record.get("error"):
-        return name, failed(str(name), said(record["error"]), words(body.get("model")), line)
+        return name, failed(str(name), explain(record["error"]), words(body.get("model")), line)
     if body.get("error") or not body or (status and status not in _OK):
-        reason = said(body or "the line holds no response")
+        reason = explain(body or "the line holds no response")
         return name, failed(str(name), f"HTTP {status}: {reason}" if status else reason, words(body.get("model")), line)
     return name, body
 
@@ -72,7 +72,7 @@ def read_response(body: Mapping[str, Any]) -> Reply:
     status, reason = words(body.get("status")), words(mapping(body.get("incomplete_details")).get("reason"))
     refusal = f"the model refused: {refusals[0]}" if refusals else None
     if status in ("failed", "cancelled") or body.get("error"):
-        refusal = said(body["error"]) if body.get("error") else f"the response is {status}"
+        refusal = explain(body["error"]) if body.get("error") else f"the response is {status}"
     read, written = mapping(usage.get("input_tokens_details")), mapping(usage.get("output_tokens_details"))
     return Reply(
         joined(texts) if texts or not calls else _calls(calls),
@@ -89,7 +89,7 @@ def read_response(body: Mapping[str, Any]) -> Reply:
 
 
 def _text(choice: Mapping[str, Any]) -> str | None:
-    """What a choice says: its text, or else the tools that it calls, as JSON."""
+    """The text of a choice or, where it has none, its tool calls as JSON."""
     message = mapping(choice.get("message"))
     if not message:
         return words(choice.get("text"))

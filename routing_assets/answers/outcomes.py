@@ -1,4 +1,4 @@
-"""Answers, and tables of the user's own, as outcomes of a batch: models of the catalog, and costs from tokens."""
+"""Outcomes of a batch, from answers or from a table of the user's: model names of the catalog, costs from tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from routing_assets.datasets.outcomes import Outcomes
 def outcomes_of(answers: pa.Table, grades: pa.Table | None = None) -> Outcomes:
     """The outcomes of every instruction and model that has an answer or a failed call.
 
-    Cost and tokens are those of all its calls; they are unknown where those of an answer are. A failed call tells
+    Cost and tokens are sums over its calls, and unknown where an answer does not report them. A failed call says
     nothing about success.
 
     Args:
@@ -49,7 +49,7 @@ def outcomes_of(answers: pa.Table, grades: pa.Table | None = None) -> Outcomes:
 def priced(
     outcomes: Outcomes, routed: Mapping[str, str], names: ModelNames, prices: Mapping[str, TokenPrices]
 ) -> Outcomes:
-    """The outcomes with the catalog's names of their models, and costs from tokens where none are given."""
+    """The outcomes with the catalog's model names, and with costs from tokens where no costs are given."""
     models, cost = outcomes.model.copy(), outcomes.cost.copy()
     for i, (name, model) in enumerate(zip(outcomes.instruction_id, outcomes.model, strict=True)):
         models[i] = names.model(model, routed.get(name)) or model
@@ -59,13 +59,13 @@ def priced(
 
 
 def unpriced(outcomes: Outcomes) -> list[str]:
-    """Models of which tokens are known and the cost is not."""
+    """Models with outcomes whose tokens are known, but not their cost."""
     tokens = ~np.isnan(outcomes.input_tokens) | ~np.isnan(outcomes.output_tokens) | ~np.isnan(outcomes.tokens)
     return sorted(set(outcomes.model[tokens & np.isnan(outcomes.cost)]))
 
 
 def _cost(prices: TokenPrices, read: float, written: float, every: float) -> float:
-    """USD of the tokens; NaN where they do not tell it."""
+    """USD of the tokens; NaN where the known counts do not determine it."""
     if not math.isnan(read) and not math.isnan(written):
         return float(prices.usd(int(read), int(written)))
     if not math.isnan(every) and prices.input == prices.output:
@@ -80,7 +80,7 @@ def _by_pair(grades: pa.Table, name: str) -> dict[tuple[str, str], object]:
 
 
 def _sum(rows: list[dict[str, object]], name: str) -> float:
-    """Over the calls that report it; NaN where an answer does not, or no call does."""
+    """The sum over the calls that report it; NaN where an answer does not report it, or no call does."""
     known = [_number(row[name]) for row in rows if row[name] is not None]
     return math.fsum(known) if known and all(row[name] is not None or row["error"] for row in rows) else math.nan
 

@@ -1,4 +1,4 @@
-"""The answers of a file, in any provider's form. A file that is half written is read as far as it goes."""
+"""Read a provider's output file. Of a file that is still being written, the complete lines are read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """What a file holds.
+    """The answers of one file.
 
     Attributes:
         answers: in the file's order.
-        faults: by line, from 1, why it cannot be read.
-        cut_off: whether the last line is not whole: the file was still being written.
+        faults: by line number, from 1, why the line cannot be read.
+        cut_off: whether the last line is incomplete, because the file was still being written.
     """
 
     answers: tuple[Answer, ...]
@@ -31,18 +31,18 @@ class AnswerFile:
 
     @property
     def remarks(self) -> list[str]:
-        """What the sender may not expect."""
-        said = []
+        """What was not read, and why, one sentence each."""
+        remarks = []
         if self.faults:
             some = "; ".join(f"line {line}: {why}" for line, why in list(self.faults.items())[:_SHOWN])
-            said.append(f"{len(self.faults)} lines cannot be read and are not used ({some})")
+            remarks.append(f"{len(self.faults)} lines cannot be read and are not used ({some})")
         if self.cut_off:
-            said.append("the last line is not whole; its answer is read once the whole file comes")
-        return said
+            remarks.append("the last line is incomplete; its answer is read once the complete file arrives")
+        return remarks
 
 
 def is_answer_file(path: Path) -> bool:
-    """Whether the first line of a JSONL file is of a provider's batch output; the rest is not read."""
+    """Whether a JSONL file is a provider's batch output, judged by its first line; the rest is not read."""
     if not is_json_lines(path):
         return False
     record = _decoded(next(iter(json_lines(path)), b""))
@@ -54,7 +54,7 @@ def read_answers(path: Path, arrived: float | None = None) -> AnswerFile:
 
     Args:
         path: a JSONL file.
-        arrived: when it came, in seconds since 1970; it stands for the time of answers that name none.
+        arrived: when the file arrived, in seconds since 1970: the time of answers that state none.
 
     Raises:
         InvalidInput: no line can be read.
@@ -76,18 +76,18 @@ def read_answers(path: Path, arrived: float | None = None) -> AnswerFile:
     if last:
         del faults[number]
     if not answers:
-        row, why = next(iter(faults.items()), (number, "no line is whole"))
+        row, why = next(iter(faults.items()), (number, "no line is complete"))
         raise InvalidInput(
             why,
             source=str(path),
             row=row,
-            remedy="Give a provider's batch output, once it is whole.",
+            remedy="Give a provider's batch output, once it is complete.",
         )
     return AnswerFile(tuple(answers), faults, cut_off=last)
 
 
 def _decoded(line: bytes) -> Any:
-    """The JSON of a line; None where it is not JSON, or holds what is no character."""
+    """The JSON of a line; None where it is not JSON, or where a string in it is not valid Unicode."""
     try:
         record = json.loads(line.decode("utf-8-sig"))
         if b"\\ud" in line.lower():

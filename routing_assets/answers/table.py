@@ -1,4 +1,4 @@
-"""Answers in a table of the user's own: ``instruction_id, model, answer``, and more where it is known."""
+"""Read answers from a table of the user's: ``instruction_id, model, answer``, and optional columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
 
 def has_answers(raw: RawTable) -> bool:
-    """Whether the table holds the texts of answers."""
+    """Whether the table has a column of answers."""
     return "answer" in raw.columns.column_names
 
 
@@ -25,7 +25,7 @@ def read_answer_table(path: Path, arrived: float | None = None) -> tuple[Answer,
 
     Args:
         path: Parquet, CSV or JSONL.
-        arrived: when it came, in seconds since 1970.
+        arrived: when the file arrived, in seconds since 1970.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.

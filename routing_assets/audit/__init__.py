@@ -1,1 +1,1 @@
-"""For auditors: the chain of the ledger, replays of past decisions, the report of a day."""
+"""For auditors: the ledger's hash chain, replays of past decisions, traces of instructions, daily reports."""

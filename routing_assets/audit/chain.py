@@ -1,4 +1,4 @@
-"""Whether the journal, the ledgers and the anchors outside the database say the same."""
+"""Check that the journal, the ledgers and the anchors outside the database agree."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class JournalAudit:
-    """What was compared, and what was found wrong, one line each."""
+    """What was compared, and which faults were found."""
 
     head: Head
     anchors: Mapping[str, int]
-    """How many anchors were compared, by where they lie."""
+    """How many anchors were compared, by the place where they are kept."""
     taken_on_trust: int
-    """Rows that were there before the journal was begun, at ``begun_at``."""
+    """Rows that were older than the journal, which was begun at ``begun_at``: earlier changes to them do not show."""
     begun_at: datetime | None
     found: tuple[str, ...]
+    """The faults, one line each."""
 
 
 def audit_journal(
     warehouse: Warehouse, folders: BatchFolders, anchored_elsewhere: Mapping[str, Sequence[Head]] | None = None
 ) -> JournalAudit:
-    """Compare the journal with itself, with the rows of every ledger, and with every anchor, each both ways.
+    """Check the journal's hash chain, and compare the journal with the rows of every ledger and with every anchor.
+
+    A row that only one of journal and ledger has is a fault, and so is an anchor whose entry the journal lacks.
 
     Args:
-        anchored_elsewhere: further anchors, by where they lie.
+        anchored_elsewhere: further anchors, by the place where they are kept.
     """
-    heads, unreadable = warehouse.anchors.read()  # before the journal, which others may append to meanwhile
+    heads, unreadable = warehouse.anchors.read()  # read first: others may append to the journal meanwhile
     file = warehouse.anchors.path.name
     anchors = {file: heads, "hand-offs in the outbox": _handed_heads(folders), **(anchored_elsewhere or {})}
     with warehouse.reader() as connection:
@@ -67,7 +70,7 @@ def audit_journal(
 def _entries(connection: duckdb.DuckDBPyConnection) -> Rows:
     try:
         cursor = connection.execute(query("journal"))
-    except duckdb.CatalogException:  # somebody removed the table
+    except duckdb.CatalogException:  # the table was removed
         return []
     columns = [column[0] for column in cursor.description or []]
     return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
@@ -89,14 +92,14 @@ def _breaks_of_chain(entries: Rows) -> Iterator[str]:
 
 
 def _differences(table: str, entries: Rows, rows: Rows) -> Iterator[str]:
-    """What the journal says of a ledger and the ledger does not hold, and the other way round."""
+    """Rows of a ledger that were removed, changed, or added without an entry in the journal."""
     recorded = Counter(entry["content"] for entry in entries if entry["kind"] == table)
     stored = Counter(map(content_of, rows))
     lacking = {row["entry"]: row for row in map(json.loads, recorded - stored)}
     added = {row["entry"]: row for row in map(json.loads, stored - recorded)}
     for number, row in lacking.items():
         if number not in added:
-            yield f"{_named(table, row)}: is gone from the ledger, but in the journal"
+            yield f"{_named(table, row)}: is in the journal, but not in the ledger"
             continue
         now = added.pop(number)
         differing = [name for name in row | now if row.get(name) != now.get(name)]
@@ -112,7 +115,10 @@ def _named(table: str, row: Mapping[str, Any]) -> str:
 
 
 def _lost_anchors(file: str, heads: Sequence[Head], first: int) -> Iterator[str]:
-    """The first anchor is of the first commit, for a commit that was not anchored is before the next one begins."""
+    """Whether anchors were removed from the start of the file, which must begin with the journal's first commit.
+
+    A commit that could not be anchored is anchored before the next commit begins, so none is skipped.
+    """
     if not heads:
         yield f"{file}: holds no anchor; the file was removed or emptied"
     elif heads[0].entry != first:
@@ -124,20 +130,20 @@ def _contradictions(where: str, anchors: Sequence[Head], entries: Rows) -> Itera
     lacking = [anchor.entry for anchor in anchors if anchor.entry and anchor.entry not in hashes]
     if lacking:
         yield (
-            f"{where}: {len(lacking)} anchors are of entries that the journal lacks, from {min(lacking)} to "
-            f"{max(lacking)}; the journal ends at {max(hashes, default=0)}: entries were removed, or an older database "
-            "was put in place"
+            f"{where}: {len(lacking)} anchors name entries that the journal lacks, from {min(lacking)} to "
+            f"{max(lacking)}; the journal ends at {max(hashes, default=0)}: entries were removed, or an older copy of "
+            "the database was restored"
         )
     differing = [a.entry for a in anchors if a.entry in hashes and hashes[a.entry] != a.entry_hash]
     if differing:
         yield (
-            f"{where}: {len(differing)} anchors are of other entries than the journal holds, from {min(differing)} to "
-            f"{max(differing)}: the journal was rewritten since"
+            f"{where}: {len(differing)} anchors have other hashes than the journal's entries, from {min(differing)} to "
+            f"{max(differing)}: the journal was rewritten after they were made"
         )
 
 
 def _handed_heads(folders: BatchFolders) -> list[Head]:
-    """The heads in the manifests that lie in the outbox; those of earlier versions, or not readable, have none."""
+    """The anchors in the outbox's manifests, except manifests of earlier versions and those that cannot be read."""
     heads = []
     for path in folders.outbox.glob(f"*/{MANIFEST}"):
         try:

@@ -1,4 +1,4 @@
-"""One day in one page: what was routed and spent, what came of it, what drifted, failed or was refused."""
+"""The report of one day: batches routed, money spent, outcomes, drift, routers, failures and refused files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECTIONS = {
     "routers": "Routers",
     "failures": "Failed runs",
     "rejected": "Rejected files",
-    "held": "Files held, for another batch has the same bytes",
+    "held": "Files held because another batch has the same content",
 }
 
 
@@ -49,7 +49,7 @@ def day_report(
 
 
 def write_report(reports: Path, day: date, report: dict[str, Rows]) -> tuple[Path, Path]:
-    """Write ``reports/<day>.md`` and ``.json``; a report made again replaces the earlier one."""
+    """Write ``reports/<day>.md`` and ``.json``; a second report of a day replaces the first."""
     page, data = (reports / f"{day}.{ending}" for ending in ("md", "json"))
     with atomic_path(page) as temporary:
         temporary.write_text(as_markdown(day, report), encoding="utf-8")
@@ -74,7 +74,7 @@ def _time_of_day(value: Any) -> Any:
 
 
 def _budget(warehouse: Warehouse, policy_file: Path, now: datetime) -> Rows:
-    """The running month as it stood ``now``, by the plan recorded in it; by today's policy where none was."""
+    """The month's money at ``now``: by the plan recorded for the month or, where there is none, by today's policy."""
     with warehouse.reader() as connection:
         past = [batch for _, batch in standing(connection, until=now)]
         plans = recorded_plans(connection, until=now)

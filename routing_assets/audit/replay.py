@@ -1,4 +1,4 @@
-"""Audits: whether the ledger was tampered with, and whether a past decision comes out the same again."""
+"""Check the ledgers for tampering, and repeat a past decision to see whether it comes out the same."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from routing_assets.storage.warehouse import Warehouse
 
 
 def broken_entries(warehouse: Warehouse, store: Store, folders: BatchFolders) -> list[str]:
-    """What does not add up in the ledgers, one line each; empty when chains, rows, anchors and files are as recorded.
+    """The faults of the ledgers, one line each; none when chains, rows, anchors and routed files are as recorded.
 
-    See ``audit_journal`` for the rows that the journal chains, and what it proves.
+    See ``audit_journal`` for the ledgers that the journal covers.
     """
     return [*broken_decisions(warehouse, store), *audit_journal(warehouse, folders).found]
 
 
 def broken_decisions(warehouse: Warehouse, store: Store) -> list[str]:
-    """What does not add up in the chain of decisions and in the routed files that it names."""
+    """The faults of the decisions' hash chain and of the routed files that it names, one line each."""
     found, previous, expected = [], GENESIS, 1
     retired = {row["batch_id"] for row in warehouse.fetch("retirements")}
     for row in warehouse.fetch("ledger_entries"):
@@ -72,23 +72,23 @@ def _missing(first: int, last: int) -> str:
 
 @dataclass(frozen=True)
 class Replay:
-    """A past decision, made again from its inputs."""
+    """The result of repeating a past decision from its recorded inputs."""
 
     batch_id: str
     dagster_run_id: str
     identical: bool
-    """The routed file came out the same, byte for byte."""
+    """Whether the routed table came out the same, byte for byte."""
     differences: tuple[str, ...]
-    """What differs, or which input is gone."""
+    """What differs, or which inputs are gone."""
 
 
 def replay(
     warehouse: Warehouse, store: Store, folders: BatchFolders, shelf: Shelf, batch_id: str, run_id: str | None = None
 ) -> Replay:
-    """Make a decision again: the received file through the same router, prices, settings and solver.
+    """Repeat a decision: route the received file with the same router, prices, settings and solver.
 
     Args:
-        run_id: the Dagster run whose decision is replayed; the one in force by default.
+        run_id: the Dagster run that made the decision. None: the newest decision on the batch.
 
     Raises:
         InvalidInput: the ledger knows no such decision.
@@ -99,7 +99,7 @@ def replay(
         runs = ", ".join(entry["dagster_run_id"] for entry in entries)
         raise InvalidInput(
             f"the ledger holds no such decision on batch '{batch_id}'",
-            remedy=f"Its runs are {runs}: give one of them." if runs else "routing-assets report names batches.",
+            remedy=f"Its runs are {runs}: give one of them." if runs else "routing-assets report lists batches.",
         )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]
@@ -144,4 +144,4 @@ def _differences(recorded: PartitionedTable, again: PartitionedTable) -> list[st
             pairs = zip(old[name].to_pylist(), new[name].to_pylist(), strict=True)
             moved[name] += sum(before != after for before, after in pairs)
     found = [f"{count} of {recorded.rows} values of {name} differ" for name, count in moved.items() if count]
-    return found or ["the tables are equal, but not their bytes: another version of the Parquet writer"]
+    return found or ["the values are equal, but not the files' bytes: another version of the Parquet writer wrote them"]

@@ -1,4 +1,4 @@
-"""A past decision, made again from its inputs: in memory, or in the parts that it was made in."""
+"""Repeat a past decision from its recorded inputs: in memory, or in the parts in which it was made."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from routing_assets.storage.partitioned import PartitionedTable
 
 @dataclass(frozen=True, eq=False)
 class PastInputs:
-    """What a decision was made from."""
+    """The inputs of a past decision."""
 
     file: Path
-    """The batch as it was received."""
+    """The batch file as it was received."""
     file_sha256: str
     router: Path
     """Folder of the router."""
@@ -53,9 +53,9 @@ class PastInputs:
     settings: RoutingSettings
     policy: str
     previous: pa.Table | None
-    """The routed table that was to be changed little, where a churn limit was set."""
+    """The routed table before it, where the settings limit how many assignments may change."""
     summary: Mapping[str, Any]
-    """Of the decision."""
+    """The summary that was stored with the decision."""
 
 
 def inputs_of(
@@ -66,7 +66,13 @@ def inputs_of(
     recorded: HasSchema,
     before: Mapping[str, Any] | None,
 ) -> PastInputs:
-    """The inputs of a decision, by its entry in the ledger, its routed table, and the entry before it.
+    """The inputs of a decision.
+
+    Args:
+        file: the batch file as it was received.
+        decision: its entry in the ledger.
+        recorded: its routed table.
+        before: the batch's entry before it.
 
     Raises:
         InvalidInput: the price list is gone.
@@ -91,7 +97,7 @@ def inputs_of(
 
 
 def route_again(past: PastInputs, scratch: Path) -> str:
-    """Route again and return the path of the new version of ``routed_batch`` in the store at ``scratch``."""
+    """Repeat the decision; return the path of its ``routed_batch`` in the store at ``scratch``."""
     store = Store(scratch)
     routed = _in_parts(past, store) if PART_ROWS in past.summary else _in_memory(past)
     if isinstance(routed, PartitionedTable):
@@ -125,14 +131,14 @@ def _in_parts(past: PastInputs, store: Store) -> pa.Table | PartitionedTable:
         past.file, past.file_sha256, models, past.catalog, past.settings, draft, part_rows=rows
     ).table
     if not isinstance(kept, PartitionedTable):
-        raise InvalidInput(f"the batch was decided in parts of {rows} instructions, and has fewer")
+        raise InvalidInput(f"the decision was made in parts of {rows} instructions, but the batch file has fewer")
     scores = derive_table(
         engine, score_part, kept.parts, partial(_draft, store, "scores"), past.router, past.embeddings
     )
     requests = sum_requests(engine, kept.parts)
     costs = derive_table(engine, price_part, kept.parts, partial(_draft, store, "costs"), past.cost_model, requests)
     if not isinstance(scores, PartitionedTable) or not isinstance(costs, PartitionedTable):
-        raise InvalidInput(f"the batch was decided in parts of {rows} instructions, and has fewer")
+        raise InvalidInput(f"the decision was made in parts of {rows} instructions, but the batch file has fewer")
     route = route_priced(
         engine,
         PricedBatch(kept, scores, costs),

@@ -1,4 +1,4 @@
-"""Everything behind one routed instruction: what was predicted, what it costs, who decided by what, what came of it."""
+"""Everything behind one routed instruction: predictions, cost, the decision with its router and prices, the answer."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ OF_ANSWER = {
 def trace_instruction(
     warehouse: Warehouse, store: Store, batch_id: str, instruction_id: str, runs: Sequence[str]
 ) -> dict[str, Any] | None:
-    """The decision in force on one instruction, and what it rests on; None where the batch has no such instruction.
+    """The decision in force on one instruction, with its predictions, cost, router, prices and policy.
 
     Args:
-        runs: the run that decided and those from whose failure it went on, newest first; one of them scored the batch.
+        runs: the run that decided and the failed runs that it resumed, newest first; one of them scored the batch.
+
+    Returns:
+        None where the batch has no such instruction.
 
     Raises:
         InvalidInput: the batch is not routed.
@@ -79,7 +82,7 @@ def _answer(store: Store, batch_id: str, instruction_id: str, model: Any) -> dic
 
 
 def _scores(matrix: PartitionedTable, instruction_id: str, model: Any) -> dict[str, Any]:
-    """What was predicted of one model; in tables of earlier versions each pair has a row of its own."""
+    """The predictions for one model. Tables of earlier versions have a row for each instruction and model."""
     rows = matrix.where("instruction_id", instruction_id)
     if "model" in matrix.schema.names:
         of_model = next((row for row in rows if row["model"] == model), {})

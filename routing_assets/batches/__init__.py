@@ -1,1 +1,1 @@
-"""A batch's life: received, priced, routed, handed off, answered, ended."""
+"""Batches, from the inbox to their end: received, priced, routed, handed off, answered, dispatched or withdrawn."""

@@ -1,4 +1,4 @@
-"""Whether the money pays for a batch at all. Costs alone tell it, so nothing has to be scored."""
+"""Whether a batch can be paid for. This depends on costs alone, so nothing has to be scored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
 
 OF_SUCCESS = ("group_floor", "max_group_gap", "max_changes")
-"""Constraints that costs alone say nothing of."""
+"""Constraints that cannot be judged by costs alone."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class LeastCosts:
     """Exact sums over the instructions of a batch, in USD."""
 
     cheapest: Fraction | None
-    """Each with the cheapest model that may get it; None where some instruction has none, which is another fault."""
+    """Every instruction with its cheapest allowed model; None where one has no model, which another check reports."""
     of_models: tuple[Fraction, ...]
-    """Everything with one model, for each of them."""
+    """All instructions with one model, for each model."""
 
     def __add__(self, other: LeastCosts) -> LeastCosts:
         none = self.cheapest is None or other.cheapest is None

@@ -36,7 +36,7 @@ ROUTED = ("instruction_id", "model", "expected_success", "cost")
 
 @dataclass(frozen=True, eq=False)
 class Sent:
-    """What a decision sent to whom, and at which prices.
+    """What a decision sent to which model, and at which prices.
 
     Attributes:
         routed: ``instruction_id, model, expected_success, cost``, in the batch's order.
@@ -96,43 +96,43 @@ def received_answers(folders: BatchFolders, sent: Sent) -> Iterator[Answer]:
 
 
 def answers_in(path: Path, sent: Sent) -> tuple[Answer, ...]:
-    """The answers in a received file, whose name begins with when it came, in nanoseconds."""
+    """The answers in a received file, whose name begins with its time of arrival, in nanoseconds."""
     arrived = int(path.name.partition("-")[0]) / 1e9
     return sent.answers_in(path, arrived).answers if is_answer_file(path) else read_answer_table(path, arrived)
 
 
 def outcome_tables(folders: BatchFolders, batch_id: str, sent: Sent) -> list[Outcomes]:
-    """What the received files say themselves of success and cost, earliest first; tokens are priced."""
+    """The successes and costs in the received files, earliest first; costs that are not given follow from tokens."""
     tables = [path for path in outcome_files(folders, batch_id) if not is_answer_file(path)]
     return [priced(load_outcomes(path), sent.model, sent.names, sent.prices) for path in tables]
 
 
 def check_answers(path: Path, sent: Sent) -> list[str]:
-    """What of a provider's file is not used. Raises InvalidInput where none of it belongs to the batch."""
+    """The unused parts of a provider's file, in words. Raises InvalidInput where none of it belongs to the batch."""
     file = sent.answers_in(path)
     unknown = [a for a in file.answers if a.instruction_id not in sent.model and not sent.is_verdict(a)]
     if len(unknown) == len(file.answers):
         some = ", ".join(f"'{printable(answer.instruction_id)}'" for answer in unknown[:3])
         raise InvalidInput(
-            f"no answer is to an instruction of the batch; the file has answers to {some}",
+            f"no answer belongs to an instruction of the batch; the file has answers to {some}",
             remedy="Give the output of the request files in the batch's outbox",
         )
     remarks = list(file.remarks)
     if unknown:
-        remarks.append(f"{len(unknown)} answers are to no instruction of the batch")
+        remarks.append(f"{len(unknown)} answers belong to no instruction of the batch")
     others = [
         (answer.instruction_id, answer.model)
         for answer in file.answers
         if (to := sent.model.get(answer.instruction_id)) and answer.model and sent.names.model(answer.model, to) != to
     ]
     if others:
-        remarks.append(f"{len(others)} answers are not of the model that was asked: {named(others)}")
+        remarks.append(f"{len(others)} answers are of another model than the one asked: {named(others)}")
     return remarks
 
 
 def check_outcomes(outcomes: Outcomes, sent: Sent, *, usable: bool = False) -> list[str]:
-    """What of a table of outcomes is not used. Raises InvalidInput where none of it can be, unless its answers are
-    ``usable``.
+    """The unused parts of a table of outcomes, in words. Raises InvalidInput where none of it can be used, unless its
+    answers are ``usable``.
     """
     known, remarks = priced(outcomes, sent.model, sent.names, sent.prices), []
     if missing := unpriced(known):

@@ -29,18 +29,18 @@ from routing_assets.storage.warehouse import Warehouse
 def withdraw_batch(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> None:
     """Remove a batch from the outbox for good, and enter that in the ledger, whose decisions on it stay as history.
 
-    A run that is under way ends without a hand-off. A withdrawal that was interrupted is to be repeated.
+    A run that is under way ends without a hand-off. Repeat a withdrawal that was interrupted.
 
     Raises:
         InvalidInput: no file was received for the batch, or it went out, or was withdrawn before.
     """
     folder = folders.outbox / batch_id
-    with batch_lock(folders.locks, batch_id), intake_lock(folders):  # neither hand-off nor outcomes may come in between
+    with batch_lock(folders.locks, batch_id), intake_lock(folders):  # no hand-off or outcomes in between
         latest_revision(warehouse, folders, batch_id)
         if end_of_batch(warehouse, batch_id) != "withdrawn" or not folder.exists():
             refuse_ended(warehouse, batch_id)
             _refuse_gone(warehouse, folders, batch_id)
-            (folder / MANIFEST).unlink(missing_ok=True)  # without it runners do not take the folder for complete
+            (folder / MANIFEST).unlink(missing_ok=True)  # tells runners that the folder is incomplete
             warehouse.append("withdrawals", pa.table({"batch_id": [batch_id]}))
         for left in (folders.staged / batch_id, folder):
             if left.exists():
@@ -63,9 +63,9 @@ def dispatch_batch(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -
     """Freeze the decision in force of a batch; returns its run, None where the batch is dispatched already.
 
     Raises:
-        InvalidInput: the decision is not of the batch's newest file, or not as it was asked for last.
+        InvalidInput: the decision was made for an older file or request of the batch.
     """
-    with batch_lock(folders.locks, batch_id), intake_lock(folders):  # no other file may come in between
+    with batch_lock(folders.locks, batch_id), intake_lock(folders):  # so that no other file comes in between
         if end_of_batch(warehouse, batch_id) == "dispatched":
             return None
         refuse_ended(warehouse, batch_id)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class BatchFolders:
-    """Under the ``root`` of an installation: what comes in, what goes out, and what is set aside."""
+    """The folders of batch files under the ``root`` of an installation."""
 
     root: Path
 
@@ -54,5 +54,5 @@ class BatchFolders:
 
     @property
     def locks(self) -> Path:
-        """Locks of batches that are under way."""
+        """Locks of batches in progress."""
         return self.root / "locks"

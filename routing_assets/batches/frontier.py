@@ -15,18 +15,18 @@ from routing_assets.pacing import SpendCurve
 FACTORS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 _POINTS = 60
 _BEYOND = 2.0
-"""Times the dearest point of the frontier that is drawn; more money would hide it, and 1e308 USD break the axes."""
+"""A budget is drawn up to this multiple of the frontier's dearest point: one far beyond would hide the frontier."""
 
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where the allocation of a batch stands among the others that were possible."""
+    """The allocation of a batch, compared with the others that were possible."""
 
     budget: float
     """USD that were allocated."""
     cost_usd: float
     expected_success: float
-    """Mean over the batch, as those below."""
+    """Mean over the batch."""
     cost_of_models: np.ndarray
     """(K,) USD of everything with one model."""
     success_of_models: np.ndarray
@@ -61,7 +61,7 @@ def frontier_of_parts(curve: SpendCurve, cheapest_success: float) -> Frontier:
 def around_budget(allocation: Allocation, curve: Frontier | None) -> list[dict[str, float]]:
     """Expected success at multiples of the batch's budget, where they can pay for the batch.
 
-    Read off ``curve``, see :func:`whole_frontier`; where there is none, each budget is a solve of its own.
+    Read off ``curve``, see :func:`whole_frontier`; where there is none, each budget is solved separately.
     """
     problem = allocation.problem
     at = partial(frontier, problem) if curve is None else curve.at
@@ -69,7 +69,7 @@ def around_budget(allocation: Allocation, curve: Frontier | None) -> list[dict[s
 
 
 def around(budget: float, expected_success: float, at: Callable[[Sequence[float]], Frontier]) -> list[dict[str, float]]:
-    """The points ``at`` multiples of a budget, beside what it reaches now."""
+    """The points ``at`` multiples of a budget, and what the batch reaches now."""
     if not np.isfinite(FACTORS[-1] * budget) or budget == 0:
         return []
     rows = []

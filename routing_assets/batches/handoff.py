@@ -70,7 +70,7 @@ def hand_off(
 ) -> Manifest:
     """Write one or more request files per model and endpoint, then ``manifest.json``, into a new ``folder``.
 
-    The manifest tells which file is whose and where it goes. Each file is whole or absent. The rows pass once, in
+    The manifest names the model and endpoint of each file. A file is complete or absent. The rows are read once, in
     blocks.
 
     Args:
@@ -118,8 +118,8 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a hand-off, every file it lists checked against its hash.
 
     Raises:
-        InvalidInput: the manifest is absent or malformed, names something that is no file of ``folder``, or a file is
-            missing or was changed.
+        InvalidInput: the manifest is absent or malformed, names something that is not a file of ``folder``, or a file
+            is missing or was changed.
     """
     path = folder / MANIFEST
     require_file(path)
@@ -157,7 +157,7 @@ def export_batch(
     """Write the routed table, the requests of each model and endpoint, and the manifest that lists them, into
     ``folder``, in place of an earlier decision, see :func:`next_decision`.
 
-    Of a batch that small files became together, ``by_source_file/<file>.jsonl`` holds each file's own part, with the
+    For a batch that was joined from small files, ``by_source_file/<file>.jsonl`` holds each file's own part, with the
     ids that the file gave.
 
     Args:
@@ -185,7 +185,7 @@ def export_batch(
 
 
 def write_set_aside(instructions: AnyTable, received: Path, path: Path) -> list[Path]:
-    """Write what of a batch's file is not among its instructions; nothing, and no path, where all of it is."""
+    """Write the records of a batch's file that are not routed; nothing, and no path, where all of them are."""
     path.unlink(missing_ok=True)
     aside = set_aside_of(instructions)
     if not aside:

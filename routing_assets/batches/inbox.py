@@ -1,8 +1,8 @@
 """The inbox: whole files are claimed by a rename, one group per batch, and taken in; an interrupted intake goes on.
 
 A claim is a folder ``inbox/.claimed/<batch id>`` that holds the files of one batch. It disappears only when the batch
-is in the ledger or its files are rejected or held, and every step before that may be repeated. Each claim stands alone:
-what the environment stopped is tried again at the next look, and stops no other.
+is in the ledger or its files are rejected or held, and every step before that may be repeated. Claims are independent:
+one that fails because of the environment is tried again at the next look, and stops no other.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _UNREAD = 3
 """Length of the entry in ``Seen`` of a file that was not read."""
 
 UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
-"""Endings under which programs write what they rename once it is whole."""
+"""Endings of files that are still being written: programs rename them when they are complete."""
 
 _LOOKED_AT = Admission(may_repeat=True)
-"""For a file that was made here of others, each of which was looked at."""
+"""For a file that was joined here from others, which were checked for duplicates one by one."""
 
 ENVIRONMENT = (OSError, duckdb.Error)
 """Errors that may be gone at the next look: a full disk, a permission, a database that another process holds."""
@@ -158,7 +158,7 @@ def take_in(
 def whole_files(inbox: Path, before: Mapping[str, list[Any]], now_ns: int | None = None) -> tuple[list[Path], Seen]:
     """Files that did not change since the look before, oldest first, and what this look saw.
 
-    Hidden and unfinished files, folders, links and pipes are no batches.
+    Hidden and unfinished files, folders, links and pipes are not batches.
     """
     now_ns = now_ns or time.time_ns()
     seen: Seen = {}
@@ -172,7 +172,7 @@ def whole_files(inbox: Path, before: Mapping[str, list[Any]], now_ns: int | None
 
 
 def is_urgent(file: Path) -> bool:
-    """Whether the name says so: ``weekly.urgent.jsonl``."""
+    """Whether the file's name marks it as urgent: ``weekly.urgent.jsonl``."""
     return Path(file.stem).suffix.lower() == URGENT_MARK
 
 
@@ -192,7 +192,7 @@ def _visible(inbox: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _release_held(folders: BatchFolders) -> None:
-    """Move what is held back into the inbox, where its place there is free."""
+    """Move held files back into the inbox, unless a file of the same name is there."""
     for file in sorted(folders.held.glob("*")) if folders.held.exists() else ():
         if not file.name.endswith(".reason.txt") and not (folders.inbox / file.name).exists():
             os.replace(file, folders.inbox / file.name)
@@ -204,7 +204,7 @@ def _take_in_newest(
 ) -> None:
     """Of files of one batch, oldest first, take in the newest that can be used; reject those before it.
 
-    While an earlier claim of the batch waits, so do they.
+    They wait while an earlier claim of the batch waits.
     """
     newest = None
     for file in reversed(same):
@@ -225,8 +225,8 @@ def _claim(folders: BatchFolders, batch_id: str, files: list[Path]) -> Path:
 
 
 def _finish(warehouse: Warehouse, folders: BatchFolders, claim: Path, taken: TakenIn, admission: Admission) -> bool:
-    """Take in the files of a claim, together or else one by one, or reject or hold them; returns whether a batch came
-    of it.
+    """Take in the files of a claim, together or else one by one, or reject or hold them; returns whether it
+    became a batch.
     """
     before = len(taken.received)
     files = sorted(path for path in claim.iterdir() if path.name[0] != ".")
@@ -349,7 +349,7 @@ class _Joining:
 
 
 def _measured(file: Path) -> list[Any]:
-    """Instructions, hash, whether all of it can be routed, and shape: a file that is set aside in part joins none."""
+    """Instructions, hash, whether all of it can be routed, and shape: a file with records set aside is not joined."""
     batch = load_batch(file)
     return [len(batch), file_sha256(file), not batch.set_aside, *shape_of(file, batch)]
 

@@ -72,7 +72,7 @@ def join_files(sources: Mapping[str, Path], stem: Path) -> Path:
         sources: the files by the id that each would have as a batch of its own.
 
     Raises:
-        InvalidInput: one of the files is no usable batch.
+        InvalidInput: one of the files is not a usable batch.
     """
     if all(is_openai_batch_file(path) for path in sources.values()):
         target = stem.with_name(f"{stem.name}.jsonl")

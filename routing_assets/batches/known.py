@@ -60,12 +60,12 @@ class ReceivedBatch:
 
     @property
     def run_key(self) -> str:
-        """Dagster forgets no run key, so the key carries content and revision."""
+        """Dagster never runs the same key twice, so the key holds content and revision."""
         return f"{self.batch_id}@{self.file_sha256[:16]}#{self.revision}"
 
     @property
     def remark(self) -> str:
-        """What the sender may not expect, as words that follow the file's name; usually empty."""
+        """Remarks for the sender, in words that follow the file's name; usually none."""
         said = {
             f"becomes batch '{self.batch_id}', which is its name in every command and folder": self.renamed,
             f"replaces the earlier file of {self.replaced} instructions of batch '{self.batch_id}'": self.replaced,
@@ -105,7 +105,7 @@ def kept_file(folders: BatchFolders, batch_id: str, sha256: str, suffix: str) ->
 
 @contextmanager
 def intake_lock(folders: BatchFolders) -> Iterator[None]:
-    """One process at a time takes files in; the lock of a killed one is free. May be nested."""
+    """A lock, so that one process at a time takes files in; that of a killed process is free. May be nested."""
     folders.root.mkdir(parents=True, exist_ok=True)
     with FileLock(folders.root / ".intake.lock", is_singleton=True):
         yield

@@ -1,4 +1,4 @@
-"""What each model would probably achieve on each instruction of a batch, and what it would cost, part by part."""
+"""The success probability and the cost of every model on every instruction of a batch, part by part."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # torch loads with the router, not with the definitions
 
 
 PART_ROWS = "part_rows"
-"""Of a batch in several parts, how many rows each has but the last: in what its matrices say of themselves, and in the
-summary of its decision.
+"""The key for the number of rows of each part but the last, in the metadata of a batch's matrices and in the summary of
+its decision.
 """
 
 
@@ -97,7 +97,7 @@ def score_part(part: Rows, directory: Path, embeddings: Path) -> pa.Table:
 
 @lru_cache(maxsize=1)
 def router_kept_in(directory: Path, embeddings: Path) -> Router:
-    """The router in a folder, which never changes; it is loaded once in each process that scores by it."""
+    """The router in a folder, which never changes; it is loaded once in each process that scores with it."""
     from routing_assets.prediction.router import Router
 
     return Router.load(directory, embeddings_cache=embeddings)
@@ -166,7 +166,7 @@ def price_part(part: Rows, cost_model: pa.Table, totals: RequestTotals) -> pa.Ta
 
 
 def sum_requests(engine: Engine, parts: Sequence[Rows]) -> RequestTotals:
-    """What a batch sends and asks for in all."""
+    """The sums of what a batch sends and asks for."""
     return reduce(add, engine.map(_part_totals, parts))
 
 

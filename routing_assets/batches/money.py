@@ -31,10 +31,10 @@ from routing_assets.storage.journal import append
 from routing_assets.storage.warehouse import Warehouse
 
 LONGEST_WAIT = timedelta(hours=1)
-"""A batch that got no budget for so long was refused, and is no reason to hold money back from others."""
+"""A batch without a budget for longer than this was refused, so no money is kept for it."""
 
 SET_FOR_BATCH = "set for the batch"
-"""Why a budget is what it is where nothing else had a say."""
+"""The reason given for a budget that was set and is not changed."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def commit_budget(
     settings: RoutingSettings,
     now: datetime | None = None,
 ) -> BatchBudget:
-    """:func:`commit_share` for a batch in memory; the budget of ``problem`` plays no part."""
+    """:func:`commit_share` for a batch in memory; the budget of ``problem`` is not used."""
 
     def demand() -> Demand:
         curve = spend_curve(problem)
@@ -133,11 +133,11 @@ def commit_cost(
     """Replace the budget committed to a batch by what the routed batch is estimated to cost.
 
     It counts to the month in which the budget was committed, whose money paid for it. Where these runs hold too little,
-    as after a failure when the budget was given free, the cost is taken from what the month of ``now`` has left.
+    as after a failure that freed the budget, the cost is taken from what the month of ``now`` has left.
 
     Args:
-        runs: the run and those from whose failure it goes on, newest first.
-        settings: with a period; of an older plan than the month follows by now, the month's own counts.
+        runs: the run and the failed runs that it resumes, newest first.
+        settings: with a period. Where the month follows a newer plan by now, that plan counts.
         now: defaults to this moment.
 
     Raises:
@@ -159,8 +159,8 @@ def commit_cost(
             room = month_state(plan, others, now, plans).room(plan, now, urgent=settings.urgent)
             if not within(Fraction(cost_usd), room):
                 raise InvalidInput(
-                    f"batch '{batch_id}' costs {cost_usd:.6g} USD, which its run holds no more, and the period has "
-                    f"{float_not_above(room):.6g} USD left",
+                    f"batch '{batch_id}' costs {cost_usd:.6g} USD, but its run no longer holds money, and the period "
+                    f"has {float_not_above(room):.6g} USD left",
                     remedy="Route it from the beginning.",
                 )
         curve = SpendCurve.from_dict(json.loads(held["curve"]))
@@ -186,7 +186,7 @@ def undecided_runs(warehouse: Warehouse) -> list[str]:
 
 
 def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
-    """Free what these runs, which ended, had committed; what was decided before its run failed stays committed."""
+    """Free the money of these runs, which ended. Runs that decided before they failed keep theirs."""
     with warehouse.transaction() as connection:
         held = connection.sql(query("released_commitments"), params={"runs": list(runs)}).to_arrow_table()
         if held.num_rows:
@@ -199,12 +199,12 @@ def period_budget(values: Mapping[str, float] | None) -> PeriodBudget:
 
 
 def month_state(plan: PeriodBudget, past: list[PastBatch], now: datetime, plans: Plans | None = None) -> PacingState:
-    """Where the calendar month of ``now`` stands, with what the months since the first commitment or plan handed on.
+    """The calendar month of ``now``, with the money carried over from the months since the first commitment or plan.
 
     Args:
         plan: of the month of ``now``.
-        plans: those recorded, by which past months are valued. A month without one hands on what the plans nearest
-            before and after it would, whichever is less.
+        plans: the recorded plans, by which past months are valued. A month without one carries over what the nearest
+            plan before or after it would, whichever is less.
     """
     start, carried = _first_month(past, plans or {}, now), 0.0
     while (state := PacingState(start, _next_month(start), past, carried)).end <= now:
@@ -248,7 +248,7 @@ def _follow_plan(warehouse: Warehouse, plan: PeriodBudget, now: datetime) -> Non
 
 
 def _remark(state: PacingState, past: list[PastBatch], plans: Plans) -> str:
-    """Which past months hand on money although no plan of theirs was recorded; nothing where there is none."""
+    """Names the past months that carry money over without a recorded plan; empty where there are none."""
     start, unrecorded = _first_month(past, plans, state.start), []
     while start < state.start:
         unrecorded += [] if month_name(start) in plans else [month_name(start)]

@@ -1,4 +1,4 @@
-"""How the money of each calendar month was planned, as recorded when it was touched: past months keep their plans."""
+"""The recorded plans of the money of each calendar month. Past months keep their plans."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from routing_assets.storage.journal import append
 Plans = Mapping[str, PeriodBudget]
 """The recorded plan of each month (YYYY-MM, UTC). Months without one are absent."""
 NO_PLAN = PeriodBudget(0.0)
-"""Of a month in which batches were routed without a period."""
+"""The plan of a month in which batches were routed without a period."""
 
 
 def recorded_plans(connection: duckdb.DuckDBPyConnection, until: datetime | None = None) -> Plans:
     """The last plan recorded in each month, as of ``until`` where it is given.
 
-    Of months before plans were recorded, that of the month's last decision; nothing was planned where it had none.
+    For months before plans were recorded, the plan in the month's last decision, or ``NO_PLAN`` where it had none.
     """
     rows = connection.execute(query("month_plans"), {"until": until}).fetchall()
     plans = {month: json.loads(plan) if plan else None for month, plan in rows}
@@ -31,13 +31,13 @@ def recorded_plans(connection: duckdb.DuckDBPyConnection, until: datetime | None
 
 
 def plan_followed(plans: Plans, at: datetime) -> PeriodBudget | None:
-    """The plan that a month was seen to follow, if any."""
+    """The plan recorded for the month of ``at``, if any."""
     recorded = plans.get(month_name(at))
     return None if recorded == NO_PLAN else recorded
 
 
 def record_plan(connection: duckdb.DuckDBPyConnection, plan: PeriodBudget, carried_usd: float, now: datetime) -> None:
-    """Enter that the month of ``now`` follows ``plan`` from now on."""
+    """Record that the month of ``now`` follows ``plan`` from now on."""
     row = {
         "month": month_name(now),
         "plan": json.dumps(asdict(plan), sort_keys=True),

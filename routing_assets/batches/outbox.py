@@ -1,4 +1,4 @@
-"""The outbox: the folder of a batch goes from one decision to the next in one step, and never shows two."""
+"""The outbox: a new decision replaces the folder of a batch in one step, which never holds files of two decisions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 @contextmanager
 def next_decision(folder: Path, staged: Path) -> Iterator[Path]:
-    """``staged``, empty, to be filled with the files of a decision; it becomes ``folder`` when the block ends well.
+    """``staged``, empty, to be filled with the files of a decision; it becomes ``folder`` when the block succeeds.
 
     A folder of an earlier decision is exchanged for it in one step. Where the file system cannot exchange folders, or
     the outbox lies on another one, the earlier manifest goes first, then the earlier files, and the new manifest comes
@@ -64,7 +64,7 @@ def next_decision(folder: Path, staged: Path) -> Iterator[Path]:
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Swap what two paths stand for, in one step (``renameat2`` of Linux). Raises OSError where that cannot be done."""
+    """Exchange two paths in one step (``renameat2`` of Linux). Raises OSError where that cannot be done."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), str(one))

@@ -20,7 +20,7 @@ def take_in_outcomes(
 ) -> str | None:
     """Take in the outcome files of the batch called ``name``, each alone; returns its id.
 
-    Files of a batch that nobody knows are rejected, and what becomes of each file is added to ``taken``.
+    Files of an unknown batch are rejected. What happened to each file is added to ``taken``.
     """
     try:
         batch_id = known_batch(warehouse, name)
@@ -39,7 +39,7 @@ def take_in_outcomes(
 
 
 def outcomes_wait(warehouse: Warehouse, folders: BatchFolders, batch_id: str) -> bool:
-    """Whether outcomes of a batch lie in a folder of its id, or of its file, and were not taken in yet."""
+    """Whether a folder of the batch's id, or of its file's name, holds outcomes that were not taken in yet."""
     for folder in folders.outcomes.iterdir():
         if folder.is_dir() and any(folder.iterdir()):
             try:

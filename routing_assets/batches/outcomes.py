@@ -38,10 +38,10 @@ from routing_assets.storage.warehouse import Warehouse
 
 @dataclass(frozen=True, eq=False)
 class RecordedOutcomes:
-    """What came of a routed batch.
+    """The outcomes of a routed batch.
 
     Attributes:
-        matched: the routed rows with what came of them.
+        matched: the routed rows with their outcomes.
         conflicts: outcomes that contradict another.
         resend: the folder of the requests to send again; None where there are none.
         to_resend: how many these are; ``withheld`` is how many more failed, for which the budget has nothing left.
@@ -71,8 +71,7 @@ def record_batch_outcomes(
 
     Args:
         answers: of the batch, as ``collect_answers`` found them.
-        grades: of the answers, as ``grade_batch`` makes them. A success that a received file tells counts before a
-            grade.
+        grades: of the answers, from ``grade_batch``. A success in a received file takes precedence over a grade.
 
     Raises:
         InvalidInput: the batch was never routed, or no outcomes of it came yet.
@@ -109,7 +108,7 @@ def receive_outcomes(
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
 
     Returns:
-        What of the file is not used: rows that are not of this batch as it was routed, and columns.
+        The unused parts of the file, in words: rows that match no assignment of the batch, and columns.
 
     Raises:
         InvalidInput: the file holds no usable outcomes of the batch, or the batch was never routed.
@@ -134,7 +133,7 @@ def receive_outcomes(
 
 
 def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes) -> None:
-    """Raise InvalidInput where nothing that came is of an instruction and the model that it was routed to."""
+    """Raise InvalidInput where no outcome is of an instruction and the model that it was routed to."""
     pairs = zip(answers["instruction_id"].to_pylist(), answers["model"].to_pylist(), strict=True)
     if not any(sent.model.get(name) == model for name, model in pairs):
         require_usable(sent.routed, outcomes)

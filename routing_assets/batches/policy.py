@@ -42,7 +42,7 @@ from routing_assets.providers.provider import DEFAULT, Destination
 
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
-"""No assignment costs much more than the dearest model; what is greater is meant in per cent."""
+"""The greatest budget fraction that is accepted: a greater number is probably meant in per cent."""
 if TYPE_CHECKING:
     PolicyName = str
 else:
@@ -216,7 +216,7 @@ def standing_policy(path: Path) -> RoutingSettings:
 
 
 def refuse_doubtful_budget(settings: RoutingSettings, source: str) -> None:
-    """Raise InvalidInput for a budget that says two things, or probably means another. Not asked of past decisions."""
+    """Raise InvalidInput for a budget that is given twice, or probably in per cent. Past decisions are not checked."""
     fraction = settings.budget_fraction
     if fraction is not None and settings.budget_usd is not None:
         raise InvalidInput("budget_usd and budget_fraction are both given", source=source, remedy="Give one of them.")
@@ -317,7 +317,7 @@ def forbidden_pairs(
 def bars(
     batch: BatchInstructions, models: tuple[str, ...], catalog: ModelCatalog | None, settings: RoutingSettings
 ) -> dict[str, np.ndarray]:
-    """By rule, (N, K) or (1, K) True where it keeps an instruction from a model; rules that keep none are left out."""
+    """By rule, (N, K) or (1, K) True where it bars an instruction from a model; rules that bar none are left out."""
     entries = {entry.name: entry for entry in catalog.models} if catalog else {}
     tags = frozenset(settings.constraints.get("required_tags", ()))
     latency = np.array([_field(entries, model, "latency_s", 0.0) for model in models])
@@ -336,7 +336,7 @@ def incapable_pairs(
     """By capability, (N, K) True where a request needs it and a model lacks it.
 
     Images, sound and files go only to models that have a tag and a price for them. Any other capability counts where
-    some model of the catalog has its tag. What a request says must have words in the form of the model's provider.
+    some model of the catalog has its tag. The form of the model's provider must be able to express the request.
     """
     entries = {entry.name: entry for entry in catalog.models} if catalog else {}
     needs = batch.needs if batch.needs is not None else np.full(len(batch), None)

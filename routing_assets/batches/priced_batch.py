@@ -1,4 +1,4 @@
-"""A batch with what each call would probably achieve and cost: in memory, or in parts that nobody holds whole."""
+"""A batch with the success probability and cost of every call: in memory, or in parts that are never all in memory."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class PricedPart:
         return self.costs.read(self.price_columns)
 
     def problem(self, catalog: ModelCatalog | None, settings: RoutingSettings) -> AllocationProblem:
-        """The allocation problem of this part alone, without what ties its instructions to those of other parts."""
+        """The allocation problem of this part alone, without constraints that join it to other parts."""
         success, cost = self.matrices()
         batch = BatchInstructions.from_arrow(self.instructions.read())
         return replace(unscored_problem(cost, self.models, batch, catalog, settings), success=success)

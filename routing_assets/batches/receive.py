@@ -1,4 +1,4 @@
-"""How batch files enter: checked, named, kept by content, entered in the ledger; or rejected with a reason."""
+"""Receive batch files: check, name and keep them, and enter them in the ledger; or reject them with a reason."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def receive(
 
     Raises:
         Duplicate: another batch holds the same bytes; nothing was recorded.
-        InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
+        InvalidInput: the file is not a usable batch, its id is not plain, or the batch is dispatched or
             withdrawn; nothing was recorded.
     """
     with intake_lock(folders):
@@ -115,7 +115,7 @@ def repeated_batches(warehouse: Warehouse, batch_id: str, sha256: str) -> tuple[
 
 
 def duplicate_of(what: str, path: Path) -> Duplicate:
-    """That a file is ``what``, byte for byte, and what to do about it."""
+    """The error for a file that is ``what``, byte for byte, with its remedy."""
     return Duplicate(
         f"this is {what}, byte for byte, and would be paid for twice",
         source=str(path),
@@ -125,7 +125,7 @@ def duplicate_of(what: str, path: Path) -> Duplicate:
 
 @contextmanager
 def private_copy(folders: BatchFolders, path: Path) -> Iterator[Path]:
-    """A copy that nobody else writes to; gone at the end unless it was moved. Raises InvalidInput where it cannot be
+    """A copy that nobody else writes to; removed at the end unless it was moved. Raises InvalidInput where it cannot be
     read.
     """
     require_regular(path)
@@ -146,7 +146,7 @@ def private_copy(folders: BatchFolders, path: Path) -> Iterator[Path]:
 
 
 def require_regular(path: Path) -> None:
-    """Raise InvalidInput for a pipe, device or folder, which is never opened, and for what is not there."""
+    """Raise InvalidInput for a pipe, device or folder, which is never opened, and for a path that does not exist."""
     if not path.exists():
         raise InvalidInput("there is no such file", source=str(path), remedy="Give the path of a batch file")
     if not path.is_file():

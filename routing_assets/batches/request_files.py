@@ -50,7 +50,7 @@ class HandedFile:
     endpoint: str | None = None
     """Where the file's requests go, such as ``/v1/chat/completions``; no file has requests to two of them."""
     provider: str | None = None
-    """In whose form they are."""
+    """The provider in whose form they are."""
     api_name: str | None = None
     """The model's name in that API."""
     changes: dict[str, int] | None = None
@@ -164,7 +164,7 @@ class _File:
         self.size += len(line)
 
     def flush(self) -> None:
-        """Write what waits. The file is open only meanwhile, for there may be more files than may be open at once."""
+        """Write the waiting lines. The file is open only meanwhile, as too many could be open at once."""
         if self.waiting:
             with self.path.open("ab") as file:
                 file.writelines(self.waiting)
@@ -187,7 +187,7 @@ def safe_name(text: str) -> str:
 
 
 def require_no_more(originals: Iterable[str] | None) -> None:
-    """Raise InvalidInput where a request is left of which no instruction was routed."""
+    """Raise InvalidInput where an original request is left over, whose instruction was not routed."""
     if (line := next(iter(originals or ()), None)) is not None:
         raise InvalidInput(
             f"the request {batch_line(json.loads(line)).id!r} is not routed",

@@ -1,8 +1,8 @@
-"""Ids of requests: an instruction's own id, or a short one in its place where the provider would refuse the own one.
+"""Ids of requests: an instruction's own id, or a short id in its place where the provider would refuse it.
 
-The short one is a hash of the own one, so that it can be told again whenever answers come. For people, the hand-off
-folder holds ``request_ids.jsonl``: a line ``{"request_id", "instruction_id"}`` for each id that was replaced. There is
-no such file where none was.
+The short id is a hash of the instruction's id, so that it can be computed again when answers come. For people, the
+hand-off folder holds ``request_ids.jsonl``: a line ``{"request_id", "instruction_id"}`` for each id that was replaced.
+There is no such file where no id was replaced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def id_line(sent: str, instruction_id: str) -> bytes:
 
 
 def replaced_ids(sent: Iterable[str], instruction_ids: Iterable[str]) -> dict[str, str]:
-    """The instruction's id by the short one, for those of the ids ``sent`` that stand in the place of another."""
+    """By short id, the instruction's id, for the ids among ``sent`` that were replaced."""
     short = {name for name in sent if _SHORT.fullmatch(name)}
     return {found: name for name in instruction_ids if (found := _short(name)) in short} if short else {}
 

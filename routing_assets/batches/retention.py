@@ -117,7 +117,7 @@ def remove_leftovers(*roots: Path, now: float | None = None) -> int:
 
 
 def remove_set_aside(warehouse: Warehouse, folders: BatchFolders) -> list[Path]:
-    """Remove files in the inbox's folders for rejected and held files that bring a retired batch, by name or by bytes;
+    """Remove files in the inbox's folders for rejected and held files that hold a retired batch, by name or by content;
     returns which.
     """
     retired = {row["batch_id"] for row in warehouse.fetch("retirements")}

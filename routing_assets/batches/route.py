@@ -36,7 +36,7 @@ from routing_assets.pricing.cost_matrix import BEYOND_TEXT, cost_estimate
 from routing_assets.pricing.held_out_spend import HeldOutCalls
 
 SET_ASIDE = "set_aside"
-"""In a summary, how many records of the file are not routed; absent where all are."""
+"""The key for the number of records of the file that are not routed; absent from a summary where all are."""
 ROUTED = pa.schema(
     [
         ("instruction_id", pa.string()),
@@ -112,11 +112,11 @@ def route_batch(
         costs: the table of ``cost_matrix``.
         catalog: limits of the models; None where costs come from the labels.
         budget: USD for the batch.
-        policy: the allocation to make. One beside the policy that the settings choose is for comparison only: what it
-            cannot keep is left out, and ``notes`` say so under ``not_kept``.
+        policy: the allocation to make. Another than the settings' policy is for comparison only: constraints that it
+            cannot keep are left out, and ``notes`` name them under ``not_kept``.
         previous: the routed table that is to be changed little, where a churn limit is set.
-        held_out: calls to calibrate on what a confidence holds back.
-        recorded: summary of a past decision, of which the format and what it held back are taken.
+        held_out: calls by which the part of the budget that a confidence holds back is calibrated.
+        recorded: summary of a past decision, from which the format and the part held back are taken.
 
     Raises:
         InvalidInput: the costs lack a model of the probabilities.
@@ -340,7 +340,7 @@ def rows_without_model(
 
 
 def reason_of(rules: str) -> str:
-    """Why an instruction is set aside that these rules leave no model, and what to do about it."""
+    """Why an instruction without a model under these rules is set aside, and what to do about it."""
     return f"no model is left under {rules}. {_remedy(rules)}"
 
 
@@ -351,8 +351,8 @@ def _remedy(rules: str) -> str:
 def _untranslated(rule: str) -> str:
     form, _, what = rule.partition(":")[2].partition(".")
     return (
-        f"The models' providers have no words for {what!r} of a request in the form {form!r}: leave it out, or give a "
-        "model of a provider that takes it (provider and unsupported_parameters in the catalog)."
+        f"No model's provider can express {what!r} of a request in the form {form!r}: leave it out, or give a model "
+        "of a provider that can (provider and unsupported_parameters in the catalog)."
     )
 
 

@@ -50,7 +50,7 @@ def route_priced(
     draft: Callable[[str, pa.Schema], Draft],
     **options: Any,
 ) -> Callable[[str], Routed]:
-    """What routes a batch by a named policy: in memory where it has one part, or where its settings need it whole.
+    """A function that routes a batch by a policy's name: in memory if it has one part or its settings need all of it.
 
     Args:
         draft: where a policy's routed table of this schema is written, of a batch in parts.
@@ -79,7 +79,7 @@ def route_parts(
     policy: str,
     draft: Callable[[pa.Schema], Draft],
 ) -> RoutedParts:
-    """Allocate a batch whose instructions are tied by nothing but the budget; arguments as of ``route.route_batch``.
+    """Allocate a batch whose instructions share no constraint but the budget; arguments as of ``route.route_batch``.
 
     Args:
         barred: in each part, see :func:`barred_pairs`.

@@ -1,4 +1,4 @@
-"""The routed table of a batch, with its texts, as files for its user: written block by block, never held as a whole."""
+"""The routed table of a batch, with its texts, as files for its user: written block by block, never all in memory."""
 
 from __future__ import annotations
 

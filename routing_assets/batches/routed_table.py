@@ -1,4 +1,4 @@
-"""What a routed table holds, however it is cut: whom it assigns, what it spends, and where its instructions went."""
+"""Sums over a routed table, in memory or in parts: assignments, spend, and traffic by model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a budget is held back, so that the true spend stays within it although costs before a call are estimates."""
+"""The part of a budget that is held back so that the true spend stays within it, although costs are estimates."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def allocate_safely(
 
 
 def allocate_as_recorded(solve: Solve, problem: AllocationProblem, summary: Mapping[str, Any]) -> SafeAllocation:
-    """Allocate what a past decision did, by its summary: held-out calls are not kept for ever."""
+    """Allocate what a past decision did, by its summary: held-out calls are not kept forever."""
     allocation = solve(replace(problem, budget=summary["allocated_usd"]))
     return SafeAllocation(allocation, summary["overspend_probability"], summary.get("spend_margin"))
 

@@ -43,7 +43,7 @@ def _handed_run(folder: Path, decided_run: str | None) -> str | None:
 
 
 def stale_batches(warehouse: Warehouse, store: Store, folders: BatchFolders, policy_file: Path) -> list[StaleBatch]:
-    """Batches to be routed (again): never decided, or file, router, prices or settings changed since.
+    """Batches to be routed (again): without a decision, or file, router, prices or settings changed since.
 
     So is one whose hand-off was interrupted: its outbox holds no manifest, or that of a run without a decision. Those
     that share a month's money, which may not have sufficed, are asked for again in the next month and whenever a batch

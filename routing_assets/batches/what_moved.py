@@ -25,10 +25,11 @@ _CAUSES = {"router_version": "router", "price_version": "prices", "settings_vers
 
 @dataclass(frozen=True)
 class Rerouting:
-    """A decision set against the one before it.
+    """A decision compared with the one before it.
 
-    Both are valued by today's estimates, those of the new decision: the difference is what moving buys, and not what
-    the estimates themselves changed by. It is over the instructions of both whose former model the router still knows.
+    Both are valued by today's estimates, those of the new decision: the difference is the effect of the changed
+    assignments, without that of changed estimates. It is taken over the instructions of both decisions whose former
+    model the router still knows.
     """
 
     reasons: tuple[str, ...]
@@ -58,7 +59,7 @@ class Rerouting:
 
 
 def compare_decisions(before: AnyTable, after: AnyTable, probabilities: AnyTable, costs: AnyTable) -> Rerouting:
-    """Set a routed table against the one before it, block by block.
+    """Compare a routed table with the one before it, block by block.
 
     Args:
         before, after: routed tables, each with its summary and the hash of its batch file.

@@ -56,8 +56,8 @@ def _on_one_line(text: str) -> str:
 def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     """Check the ledgers, replay a decision, print spend by month; returns whether all is as recorded.
 
-    Proved: the order of entries, that none is missing up to the newest anchor, that none was changed since. Not proved:
-    that they were true when written, nor anything against somebody who can rewrite the database and every anchor.
+    This proves the order of entries, and that none is missing up to the newest anchor or was changed since. It does not
+    prove that entries were true when written. Somebody who can rewrite the database and every anchor is not detected.
     """
     from routing_assets.audit.chain import audit_journal
     from routing_assets.audit.replay import broken_decisions, replay
@@ -91,26 +91,25 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
 
 
 def show_journal(journal: JournalAudit) -> None:
-    """Print what the journal is anchored in, and what that proves."""
+    """Print which anchors the journal was compared with, and what that proves."""
     anchors = ", ".join(f"{count} in {where}" for where, count in journal.anchors.items())
     click.echo(
         f"journal: {journal.head.entry} entries, the newest {journal.head.entry_hash[:16]}; anchors compared: {anchors}"
     )
     if journal.taken_on_trust:
         click.echo(
-            f"the first {journal.taken_on_trust} rows were there before the journal was begun on "
-            f"{journal.begun_at:%Y-%m-%d %H:%M} UTC, and were taken on trust"
+            f"the first {journal.taken_on_trust} rows are older than the journal, which was begun on "
+            f"{journal.begun_at:%Y-%m-%d %H:%M} UTC: earlier changes to them would not show"
         )
     if not journal.found:
         click.echo(
-            "proved: the order of entries, that none is missing up to the newest anchor, that none was changed since\n"
-            "not proved: that they were true when written, nor anything against somebody who can rewrite the database "
-            "and every anchor"
+            "proved: the order of entries, and that none is missing up to the newest anchor or was changed since\n"
+            "not proved: that entries were true when written, or that nobody rewrote the database and every anchor"
         )
 
 
 def show_reroutings(home: Home, batch_id: str) -> None:
-    """Print how the decisions on a batch followed each other: what moved, what it buys, and why."""
+    """Print what changed from each decision on a batch to the next: what moved, what was gained, and why."""
     for row in home.warehouse.fetch("reroutings_of", {"batch_id": batch_id}):
         moves = ", ".join(f"{move['count']} {move['from']} -> {move['to']}" for move in json.loads(row["moves"])[:6])
         why = ", ".join(row["reasons"]) or "nothing that changed"

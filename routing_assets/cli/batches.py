@@ -1,4 +1,4 @@
-"""What the commands do: configure a job, run it, print what it made."""
+"""Commands on batches: configure a job, run it, print the result."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def route(
     output: Path | None = None,
     duplicate: bool = False,
 ) -> str:
-    """Register a batch file and route it; returns the batch id. Routing a file that is held in the inbox confirms it.
+    """Register a batch file and route it; returns the batch id. Routing a file that the inbox holds confirms it.
 
     Raises InvalidInput where another batch holds the same bytes, unless that is meant: ``duplicate``.
     """
@@ -114,8 +114,8 @@ def say_what_is_set_aside(instructions: HasSchema, path: Path) -> None:
 def reroute(home: Home) -> bool:
     """Route every stale batch, each in a run of its own, all in this process; returns whether every one came through.
 
-    A batch that fails is named with its reason and stops no other. One that was refused, and of which nothing changed
-    since, is named and not tried.
+    A batch that fails is named with its reason and does not stop the others. One that was refused is named, and not
+    tried again until something changed.
     """
     failed = 0
     with instance_of(home) as instance:

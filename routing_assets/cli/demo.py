@@ -26,7 +26,7 @@ TWIN: Twin = "llm_uncertainty_bench"
 BATCH_SIZE = 500
 SEEDS = 2
 RIGHT, WRONG = "A", "B"
-METHOD = "frozen"  # in seconds; texts of our own making say nothing about what tuning is worth
+METHOD = "frozen"  # takes seconds; generated texts say nothing about the value of tuning
 
 
 def run_demo(home: Home, *, size: int, seed: int) -> None:

@@ -17,8 +17,8 @@ STOPPED_BY = {signal.SIGINT: "by the keyboard", signal.SIGTERM: "by another prog
 def exits_when_stopped() -> Iterator[None]:
     """Ends the process with 130 after SIGINT and 143 after SIGTERM, wherever in the block it came.
 
-    For the main thread. Dagster takes both signals for the same while a job runs, so the number is read from Python's
-    own record of signals.
+    For the main thread. While a job runs, Dagster does not tell the two signals apart, so the number is read from
+    Python's own record of signals.
     """
     reader, writer = os.pipe()
     for end in (reader, writer):

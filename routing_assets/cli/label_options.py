@@ -17,13 +17,13 @@ FORMAT = click.Choice(
 COLUMN_OPTIONS = {
     "instruction_id": ("--id-column", "id of an instruction"),
     "instruction": ("--text-column", "text"),
-    "model": ("--model-column", "model, one row a call"),
+    "model": ("--model-column", "model of a call (a table with one row per call)"),
     "success": ("--success-column", "success of a call"),
     "cost": ("--cost-column", "USD of a call"),
     "task": ("--task-column", "task"),
     "group": ("--group-column", "group: instructions that belong together"),
 }
-"""By our name for a column, the option that maps it, and what the column holds."""
+"""By our name of a column: the option that gives its name in the table, and what the column holds."""
 
 
 def label_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +47,11 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
         type=float,
         default=1.0,
         show_default=True,
-        help="Greatest success of a cell, as 100.",
+        help="Success of a fully correct answer, for example 100.",
     )
-    rule = click.option("--preferences", metavar="RULE", help="What pairwise preferences count as; see docs/labels.md.")
+    rule = click.option(
+        "--preferences",
+        metavar="RULE",
+        help="Success of winner, loser and tie; see docs/labels.md.",
+    )
     return ignore(missing(ids(scale(rule(with_columns)))))

@@ -57,7 +57,7 @@ CONFIRM_PRICES = click.option(
 
 
 def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors that speak for themselves into one line and exit code 2, and a stop from outside into 130 or 143."""
+    """Print an error that has a remedy in one line and exit with 2; exit with 130 or 143 after a signal."""
 
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -120,7 +120,7 @@ def demo(size: int, seed: int) -> None:
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="What the encoder scores in; bf16 is refused where decisions on held-out instructions change by it.",
+    help="Precision of scoring; bf16 is refused where it changes decisions on held-out instructions.",
 )
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
@@ -278,10 +278,10 @@ def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
 @batch_argument(required=False)
 @click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
 def audit(batch_id: str | None, run_id: str | None) -> None:
-    """Check the ledgers' chains, rows, anchors and files; with BATCH_ID, also make its decision again, byte for byte.
+    """Check the ledgers' chains, rows, anchors and files; with BATCH_ID, also repeat its decision, byte for byte.
 
-    Proved: the order of entries, that none is missing up to the newest anchor, that none was changed since. Not proved:
-    that they were true when written, nor anything against somebody who can rewrite the database and every anchor.
+    This proves the order of entries, and that none is missing up to the newest anchor or was changed since. It does not
+    prove that entries were true when written. Somebody who can rewrite the database and every anchor is not detected.
     """
     from routing_assets.cli import audit as audit_commands
 
@@ -327,7 +327,7 @@ def dispatch(batch_id: str) -> None:
 def withdraw(batch_id: str) -> None:
     """Take BATCH_ID back before it is dispatched: it is never routed again, and money held for it is free.
 
-    Its name cannot be used again. Only to replace its file or its settings, do not withdraw it: send or route it anew
+    Its name cannot be used again. Only to replace its file or its settings, do not withdraw it: send or route it again
     under the same name.
     """
     from routing_assets.cli import batches as batch_commands

@@ -18,10 +18,10 @@ from routing_assets.storage.in_force import candidate, router_in_force
 
 
 def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, force: bool = False) -> None:
-    """Put a catalog in force, and say which of its prices count.
+    """Put a catalog in force, and print which of its prices change estimates.
 
     Args:
-        confirm_prices: they are in USD per 1M tokens, unlikely as it looks.
+        confirm_prices: accept prices that do not look like USD per 1M tokens.
         force: simulated prices may replace real ones.
 
     Raises InvalidInput where it lacks a model of the router in force, or there is none.

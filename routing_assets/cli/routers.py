@@ -60,7 +60,7 @@ def train_router(
     force: bool = False,
     confirm_prices: bool = False,
 ) -> None:
-    """Run the job that trains a router, and print nothing of what it made."""
+    """Run the job that trains a router, without printing the result."""
     with instance_of(home) as instance:
         say_what_becomes_of_added_models(home, _catalog(labels, catalog))
         run_job(
@@ -188,7 +188,7 @@ def routers(home: Home) -> None:
 
 
 def rollback(home: Home, version: str | None) -> None:
-    """Put the router before, or the named one, in force."""
+    """Put the named router in force or, without a name, the one that was in force before."""
     from routing_assets.routers.release import rollback
 
     with instance_of(home):
@@ -219,7 +219,7 @@ def evaluate(
     confirm_prices: bool = False,
 ) -> None:
     """Run ``budget_curves`` on a label table and print its verdict: a sentence, a table, and where the rest is."""
-    output.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out before the splits, not after
+    output.mkdir(parents=True, exist_ok=True)  # so that a folder that cannot be written to fails before the training
     config = {
         "labels": absolute(labels),
         "format": format,

@@ -1,4 +1,4 @@
-"""The JSON schemas of what people write, by which an editor completes and checks it: ``make schemas`` writes them."""
+"""The JSON schemas of policy and catalog, with which editors complete and check them: ``make schemas`` writes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMAS = {"policy.schema.json": StandingPolicy, "catalog.schema.json": CatalogF
 
 
 def schema_text(name: str) -> str:
-    """What the published file ``name`` says."""
+    """The content of the published file ``name``."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **json_schema(SCHEMAS[name])}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 

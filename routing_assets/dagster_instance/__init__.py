@@ -1,1 +1,1 @@
-"""What concerns Dagster's own instance: its storage, its runs, its partitions."""
+"""Dagster's instance: its storage, its runs and its partitions."""

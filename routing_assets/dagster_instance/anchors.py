@@ -1,4 +1,4 @@
-"""Anchors in Dagster's log: each hand-off's materialisation says what the head of the journal was."""
+"""Anchors of the journal in Dagster's event log: each hand-off's materialisation records the journal's head."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from routing_assets.storage.journal import Head
 
 ASSET = dg.AssetKey("batch_export")
 NEWEST = 100
-"""Materialisations that are read; the chain vouches for what comes before them."""
+"""How many materialisations are read; older entries are covered by the hash chain that leads to these."""
 
 
 def materialised_anchor(head: Head | None) -> dict[str, Any]:
-    """Metadata that anchors ``head``."""
+    """Metadata of a materialisation that records ``head``."""
     return {"ledger_entry": head.entry, "ledger_hash": head.entry_hash} if head else {}
 
 
 def materialised_heads(instance: dg.DagsterInstance) -> list[Head]:
-    """The heads in the newest hand-offs' materialisations; those of earlier versions have none."""
+    """The heads recorded by the newest hand-offs; hand-offs of earlier versions recorded none."""
     records = instance.fetch_materializations(ASSET, limit=NEWEST).records
     heads = []
     for record in records:

@@ -1,13 +1,13 @@
 """Dagster's SQLite storage, with its connections kept open.
 
-Dagster's own opens a database anew for each statement, and compiles the statement: over four hundred times in a run on
-one small batch, which then takes 2.6 s of the processor instead of 1.5 s (``tests/benchmarks/small_batch.py``, with and
-without ``storage:`` in ``dagster.yaml``). No setting of Dagster changes that, so private classes are overridden here; a
-test fails when Dagster changes one of them. Here a process keeps what it opened. Files, schema, locks and transactions
-stay Dagster's own, and either storage reads what the other wrote. Named in ``dagster.yaml``.
+Dagster's own storage opens the database and compiles the SQL for every statement, over four hundred times in a run on
+one small batch. Such a run takes 2.6 s of processor time, and 1.5 s with this storage
+(``tests/benchmarks/small_batch.py``, with and without ``storage:`` in ``dagster.yaml``). No setting of Dagster changes
+that, so private classes are overridden here; a test fails when Dagster changes one of them. Files, schema, locks and
+transactions stay Dagster's own, and either storage reads what the other wrote. ``dagster.yaml`` names the class.
 
-A power cut may take the latest lines of the log of a run under way, which it ends anyway. Runs, their states and what
-was materialised are on the disk before Dagster goes on, as ever.
+The log of a single run is written without waiting for the disk. A power cut may lose its last lines, but it ends that
+run anyway. Runs, their states and materialisations are on disk before Dagster continues, as in its own storage.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 
 KEPT_RUNS = 8
+"""How many databases of single runs stay open."""
 
 
 class KeptConnections(DagsterSqliteStorage):
-    """Runs and events with kept connections; schedules, of which a run writes nothing, as they are."""
+    """Keeps the connections of runs and events. Schedules stay in Dagster's own storage: a run writes none."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
@@ -41,7 +42,7 @@ class KeptConnections(DagsterSqliteStorage):
 
 
 class Runs(SqliteRunStorage):
-    """One database."""
+    """Storage of runs: one database."""
 
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engine = _engine(conn_string)
@@ -58,7 +59,7 @@ class Runs(SqliteRunStorage):
 
 
 class Events(SqliteEventLogStorage):
-    """An index, and one database for each run, of which the latest are kept open."""
+    """Storage of events: an index, and a database for each run, of which the last ``KEPT_RUNS`` opened stay open."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._index = _engine(create_db_conn_string(base_dir, INDEX_SHARD_NAME))
@@ -84,7 +85,7 @@ class Events(SqliteEventLogStorage):
         return self._runs[run_id]
 
     def has_table(self, table_name: str) -> bool:
-        with self._index.connect() as connection:  # also asked amid a transaction, so without the lock
+        with self._index.connect() as connection:  # also called within a transaction, so without the lock
             return sa.inspect(connection).has_table(table_name)
 
     def wipe(self) -> None:

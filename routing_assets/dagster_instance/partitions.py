@@ -10,7 +10,7 @@ BATCHES = "batches"
 
 
 def forget_partitions(instance: dg.DagsterInstance, batch_ids: Iterable[str]) -> None:
-    """Delete the partitions of these batches, as far as they are there."""
+    """Delete the partitions of these batches; those that do not exist are skipped."""
     known = set(instance.get_dynamic_partitions(BATCHES))
     for batch_id in batch_ids:
         if batch_id in known:

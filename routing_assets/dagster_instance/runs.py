@@ -1,4 +1,4 @@
-"""Run the project's Dagster jobs from Python, on the project's own instance, so that the UI shows them."""
+"""Runs in Dagster's instance: which were lost, interrupted or resumed, and why one failed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.locks import forget_lost_run, lost_runs
 from routing_assets.storage.warehouse import WarehouseBusy, WarehouseUnavailable
 
-_SAYS_WHAT_TO_DO = {error.__name__ for error in (InvalidInput, WarehouseBusy, WarehouseUnavailable)}
+_WITH_REMEDY = {error.__name__ for error in (InvalidInput, WarehouseBusy, WarehouseUnavailable)}
+"""Errors whose message says what to do. They are shown without the name of their class."""
 
 
 def fail_lost_runs(instance: dg.DagsterInstance, locks: Path) -> list[str]:
-    """Mark runs whose process died as failed and free their pool slots; returns their ids.
+    """Mark runs whose process died as failed, and free their pool slots; return their ids.
 
-    Dagster itself notices such a run only as long as the server that started it lives.
+    Dagster itself notices such a run only while the server that started it is running.
     """
     lost = lost_runs(locks)
     for run_id in lost:
@@ -30,7 +31,7 @@ def fail_lost_runs(instance: dg.DagsterInstance, locks: Path) -> list[str]:
 
 
 def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether a signal ended the run, within a step or between two."""
+    """Whether a signal ended the run, during a step or between two steps."""
     ends = [event for event in result.all_events if event.event_type == dg.DagsterEventType.PIPELINE_FAILURE]
     errors = [event.job_failure_data.error for event in ends]
     interruptions = ("KeyboardInterrupt", dg.DagsterExecutionInterruptedError.__name__)
@@ -38,7 +39,7 @@ def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 
 def runs_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
-    """Ids of a run and of those that it resumes, newest first: what a killed one made, another goes on with."""
+    """Ids of a run and of the runs that it resumes, newest first. A run uses what the runs that it resumes made."""
     ids, parent = [run.run_id], run.parent_run_id
     while parent is not None and parent not in ids:
         ids.append(parent)
@@ -48,7 +49,7 @@ def runs_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
 
 
 def failure_reason(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """Why a run failed: its first failed step, or what Dagster says of one of which no step failed, as when killed."""
+    """Why a run failed: the reason of its first failed step. Where none failed, as after a kill, Dagster's message."""
     if steps := _events(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
         return step_reason(steps)
     ends = _events(instance, run_id, dg.DagsterEventType.PIPELINE_FAILURE)
@@ -60,9 +61,10 @@ def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType
 
 
 def step_reason(failures: Sequence[dg.DagsterEvent]) -> str | None:
-    """What the first failed step, or blocking check, said; None where no step failed.
+    """The reason of the first failed step or blocking check; None where no step failed.
 
-    Of a chain of errors the one that says what to do, or else where it began: libraries wrap errors in longer ones.
+    Libraries wrap errors in longer ones. So the reason is the error that says what to do or, where none does, the
+    first cause.
     """
     if not failures:
         return None
@@ -70,12 +72,12 @@ def step_reason(failures: Sequence[dg.DagsterEvent]) -> str | None:
     if data.user_failure_data and data.user_failure_data.description:
         return f"{failures[0].step_key}: {data.user_failure_data.description}"
     error = data.error
-    while error and error.cause and error.cls_name not in _SAYS_WHAT_TO_DO:
+    while error and error.cause and error.cls_name not in _WITH_REMEDY:
         error = error.cause
-    return f"{failures[0].step_key}: {_said(error.cls_name, error.message) if error else 'failed'}"
+    return f"{failures[0].step_key}: {_text(error.cls_name, error.message) if error else 'failed'}"
 
 
-def _said(error_class: str | None, message: str) -> str:
-    """What an error said, without its class where it speaks for itself."""
-    said = message.strip()
-    return said.split(f"{error_class}: ", 1)[-1] if error_class in _SAYS_WHAT_TO_DO else said
+def _text(error_class: str | None, message: str) -> str:
+    """The message of an error, without the name of its class where the message says what to do."""
+    text = message.strip()
+    return text.split(f"{error_class}: ", 1)[-1] if error_class in _WITH_REMEDY else text

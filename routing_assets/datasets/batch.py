@@ -38,13 +38,13 @@ class BatchInstructions:
         task: (N,) object array of str.
         group: (N,) object array of str, for example the tenant.
         input_tokens: (N,) float64, of everything that is sent; NaN where unknown.
-        source_file: (N,) object array of str: of a batch that small files became together, the file of each.
-        reference: (N,) object array of str: what the right answer is, for graders; None where there is none.
+        source_file: (N,) object array of str: in a batch joined from small files, the file of each.
+        reference: (N,) object array of str: the right answer, for graders; None where there is none.
         output_bound: (N,) float64, most output tokens of an answer; NaN where there is no bound.
-        answers: (N,) float64, how many answers are asked for; NaN stands for one.
-        images: (N,) float64, how many images are sent; NaN stands for none. ``audio`` and ``files`` likewise.
+        answers: (N,) float64, how many answers are asked for; NaN means one.
+        images: (N,) float64, how many images are sent; NaN means none. ``audio`` and ``files`` likewise.
         needs: (N,) object array of str, what a model must be able to do, such as "json vision"; None for nothing.
-        ignored_columns: Columns of the file that play no part in routing.
+        ignored_columns: Columns of the file that routing does not use.
         set_aside: Records of the file that are not among the N, by the reason.
     """
 
@@ -81,7 +81,7 @@ class BatchInstructions:
 
     @cached_property
     def beyond_text(self) -> dict[str, float]:
-        """What is sent and asked for beyond one answer to each text, in all; nothing where that is all there is."""
+        """Sums of what is sent and asked for beyond one answer to each text; empty where there is nothing more."""
         totals = {"input_tokens": float(self.tokens_beside_text.sum())}
         if self.answers is not None:
             totals["answers"] = float(np.nansum(self.answers - 1.0))
@@ -99,7 +99,7 @@ class BatchInstructions:
         return replace(self, **arrays)
 
     def texts_alone(self) -> BatchInstructions:
-        """The batch as it was read before requests were read whole: nothing but texts and input tokens."""
+        """The batch as earlier versions read it: nothing but texts and input tokens."""
         others: dict[str, Any] = dict.fromkeys(_OF_REQUESTS)
         return replace(self, **others, set_aside={})
 
@@ -143,7 +143,7 @@ class BatchInstructions:
 
 
 def set_aside_of(table: HasSchema) -> SetAside:
-    """What :meth:`BatchInstructions.to_arrow` says is set aside."""
+    """The records set aside, from the metadata of a table of :meth:`BatchInstructions.to_arrow`."""
     stored = (table.schema.metadata or {}).get(SET_ASIDE_KEY, b"{}")
     return {reason: tuple(places) for reason, places in json.loads(stored).items()}
 

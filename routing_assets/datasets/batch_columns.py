@@ -127,7 +127,7 @@ def _wrong_amounts(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[
 
 
 def _amounts(raw: RawTable, name: str, *, strict: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of a column, (N,) float64, NaN where there is none; and the places of texts that are no numbers."""
+    """The numbers of a column, (N,) float64, NaN where there is none; and the places of texts that are not numbers."""
     if not _has_values(raw, name):
         return np.full(len(raw), np.nan), np.array([], np.int64)
     try:

@@ -1,4 +1,4 @@
-"""Tables whose columns have other names than ours: which column is which, and ids where a table has none."""
+"""Give the columns of a table our names, and make ids where it has none."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def map_columns(raw: RawTable, columns: Mapping[str, str], made_ids: MadeIds | N
     """The table with our names for its columns.
 
     Args:
-        columns: by our name, the name in the table.
-        made_ids: make the column ``instruction_id``.
+        columns: by our name of a column, the name in the table.
+        made_ids: how to make a column ``instruction_id``; None: make none.
 
     Raises:
         InvalidInput: a column is unknown, or two columns would have one name.
@@ -31,12 +31,12 @@ def map_columns(raw: RawTable, columns: Mapping[str, str], made_ids: MadeIds | N
     table = raw.columns
     for ours, theirs in columns.items():
         if ours not in OPTIONS:
-            raise InvalidInput(f"there is no column '{ours}' to map", remedy=f"Map {', '.join(OPTIONS)}")
+            raise InvalidInput(f"'{ours}' is not a column that can be mapped", remedy=f"Map {', '.join(OPTIONS)}")
         if theirs not in table.column_names:
             raise _unknown(raw, ours, theirs)
         if ours in table.column_names and ours != theirs:
             raise InvalidInput(
-                f"{theirs!r} is to be the column {ours!r}, and there is one of that name",
+                f"{theirs!r} is mapped to the column {ours!r}, but the table already has a column of that name",
                 source=raw.source,
                 column=ours,
                 remedy=f"Leave {OPTIONS[ours]} out, or ignore one of the two columns",
@@ -59,7 +59,7 @@ def _with_ids(raw: RawTable, made: MadeIds) -> RawTable:
         raise InvalidInput(f"ids cannot be made from {made!r}", remedy=f"Choose one of {', '.join(get_args(MadeIds))}")
     if "instruction_id" in raw.columns.column_names:
         raise InvalidInput(
-            "ids are to be made, and there is a column of them",
+            "ids are to be made (--ids), but the table already has a column of them",
             source=raw.source,
             column="instruction_id",
             remedy="Leave --ids out",
@@ -69,7 +69,7 @@ def _with_ids(raw: RawTable, made: MadeIds) -> RawTable:
     else:
         if "instruction" not in raw.columns.column_names:
             raise InvalidInput(
-                "ids are to be made from the texts, and there is no column of them",
+                "ids are to be made from the texts (--ids text), but the table has no column of texts",
                 source=raw.source,
                 column="instruction",
                 remedy=missing_column_remedy(raw.columns.column_names, "instruction"),

@@ -1,4 +1,4 @@
-"""Our columns under the names that people give them, to suggest which one is meant."""
+"""Names that people give to our columns, to suggest which column of a table is meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OPTIONS = {
     "task": "--task-column",
     "group": "--group-column",
 }
-"""Our columns that may have another name in a table, and the option that says so."""
+"""Our columns that may have another name in a table, and the option that gives that name."""
 
 LIKELY = {
     "instruction_id": (
@@ -40,15 +40,15 @@ LIKELY = {
         ),
     ),
 }
-"""Names under which people keep these columns."""
+"""Other names of these columns in people's tables, in lower case."""
 
 
 def missing_column_remedy(names: Sequence[str], missing: str) -> str:
-    """What to do about a column that is missing, from the names of those that are there."""
+    """What to do about a missing column, given the names of the table's columns."""
     lower = {name.lower(): name for name in names}
     found = next((lower[name] for name in LIKELY.get(missing, ()) if name in lower), None)
     if found is not None:
-        return f"The column {found!r} may be it: then give {OPTIONS[missing]} {found}"
+        return f"If the column {found!r} holds it, give {OPTIONS[missing]} {found}"
     if missing == "instruction_id":
         return "Name the column that holds it (--id-column), or have ids made (--ids row, or --ids text)"
     option = f" ({OPTIONS[missing]})" if missing in OPTIONS else ""

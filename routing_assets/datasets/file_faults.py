@@ -1,4 +1,4 @@
-"""What can be wrong with a file as a whole, in the words of the reader of every format."""
+"""Errors for a file as a whole, in the same words for every format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold at most; ``bytes`` is also of what it holds once it is unpacked."""
+    """The most that a file may hold; ``bytes`` also limits its unpacked content."""
 
     bytes: int
     rows: int
@@ -28,7 +28,7 @@ def too_large(source: str, size: str) -> InvalidInput:
 
 
 def not_utf8(path: Path, error: UnicodeDecodeError, row: int, column: str | None = None) -> InvalidInput:
-    """The error for a byte that no text holds."""
+    """The error for a byte that is not UTF-8."""
     return InvalidInput(
         f"byte 0x{error.object[error.start]:02x} is not UTF-8",
         source=str(path),

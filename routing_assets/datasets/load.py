@@ -1,4 +1,4 @@
-"""One door for every source of recorded successes."""
+"""Load recorded successes from any known file or folder."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from routing_assets.foundation.errors import InvalidInput
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """Columns in which pandas keeps the row numbers of a filtered or sampled frame."""
 MOST_BYTES_AT_ONCE = 64 << 20
-"""Of a table that is yielded; a single row may have more."""
+"""Most bytes of a table that is yielded; a single row may have more."""
 _MOST_UNPACKED_AT_ONCE = 2 << 30
 _BUFFER_BYTES = 1 << 20
 
@@ -64,7 +64,7 @@ class ParquetTables:
                 first += len(part)
 
     def _packed(self, rows: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
-        """As :meth:`tables`, with texts as dictionaries: a kilobyte of them can stand for terabytes."""
+        """As :meth:`tables`, with texts as dictionaries: a kilobyte of them can unpack to terabytes."""
         chosen, packed = (self.names, self._texts) if names is None else (list(names), [])
         with (
             _readable(self._path),

@@ -21,7 +21,7 @@ DTYPES = {f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8)}
 
 
 class UnreadablePickle(ValueError):
-    """It holds something else than plain values and vectors of numbers, or is damaged."""
+    """The pickle holds more than plain values and vectors of numbers, or is damaged."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_pickle(content: bytes) -> Any:
             machine.carry_out(code.name, argument)
     except UnreadablePickle:
         raise
-    except Exception as error:  # pickletools says in many ways that bytes are no pickle
+    except Exception as error:  # pickletools raises many types of errors for bytes that are not a pickle
         raise UnreadablePickle(str(error) or type(error).__name__) from error
     raise UnreadablePickle("it ends early")
 
@@ -174,7 +174,7 @@ def _named(module: Any, name: Any) -> _Name:
 
 
 def _begun(function: Any, arguments: Any) -> Vector | _Dtype:
-    """What a call that the pickle asks for stands for."""
+    """The value that a call in the pickle would make."""
     if function is _RECONSTRUCT and type(arguments) is tuple and arguments and arguments[0] is _NDARRAY:
         return Vector()
     if function is _DTYPE and type(arguments) is tuple and arguments and type(arguments[0]) is str:

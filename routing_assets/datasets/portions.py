@@ -1,4 +1,4 @@
-"""A batch file in portions, so that nobody ever has to hold it whole."""
+"""Read a batch file in portions, so that it is never in memory as a whole."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class RawPortions:
 
 
 def raw_portions(path: Path) -> RawPortions:
-    """Of a Parquet or CSV file. Raises InvalidInput and OSError as :func:`read_raw_table` does."""
+    """The portions of a Parquet or CSV file. Raises InvalidInput and OSError as :func:`read_raw_table` does."""
     if path.suffix.lower() in (".parquet", ".pq"):
         require_file(path)
         file = ParquetTables(path, limits())
@@ -78,7 +78,7 @@ def raw_portions(path: Path) -> RawPortions:
 
 @contextmanager
 def json_portions(records: Iterable[dict[str, Any]], *, source: str, wanted: Container[str]) -> Iterator[RawPortions]:
-    """Of JSON objects; see :func:`records_to_table` for their types, and for ``wanted``."""
+    """The portions of JSON objects; see :func:`records_to_table` for their types, and for ``wanted``."""
     names: dict[str, None] = {}
     types: dict[str, set[pa.DataType]] = {}
     chunks: list[tuple[int, int]] = []

@@ -39,7 +39,7 @@ class RawTable:
 
     Attributes:
         source: The path as the user gave it, for messages.
-        columns: The file's columns; those of a CSV are text, where the empty text stands for a missing value.
+        columns: The file's columns; those of a CSV are text, where the empty text is a missing value.
         first_row: Row number of the first record (2 for CSV, else 1).
     """
 
@@ -84,7 +84,7 @@ def read_raw_table(path: str | Path, *, wanted: Container[str] | None = None) ->
 
 
 def limits() -> Limits:
-    """Of a file that is held whole."""
+    """The limits of a file that is read into memory."""
     return Limits(MOST_BYTES, MOST_ROWS, MOST_COLUMNS)
 
 
@@ -208,7 +208,7 @@ def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
 
 
 def common_type(types: Iterable[pa.DataType]) -> pa.DataType:
-    """Of chunks of one JSON column: whole and other numbers become floats, other mixed types text."""
+    """The type of a JSON column, from its chunks: whole and other numbers become floats, other mixed types text."""
     types = set(types) - {pa.null()}
     if len(types) > 1:
         return pa.float64() if types <= _NUMBERS else pa.string()

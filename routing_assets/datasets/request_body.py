@@ -1,4 +1,4 @@
-"""What one API request says, sends and asks for: one reading of the body, whichever API it is written for.
+"""Read the body of one API request, for any API: its text, all that it sends, and what it asks for.
 
 It reads chat completions, responses and completions (OpenAI and compatible APIs), messages (Anthropic), contents
 (Gemini, Vertex) and the bodies of Bedrock. Unknown fields count too: every text, number and key of a body is input that

@@ -16,11 +16,11 @@ SetAside = Mapping[str, tuple[int, ...]]
 """By reason: the places of the records in their file, from 0."""
 
 MOST_REASONS = 5
-"""That a message names."""
+"""How many reasons a message names."""
 
 
 Step = tuple[int, int]
-"""When a fault is looked for: the number of the column, and of the check of that column."""
+"""The order in which faults are looked for: number of the column, then of the check of that column."""
 _PARSING: Step = (-1, 0)
 
 

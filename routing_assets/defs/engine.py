@@ -14,7 +14,7 @@ from routing_assets.foundation.schema import read_values
 
 
 class BatchEngine(dg.ConfigurableResource):
-    """Where this run works on large tables; what is left empty follows ``engine`` of the policy file."""
+    """The engine of this run; empty fields are taken from ``engine`` of the policy file."""
 
     home: dg.ResourceDependency[RoutingHome]
     kind: str | None = Field(default=None, description="local: this machine. ray: a Ray cluster.")

@@ -9,7 +9,7 @@ from routing_assets.home import Home
 
 
 class RoutingHome(dg.ConfigurableResource):
-    """The installation's folder and what lies in it."""
+    """The installation's folder and what it holds."""
 
     root: str | None = Field(default=None, description="The folder; default: ROUTING_HOME, else .routing here.")
 

@@ -8,7 +8,7 @@ from routing_assets.batches.inbox import TakenIn
 
 
 def tell(context: dg.SensorEvaluationContext, taken: TakenIn) -> None:
-    """Log what became of the files of one look."""
+    """Log what happened to the files of one look."""
     for reason in (*taken.rejected, *taken.faults):
         context.log.error(reason)
     for reason in (*taken.held, *taken.waiting):

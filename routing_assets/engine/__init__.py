@@ -1,4 +1,4 @@
-"""Where the work on the parts of a large table is done: on this machine, or on a cluster."""
+"""Engines run a function on the parts of a large table: on this machine, or on a Ray cluster."""
 
 from routing_assets.engine.attempt import WorkerLost
 from routing_assets.engine.engine import Engine

@@ -1,4 +1,4 @@
-"""Errors on their way back from another process: as themselves, whatever their constructors ask for."""
+"""Bring the result or error of a function back from a worker process. Errors keep their type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from routing_assets.engine.engine import Result
 
 
 class WorkerLost(RuntimeError):
-    """The processes that worked on a part died, as they do when the memory is full."""
+    """The process that worked on a part died, for example because memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,24 @@ class Success(Generic[Result]):
 
 @dataclass(frozen=True)
 class Failure:
-    """The error that a function raised, in pieces: unpickling an exception would call its constructor."""
+    """The error that a function raised, as its type, arguments and attributes.
+
+    Unpickling the exception itself would call its constructor, which may need other arguments.
+    """
 
     kind: type[Exception]
     arguments: tuple[Any, ...]
     state: dict[str, Any]
 
     def result(self) -> Any:
-        """Raise the error, with the traceback of the process that it came from as a note."""
+        """Raise the error; its note has the traceback of the worker process."""
         error = self.kind.__new__(self.kind, *self.arguments)
         error.__dict__.update(self.state)
         raise error
 
 
 def attempt(function: Callable[..., Result], part: Any, arguments: Sequence[Any]) -> Success[Result] | Failure:
-    """Call ``function(part, *arguments)`` on behalf of another process."""
+    """Call ``function(part, *arguments)`` in a worker process."""
     try:
         return Success(function(part, *arguments))
     except Exception as error:

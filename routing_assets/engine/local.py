@@ -1,4 +1,4 @@
-"""One machine: a loop, or processes of one thread each."""
+"""Run the parts on this machine: one after another, or in several processes of one thread each."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from routing_assets.foundation.progress import progress_bar
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Works on this machine.
+    """Runs the parts on this machine.
 
     Attributes:
-        workers: processes that share the parts; 1: one part after another, in this process. Each has one thread: two
-            of them score more texts than one process of two threads does.
+        workers: number of processes that share the parts, each with one thread: two of them score more texts than one
+            process with two threads. With 1, this process works on one part after another.
     """
 
     workers: int = 1
 
     def map(self, function: Callable[..., Result], parts: Sequence[Any], *arguments: Any) -> Iterator[Result]:
-        """Yield ``function(part, *arguments)`` of each part in order, with a progress bar in a terminal.
+        """Yield ``function(part, *arguments)`` for each part in order, with a progress bar in a terminal.
 
         Raises:
             WorkerLost: a process died.
@@ -50,15 +50,15 @@ class LocalEngine:
                 yield outcome.result()
         except BrokenProcessPool as error:
             raise WorkerLost(
-                f"A process that worked on one of {len(parts)} parts was ended from outside, as happens when the "
-                "memory is full. Use fewer workers and run again."
+                f"A process that worked on one of {len(parts)} parts died, probably because memory ran out. "
+                "Use fewer workers and run again."
             ) from error
         finally:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # joblib warns of work that is dropped, and it is dropped on purpose
+                warnings.simplefilter("ignore")  # joblib warns of dropped work; here it is dropped on purpose
                 outcomes.close()
 
 
 def label_of(function: Callable[..., Any]) -> str:
-    """What a progress bar calls the work: the function's name in words."""
+    """The label of a progress bar: the function's name in words."""
     return getattr(function, "__name__", "work").strip("_").replace("_", " ")

@@ -1,4 +1,4 @@
-"""A Ray cluster: plain tasks, a bounded number of them in flight, their results in part order."""
+"""Run the parts as tasks on a Ray cluster: a bounded number at a time, with results in the order of the parts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from routing_assets.foundation.progress import progress_bar
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Works on the nodes of a Ray cluster; this process is one of its drivers, and runs inside it.
+    """Runs the parts on the nodes of a Ray cluster. This process is a driver of the cluster and runs inside it.
 
     Attributes:
         address: ``host:port`` of the cluster's head; ``auto``: the cluster that this machine is a node of;
-            ``local``: a Ray of its own, on this machine.
-        in_flight: tasks that are under way or queued at a time. None: two for each core that the cluster has then.
-        retries: how often a part is worked on again after its process or its node died.
+            ``local``: start Ray on this machine.
+        in_flight: most tasks that run or wait in Ray at a time. None: two for each core that the cluster has then.
+        retries: how often a part is tried again after its process or its node died.
     """
 
     address: str = "auto"
@@ -34,11 +34,11 @@ class RayEngine:
         refuse_client(self.address)
 
     def map(self, function: Callable[..., Result], parts: Sequence[Any], *arguments: Any) -> Iterator[Result]:
-        """Yield ``function(part, *arguments)`` of each part in order. A task has one core and one thread.
+        """Yield ``function(part, *arguments)`` for each part in order. A task has one core and one thread.
 
         Raises:
-            InvalidInput: Ray is not installed, there is no cluster at the address, or it is that of Ray's client.
-            WorkerLost: the processes that worked on one part died again and again.
+            InvalidInput: Ray is not installed, no cluster answers at the address, or it is an address of Ray's client.
+            WorkerLost: the process that worked on a part died once more than ``retries`` times.
         """
         ray = self._connected()
         task = ray.remote(num_cpus=1, max_retries=self.retries)(attempt).options(name=label_of(function))
@@ -86,7 +86,7 @@ class RayEngine:
     def _result(self, ray: Any, reference: Any, name: str) -> Any:
         try:
             return ray.get(reference).result()
-        except ray.exceptions.RayTaskError:  # what Ray itself could not carry
+        except ray.exceptions.RayTaskError:  # Ray could not pickle the part or its result
             raise
         except ray.exceptions.RayError as error:
             raise WorkerLost(f"The work on {name} was given up after {self.retries} retries: {error}") from error
@@ -97,6 +97,6 @@ def refuse_client(address: str) -> None:
     if "://" in address:
         raise InvalidInput(
             f"'{address}' is an address of Ray's client: every result would pass through one connection, and the run "
-            "would end with it",
+            "would fail when it breaks",
             remedy="Start the run inside the cluster and give 'auto', or the head's host:port; see docs/scale.md.",
         )

@@ -1,4 +1,4 @@
-"""Which engine, and how much of it."""
+"""The engine that the policy file names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EngineSettings:
     )
 
     def engine(self) -> Engine:
-        """The engine. A cluster is not asked for before there is work for it."""
+        """The engine. It connects to a cluster only once there is work."""
         if self.kind == "ray":
             return RayEngine(self.address, self.in_flight)
         import joblib

@@ -61,7 +61,7 @@ class SpendCurve:
 
 
 def spend_curve(problem: AllocationProblem) -> SpendCurve:
-    """The curve of one batch. Its budget and its side constraints play no part; barred pairs do."""
+    """The curve of one batch. Barred pairs are left out; budget and side constraints are not used."""
     without: dict[str, Any] = {**dict.fromkeys(problem.side_constraints), "extra_budgets": ()}
     return curve_of(frontier(replace(problem, **without)))
 

@@ -62,7 +62,7 @@ def batch_budget(
     urgent: bool = False,
     waiting_instructions: float = 0.0,
 ) -> PacedBudget:
-    """The budget of a batch that is routed ``now``; ``problem.budget`` plays no part. See :func:`paced_budget`."""
+    """The budget of a batch that is routed ``now``; ``problem.budget`` is not used. See :func:`paced_budget`."""
     curve = spend_curve(problem)
     least = least_usd(problem, curve)
     return paced_budget(curve, least, now, plan, state, urgent=urgent, waiting_instructions=waiting_instructions)
@@ -81,7 +81,7 @@ def paced_budget(
     """The budget of a batch that is routed ``now``, from what it would spend at each price.
 
     Callers must commit (append to ``state.past``) before they ask for the next batch: two batches paced from the same
-    state would both be given the same room.
+    state would both be given the same money.
 
     Args:
         least: USD of the cheapest assignment under all constraints, rounded up.

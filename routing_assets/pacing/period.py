@@ -97,7 +97,7 @@ class PastBatch:
 
 @dataclass(frozen=True, eq=False)
 class PacingState:
-    """Where a period stands.
+    """The state of a period.
 
     Attributes:
         start, end: the period; ``end`` is the start of the next one.

@@ -36,7 +36,7 @@ class SpendSums:
     variance: float
     """USD squared, of single calls around their means."""
     assumed: float
-    """USD, standard error of what was assumed for want of records."""
+    """USD, standard error of what was assumed because records are missing."""
 
     def __add__(self, other: SpendSums) -> SpendSums:
         return SpendSums(
@@ -86,10 +86,10 @@ class CostEstimate:
         """Share of a budget to allocate so that the realised spend stays within it with ``probability``, from these
         estimates alone. Use it if there are too few held-out decisions for ``held_out_spend``.
 
-        The errors of calls and levels may follow any law of their variance (Cantelli's inequality); what was assumed
-        for want of records is normal. ``choice`` is an allocation of the batch at the full budget; its relative
-        uncertainty stands for that of the smaller one. What costs nothing needs no margin. Multiply the budget by the
-        share and allocate again.
+        The errors of calls and levels may have any distribution with their variance (Cantelli's inequality); the error
+        of assumptions is normal. ``choice`` is an allocation of the batch at the full budget; its relative uncertainty
+        is taken for the smaller one as well. What costs nothing needs no margin. Multiply the budget by the share and
+        allocate again.
         """
         if not 0.5 <= probability < 1.0:
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Where models run, and the form of a request that each provider takes."""
+"""Providers of models, and the form of request that each takes."""
 
 from routing_assets.providers.provider import PROVIDERS, Destination, Provider
 

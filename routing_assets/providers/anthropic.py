@@ -69,7 +69,7 @@ class Messages(Form):
         )
 
     def write_content(self, request: CommonRequest) -> dict[str, Any]:
-        request = request.spoken()
+        request = request.with_a_turn()
         body: dict[str, Any] = {}
         if request.system:
             texts = [_part(Text(text)) for text in request.system]
@@ -121,8 +121,8 @@ def _parts(content: Any, calls: dict[str, str], left_out: set[str]) -> Iterator[
                 texts = list(_parts(block.get("content") or [], {}, left_out))
                 if not all(isinstance(part, Text) for part in texts):
                     raise CannotTranslate("tool_result")
-                said = "\n\n".join(part.text for part in texts if isinstance(part, Text))
-                yield ToolResult(name, calls[name], said, block.get("is_error") is True)
+                text = "\n\n".join(part.text for part in texts if isinstance(part, Text))
+                yield ToolResult(name, calls[name], text, block.get("is_error") is True)
             case _:
                 raise CannotTranslate("content")
 

@@ -62,7 +62,7 @@ class Converse(Form):
         )
 
     def write_content(self, request: CommonRequest) -> dict[str, Any]:
-        request = request.spoken()
+        request = request.with_a_turn()
         body: dict[str, Any] = {}
         if request.system:
             body["system"] = [{"text": text} for text in request.system]

@@ -1,4 +1,4 @@
-"""A request in the common form: what all providers' forms say alike, and nothing that only one of them can say."""
+"""The common form of a request: it can express what the forms of several providers can, not what only one can."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 AUDIO = ("audio/wav", "audio/mp3")
 PDF = "application/pdf"
 MOST_STOPS = 4
-"""Stop sequences that every provider takes; Anthropic takes more."""
+"""The greatest number of stop sequences that every provider takes; Anthropic takes more."""
 _DATA_URI = re.compile(r"data:([\w.+/-]+);base64,(.*)", re.DOTALL)
 
 
 class CannotTranslate(Exception):
-    """The request says something that the common form has no word for.
+    """The request asks something that the common form cannot express.
 
     Attributes:
         what: one word that names it, such as a field of the body.
@@ -60,7 +60,7 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What such a call gave."""
+    """The result of such a call."""
 
     id: str
     name: str
@@ -73,7 +73,7 @@ Part = Text | Media | ToolCall | ToolResult
 
 @dataclass(frozen=True)
 class Message:
-    """One turn. Results of tools stand first in it, and calls of tools last."""
+    """One turn. Results of tools come first in it, and calls of tools last."""
 
     role: Literal["user", "assistant"]
     parts: tuple[Part, ...]
@@ -98,7 +98,7 @@ class ToolChoice:
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """The answer is JSON; by a schema where there is one. ``strict``: the provider holds the model to it."""
+    """The answer must be JSON, and follow ``schema`` if there is one. ``strict``: the provider enforces the schema."""
 
     schema: Mapping[str, Any] | None = None
     name: str = "answer"
@@ -107,11 +107,11 @@ class AnswerFormat:
 
 @dataclass(frozen=True)
 class CommonRequest:
-    """A request.
+    """A request in the common form.
 
     Attributes:
-        messages: the turns, in order; no two of one role follow each other.
-        system: texts of the system.
+        messages: the turns, in order; the roles alternate.
+        system: the system's texts.
         settings: by common name: ``max_tokens, temperature, top_p, top_k, stop, seed, frequency_penalty,
             presence_penalty, n``.
         left_out: settings that do not change what is asked, and that only the request's own provider knows.
@@ -127,12 +127,12 @@ class CommonRequest:
 
     @property
     def features(self) -> frozenset[str]:
-        """What a form must be able to say for this request, beyond texts and settings that may be left out."""
+        """What a form must be able to express for this request, beyond texts and settings that may be left out."""
         parts = [part for message in self.messages for part in message.parts]
         return frozenset((*_of_turns(self.messages), *_of_parts(parts), *self._of_answer(), *self._of_settings()))
 
-    def spoken(self) -> CommonRequest:
-        """The request with a turn of the user, which most forms need: the system's text, where no one else speaks."""
+    def with_a_turn(self) -> CommonRequest:
+        """The request with at least one turn, which most forms need: the user then says the system's text."""
         if self.messages:
             return self
         first = Message("user", tuple(map(Text, self.system)))
@@ -149,8 +149,8 @@ class CommonRequest:
         if self.answer.schema is not None:
             yield "json_schema" if self.answer.strict else "loose_schema"
         else:
-            spoken = [*self.system, *(p.text for m in self.messages for p in m.parts if isinstance(p, Text))]
-            yield "json_object" if any("json" in text.lower() for text in spoken) else "json_unsaid"
+            texts = [*self.system, *(p.text for m in self.messages for p in m.parts if isinstance(p, Text))]
+            yield "json_object" if any("json" in text.lower() for text in texts) else "json_unsaid"
 
     def _of_settings(self) -> Iterator[str]:
         if self.settings.get("n", 1) > 1:
@@ -183,7 +183,7 @@ def _of_parts(parts: Iterable[Part]) -> Iterator[str]:
 
 
 def conversation(turns: Iterable[tuple[Literal["user", "assistant"], Iterable[Part]]]) -> tuple[Message, ...]:
-    """The turns as messages: those of one role that follow each other are one, and blank texts are left out."""
+    """The turns as messages: consecutive turns of one role are joined, and blank texts are left out."""
     messages = []
     for role, group in groupby(turns, key=lambda turn: turn[0]):
         parts = [p for _, own in group for p in own if not isinstance(p, Text) or p.text.strip()]
@@ -200,7 +200,7 @@ def _place(part: Part) -> int:
 
 
 def media(media_type: str, *, data: str | None = None, link: str | None = None) -> Media:
-    """An attachment. Raises CannotTranslate where not every form that takes its kind takes its type."""
+    """An attachment. Raises CannotTranslate for a type that not every form takes."""
     media_type = {"image/jpg": "image/jpeg", "audio/mpeg": "audio/mp3"}.get(media_type, media_type)
     if media_type not in (*IMAGES, *AUDIO, PDF):
         raise CannotTranslate(media_type.split("/")[0] or "attachment")
@@ -208,7 +208,7 @@ def media(media_type: str, *, data: str | None = None, link: str | None = None) 
 
 
 def linked(url: str, media_type: str) -> Media:
-    """The attachment that a URL holds (``data:``) or links to; of a link the type is only guessed."""
+    """The attachment that a URL holds (``data:``) or links to. For a link, ``media_type`` is a guess."""
     if url.startswith("data:"):
         found = _DATA_URI.fullmatch(url)
         if found is None:

@@ -1,4 +1,4 @@
-"""The form in which a provider takes a request: what it can say, how it is read and written."""
+"""The form in which a provider takes a request: what it can express, and how it is read and written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from routing_assets.providers.common import CannotTranslate, CommonRequest
 
 MEANINGFUL = ("max_tokens", "n", "stop", "response_format", "tools")
-"""Parameters that change what is asked or paid for: a model that refuses them does not get the request."""
+"""Parameters that change what is asked or paid for. A request with one goes only to models that take it."""
 
 
 class Form(ABC):
@@ -19,10 +19,10 @@ class Form(ABC):
     parameters: ClassVar[Mapping[str, tuple[str, ...]]]
     """By the common name of a setting, its own names in this form; the first is written."""
     configuration: ClassVar[str | None] = None
-    """The field of the body that holds the settings; None where they stand at its top."""
+    """The field of the body that holds the settings; None where they are fields of the body itself."""
     greatest_temperature: ClassVar[float] = 2.0
     expresses: frozenset[str] = frozenset()
-    """Features of requests in other forms that this one can say, see ``CommonRequest.features``."""
+    """Features of requests in other forms that this form can express, see ``CommonRequest.features``."""
 
     @abstractmethod
     def read(self, body: Mapping[str, Any]) -> CommonRequest:
@@ -51,7 +51,7 @@ class Form(ABC):
         return body, changes
 
     def settings_of(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a body by their common names; what is null or of the wrong type is left out."""
+        """The settings of a body by their common names; values that are null or of the wrong type are left out."""
         where = body if self.configuration is None else mapping(body.get(self.configuration))
         settings = {}
         for name, own in self.parameters.items():
@@ -68,12 +68,12 @@ class Form(ABC):
         return settings
 
     def meaningful(self, body: Mapping[str, Any]) -> set[str]:
-        """Which of :data:`MEANINGFUL` a body has, as far as they can be told of any body."""
+        """Which of :data:`MEANINGFUL` a body has. A form with fields of its own for some of them overrides this."""
         found = {name for name in self.settings_of(body) if name in MEANINGFUL}
         return found | {name for name in ("tools", "response_format") if body.get(name)}
 
     def without(self, body: dict[str, Any], unsupported: frozenset[str]) -> list[str]:
-        """Take the unsupported parameters out of a body, and give them another name where there is one.
+        """Remove the unsupported parameters from a body, or rename them where the form has another name for them.
 
         Returns:
             What was changed.
@@ -99,14 +99,14 @@ class Form(ABC):
         return all(self._refused(name, unsupported) for name in self.parameters.get(what, (what,)))
 
     def _refused(self, key: str, unsupported: frozenset[str]) -> bool:
-        """Whether a field is unsupported under its own name, or its common one where that is no field itself."""
+        """Whether a field is unsupported: by its own name, or by its common name where no field has that name."""
         own = {name for names in self.parameters.values() for name in names}
         common = next((name for name, names in self.parameters.items() if key in names), key)
         return key in unsupported or (common not in own and common in unsupported)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value, or nothing where it is no object."""
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
@@ -118,14 +118,14 @@ def expect(value: Any, kind: type, what: str) -> Any:
 
 
 def only(value: Mapping[str, Any], *known: str) -> None:
-    """Raises CannotTranslate for the first field that is neither known nor empty."""
+    """Raise CannotTranslate for the first field that is neither known nor empty."""
     for name, content in value.items():
         if content and name not in known:
             raise CannotTranslate(word(name))
 
 
 def word(name: str) -> str:
-    """A field's name as one short word."""
+    """A field's name, or ``other_field`` where it is long or not an identifier."""
     return name if name.isidentifier() and name.isascii() and len(name) <= 40 else "other_field"
 
 

@@ -81,7 +81,7 @@ class Contents(Form):
         )
 
     def write_content(self, request: CommonRequest) -> dict[str, Any]:
-        request = request.spoken()
+        request = request.with_a_turn()
         roles = {"user": "user", "assistant": "model"}
         body: dict[str, Any] = {}
         if request.system:
@@ -146,8 +146,8 @@ def _parts(parts: Any, waiting: list[ToolCall], turn: int) -> Iterator[Part]:
                 if call is None:
                     raise CannotTranslate("functionResponse")
                 waiting.remove(call)
-                said = response.get("result") if response.keys() == {"result"} else None
-                text = said if isinstance(said, str) else json.dumps(response, ensure_ascii=False)
+                returned = response.get("result") if response.keys() == {"result"} else None
+                text = returned if isinstance(returned, str) else json.dumps(response, ensure_ascii=False)
                 yield ToolResult(call.id, name, text)
             case _:
                 raise CannotTranslate("parts")

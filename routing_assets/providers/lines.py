@@ -1,4 +1,4 @@
-"""A line of a batch file of requests, whichever provider it is written for: its id, and its body in its own form."""
+"""One line of a file of requests for any provider: its id, and its body in the provider's form."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class BatchLine:
     Attributes:
         envelope: the field that holds the body; None in a plain chat line.
         id_field: the field that holds the id.
-        id: as it stands there.
-        form: of the body.
+        id: the value of that field.
+        form: the form of the body.
         url: the endpoint, where the line names one.
     """
 
@@ -56,8 +56,9 @@ class BatchLine:
             raise CannotTranslate("nesting") from error
 
     def needs(self) -> set[str]:
-        """What a model's provider must be able to say: ``form:chat.n`` where several forms can, ``only:chat.logprobs``
-        where the request cannot leave its form.
+        """What the model's provider must be able to express.
+
+        ``form:chat.n`` is a feature that several forms have; ``only:chat.logprobs`` keeps the request in its own form.
         """
         only, features = set(), self.form.meaningful(self.body)
         try:

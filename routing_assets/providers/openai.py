@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, which gateways and many other providers take as well; completions go only as they came."""
+"""OpenAI's chat completions, which many other providers and gateways take as well, and its completions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ KEPT_BY_ACCOUNT = (
     *("user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"),
     *("stream", "stream_options"),
 )
-"""Fields for the account's own ends, without effect on the answer."""
+"""Fields for the account's bookkeeping, without effect on the answer."""
 FILE_NAME = "document.pdf"
-"""Of a PDF that came without a name: chat completions ask for one."""
+"""The name of a PDF that came without one: chat completions require a name."""
 HINTS = ("reasoning_effort", "verbosity")
 _KNOWN = (
     *("model", "messages", "tools", "tool_choice", "response_format", "parallel_tool_calls", "modalities"),
@@ -128,13 +128,13 @@ class Chat(Form):
 
 
 class CompatibleChat(Chat):
-    """Chat completions of other servers, of which some know only the older name of the bound."""
+    """Chat completions of other servers. Some of them know only the older name, ``max_tokens``."""
 
     parameters = {**Chat.parameters, "max_tokens": ("max_tokens", "max_completion_tokens")}  # noqa: RUF012
 
 
 class Completions(Form):
-    """``{"model", "prompt"}``: a text that the model goes on with, which no form with turns can say."""
+    """``{"model", "prompt"}``: the model continues a text, which no form with turns can express."""
 
     name = "completions"
     parameters = {**Chat.parameters, "max_tokens": ("max_tokens",)}  # noqa: RUF012
@@ -147,7 +147,7 @@ class Completions(Form):
 
 
 def function(tool: Tool) -> dict[str, Any]:
-    """A tool as OpenAI and Gemini describe it, without what it has not."""
+    """A tool in OpenAI's form, without empty fields."""
     described = {"name": tool.name, "description": tool.description, "parameters": tool.schema}
     return {name: value for name, value in described.items() if value is not None}
 
@@ -162,7 +162,7 @@ def function_call(call: Mapping[str, Any]) -> ToolCall:
 
 
 def arguments(call: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call, which are JSON in a text."""
+    """The arguments of a call, which OpenAI writes as a text of JSON."""
     try:
         return expect(json.loads(expect(call.get("arguments"), str, "arguments") or "{}"), dict, "arguments")
     except (ValueError, RecursionError) as error:
@@ -170,7 +170,7 @@ def arguments(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tool_choice(choice: Any, named: str) -> ToolChoice | None:
-    """``auto``, ``none``, ``required`` or a function by its name, which stands under ``named`` or at the top."""
+    """``auto``, ``none``, ``required`` or a function; its name is in the field ``named`` or in ``choice`` itself."""
     match choice:
         case None:
             return None

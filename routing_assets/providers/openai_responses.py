@@ -1,4 +1,4 @@
-"""OpenAI's responses: read, and sent to OpenAI as they came; other providers get them in their own form."""
+"""Requests to OpenAI's responses API. OpenAI gets them unchanged; for other providers they are translated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Providers: how each takes a batch, and what it can be asked."""
+"""Providers: the files that each takes, and the requests that it can answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEDROCK_VERSION = "bedrock-2023-05-31"
 
 
 class BedrockMessages(Messages):
-    """Anthropic's messages on Bedrock, which fetches nothing from links."""
+    """Anthropic's messages on Bedrock, which does not follow links."""
 
     expresses = Messages.expresses - {"image_link", "document_link"}
 
@@ -29,10 +29,10 @@ class Provider:
     """How a provider takes a batch.
 
     Attributes:
-        form: in which requests of other providers are written.
-        as_they_come: names of the forms that it takes as they are.
-        requests_per_file, bytes_per_file: its limits, with room to spare.
-        ids: what an id of a request may be; any text where None.
+        form: the form into which requests of other providers are translated.
+        as_they_come: names of the forms that it takes unchanged.
+        requests_per_file, bytes_per_file: limits of a file; a little below the provider's own limits.
+        ids: the pattern that an id of a request must match; None: any text.
     """
 
     name: str
@@ -97,9 +97,9 @@ class Destination:
         return cls(_CLAUDE_ON_BEDROCK if claude else PROVIDERS[provider], model, frozenset(unsupported))
 
     def takes(self, need: str) -> bool:
-        """Whether a request with this need (see ``BatchLine.needs``) can be sent here without losing what it asks."""
-        kind, _, said = need.partition(":")
-        form, _, what = said.partition(".")
+        """Whether a request with this need (see ``BatchLine.needs``) can be sent here and still ask the same."""
+        kind, _, named = need.partition(":")
+        form, _, what = named.partition(".")
         if self.provider.form.refuses(what, self.unsupported):
             return False
         if form in self.provider.as_they_come:
@@ -118,7 +118,7 @@ class Destination:
         return self._named(body), changes
 
     def prompt(self, text: str) -> tuple[dict[str, Any], list[str]]:
-        """The simplest request that asks a text."""
+        """The body of the simplest request: one text of the user; and what was changed in it."""
         body, changes = self.provider.form.write(CommonRequest((Message("user", (Text(text),)),)))
         return self._named(body), changes
 

@@ -1,1 +1,1 @@
-"""A router's life: trained, compared, released, watched, recalibrated, extended."""
+"""Routers: trained, compared, released, watched, recalibrated, extended."""

@@ -33,8 +33,8 @@ class Extended:
     temperatures: pa.Table
     buckets: pa.Table
     quality: pa.Table
-    """Of each model after each step: of those known before on their held-out rows, of added ones on their own labels,
-    each predicted by a fit that it had no part in."""
+    """Quality of each model after each step: of models known before on their held-out rows, of added ones on their
+    labels, each predicted by a fit without it."""
     learnt_from: int
     """Labelled instructions."""
     held_back: int
@@ -50,7 +50,7 @@ def extend(
     *,
     run_id: str,
 ) -> Extended:
-    """Add the named models to the router in force; one that was added before is learnt anew.
+    """Add the named models to the router in force; one that was added before is fitted again.
 
     Args:
         champion: its record in the ledger of candidates.
@@ -117,7 +117,7 @@ def extend(
 def unseen_pairs(router: Router, panel: np.ndarray, labels: LabelledInstructions) -> tuple[np.ndarray, np.ndarray]:
     """Logits and success, each (n, K) in the router's columns, of the instructions that label added models.
 
-    Only these models are labelled in it, and no fit predicts a label that it had a part in.
+    Only these models are labelled in it, and each label is predicted by a fit without it.
     """
     logits = np.column_stack([panel, *(model.logits(panel) for model in router.classifier.added)])
     success = np.full(logits.shape, np.nan, dtype=np.float32)

@@ -12,7 +12,7 @@ from routing_assets.storage.in_force import prices_in_force
 from routing_assets.storage.parquet_store import Store
 
 IN_FORCE = "in_force"
-"""Stands for the catalog in force where a catalog is asked for."""
+"""Names the catalog in force where the path of a catalog is expected."""
 
 
 def catalog_in_force(store: Store, made_by: Sequence[str] = ()) -> ModelCatalog | None:

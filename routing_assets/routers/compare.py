@@ -1,8 +1,8 @@
-"""Champion against challenger: which of two routers routes from now on.
+"""Compare a new router (challenger) with the one in force (champion).
 
-The judges are the challenger's own held-out rows (the test split of its labels, or the outcomes that its recalibration
-did not use), less every row that either router learnt from. Where drift was found, labels are of another time: then
-outcomes alone judge, if there are enough of them, and the champion has to be matched rather than beaten.
+They are compared on the challenger's held-out rows (the test split of its labels, or outcomes that its recalibration
+did not use), without the rows that either router learnt from. Where drift was found, labels are out of date: then only
+outcomes are used, if there are enough, and the challenger has to match the champion rather than beat it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from routing_assets.routers.texts_learnt import learnt_rows
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a router's probabilities are on the rows of a comparison: means over the models, each by its labels."""
+    """A router's probabilities on the rows of a comparison: means over the models, weighted by their labels."""
 
     ece: float
     brier: float
@@ -36,7 +36,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The verdict, and the figures behind it; figures are None where nothing had to be compared."""
+    """The verdict and its figures, which are None where nothing had to be compared."""
 
     challenger: str
     champion: str | None
@@ -45,7 +45,7 @@ class Comparison:
     champion_is_stale: bool = False
     judged_rows: int = 0
     improvement: float | None = None
-    """Of the Brier score."""
+    """By how much the challenger's Brier score is lower."""
     lower_bound: float | None = None
     required: float | None = None
     champion_quality: Quality | None = None
@@ -82,10 +82,10 @@ def compare(
     """Whether the challenger takes over.
 
     Every router has to beat the success rate of each of its models, the first one, too. One for the same models as the
-    champion has to beat the champion as well. One for other models has to be able to serve: the prices in force are of
-    all its models, and it knows every model that the champion does and that is priced. What adds models to the
-    champion, or labels to models added before, must only not be shown to be worse, by more than a hundredth, on the
-    models that both know. What is simulated never replaces what is real.
+    champion has to beat the champion as well. One for other models has to be usable: the prices in force are of
+    all its models, and it knows every priced model of the champion. A router that adds models to the champion, or
+    labels to models added before, only must not be shown to be worse by more than a hundredth on the models that both
+    know. Simulated labels and prices never replace real ones.
 
     Args:
         champion, challenger: their records in the ledger of candidates.
@@ -106,9 +106,9 @@ def compare(
 def judge(shelf: Shelf, challenger: Mapping[str, Any]) -> Skill:
     """Whether a router's predictions say more than the success rates of its models, on rows it did not learn from.
 
-    These are its held-out rows, and of models added by few labels what fits without a label say of it. The classifier
-    of a recalibrated router was judged before; the rates must only not be shown to be better on its held-out outcomes,
-    which are those of chosen models alone. A router that decides by rates alone promises nothing else.
+    These are its held-out rows; for models added by few labels, each label as predicted by a fit without it. The
+    classifier of a recalibrated router was judged before; the rates only must not be shown to be better on its held-out
+    outcomes, which are those of chosen models alone. A router that decides by rates alone is not judged.
 
     Args:
         challenger: its record in the ledger of candidates.
@@ -233,14 +233,14 @@ def held_out_rows(shelf: Shelf, version: str, models: Sequence[str]) -> Labelled
 
 
 def predictions(shelf: Shelf, version: str, rows: LabelledInstructions) -> np.ndarray:
-    """What the router decides by, (N, K), in the columns of ``rows``."""
+    """The probabilities that the router decides by, (N, K), in the columns of ``rows``."""
     router = load_router(shelf, version)
     order = [router.models.index(model) for model in rows.models]
     return router.predict(rows.instruction, rows.task).decision[:, order]
 
 
 def quality_of(probability: np.ndarray, success: np.ndarray, models: Sequence[str]) -> Quality:
-    """ECE (ten bins of equal mass), Brier score and log-loss of (N, K): means over the models, each by its labels."""
+    """ECE (ten bins of equal mass), Brier score and log-loss of (N, K): means over models, weighted by their labels."""
     from routing_assets.prediction.calibration.quality import calibration_metrics
 
     of_models = calibration_metrics(probability, success, models)

@@ -1,6 +1,6 @@
 """Labels of models that are added to a router by few of them, kept so that later trainings learn from them as well.
 
-The store holds them all in the table ``added_labels``. A model counts as long as the catalog names it: to be rid of
+The store holds them all in the table ``added_labels``. A model counts as long as the catalog names it: to remove
 one, leave it out of the catalog.
 """
 
@@ -28,9 +28,9 @@ from routing_assets.storage.warehouse import Warehouse
 
 TABLE = "added_labels"
 PREFIX = "added:"
-"""Ids of rows that such labels make begin with it; model and hash of the text follow."""
+"""Prefix of the ids of rows for such labels; model and hash of the text follow."""
 LEAST_LABELS = 20
-"""Labels that a router learns an added model from, at least."""
+"""The least number of labels from which an added model is learnt."""
 
 
 def checked_addition(
@@ -64,7 +64,7 @@ def checked_addition(
 
 
 def read_few(path: str, models: Sequence[str]) -> LabelledInstructions:
-    """The named models' labels in a label table, whose empty cells stand for "unlabelled"; rows with none are left out.
+    """The named models' labels in a label table. Empty cells are unlabelled; rows without a label are left out.
 
     Columns that are neither part of a label table nor of these models are not read.
 

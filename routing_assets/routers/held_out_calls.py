@@ -1,6 +1,6 @@
 """The calls that a batch's margin is calibrated on: labelled rows that tested the router in force, priced as the batch.
 
-They stand beside the router. The cost model in force learnt from the training rows of the same splits only.
+They are stored with the router. The cost model in force learnt only from the training rows of the same splits.
 """
 
 from __future__ import annotations

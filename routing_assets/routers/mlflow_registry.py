@@ -39,7 +39,7 @@ class LoggedClassifier:
 
 
 def connect(registry: Registry) -> MlflowClient:
-    """A client of the project's own store, made under a lock on first use (SQLite migrations do not share)."""
+    """A client of the project's own store, made on first use under a lock: two migrations at once would fail."""
     registry.root.mkdir(parents=True, exist_ok=True)
     with FileLock(registry.root / ".mlflow.lock"):
         mlflow.set_tracking_uri(registry.uri)
@@ -89,7 +89,7 @@ def log_classifier(
             )
     if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
         client.create_registered_model(REGISTERED_MODEL)
-    registered = client.create_model_version(  # by the client, for it prints nothing
+    registered = client.create_model_version(  # by the client, which prints nothing
         REGISTERED_MODEL, logged.model_uri, run_id=run.info.run_id, model_id=logged.model_id
     )
     version = int(registered.version)
@@ -110,7 +110,7 @@ def register_recalibrated(registry: Registry, model_version: int, *, tags: Mappi
 
 
 def put_in_force(registry: Registry, model_version: int, previous: int | None = None) -> None:
-    """Point ``champion`` at a version and ``previous`` at the one that served before; it challenges nobody any more."""
+    """Point ``champion`` at a version and ``previous`` at the one before; remove the version's alias ``challenger``."""
     client, version = connect(registry), str(model_version)
     aliases = {name: str(at) for name, at in client.get_registered_model(REGISTERED_MODEL).aliases.items()}
     for name, at in ((PREVIOUS, previous), (IN_FORCE, model_version)):

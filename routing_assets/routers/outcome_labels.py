@@ -15,7 +15,7 @@ from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 PREFIX = "outcome:"
-"""Ids of rows that come from outcomes begin with it; label tables cannot collide with them by chance."""
+"""Prefix of the ids of rows that come from outcomes, so that they do not equal ids of a label table by chance."""
 
 
 def labels_from_outcomes(
@@ -50,7 +50,7 @@ def labels_from_outcomes(
 
 
 def with_outcomes(labels: LabelledInstructions, outcomes: LabelledInstructions) -> LabelledInstructions:
-    """A label table followed by outcome rows of the same models; what the calls cost is not taken over."""
+    """A label table followed by outcome rows of the same models, without the costs of their calls."""
     return append_labels(labels, outcomes) if len(outcomes) else labels
 
 

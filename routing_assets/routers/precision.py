@@ -18,7 +18,7 @@ MOST_LOG_LOSS_APART = 1e-3
 MOST_SUCCESS_LOST = 1e-6
 PRICE_LISTS = 5
 BUDGET_SHARES = tuple(np.linspace(0.05, 0.95, 10))
-"""Of the way from what the cheapest choices cost to what the likeliest to succeed cost."""
+"""Budgets that are tried: shares of the way from the cost of the cheapest choices to that of the most successful."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PrecisionComparison:
     log_loss_apart: float
     """Absolute difference of the mean log-loss over all labelled pairs."""
     success_lost: float
-    """Mean expected success, as fp32 sees it, that the decisions by bf16 give away; mean over all budgets."""
+    """Mean expected success, by fp32, that is lost by deciding in bf16; mean over all budgets."""
 
     @property
     def accepted(self) -> bool:
@@ -76,7 +76,7 @@ def compare_precisions(
 def in_bf16(router: Router, held_out: LabelledInstructions, seed: int = 0) -> tuple[Router, PrecisionComparison]:
     """The router, scoring in bf16, and what that changes on instructions it did not learn from.
 
-    Prices change more often than routers, so that random ones are asked: over two orders of magnitude, per token.
+    Prices change more often than routers, so random prices per token are used, over two orders of magnitude.
 
     Raises:
         InvalidInput: it changes too much; the figures say what.

@@ -100,7 +100,7 @@ def recalibrate(
 
 
 def halves(rows: LabelledInstructions, learnt: pa.Table) -> tuple[LabelledInstructions, LabelledInstructions]:
-    """Outcome rows to fit on and rows to judge by; equal texts go together, and a text keeps its half for ever."""
+    """Outcome rows to fit on and rows to judge by; equal texts go together, and a text keeps its half forever."""
     part = np.asarray(learnt["part"])
     by_classifier = learnt_rows(rows, learnt.filter(pa.array(np.isin(part, ("train", "validation", "extension")))))
     even = np.array([int(text, 16) % 2 == 0 for text in text_hashes(rows.instruction)], dtype=bool)

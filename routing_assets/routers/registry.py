@@ -1,4 +1,4 @@
-"""Where MLflow keeps what it knows of routers."""
+"""MLflow's store of trained and registered routers."""
 
 from __future__ import annotations
 

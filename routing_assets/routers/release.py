@@ -1,4 +1,4 @@
-"""The router in force: put there when it wins, or by hand; read by every batch."""
+"""Put a router in force, after a comparison or by hand, and load it for each batch."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def record_candidate(
 def put_in_force(
     releases: ReleaseLedger, router: Mapping[str, Any], *, reason: str, run_id: str, prices_of: Sequence[str]
 ) -> None:
-    """What serves from now on: a line in the ledger, and with it the prices that came along; see ``releases``.
+    """Put a router in force by a row in the ledger, and with it the prices that were made with it.
 
     To be called within ``releasing``.
 
@@ -96,7 +96,7 @@ def put_in_force(
         router: its record in the ledger of candidates.
         reason: ``first``, ``rates``, ``comparison``, ``forced`` or ``rollback``.
         run_id: of the Dagster run that decided it.
-        prices_of: runs whose prices, of the first that made some, come into force as well.
+        prices_of: runs; the prices of the first of them that made some come into force as well.
     """
     row = {name: router[name] for name in _RECORDED} | {"reason": reason, "dagster_run_id": run_id}
     record_release(
@@ -122,7 +122,7 @@ def learnt_from_simulated(warehouse: Warehouse, router: Mapping[str, Any]) -> bo
 def labels_config(warehouse: Warehouse, given: Mapping[str, Any]) -> dict[str, Any]:
     """How labels are read: as given, or as for the router in force where no labels are named.
 
-    Raises InvalidInput where none are named and no router is in force that says it.
+    Raises InvalidInput where none are named and no router is in force.
     """
     if given.get("labels") is not None:
         return dict(given)
@@ -140,7 +140,7 @@ def labels_config(warehouse: Warehouse, given: Mapping[str, Any]) -> dict[str, A
 
 
 def rollback(releases: ReleaseLedger, shelf: Shelf, version: str | None = None) -> dict[str, Any]:
-    """Put the router that served before, or the named one, in force; returns its record. Nothing is deleted.
+    """Put the named router in force or, without a name, the one before; returns its record. Nothing is deleted.
 
     Prices stay, unless they lack one of its models: then those that it came with are put in force as well.
 

@@ -1,4 +1,4 @@
-"""Changes of what is in force: one at a time, and the ledger decides.
+"""Change which router and prices are in force, one change at a time.
 
 A release is one transaction on the ledger. The stored prices and MLflow's aliases follow from it: they are set after
 the commit, and set again at the next start where a crash came in between.
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReleaseLedger:
-    """What a release changes: lines of the warehouse, prices in the store, aliases in the registry."""
+    """What a release changes: rows of the warehouse, prices in the store, aliases in the registry."""
 
     warehouse: Warehouse
     store: Store
@@ -38,7 +38,7 @@ class ReleaseLedger:
 
 @contextmanager
 def releasing(releases: ReleaseLedger) -> Iterator[None]:
-    """Nobody else changes what is in force meanwhile; what an interrupted release left to do is done first."""
+    """A block in which no other process changes what is in force. An interrupted release is finished first."""
     releases.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(releases.locks / "release.lock"):
         _follow_ledger(releases)
@@ -48,7 +48,7 @@ def releasing(releases: ReleaseLedger) -> Iterator[None]:
 def record_release(
     releases: ReleaseLedger, *, router: Mapping[str, Any] | None, prices: Mapping[str, Any] | None
 ) -> None:
-    """Enter lines of ``routers`` and ``price_releases``, both or neither; prices and aliases follow.
+    """Append rows to ``routers`` and ``price_releases``, both or neither; stored prices and aliases follow.
 
     To be called within :func:`releasing`.
     """
@@ -80,7 +80,7 @@ def _follow_ledger(releases: ReleaseLedger) -> None:
 
 
 def _aliases_follow(registry: Registry, served: list[int]) -> bool:
-    """Whether MLflow took the aliases; routing needs none, so that they may follow at a later start."""
+    """Whether MLflow took the aliases; routing does not need them, so they may be set at a later start."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -89,7 +89,7 @@ def _aliases_follow(registry: Registry, served: list[int]) -> bool:
     try:
         tracking.put_in_force(registry, *served)
     except (MlflowException, SQLAlchemyError) as error:
-        _log.warning("MLflow's alias of the router in force is set at the next start, for now it failed: %s", error)
+        _log.warning("MLflow's alias of the router in force could not be set, and is set at the next start: %s", error)
         return False
     return True
 

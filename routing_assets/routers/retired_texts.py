@@ -1,4 +1,4 @@
-"""Labels that outcomes of retired batches made: they go with the batch, unless the policy keeps them."""
+"""Remove labels made from outcomes of retired batches, unless the policy keeps them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
 KEEPS = "keep_outcomes_as_labels"
-"""Setting in the policy file: judged texts of retired batches stay as labels. By default they go."""
+"""Setting in the policy file: judged texts of retired batches stay as labels. By default they are removed."""
 LABEL_TABLES = ("labelled_instructions", "splits")
 READERS = {"train_router", "retrain_router", "recalibrate_router", "add_model", "update_prices", "evaluate_router"}
 """Jobs whose steps read the label table one after another, and must find the same rows in it."""
@@ -26,7 +26,7 @@ READERS = {"train_router", "retrain_router", "recalibrate_router", "add_model", 
 def forget_retired_labels(
     warehouse: Warehouse, store: Store, shelf: Shelf, registry: Registry, reading: str | None, *, keep_labels: bool
 ) -> str:
-    """Remove the label rows that outcomes of retired batches made, unless the policy keeps them; says what was done.
+    """Remove the label rows that outcomes of retired batches made, unless the policy keeps them; say what was done.
 
     They leave every version of the label table and of its splits, and what routers are compared by. Routers keep what
     they learnt from them: weights and hashes, no text. While a run reads labels they wait for the next retirement.

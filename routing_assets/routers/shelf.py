@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
 LEARNT_FROM = "learnt_from.parquet"
 """Hashes of the texts it learnt from, by part; see ``texts_learnt.py``."""
 JUDGED_BY = "judged_by.parquet"
-"""Labelled rows held out of everything, to compare it by."""
+"""Labelled rows that nothing was fitted to, for comparisons."""
 UNSEEN = "unseen.parquet"
 """Predictions for the labels of added models, each by a fit without that label, to judge these models by."""
 
@@ -48,7 +48,7 @@ def keep_router(
     judged_by: LabelledInstructions,
     unseen: pa.Table | None = None,
 ) -> None:
-    """Write a router, with the data that drift checks, comparisons and extensions need; whole, or not at all."""
+    """Write a router, with the data that drift checks, comparisons and extensions need, completely or not at all."""
     with atomic_folder(directory) as work:
         router.save(work)
         if unseen is not None:

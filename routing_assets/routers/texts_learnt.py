@@ -50,8 +50,8 @@ def tested_rows(labels: LabelledInstructions, learnt: pa.Table) -> np.ndarray:
 def steadied(split: Split, labels: LabelledInstructions, learnt: pa.Table) -> Split:
     """The split as the router in force needs it to be comparable with the next one.
 
-    What it was tested on is tested on again, and what it learnt from tests nobody; rows new to it stay where they were
-    dealt. The split is left as it is where that would empty a part.
+    Rows that tested it are test rows again, and rows that it learnt from are never test rows. Rows new to it keep their
+    part. The split is left as it is where that would empty a part.
     """
     tested = tested_rows(labels, learnt)
     known = learnt_rows(labels, learnt)

@@ -139,7 +139,7 @@ class AssembledRouter:
         return table.append_column("router_version", pa.array([self.record["router_version"]] * table.num_rows))
 
     def mean_quality(self, split: str) -> list[dict[str, Any]]:
-        """Mean over the models after each step; each counts by its labels, so that a model with few says little."""
+        """Mean over the models after each step, weighted by their labels."""
         rows = self.quality[split].to_pylist()
         figures = ("log_loss", "brier", "auc", "ece", "ece_floor")
         by_step = {step: [row for row in rows if row["step"] == step] for step in STEPS}
@@ -159,8 +159,8 @@ def assemble(
 ) -> AssembledRouter:
     """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk.
 
-    Beside the router lie what it learnt from and the rows to judge it by. Raises InvalidInput where it is to score in
-    bf16 and that changes too much on held-out rows.
+    Stored with the router are hashes of the texts it learnt from and the rows to judge it by. Raises InvalidInput where
+    it is to score in bf16 and that changes too much on held-out rows.
     """
     classifier, fitted = _classifier(shelf, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
@@ -228,7 +228,7 @@ def classifier_config(settings: Mapping[str, Any]) -> ClassifierConfig:
 
 
 def _keep(classifier: SuccessClassifier, work: Path, folder: Path) -> tuple[str, Path]:
-    """Save under a hash of the weights and of the models' names, whole or not at all."""
+    """Save under a hash of the weights and of the models' names, completely or not at all."""
     classifier.save(work / "classifier")
     weights = file_sha256(work / "classifier" / "classifier.safetensors")
     classifier_id = content_version(pa.Table.from_pylist([{"weights": weights, "models": list(classifier.models)}]))

@@ -41,8 +41,8 @@ def watch(
     """Judge the router by the most recent batches that it decided and that have outcomes.
 
     Calibration and ranking are judged by outcomes; what the router predicts of these batches, and their embeddings, are
-    set against those of the instructions that it was tested on. Copies of a text tell no more than one of them, so each
-    text counts once: as it was asked and judged last.
+    compared with those of the instructions that it was tested on. Copies of a text say no more than one of them, so
+    each text counts once: as it was asked and judged last.
 
     Raises:
         InvalidInput: no batch has outcomes yet.

@@ -98,7 +98,7 @@ def test_text_and_tokens_of_every_form(
         (gemini("q", response={"candidates": [{"finishReason": "MAX_TOKENS"}]}), "holds no answer (MAX_TOKENS)"),
     ],
 )
-def test_failed_expired_and_refused_calls_are_no_answers(line: dict[str, Any], said: str) -> None:
+def test_failed_expired_and_refused_calls_do_not_count_as_answers(line: dict[str, Any], said: str) -> None:
     answer = read_answer(line)
     assert answer.instruction_id == "q"
     assert said in str(answer.error)
@@ -114,20 +114,20 @@ def test_tools_that_a_model_calls_are_its_answer() -> None:
 @pytest.mark.parametrize(
     "usage", [None, [], {"prompt_tokens": -1, "completion_tokens": "many"}, {"prompt_tokens": True}]
 )
-def test_a_count_that_is_none_is_unknown(usage: Any) -> None:
+def test_an_invalid_count_is_unknown(usage: Any) -> None:
     assert tokens(read_answer(chat("q", usage=usage)))[0::2] == (None, None)
 
 
-def test_a_half_written_last_line_waits(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_left_for_later(tmp_path: Path) -> None:
     path = write(tmp_path / "out.jsonl", chat("a"), chat("b"))
     path.write_bytes(path.read_bytes()[:-40])
     assert is_answer_file(path)
     found = read_answers(path)
     assert ([a.instruction_id for a in found.answers], found.faults, found.cut_off) == (["a"], {}, True)
-    assert "the last line is not whole" in found.remarks[0]
+    assert "the last line is incomplete" in found.remarks[0]
 
 
-def test_a_strange_line_stops_no_other_and_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_line_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
     path = write(tmp_path / "out.jsonl", chat("a"), {"odd": 1}, {**chat("x"), "custom_id": None}, chat("b"))
     found = read_answers(path)
     assert [a.instruction_id for a in found.answers] == ["a", "b"]
@@ -135,13 +135,13 @@ def test_a_strange_line_stops_no_other_and_is_said(tmp_path: Path) -> None:
     assert found.remarks[0].startswith("2 lines cannot be read and are not used (line 2: ")
 
 
-def test_a_file_of_nothing_whole_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_complete_line_is_refused(tmp_path: Path) -> None:
     (path := tmp_path / "out.jsonl").write_text('{"custom_id": "a", "resp')
-    with pytest.raises(InvalidInput, match="no line is whole"):
+    with pytest.raises(InvalidInput, match="no line is complete"):
         read_answers(path)
 
 
-def test_a_table_and_a_batch_are_no_answers(tmp_path: Path) -> None:
+def test_a_table_and_a_batch_are_not_taken_for_answers(tmp_path: Path) -> None:
     request = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}
     assert not is_answer_file(write(tmp_path / "batch.jsonl", request))
     assert not is_answer_file(write(tmp_path / "o.jsonl", {"instruction_id": "a", "model": "m", "success": 1}))

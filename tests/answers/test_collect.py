@@ -54,7 +54,7 @@ def test_a_providers_name_of_a_model(said: str, model: str | None) -> None:
     assert ModelNames(known, {"my-deployment": "gpt-4o-mini"}).model(said) == model
 
 
-def test_of_models_of_one_name_the_one_that_was_routed_to_is_meant() -> None:
+def test_a_name_of_several_models_means_the_one_that_was_routed_to() -> None:
     names = ModelNames(["azure/gpt-4o", "openai/gpt-4o"])
     assert names.model("gpt-4o-2024-08-06", "azure/gpt-4o") == "azure/gpt-4o"
     assert names.model("gpt-4o-2024-08-06") is None
@@ -67,7 +67,7 @@ def test_the_cost_is_tokens_times_prices_exactly() -> None:
     assert (row["model"], row["attempt"], row["newest"], row["cost"]) == ("large", 1, True, 0.0045)
 
 
-def test_what_is_written_to_a_cache_costs_more() -> None:
+def test_tokens_written_to_a_cache_cost_more() -> None:
     written = {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 100}
     line = claude("q", cache_creation_input_tokens=200, cache_creation=written)
     found = collected(read_answer(line), routed="claude-sonnet-4")
@@ -80,7 +80,7 @@ def test_what_is_written_to_a_cache_costs_more() -> None:
         (Answer("q", "large", 1, "x"), "the answer reports no tokens"),
         (Answer("q", "large", 1, "x", input_tokens=3), "the answer reports no output tokens"),
         (Answer("q", "large", 1, error="late"), "the failed call reports no tokens"),
-        (Answer("q", "other", 1, "x", input_tokens=3, output_tokens=3), "has no price per token of 'other'"),
+        (Answer("q", "other", 1, "x", input_tokens=3, output_tokens=3), "has no price per token for 'other'"),
     ],
 )
 def test_an_unknown_cost_is_null_and_says_why(answer: Answer, why: str) -> None:
@@ -89,12 +89,12 @@ def test_an_unknown_cost_is_null_and_says_why(answer: Answer, why: str) -> None:
     assert why in row["cost_unknown"]
 
 
-def test_the_model_of_the_decision_stands_where_the_provider_names_none() -> None:
+def test_the_decisions_model_is_taken_where_the_provider_names_none() -> None:
     (row,) = rows(collected(read_answer(expired("q"))))
     assert row["model"] == "large"
 
 
-def test_in_any_order_and_twice_the_newest_answer_counts_and_none_is_lost() -> None:
+def test_the_newest_answer_counts_in_any_order_of_files_and_none_is_lost() -> None:
     first = read_answer(chat("q", "Cusco"))
     second = read_answer(chat("q", "Lima", created=1_700_000_100))
     late = replace(read_answer(expired("q")), created=1_800_000_000.0)

@@ -88,7 +88,7 @@ def test_a_small_file_that_was_joined_before_is_held_under_another_name(home: Ho
     assert joined.batch_id in taken.held[0]
 
 
-def test_a_withdrawn_batch_is_paid_for_nothing_so_its_bytes_may_come_again(home: Home) -> None:
+def test_the_bytes_of_a_withdrawn_batch_may_come_again(home: Home) -> None:
     drop(home.folders.inbox / "weekly.jsonl", "one")
     look(home)
     withdraw_batch(home.warehouse, home.folders, "weekly")
@@ -106,7 +106,7 @@ def test_a_batch_that_went_out_or_was_retired_counts(home: Home, fate: str) -> N
     assert "batch 'weekly'" in look(home).held[0]
 
 
-def test_bytes_that_a_newer_file_replaced_are_no_batch_any_more(home: Home) -> None:
+def test_bytes_that_a_newer_file_replaced_may_come_again(home: Home) -> None:
     for text in ("one", "two"):
         drop(home.folders.inbox / "weekly.jsonl", text)
         look(home)
@@ -130,7 +130,7 @@ def test_bytes_that_went_out_count_although_a_newer_file_came(home: Home) -> Non
     assert "batch 'weekly'" in look(home).held[0]
 
 
-def test_what_is_held_is_taken_in_once_the_policy_routes_duplicates(home: Home) -> None:
+def test_held_files_are_taken_in_once_the_policy_routes_duplicates(home: Home) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         drop(home.folders.inbox / name, "one")
     look(home)

@@ -205,7 +205,7 @@ def test_tricky_model_names_stay_in_the_folder(tmp_path: Path, model: str) -> No
     assert read_manifest(out).of(model)[0].rows == 1
 
 
-def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+def test_tables_and_requests_of_different_instructions_are_refused(tmp_path: Path) -> None:
     three = {k: v for k, v in TEXTS.items() if k != "4"}
     with pytest.raises(InvalidInput, match=r"row 4.* has instruction '4' where the batch has no instruction"):
         hand_off(instructions(three), routed(), tmp_path, batch_id="b")

@@ -76,7 +76,7 @@ def committed(warehouse: Warehouse) -> dict[str, float]:
         return {name: past.usd for name, past in standing(connection)}
 
 
-def test_what_a_failed_run_committed_is_free_again(warehouse: Warehouse) -> None:
+def test_money_that_a_failed_run_committed_is_free_again(warehouse: Warehouse) -> None:
     settings = RoutingSettings(period={"budget_usd": 8.0})
     for batch, run in (("a", "failed"), ("b", "fine")):
         commit_budget(warehouse, batch, run, problem(), settings, START)
@@ -118,7 +118,7 @@ def test_two_runs_of_one_batch_at_once_hold_the_greater_of_both(warehouse: Wareh
     assert sum(committed(warehouse).values()) <= 8.0
 
 
-def test_what_a_batch_costs_counts_to_the_month_that_paid_its_budget(warehouse: Warehouse) -> None:
+def test_the_cost_of_a_batch_counts_to_the_month_that_paid_its_budget(warehouse: Warehouse) -> None:
     month, midnight = {"budget_usd": 8.0}, datetime(2026, 4, 1, tzinfo=UTC)
     commit_budget(warehouse, "late", "r", problem(), RoutingSettings(budget_usd=6.0, period=month), LATE)
     settings = RoutingSettings(budget_usd=8.0, period=month)
@@ -149,7 +149,7 @@ def test_a_run_without_money_of_its_own_takes_what_the_month_has_left_and_no_mor
         commit_budget(warehouse, batch, run, problem(), settings, START)
         release_commitments(warehouse, ["failed"])
     with pytest.raises(
-        InvalidInput, match=r"costs 3.1 USD, which its run holds no more, .* 3 USD left\. Route it from"
+        InvalidInput, match=r"costs 3.1 USD, but its run no longer holds money, .* 3 USD left\. Route it from"
     ):
         commit_cost(warehouse, "a", runs, 3.1, PACED, START)
     commit_cost(warehouse, "a", runs, 2.9, PACED, START)
@@ -158,7 +158,7 @@ def test_a_run_without_money_of_its_own_takes_what_the_month_has_left_and_no_mor
         commit_cost(warehouse, "other", runs, 0.1, PACED, START)
 
 
-def test_what_is_taken_again_leaves_the_reserve(warehouse: Warehouse) -> None:
+def test_money_that_a_resumed_run_takes_again_does_not_use_the_reserve(warehouse: Warehouse) -> None:
     month = {"budget_usd": 8.0, "reserve": 0.5}
     commit_budget(warehouse, "a", "failed", problem(), RoutingSettings(budget_usd=3.0, period=month), START)
     release_commitments(warehouse, ["failed"])
@@ -167,7 +167,7 @@ def test_what_is_taken_again_leaves_the_reserve(warehouse: Warehouse) -> None:
     commit_cost(warehouse, "a", ["resumed", "failed"], 4.5, RoutingSettings(period=month, urgent=True), START)
 
 
-def test_a_withdrawn_batch_holds_no_money_and_foretells_no_other(warehouse: Warehouse) -> None:
+def test_a_withdrawn_batch_holds_no_money_and_predicts_no_arrivals(warehouse: Warehouse) -> None:
     for batch in ("kept", "mistake"):
         commit_budget(warehouse, batch, batch, problem(), RoutingSettings(period={"budget_usd": 8.0}), START)
     warehouse.append("withdrawals", pa.table({"batch_id": ["mistake"]}))
@@ -175,7 +175,7 @@ def test_a_withdrawn_batch_holds_no_money_and_foretells_no_other(warehouse: Ware
     assert set(committed(warehouse)) == {"kept"}
 
 
-def test_what_stood_committed_on_an_earlier_day_is_told_as_it_was(warehouse: Warehouse) -> None:
+def test_commitments_of_an_earlier_day_are_reported_as_they_were(warehouse: Warehouse) -> None:
     settings = RoutingSettings(budget_usd=3.0, period={"budget_usd": 8.0})
     commit_budget(warehouse, "a", "first", problem(), settings, START)
     commit_budget(warehouse, "a", "again", problem(), replace(settings, budget_usd=4.0), START + timedelta(days=1))
@@ -205,7 +205,7 @@ def test_a_batch_that_waits_is_left_its_part_of_the_money(warehouse: Warehouse) 
     assert commit_budget(warehouse, "first", "again", problem(), settings, LATE).budget_usd < 0.5 * alone
 
 
-def test_what_waits_is_what_came_of_late_and_holds_no_money(warehouse: Warehouse) -> None:
+def test_instructions_wait_that_came_recently_and_hold_no_money(warehouse: Warehouse) -> None:
     for batch in ("own", "waits", "refused", "gone out", "taken back", "has money", "failed"):
         receive(warehouse, batch, 1000, LATE - timedelta(days=batch == "refused"))
     receive(warehouse, "waits", 7, LATE)
@@ -218,7 +218,7 @@ def test_what_waits_is_what_came_of_late_and_holds_no_money(warehouse: Warehouse
         assert waiting_instructions(connection, "own", LATE) == 1007
 
 
-def test_what_was_not_spent_is_carried_over_but_overspending_is_not(warehouse: Warehouse) -> None:
+def test_unspent_money_is_carried_over_but_overspending_is_not(warehouse: Warehouse) -> None:
     def carried(usd: float) -> float:
         past = [PastBatch(START, usd, spend_curve(problem()))]
         return month_state(PeriodBudget(10.0, carry_over=1.0), past, START + timedelta(days=40)).carried_usd
@@ -235,7 +235,7 @@ def test_a_budget_of_its_own_is_cut_to_what_the_month_has_left(warehouse: Wareho
         commit_budget(warehouse, "b", "r2", problem(1), settings, START)
 
 
-def test_what_a_batch_does_not_spend_is_free_for_others(warehouse: Warehouse) -> None:
+def test_money_that_a_batch_does_not_spend_is_free_for_others(warehouse: Warehouse) -> None:
     settings = RoutingSettings(budget_usd=100.0, period={"budget_usd": 2.0})
     commit_budget(warehouse, "a", "r1", problem(), settings)
     commit_cost(warehouse, "a", ["r1"], 0.5, settings)

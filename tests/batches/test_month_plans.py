@@ -81,7 +81,7 @@ def test_a_month_in_which_nothing_was_asked_for_is_worth_the_lesser_of_the_plans
     assert all_of(warehouse, at(10), budget_usd=later, carry_over=1.0) == left
 
 
-def test_what_such_months_hand_on_is_said(warehouse: Warehouse) -> None:
+def test_the_reason_names_months_without_a_recorded_plan(warehouse: Warehouse) -> None:
     commit(warehouse, 1.0, at(6), budget_usd=100.0, carry_over=1.0)
     paced = RoutingSettings(period={"budget_usd": 100.0, "carry_over": 1.0})
     assert "No plan was recorded in 2026-07, 2026-08" in commit_budget(warehouse, "b", "r", PROBLEM, paced, at(9)).why
@@ -100,7 +100,7 @@ def test_months_without_a_period_between_two_with_one_hand_nothing_on(warehouse:
     assert all_of(warehouse, at(5), budget_usd=10.0, carry_over=1.0) == 10.0
 
 
-def test_what_a_withdrawal_frees_in_a_past_month_is_carried_over(warehouse: Warehouse) -> None:
+def test_money_that_a_withdrawal_frees_in_a_past_month_is_carried_over(warehouse: Warehouse) -> None:
     commit(warehouse, 80.0, at(10), budget_usd=100.0, carry_over=0.5)
     assert all_of(warehouse, at(11), budget_usd=1000.0, carry_over=0.5) == 1010.0
     warehouse.append("withdrawals", pa.table({"batch_id": ["10-03"]}))

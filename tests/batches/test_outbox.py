@@ -40,7 +40,7 @@ def names(folder: Path) -> set[str]:
 
 
 @pytest.mark.usefixtures("swap")
-def test_nothing_of_the_decision_before_is_left(tmp_path: Path) -> None:
+def test_no_file_of_the_earlier_decision_is_left(tmp_path: Path) -> None:
     hand_over(tmp_path, "one", "requests-01-a-001.jsonl", "requests-02-b-001.jsonl", "set-aside.jsonl")
     folder = hand_over(tmp_path, "two", "requests-01-b-001.jsonl")
     assert names(folder) == {"requests-01-b-001.jsonl", "by_source_file/two.jsonl", "manifest.json"}
@@ -49,7 +49,7 @@ def test_nothing_of_the_decision_before_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("swap")
-def test_what_runners_put_beside_a_decision_is_not_lost(tmp_path: Path) -> None:
+def test_files_that_runners_put_beside_a_decision_are_not_lost(tmp_path: Path) -> None:
     folder = hand_over(tmp_path, "one", "requests-01-a-001.jsonl")
     (folder / "answers.jsonl").write_text("paid for")
     (folder / "logs").mkdir()
@@ -79,7 +79,7 @@ def test_a_failed_hand_off_leaves_the_decision_before(tmp_path: Path) -> None:
     assert (folder / "requests-01-a-001.jsonl").read_text() == "three"
 
 
-def test_a_folder_is_no_link_and_may_be_moved_away(tmp_path: Path) -> None:
+def test_a_batchs_folder_is_not_a_link_and_may_be_moved_away(tmp_path: Path) -> None:
     folder = hand_over(tmp_path, "one", "requests-01-a-001.jsonl")
     folder.rename(tmp_path / "taken")
     assert (tmp_path / "taken" / "requests-01-a-001.jsonl").read_text() == "one"

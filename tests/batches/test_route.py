@@ -198,7 +198,7 @@ def needy(**columns: object) -> BatchInstructions:
     return BatchInstructions(ids, ids, images=one_of[1], audio=one_of[2], needs=needs, **columns)  # type: ignore[arg-type]
 
 
-def test_what_no_model_may_get_is_set_aside_with_the_reason_and_the_rest_is_kept() -> None:
+def test_instructions_that_no_model_may_get_are_set_aside_with_the_reason_and_the_rest_is_kept() -> None:
     catalog = ModelCatalog(
         (
             ModelEntry("small", 1.0, 1.0, context_tokens=10),
@@ -369,7 +369,7 @@ def test_a_decision_of_an_earlier_format_comes_out_as_it_was_then() -> None:
     np.testing.assert_array_equal(then.table["switching_price"].to_numpy(), then.allocation.reduced_cost)
 
 
-def test_what_ignores_a_constraint_is_not_set_against_what_keeps_it() -> None:
+def test_an_allocation_that_ignores_a_constraint_is_not_compared_with_those_that_keep_it() -> None:
     kept = {"policy": "mip", "status": "within_gap", "notes": {}, "expected_success": 0.7}
     ignoring = {
         "policy": "ndch_p",

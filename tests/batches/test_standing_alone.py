@@ -47,7 +47,7 @@ def failing(real: Callable[..., Any], error: Exception, part: str) -> Callable[.
 
 
 @pytest.mark.parametrize("error", ENVIRONMENT, ids=repr)
-def test_what_the_environment_stopped_waits_and_the_others_go_on(
+def test_a_file_that_the_environment_stopped_waits_and_the_others_go_on(
     home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
@@ -80,7 +80,7 @@ def test_a_parquet_file_that_the_machine_could_not_read_waits(home: Home, monkey
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=repr)
-def test_a_fault_of_a_file_or_of_ours_rejects_it_with_a_traceback_and_the_others_go_on(
+def test_an_unexpected_error_rejects_a_file_with_a_traceback_and_the_others_go_on(
     home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
@@ -162,7 +162,7 @@ def test_newer_files_of_a_batch_wait_behind_a_claim_that_waits(home: Home, monke
     assert (ids(taken), len(taken.rejected)) == (["weekly"], 1)
 
 
-def test_what_cannot_even_be_claimed_or_moved_stops_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_claimed_or_moved_stops_no_other(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
         drop(home.folders.inbox / name, name)
     (home.folders.inbox / "bad.csv").mkdir()
@@ -173,7 +173,7 @@ def test_what_cannot_even_be_claimed_or_moved_stops_nothing(home: Home, monkeypa
 
 
 @pytest.mark.parametrize("error", [*ENVIRONMENT, *FAULTS], ids=repr)
-def test_outcomes_stand_alone_as_well(home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcome_files_do_not_stop_each_other(home: Home, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     intake.receive(home.warehouse, home.folders, drop(home.root / "weekly.jsonl", "one"))
     (home.folders.outcomes / "weekly").mkdir()
     files = [drop(home.folders.outcomes / "weekly" / name, name) for name in ("a.csv", "bad.csv", "c.csv")]

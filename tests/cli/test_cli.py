@@ -57,11 +57,11 @@ def test_every_command_explains_itself(run) -> None:  # type: ignore[no-untyped-
         assert len(result.output) > 80
 
 
-def test_what_freezes_a_batch_says_so(run) -> None:  # type: ignore[no-untyped-def]
+def test_commands_that_freeze_a_batch_say_so(run) -> None:  # type: ignore[no-untyped-def]
     assert "freeze" in run("outcomes", "--help").output
 
 
-def test_what_needs_a_router_says_so_and_names_no_class(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_commands_that_need_a_router_say_so_and_name_no_class(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     catalog = tmp_path / "prices.yaml"
     catalog.write_text("models: {a: {price: 1}}\n")
     for arguments in (("routers",), ("prices", str(catalog))):
@@ -74,7 +74,7 @@ def test_what_needs_a_router_says_so_and_names_no_class(run, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--size"])
-def test_a_count_of_nothing_is_refused(run, option: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_count_of_zero_is_refused(run, option: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     result = run("evaluate", "--labels", "simulated:r1_math", "--output", str(tmp_path / "out"), option, "0")
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.output
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_evaluated(ru
     assert f"{tmp_path / 'file'}" in result.output
 
 
-def test_a_size_of_what_is_not_simulated_is_refused(tmp_path: Path) -> None:
+def test_a_size_for_labels_that_are_not_simulated_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"size of 10 is given.*Leave the size out"):
         read_labels(str(tmp_path / "labels.csv"), size=10)
 
@@ -125,7 +125,7 @@ PATHS = ("../../../x", "/etc/x", "..", ".", "", "a/b", "a\nb", "a\x00b", "-x", "
 
 
 @pytest.mark.parametrize("command", ["dispatch", "withdraw", "outcomes", "explain", "audit"])
-def test_no_path_is_made_of_a_batch_that_nobody_knows(run, tmp_path: Path, command: str) -> None:  # type: ignore[no-untyped-def]
+def test_no_path_is_made_from_an_unknown_batch_id(run, tmp_path: Path, command: str) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "o.csv").write_text("instruction_id,model,success\n1,a,1\n")
     run("routers")  # makes the home
     before = set(tmp_path.rglob("*"))
@@ -139,7 +139,7 @@ def test_no_path_is_made_of_a_batch_that_nobody_knows(run, tmp_path: Path, comma
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_no_lock_is_made_of_what_is_no_batch_id(tmp_path: Path, name: str) -> None:
+def test_no_lock_is_made_for_an_invalid_batch_id(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match="is not a batch id"), batch_lock(Home(tmp_path).locks, name):
         pytest.fail("it was locked")
     assert list(tmp_path.iterdir()) == []
@@ -171,7 +171,7 @@ def test_a_table_with_notes_and_gaps_is_evaluated_once_that_is_asked_for(run, tm
     assert (tmp_path / "out" / "summary.json").exists()
 
 
-def test_a_table_of_no_rows_is_empty() -> None:
+def test_a_table_without_rows_is_empty() -> None:
     """As for a router that was recalibrated and so has no figures on the test split."""
     assert text_table([]) == ""
     assert text_table([{"model": "a", "share": 0.25}]).split() == ["model", "share", "a", "0.25"]
@@ -192,6 +192,7 @@ def test_the_command_line_knows_every_method_and_format() -> None:
     assert tuple(FORMAT.choices) == get_args(LabelFormat)
 
 
+@pytest.mark.usefixtures("heeds_the_keyboard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_is_stopped_says_so_in_one_line(number: int) -> None:
     @click.command()

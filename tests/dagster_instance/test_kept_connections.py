@@ -49,7 +49,7 @@ LOOKED_AT = {
 
 
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, methods in LOOKED_AT.items() for name in methods])
-def test_what_is_overridden_of_dagster_is_what_it_was(owner: type, name: str) -> None:
+def test_overridden_methods_of_dagster_are_unchanged(owner: type, name: str) -> None:
     source = inspect.getsource(getattr(owner, name))
     assert hashlib.sha256(source.encode()).hexdigest()[:16] == LOOKED_AT[owner][name], (
         f"Dagster changed {owner.__name__}.{name}: read it, see whether kept_connections.py still fits, then enter the "
@@ -131,7 +131,7 @@ def test_a_killed_process_leaves_every_event_it_logged(home: Home) -> None:
         assert run.status == dg.DagsterRunStatus.STARTED
 
 
-def test_a_wiped_instance_starts_anew(home: Home) -> None:
+def test_a_wiped_instance_starts_empty(home: Home) -> None:
     with instance_of(home) as instance:
         materialise(instance, "a")
         instance.wipe()

@@ -47,7 +47,7 @@ def test_dagster_accepts_the_file_and_no_misspelt_one(
         read_by_dagster(content.replace("granularity", "granularty"), tmp_path, monkeypatch)
 
 
-def test_no_secret_stands_in_the_file() -> None:
+def test_the_file_holds_no_secret() -> None:
     database = yaml.safe_load(PRODUCTION.read_text())["storage"]["postgres"]["postgres_db"]
     assert {name for name, value in database.items() if list(value) != ["env"]} == {"scheme"}
 

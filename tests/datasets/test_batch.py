@@ -40,7 +40,7 @@ def write_lines(path: Path, *records: object) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-def test_what_is_written_is_read_back(tmp_path: Path, suffix: str) -> None:
+def test_a_written_batch_is_read_back(tmp_path: Path, suffix: str) -> None:
     write_batch(make_batch(), tmp_path / f"batch{suffix}")
     assert_same(load_batch(tmp_path / f"batch{suffix}"), make_batch())
 
@@ -232,7 +232,7 @@ def test_a_file_of_which_nothing_can_be_routed_is_refused_with_the_reasons(tmp_p
         load_batch(path)
 
 
-def test_what_is_set_apart_later_keeps_its_place_in_the_file(tmp_path: Path) -> None:
+def test_records_set_aside_later_keep_their_place_in_the_file(tmp_path: Path) -> None:
     lines = [request(str(i), input="a") if i != 1 else request("1") for i in range(5)]
     batch = load_batch(write_lines(tmp_path / "o.jsonl", *lines))
     batch = batch.set_apart(

@@ -78,7 +78,7 @@ def test_logs_of_inspect_are_read_and_their_epochs_are_trials(tmp_path: Path) ->
     assert labels.input_tokens.max() == 10
 
 
-def test_a_sample_of_inspect_that_failed_is_no_wrong_answer(tmp_path: Path) -> None:
+def test_a_failed_sample_of_inspect_does_not_count_as_a_wrong_answer(tmp_path: Path) -> None:
     log = inspect_log("m", ["C", "C", "I", "I"])
     log["samples"][0]["error"] = {"message": "rate limit"}
     path = tmp_path / "a.json"

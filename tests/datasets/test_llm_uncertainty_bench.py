@@ -75,7 +75,7 @@ def test_prompt_and_tasks_are_selectable(bench: Path) -> None:
         load_labels(bench, tasks=["chat"])
 
 
-def test_what_changes_between_questions_is_part_of_the_instruction(bench: Path) -> None:
+def test_text_that_differs_between_questions_is_part_of_the_instruction(bench: Path) -> None:
     rows = questions("talk")
     for row in rows:
         row["question"] = f"Which of {row['id']}?"

@@ -133,7 +133,7 @@ def routed(n: int = 4, predicted: float = 0.5) -> pa.Table:
     )
 
 
-def test_realised_counts_what_is_missing_and_what_strays(tmp_path: Path) -> None:
+def test_outcomes_that_are_missing_or_match_no_row_are_counted(tmp_path: Path) -> None:
     outcomes = load(
         tmp_path,
         instruction_id=["2", "0", "1", "0", "99"],
@@ -153,7 +153,7 @@ def test_realised_counts_what_is_missing_and_what_strays(tmp_path: Path) -> None
     assert result.expected_total_usd == pytest.approx(0.4 + 2 * 0.1 * 2)
 
 
-def test_nothing_known_yet_is_no_failure(tmp_path: Path) -> None:
+def test_a_batch_without_known_outcomes_has_the_widest_interval(tmp_path: Path) -> None:
     stray = load(tmp_path, instruction_id=["99"], model=["m"], success=[1.0])
     result = realised(routed(), stray)
     assert (result.judged, result.billed) == (0, 0)

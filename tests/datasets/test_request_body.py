@@ -145,7 +145,7 @@ def test_attachments_are_counted_and_their_bytes_are_no_text(kind: str) -> None:
     assert request.text == "u" * 40
 
 
-def test_what_is_asked_for() -> None:
+def test_the_number_of_answers_and_the_output_bound_are_read() -> None:
     assert read_request(said("a")).output_bound is None
     for field in ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_gen_len"):
         assert read_request({**said("a"), field: 7}).output_bound == 7
@@ -165,7 +165,7 @@ def test_what_is_asked_for() -> None:
     )
 
 
-def test_what_a_model_must_be_able_to_do() -> None:
+def test_the_capabilities_that_a_request_needs_are_read() -> None:
     assert read_request(said("a")).needs == frozenset()
     assert read_request({**said("a"), "tools": [TOOL]}).needs == {"tools"}
     assert read_request({**said("a"), "response_format": {"type": "json_object"}}).needs == {"json"}
@@ -190,7 +190,7 @@ NOT_COUNTABLE = {
 
 
 @pytest.mark.parametrize("kind", NOT_COUNTABLE)
-def test_what_cannot_be_priced_is_named(kind: str) -> None:
+def test_a_field_that_cannot_be_priced_is_named(kind: str) -> None:
     body, name = NOT_COUNTABLE[kind]
     with pytest.raises(InvalidInput, match=name) as caught:
         read_request(body)

@@ -313,7 +313,7 @@ def test_columns_are_mapped_and_ids_made(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({}, "column 'instruction_id': the required column is missing.*--ids text"),
-        ({"made_ids": "text"}, "no column of them. The column 'Prompt' may be it: then give --text-column Prompt"),
+        ({"made_ids": "text"}, "no column of texts. If the column 'Prompt' holds it, give --text-column Prompt"),
         ({"columns": {"instruction": "prompt"}}, "there is no column 'prompt'; the file has 'Prompt'.*--text-column"),
         ({"columns": {"instruction": "Prompt"}, "made_ids": "lines"}, "ids cannot be made from 'lines'"),
     ],

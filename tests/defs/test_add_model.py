@@ -163,7 +163,7 @@ def test_it_is_put_in_force_if_it_is_predicted_better_than_by_its_rate(
         ("new", slice(500, 519), "new", "19 labels to learn the model 'new' from are too few"),
     ],
 )
-def test_what_cannot_be_added_is_refused_before_anything_changes(
+def test_a_model_that_cannot_be_added_is_refused_before_anything_changes(
     trained: Home, tmp_path: Path, model: str, rows: slice, named: str, said: str
 ) -> None:
     before = [router_in_force(trained.warehouse), priced(trained)]

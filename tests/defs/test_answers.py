@@ -240,7 +240,7 @@ def test_an_answer_under_the_name_of_the_api_is_that_of_the_model(
     assert trained.store.read("batch_outcomes", "weekly")["billed_usd"].null_count == 0
 
 
-def test_what_of_a_table_of_answers_is_not_used_is_said(routed: Home, tmp_path: Path) -> None:
+def test_unused_parts_of_a_table_of_answers_are_printed(routed: Home, tmp_path: Path) -> None:
     first = routed.store.read("routed_batch", "weekly").slice(0, 1).to_pylist()[0]
     row = {"instruction_id": first["instruction_id"], "model": first["model"], "answer": "42", "input_tokens": 9}
     path = write(tmp_path / "answers.jsonl", row | {"mood": "good"}, row | {"instruction_id": "nobody's"})

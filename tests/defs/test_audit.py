@@ -59,11 +59,11 @@ def test_a_confidence_is_calibrated_on_held_out_calls_and_its_decision_comes_out
     assert replay(home.warehouse, home.store, home.folders, home.shelf, "weekly").identical
 
 
-def test_an_untouched_ledger_is_whole(routed_twice: Home) -> None:
+def test_an_untouched_ledger_passes_the_audit(routed_twice: Home) -> None:
     assert broken_entries(routed_twice.warehouse, routed_twice.store, routed_twice.folders) == []
 
 
-def test_a_budget_of_whole_dollars_is_no_tampering(routed: Home, batch_file: Path) -> None:
+def test_a_budget_of_whole_dollars_is_not_reported_as_tampering(routed: Home, batch_file: Path) -> None:
     batch_commands.route(routed, batch_file, {"budget_usd": 1000})
     assert broken_entries(routed.warehouse, routed.store, routed.folders) == []
     (row,) = (row for row in routed.warehouse.fetch("ledger_entries") if row["budget"] == 1000)

@@ -78,7 +78,7 @@ def test_parts_that_come_late_and_twice_add_up(routed: Home, tmp_path: Path) -> 
     assert table["success"].null_count == 0
 
 
-def test_a_contradiction_within_a_file_is_said_and_bills_are_counted_beside_what_they_sum_to(
+def test_a_contradiction_within_a_file_is_reported_and_bills_are_counted_beside_their_sum(
     routed: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = write_outcomes(routed, file := tmp_path / "part.jsonl", rows=slice(0, 3)).read_text().splitlines()
@@ -147,7 +147,7 @@ def test_outcomes_whose_run_the_environment_stopped_are_recorded_after_a_pause(
         assert look(instance, None)[1] == []
 
 
-def test_a_batch_is_not_decided_anew_while_its_outcomes_are_recorded(
+def test_a_batch_is_not_decided_again_while_its_outcomes_are_recorded(
     routed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free: list[bool] = []
@@ -205,7 +205,7 @@ def test_outcomes_of_nothing_in_the_batch_are_refused_and_freeze_nothing(
     batch_commands.route(routed, batch_file, {"budget_fraction": 0.5})  # which a frozen batch refuses
 
 
-def test_what_of_an_outcome_file_is_not_used_is_printed(
+def test_unused_parts_of_an_outcome_file_are_printed(
     routed: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = write_outcomes(routed, tmp_path / "part.jsonl", rows=slice(0, 3))

@@ -32,7 +32,7 @@ DRIFT = dg.AssetCheckKey(dg.AssetKey("calibration_drift"), "promises_hold")
 
 
 @pytest.fixture
-def address(trained: Home, tmp_path: Path) -> Iterator[str]:
+def address(trained: Home, tmp_path: Path, heeds_the_keyboard: None) -> Iterator[str]:
     """``routing-assets ui`` on a free port, in a session of its own; its log beside the home."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -123,7 +123,7 @@ def test_a_report_says_of_a_failed_command_its_batch_and_reason(trained: Home, b
     assert "| route_batch | weekly | cost_matrix: " in row
 
 
-def test_what_the_environment_stopped_may_be_tried_again_after_a_pause(failing: Home) -> None:
+def test_a_run_that_the_environment_stopped_may_be_tried_again_after_a_pause(failing: Home) -> None:
     with instance_of(failing) as instance:
         run = instance.get_runs(limit=1)[0]
         events = [log.dagster_event for log in instance.all_logs(run.run_id) if log.dagster_event]

@@ -55,7 +55,7 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
         receive_outcomes(routed.warehouse, routed.store, routed.folders, batch_file, "weekly")
 
 
-def test_times_are_said_in_utc_wherever_it_runs(
+def test_times_are_printed_in_utc_in_every_time_zone(
     routed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch_commands.dispatch(routed, "weekly")
@@ -123,7 +123,7 @@ def test_a_date_in_the_future_is_refused_and_nothing_is_deleted(routed: Home) ->
     assert len(folders_of(routed.store, routed.folders, "weekly")) > 8
 
 
-def test_what_would_be_deleted_is_listed_and_deletion_is_confirmed(
+def test_batches_to_be_deleted_are_listed_and_deletion_is_confirmed(
     routed: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_commands.dispatch(routed, "weekly")

@@ -130,7 +130,7 @@ def test_a_budget_that_cannot_pay_names_the_cheapest_that_can(trained: Home, bat
     assert not (trained.folders.outbox / "weekly").exists()
 
 
-def test_an_allocation_beyond_its_budget_goes_no_further(
+def test_an_allocation_over_its_budget_fails_its_check_and_is_not_handed_off(
     trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("routing_assets.defs.batches.allocations.within", lambda cost, budget: False)
@@ -165,7 +165,7 @@ def labels_that_record(home: Home, cost: float | None) -> None:
     home.store.write(labels.to_arrow(), "labelled_instructions", None, "test")
 
 
-def test_prices_that_change_no_estimate_are_said_to(
+def test_the_command_says_which_prices_change_no_estimate(
     routed: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     price_commands.update_prices(routed, price_list(tmp_path))
@@ -186,7 +186,7 @@ def test_prices_that_change_no_estimate_are_said_to(
     assert source.endswith("costs recorded with the labels")
 
 
-def test_what_a_confidence_holds_back_is_said(
+def test_route_prints_what_a_confidence_holds_back(
     trained: Home, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch_commands.route(trained, batch_file, {"budget_fraction": 0.6, "confidence": 0.9})

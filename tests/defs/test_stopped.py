@@ -14,6 +14,7 @@ from routing_assets.cli.main import main
 from routing_assets.home import Home
 
 
+@pytest.mark.usefixtures("heeds_the_keyboard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_ends_in_one_line_and_is_made_again(
     trained: Home, batch_file: Path, number: int, monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,7 @@ def run_of(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.Dags
     return run.run_id
 
 
-def test_what_the_environment_stopped_is_asked_for_again_after_a_pause(
+def test_a_run_that_the_environment_stopped_is_requested_again_after_a_pause(
     trained: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with instance_of(trained) as instance:
@@ -81,7 +81,7 @@ def test_what_the_environment_stopped_is_asked_for_again_after_a_pause(
 @pytest.mark.parametrize(
     "retried", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 )
-def test_what_was_started_again_since_or_failed_for_its_input_is_not_asked_for_again(
+def test_a_run_that_was_restarted_or_failed_for_its_input_is_not_requested_again(
     trained: Home, monkeypatch: pytest.MonkeyPatch, retried: dg.DagsterRunStatus
 ) -> None:
     monkeypatch.setattr(Setback, "may_be_tried_again", lambda *_: True)

@@ -58,7 +58,7 @@ def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_pat
     assert cost["short"] < cost["plain"]
 
 
-def test_what_cannot_be_routed_is_set_aside_in_the_outbox_and_the_rest_is_routed(
+def test_records_that_cannot_be_routed_are_set_aside_in_the_outbox_and_the_rest_is_routed(
     trained: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = [request("one"), *ODD, request("two")]

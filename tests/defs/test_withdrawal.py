@@ -77,7 +77,7 @@ def test_its_decisions_stay_in_the_ledger_and_can_be_made_again(
         decision_in_force(routed.warehouse, "weekly")
 
 
-def test_what_went_out_is_not_withdrawn(routed: Home, tmp_path: Path) -> None:
+def test_a_batch_that_was_sent_out_is_not_withdrawn(routed: Home, tmp_path: Path) -> None:
     decided = routed.store.read("routed_batch", "weekly").to_pylist()[0]
     outcomes = tmp_path / "outcomes.csv"
     outcomes.write_text(f"instruction_id,model,success\n{decided['instruction_id']},{decided['model']},1\n")

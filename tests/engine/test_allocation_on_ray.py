@@ -34,7 +34,7 @@ def test_a_cluster_decides_as_one_machine_does(found: dict[str, Any], policy: st
 
 
 @pytest.mark.parametrize(("sweep", "answered"), [("deciding", range(1)), ("answering", range(4, PARTS))])
-def test_a_killed_node_loses_nothing_and_doubles_nothing(found: dict[str, Any], sweep: str, answered: range) -> None:
+def test_a_killed_node_loses_or_repeats_no_row(found: dict[str, Any], sweep: str, answered: range) -> None:
     story = found[sweep]
     assert story["answered"][0] in answered
     assert same(story, found["policies"]["mip"]["local"])

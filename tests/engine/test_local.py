@@ -48,7 +48,7 @@ def test_results_come_in_part_order(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=str)
-def test_an_error_arrives_as_itself_at_its_turn(engine: Engine) -> None:
+def test_an_error_keeps_its_type_and_its_place(engine: Engine) -> None:
     results = engine.map(invalid, range(6))
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(InvalidInput) as caught:
@@ -58,7 +58,7 @@ def test_an_error_arrives_as_itself_at_its_turn(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=str)
-def test_an_error_that_is_made_of_more_than_its_message_arrives_whole(engine: Engine) -> None:
+def test_an_error_keeps_all_its_attributes(engine: Engine) -> None:
     with pytest.raises(InfeasibleBudget) as caught:
         list(engine.map(infeasible, range(3)))
     assert str(caught.value) == str(InfeasibleBudget(1.0, 2.0, policy="ndch", constraints=("mean_latency",)))
@@ -75,6 +75,6 @@ def test_one_part_is_worked_on_in_this_process() -> None:
     assert next(LocalEngine(workers=2).map(threads, [0]))[1] == os.getpid()
 
 
-def test_a_process_that_dies_is_an_error_and_not_a_wait_without_end() -> None:
-    with pytest.raises(WorkerLost, match="ended from outside, as happens when the memory is full"):
+def test_a_process_that_dies_is_an_error_and_does_not_hang() -> None:
+    with pytest.raises(WorkerLost, match="died, probably because memory ran out"):
         list(LocalEngine(workers=2).map(dies, range(4)))

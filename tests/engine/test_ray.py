@@ -22,7 +22,7 @@ def test_results_come_in_part_order(found: dict[str, Any]) -> None:
     assert found["none"] == []
 
 
-def test_errors_arrive_as_themselves_and_are_not_retried(found: dict[str, Any]) -> None:
+def test_errors_keep_their_type_and_are_not_retried(found: dict[str, Any]) -> None:
     errors = found["errors"]
     assert errors["invalid"] == {
         "seen": [0],
@@ -34,7 +34,7 @@ def test_errors_arrive_as_themselves_and_are_not_retried(found: dict[str, Any]) 
     assert errors["attempts_at_invalid"] == 1
 
 
-def test_a_process_that_dies_is_tried_again_and_at_last_named(found: dict[str, Any]) -> None:
+def test_a_part_whose_process_dies_is_tried_again_and_then_named(found: dict[str, Any]) -> None:
     assert found["errors"]["process_lost_once"] == list(range(6))
     assert found["errors"]["fatal"]["kind"] == "WorkerLost"
     assert found["errors"]["fatal"]["message"].startswith("The work on part 0 of 1 was given up after 1 retries")
@@ -52,7 +52,7 @@ def test_a_killed_driver_is_taken_over_and_no_finished_part_is_made_again(found:
     assert len(story["redone"]) == len(set(story["redone"])) == 12 - story["kept"]
 
 
-def test_a_killed_node_loses_nothing_and_doubles_nothing(found: dict[str, Any]) -> None:
+def test_a_killed_node_loses_or_repeats_no_part(found: dict[str, Any]) -> None:
     story = found["node_killed"]
     assert story["version"] == found["local"]
     assert story["rows_are_whole"]

@@ -49,7 +49,7 @@ def test_a_wrong_setting_is_refused(home: Home, engine: str, complaint: str) -> 
         written(home, engine)
 
 
-def test_rays_client_is_refused_wherever_its_address_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_of_rays_client_is_refused_in_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     with pytest.raises(InvalidInput, match="an address of Ray's client"):
         list(RayEngine().map(abs, [1]))

@@ -52,7 +52,7 @@ def test_ranking_compares_within_models_only() -> None:
     assert not now["ranking", ""].drifted
 
 
-def test_what_is_within_tolerance_is_tolerated_however_many_outcomes_there_are() -> None:
+def test_an_error_within_tolerance_is_no_drift_with_any_number_of_outcomes() -> None:
     now = figures(decisions(0, 200_000, drop=0.015), tolerance=0.02, ranking_tolerance=0.02)
     assert not [metric for metric in now.values() if metric.drifted]
     assert figures(decisions(0, 200_000, drop=0.015))["ece", ""].drifted

@@ -24,7 +24,7 @@ def test_no_drift_raises_an_alarm_in_at_most_one_report_of_twenty() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_drifts_is_named_and_what_to_do_follows_from_it(seed: int) -> None:
+def test_the_report_names_what_drifts_and_advises_what_to_do(seed: int) -> None:
     quiet = report(seed)
     assert quiet.advice == "none"
     assert "within what chance" in quiet.why
@@ -60,7 +60,7 @@ def test_inputs_may_be_watched_before_outcomes_are_in() -> None:
     assert drift_report(nothing_back, occupancy(0)).advice == "none"
 
 
-def test_nothing_to_judge_by_is_an_error() -> None:
+def test_a_report_without_outcomes_is_an_error() -> None:
     with pytest.raises(InvalidInput, match="no data to judge"):
         drift_report()
     with pytest.raises(InvalidInput, match="false-alarm rate"):

@@ -32,7 +32,7 @@ arrivals = st.lists(
 
 
 @given(arrivals, st.floats(0.1, 20), st.floats(1, 1.5), st.floats(0, 0.5), st.floats(0, 5))
-def test_whatever_arrives_the_cap_holds_and_every_batch_that_fits_is_paid(arrivals, budget, above, reserve, carried):
+def test_for_any_arrivals_the_cap_holds_and_every_batch_that_fits_is_paid(arrivals, budget, above, reserve, carried):
     plan = PeriodBudget(budget, hard_cap_usd=budget * above, reserve=reserve)
     now, batches = 0.0, []
     for i, (gap, n, scale, urgent, all_of_it) in enumerate(arrivals):

@@ -82,7 +82,7 @@ def test_tokens_beside_the_text_answers_and_images_are_paid_at_the_catalogs_pric
     assert_allclose(means(model, images=3.0)[0], one[0] + 3 * 0.002)
 
 
-def test_what_the_labelled_calls_sent_beside_their_texts_is_in_their_costs_already() -> None:
+def test_costs_of_labelled_calls_include_what_they_sent_beside_their_texts() -> None:
     model = fit_cost_model(counted(beside=500.0), CATALOG)
     base = means(model)
     assert_allclose(means(model, input_tokens=600.0), base)

@@ -69,7 +69,7 @@ def requests(draw: st.DrawFn) -> CommonRequest:
 
 
 @given(requests(), st.sampled_from([p for p in PROVIDERS.values()]))
-def test_what_a_form_can_say_comes_back_from_it(request: CommonRequest, provider: Any) -> None:
+def test_a_request_that_a_form_writes_is_read_back_equal(request: CommonRequest, provider: Any) -> None:
     form = provider.form
     if not request.features <= form.expresses:
         return
@@ -121,7 +121,7 @@ def test_any_body_is_read_or_cannot_be_translated(body: dict[str, Any], form: st
 
 
 @given(st.dictionaries(FIELDS, ANYTHING, max_size=6), st.sampled_from(["body", "params", "request", "modelInput"]))
-def test_what_a_destination_takes_it_can_write(body: dict[str, Any], envelope: str) -> None:
+def test_a_destination_writes_every_request_that_it_takes(body: dict[str, Any], envelope: str) -> None:
     line = batch_line({"custom_id": "1", envelope: body})
     needs = line.needs()
     for provider in PROVIDERS:
@@ -145,7 +145,7 @@ CHAT = {"model": "x", "messages": [{"role": "user", "content": "Hello"}]}
         ({"messages": [{"role": "assistant", "content": "a"}]}, "assistant_last"),
     ],
 )
-def test_what_anthropic_cannot_be_asked_is_refused_by_its_name(more: dict[str, Any], what: str) -> None:
+def test_a_request_that_anthropic_cannot_take_is_refused_by_name(more: dict[str, Any], what: str) -> None:
     line = batch_line({"custom_id": "1", "body": CHAT | more})
     claude, gpt = Destination.of("anthropic", "claude"), Destination.of("openai", "gpt")
     refused = {need.partition(".")[2] for need in line.needs() if not claude.takes(need)}

@@ -59,7 +59,7 @@ def test_only_models_that_the_catalog_names_count() -> None:
     assert priced_models(None, catalog) == []
 
 
-def test_what_the_router_was_tested_on_is_held_back() -> None:
+def test_instructions_that_the_router_was_tested_on_are_held_back() -> None:
     texts = [f"text {i}" for i in range(60)]
     known = labels(("a",), {text: [1] for text in texts})
     learnt = learnt_table(known, {"train": np.arange(30), "test": np.arange(30, 60)})

@@ -61,7 +61,7 @@ def content(path: str) -> bytes:
     return filesystem.cat_file(within)
 
 
-def test_what_was_written_is_read_in_parts_of_equal_size(folder: str) -> None:
+def test_a_written_table_is_read_in_parts_of_equal_size(folder: str) -> None:
     written_table = write(folder)
     table = open_partitioned(folder)
     assert table == written_table

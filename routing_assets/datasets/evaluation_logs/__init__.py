@@ -1,6 +1,6 @@
 """Results of evaluation tools, read as the tools write them: each becomes a label table.
 
-One file per format. A format recognises its files by what is in them, never by their name alone.
+One file per format. A format recognises its files by their content, never by their name alone.
 """
 
 from routing_assets.datasets.evaluation_logs.calls import Call, labels_of_calls

@@ -1,4 +1,4 @@
-"""What every evaluation log comes down to: graded calls."""
+"""Graded calls, which every evaluation log is read as."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Call:
     instruction: str
     model: str
     success: float | None
-    """In [0, 1]; None where the answer was not graded, as after an error of the API: that is no wrong answer."""
+    """In [0, 1]; None where the answer was not graded, for example after an error of the API."""
     task: str | None = None
     cost: float | None = None
     """USD."""
@@ -60,7 +60,7 @@ def labels_of_calls(calls: Iterable[Call], source: str, name: str | None) -> Lab
 
 
 def text_of(content: Any) -> str:
-    """The text of a prompt: as it is, or that of its messages and their parts, one after the other."""
+    """The text of a prompt: a text as it is; of messages and their parts, the texts one after the other."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -71,5 +71,5 @@ def text_of(content: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """A number where it is one; booleans count as 0 and 1."""
+    """The value as a number, None where it is none; booleans count as 0 and 1."""
     return float(value) if isinstance(value, int | float) else None

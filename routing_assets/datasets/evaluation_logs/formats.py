@@ -1,4 +1,4 @@
-"""The formats, and which of them a file or folder has."""
+"""The formats of evaluation logs, and how the format of a file is recognised."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rule = Mapping[str, float]
 
 @dataclass(frozen=True)
 class CallLog:
-    """A format of evaluation results.
+    """A format of evaluation logs.
 
     Attributes:
         recognises: whether the first record of a table, or a whole JSON document, has this format.
@@ -45,7 +45,7 @@ LOGS = {
 
 
 def log_of(path: Path) -> CallLog | None:
-    """The format of a file of evaluation results; None where it is none of them.
+    """The format of a file; None where it is not an evaluation log.
 
     Raises:
         InvalidInput: the file cannot be read.
@@ -64,7 +64,7 @@ def log_of(path: Path) -> CallLog | None:
 
 
 def logs_in(folder: Path) -> dict[Path, CallLog]:
-    """The files of evaluation results in a folder and its folders, by path."""
+    """The evaluation logs in a folder and its subfolders, with their formats, by path."""
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".json", ".jsonl"))
     found = {file: log_of(file) for file in files}
     return {file: log for file, log in found.items() if log is not None}

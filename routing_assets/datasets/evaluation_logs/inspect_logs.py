@@ -1,7 +1,7 @@
 """Logs of Inspect (inspect_ai), as JSON: one file per task and model.
 
 ``eval.model`` is the model, ``eval.task`` the task; a sample has ``id``, ``epoch``, ``input`` and ``scores``. A score
-says C (correct), I (incorrect), P (partial, half a success) or N (no answer), or is a number.
+is C (correct), I (incorrect), P (partial, half a success), N (no answer), or a number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of published data sets that are ours but for the names of their columns."""
+"""Published tables that differ from our label table only in the names of their columns."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Layout:
-    """A known table."""
+    """The columns of a published table."""
 
     name: str
     recognised_by: frozenset[str]
-    """Columns that it has, all of them."""
+    """Columns that it always has."""
     columns: Mapping[str, str]
-    """By our name, its own."""
+    """By our name of a column, the name in the table."""
     optional: Mapping[str, str] = field(default_factory=dict)
-    """The same of columns that it may have."""
+    """The same for columns that it may lack."""
     ignored: tuple[str, ...] = ()
-    """Its columns that say nothing for routing, where it has them."""
+    """Columns that it may have and that routing does not use."""
 
     def mapping(self, names: list[str]) -> dict[str, str]:
-        """By our name, the column of a table of these columns."""
+        """By our name of a column, the name in a table with these columns."""
         return {**self.columns, **{ours: theirs for ours, theirs in self.optional.items() if theirs in names}}
 
 
@@ -59,7 +59,7 @@ LAYOUTS = (
 
 
 def layout_of(names: list[str]) -> Layout | None:
-    """The known layout of a table of these columns; None where it is another, or ours."""
+    """The layout of a table with these columns; None where it is unknown, or our own."""
     if "instruction_id" in names:
         return None
     return next((layout for layout in LAYOUTS if layout.recognised_by <= set(names)), None)

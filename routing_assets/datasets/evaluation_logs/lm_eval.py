@@ -1,7 +1,7 @@
 """Samples of lm-evaluation-harness (``--log_samples``): JSONL, one file per model and task.
 
 The harness writes ``<model>/samples_<task>_<time>.jsonl``. A record has ``doc_id``, ``doc``, ``arguments``, ``resps``,
-``target`` and its metrics. Where a task has several filters, there is a record for each of them: the first counts.
+``target`` and its metrics. Where a task has several filters, each has a record, and only the first is read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from routing_assets.datasets.reading import read_json_lines
 from routing_assets.foundation.errors import InvalidInput
 
 METRICS = ("exact_match", "acc", "acc_norm", "pass@1", "pass_at_1", "prompt_level_strict_acc", "em", "mc2", "f1")
-"""Names of what says whether an answer is right; the first that a record has counts."""
+"""Metrics that say whether an answer is right; the first one that a record has is its success."""
 _NAME = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT.*")
 
 

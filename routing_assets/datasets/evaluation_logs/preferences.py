@@ -1,7 +1,7 @@
 """Pairwise preferences, as of Chatbot Arena and RouteLLM: ``model_a``, ``model_b``, ``winner``, and the prompt.
 
-A preference does not say whether an answer is right: both may be, or neither. So they are read only by a rule that
-says what a winner, a loser and a tie count as.
+A preference does not say whether an answer is right: both may be, or neither. So preferences are read only with a rule
+that gives a winner, a loser and a tie a success each.
 """
 
 from __future__ import annotations

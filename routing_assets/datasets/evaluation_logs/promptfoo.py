@@ -1,7 +1,7 @@
 """Results of promptfoo (``promptfoo eval --output results.json``).
 
-A result has ``provider``, ``prompt`` or ``vars``, ``success`` and ``score``, and may have ``cost`` and token usage. One
-whose provider failed (``error``, without an answer that was graded) is no wrong answer.
+A result has ``provider``, ``prompt`` or ``vars``, ``success`` and ``score``, and may have ``cost`` and token usage.
+Where the provider failed, the result has an ``error`` and no graded answer: it does not count as a wrong answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def recognises(document: Any) -> bool:
 
 
 def read(path: Path) -> Iterator[Call]:
-    """The results of all providers; the test case and the prompt's template make the instruction."""
+    """The results of all providers; each test case with each prompt template is an instruction."""
     for result in _results(read_json(path)):
         provider = result["provider"]
         model = provider.get("label") or provider.get("id") if isinstance(provider, dict) else provider

@@ -1,4 +1,4 @@
-"""Records of a table, one at a time."""
+"""Read the records of a table one at a time."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def recognises(record: Any) -> bool:
 
 
 def read(path: Path) -> Iterator[Call]:
-    """A call for every model that a record has an answer of."""
+    """One call for every model that answered a record."""
     for place, record in enumerate(records(path)):
         for model in _models(record):
             answer = record[model]

@@ -209,7 +209,7 @@ def frontier_metadata(
     catalog: ModelCatalog | None,
     settings: RoutingSettings,
 ) -> dict[str, Any]:
-    """What more or less money would buy; of the MIP, which alone is on the frontier."""
+    """What more or less money would buy, for the MIP: the other policies are not on the frontier."""
     allocation = routed.allocation
     if allocation.policy != DEFAULT_POLICY:
         return {}

@@ -31,7 +31,7 @@ def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.S
         paths.warehouse, paths.folders, json.loads(context.cursor or "{}"), policy.coalesce, admission=admission
     )
     tell(context, taken)
-    # A batch received before has its old run key, of which Dagster makes no second run.
+    # A batch received before has its old run key, and Dagster runs no key twice.
     requests = {
         received.batch_id: routing_request(received.run_key, received.batch_id, received.request)
         for received in taken.received

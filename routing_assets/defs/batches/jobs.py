@@ -1,4 +1,4 @@
-"""The job that routes a batch, and how it is asked for."""
+"""The job that routes a batch, and its run requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ route_batch = dg.define_asset_job(
     "route_batch",
     selection=dg.AssetSelection.groups(*ROUTING),
     partitions_def=batches,
-    # A decision is traced by its run: one that was killed is made again from the start, in seconds.
+    # A decision is traced by its run, so a killed one is made again from the start; that takes seconds.
     tags=tags(priority=2, minutes=60) | {"dagster/retry_strategy": "ALL_STEPS"},
     description="One batch: probabilities, costs, four allocations, the routed batch and its export.",
 )

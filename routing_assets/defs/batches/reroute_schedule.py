@@ -26,9 +26,9 @@ def reroute_stale_batches(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Routes every batch that is not dispatched and whose file, router, prices or policy changed since its decision.
 
-    What was asked for once is not asked for again, unless the environment stopped it: then after a pause. Nor is what
-    was refused. Of thousands no more than a hundred are queued at a time, urgent ones first; the others' turn comes at
-    a later tick.
+    A batch is requested once for each change, and not again after a refusal. If the environment stopped its run, it is
+    requested again after a pause. At most a hundred batches are queued at a time, urgent ones first; the others follow
+    at later ticks.
     """
     paths = home.paths()
     instance = context.instance
@@ -42,7 +42,7 @@ def reroute_stale_batches(
         and batch.refused is None
         and (batch.batch_id not in setback or setback[batch.batch_id].may_be_tried_again(now))
     }
-    # A run that was created but not started is asked for again: Dagster then starts it, after a crash in between.
+    # A run that was created but not started, because of a crash in between, is requested again: Dagster then starts it.
     runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY: list(stale)})) if stale else []
     asked_for = {run.tags[RUN_KEY] for run in runs if run.status != dg.DagsterRunStatus.NOT_STARTED}
     due = sorted(stale.keys() - asked_for, key=lambda key: (not stale[key].request.get("urgent"), key))

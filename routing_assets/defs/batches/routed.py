@@ -121,7 +121,7 @@ def batch_export(
                 commit_cost(paths.warehouse, batch_id, runs, decision["total_cost"], settings)
         except InvalidInput as error:
             raise failure(error) from error
-        # Not the newest file: another may have come since this run read its own.
+        # The file that this run read, which may not be the newest.
         received = received_file(paths.warehouse, paths.folders, batch_id, decided_file)
         manifest = export_batch(
             routed_batch,
@@ -147,7 +147,7 @@ def batch_export(
 
 
 def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed: AnyTable) -> dict[str, Any]:
-    """Enter what changed since the decision in force, and show it; nothing for a batch's first decision."""
+    """Record and show what changed since the decision in force; nothing for a batch's first decision."""
     paths = home.paths()
     batch_id = context.partition_key
     before = paths.warehouse.fetch("current_decision", {"batch_id": batch_id})

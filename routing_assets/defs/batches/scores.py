@@ -1,4 +1,4 @@
-"""Stage 4, per batch: the instructions, what each model would probably achieve on them, and what it would cost."""
+"""Stage 4, per batch: the instructions, and the success probability and cost of each model on them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -149,7 +149,7 @@ def cost_matrix(
     cost_model: pa.Table,
     model_catalog: pa.Table,
 ) -> dg.MaterializeResult:
-    """The estimated USD of every call, by the prices in force. A batch that the money cannot pay for is refused here,
+    """The estimated USD of every call, by the prices in force. A batch that the budget cannot pay for is refused here,
     before anything is scored.
     """
     paths, work, batch_id = home.paths(), engine.engine(), context.partition_key
@@ -183,10 +183,10 @@ def cost_matrix(
 def new_version(
     context: dg.AssetExecutionContext, store: Store, work: str, *, asset: str | None = None
 ) -> Callable[[pa.Schema], Draft]:
-    """Where this run writes its version of an asset in parts; what a run wrote that it resumes is taken over.
+    """Where this run writes its version of an asset in parts; parts written by a run that it resumes are taken over.
 
     Args:
-        work: names everything that the rows depend on.
+        work: a name for everything that the rows depend on.
         asset: where the step makes several.
     """
     runs = runs_of(context.instance, context.run)

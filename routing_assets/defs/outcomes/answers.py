@@ -25,7 +25,7 @@ GROUP = "outcomes"
 )
 def answers(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
     """Every call of a batch that came back: its answer or why there is none, its tokens, and its cost by the price list
-    of the decision. Partial, late, repeated and unordered files are fine.
+    of the decision. Partial, late, repeated and unordered files are accepted.
     """
     paths = home.paths()
     try:

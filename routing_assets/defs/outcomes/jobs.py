@@ -11,7 +11,7 @@ record_outcomes = dg.define_asset_job(
     selection=dg.AssetSelection.assets("answers", "grades", "batch_outcomes"),
     partitions_def=batches,
     tags=tags(priority=1, minutes=60),
-    description="Answers of one batch, their grades, and their outcomes against what its decision promised.",
+    description="The answers of one batch, their grades, and its outcomes compared with its decision's predictions.",
 )
 
 
@@ -19,5 +19,5 @@ watch_router = dg.define_asset_job(
     "watch_router",
     selection=dg.AssetSelection.assets("calibration_drift"),
     tags=tags(priority=1, minutes=60),
-    description="Whether the router's promises still hold.",
+    description="Whether the router's predictions still hold.",
 )

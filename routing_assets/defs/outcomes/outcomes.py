@@ -96,7 +96,7 @@ FIGURES = pa.schema(
     ]
 )
 STABLE = dg.AssetCheckSpec(
-    "promises_hold", asset="calibration_drift", description="Promised success and its order hold; nothing drifted."
+    "promises_hold", asset="calibration_drift", description="Predicted success and its order hold; nothing drifted."
 )
 
 
@@ -154,7 +154,7 @@ def calibration_drift(
         {"figure": m.name, "model": m.model or "all", "value": m.value, "threshold": m.threshold, "drifted": m.drifted}
         for m in report.metrics
     ]
-    # Among outcomes that are all alike there is no order, and Dagster's UI shows no NaN.
+    # Outcomes that are all equal have no order (NaN), and Dagster's UI shows no NaN.
     overall = {m.name: shown(m.value) for m in report.metrics if not m.model and math.isfinite(m.value)}
     return dg.MaterializeResult(
         value=pa.Table.from_pylist(rows, schema=FIGURES),

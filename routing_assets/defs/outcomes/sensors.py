@@ -1,4 +1,4 @@
-"""Outcome files that are dropped into folders are set against their decisions."""
+"""Outcome files that are dropped into folders are compared with the decisions of their batches."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from routing_assets.defs.upkeep.setbacks import setbacks
 
 @dg.sensor(job=record_outcomes, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
-    """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are fine.
+    """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are accepted.
 
-    The folder may be called like the batch's file, too, where that name could not be the batch's.
+    The folder may also have the name of the batch's file, where that name cannot be a batch id.
 
     A run that the environment stopped is asked for again after a pause.
     """
@@ -30,7 +30,7 @@ def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> d
         for batch_id, setback in setbacks(context.instance, record_outcomes.name).items()
         if setback.may_be_tried_again(now)
         and newest_run(context.instance, batch_id) == setback.run_id
-        and outcome_files(paths.folders, batch_id)  # a retired batch has none, and is no partition any more
+        and outcome_files(paths.folders, batch_id)  # a retired batch has no folder, and its partition is deleted
     ]
     cursor: dict[str, Seen] = {}
     taken = TakenIn()

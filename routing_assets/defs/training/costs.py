@@ -88,7 +88,7 @@ def cost_model(
 
 
 class PriceReleaseSettings(dg.Config):
-    """Who decides."""
+    """Whether simulated prices may replace real ones."""
 
     force: bool = Field(default=False, description="Put simulated prices in force in place of real ones.")
 
@@ -97,7 +97,7 @@ class PriceReleaseSettings(dg.Config):
 def price_release(
     context: dg.AssetExecutionContext, config: PriceReleaseSettings, home: RoutingHome
 ) -> dg.MaterializeResult:
-    """Puts the prices that this run made in force, if the router in force can serve at them. With a new router,
+    """Puts the prices that this run made in force, if they name every model of the router in force. With a new router,
     ``router_release`` does.
     """
     paths = home.paths()

@@ -31,7 +31,7 @@ class EvaluationSettings(LabelTable):
         default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
     )
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
-    confirm_prices: bool = Field(default=False, description="Prices and costs are in USD, unlikely as it looks.")
+    confirm_prices: bool = Field(default=False, description="Accept prices and costs that look like another unit.")
     method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
         default="auto", description="Which part of the encoder is trained; auto chooses and gives its reason."
     )

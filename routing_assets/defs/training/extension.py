@@ -21,9 +21,9 @@ GROUP = "extension"
 class AddedLabels(dg.Config):
     """A label table of models that the router in force was not trained on."""
 
-    labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is no label.")
+    labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is unlabelled.")
     models: list[str] = Field(description="Its models that are to be added; other columns are not read.")
-    confirm_prices: bool = Field(default=False, description="Recorded costs are in USD per call, unlikely as it looks.")
+    confirm_prices: bool = Field(default=False, description="Accept recorded costs that look like another unit.")
 
 
 class ExtensionSettings(dg.Config):
@@ -75,7 +75,7 @@ NEW_MODELS_ARE_CALIBRATED = dg.AssetCheckSpec(
 def extended_router(
     context: dg.AssetExecutionContext, config: ExtensionSettings, home: RoutingHome, added_labels: pa.Table
 ) -> dg.MaterializeResult:
-    """The router in force with new models, whose logits follow from those of the trained ones; nothing is trained."""
+    """The router in force with new models. Their logits follow from those of the trained models; nothing is trained."""
     paths = home.paths()
     from routing_assets.routers.add_model import extend
 

@@ -37,7 +37,7 @@ class LabelsConfig(LabelTable):
         default=1000,
         description="Judged outcomes of so many most recent batches are added as partial labels; 0: of none.",
     )
-    confirm_prices: bool = Field(default=False, description="Recorded costs are in USD per call, unlikely as it looks.")
+    confirm_prices: bool = Field(default=False, description="Accept recorded costs that look like another unit.")
 
 
 class CatalogConfig(dg.Config):
@@ -48,7 +48,7 @@ class CatalogConfig(dg.Config):
         description="A model catalog (YAML), simulated:<twin>, null where the labels carry their costs, or in_force: "
         "the prices in force, if there are any.",
     )
-    confirm_prices: bool = Field(default=False, description="Prices are in USD per 1M tokens, unlikely as it looks.")
+    confirm_prices: bool = Field(default=False, description="Accept prices that look like another unit.")
 
 
 class SplitConfig(dg.Config):
@@ -73,7 +73,7 @@ def labelled_instructions(
     try:
         config = LabelsConfig(**labels_config(paths.warehouse, config.model_dump()))
         place = str(config.labels)
-        source_hash = source_sha256(place)  # before reading: what is written meanwhile is seen as new
+        source_hash = source_sha256(place)  # taken before reading, so that a file written meanwhile counts as new
         source = config.read(place, seed=config.seed)
         kept = kept_labels(paths.store)
         catalog = catalog_from_table(model_catalog)
@@ -144,7 +144,7 @@ def model_catalog(config: CatalogConfig, home: RoutingHome) -> dg.MaterializeRes
 def splits(config: SplitConfig, home: RoutingHome, labelled_instructions: pa.Table) -> dg.MaterializeResult:
     """Train, validation, calibration and test, never separating equal texts or members of one group.
 
-    What the router in force was tested on stays test, so that the next router can be compared with it.
+    Instructions that tested the router in force stay in the test split, so that the next one can be compared with it.
     """
     paths = home.paths()
     labels = LabelledInstructions.from_arrow(labelled_instructions)

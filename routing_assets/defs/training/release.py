@@ -73,7 +73,7 @@ def recalibrated_router(
 
 
 class ComparisonSettings(dg.Config):
-    """Who decides."""
+    """Whether the comparison decides which router is in force."""
 
     force: bool = Field(default=False, description="Put the newest router in force, whatever the comparison says.")
 
@@ -149,7 +149,7 @@ def simulates(
 
 
 def by_rates(context: dg.AssetExecutionContext, home: Home, router: Mapping[str, Any], why: str) -> str:
-    """Keep a router that stands in for one without skill and decides by each model's success rate; its version."""
+    """Store a router that predicts each model's success rate, in place of one without skill; return its version."""
     from routing_assets.routers.rates import rate_router
 
     kept = rate_router(home.shelf, home.registry, router, why)
@@ -178,9 +178,9 @@ def router_release(
     context: dg.AssetExecutionContext, home: RoutingHome, router_comparison: pa.Table
 ) -> Iterator[dg.MaterializeResult]:
     """Puts the router that won in force, with the prices it came with: a line in the ledger, MLflow's alias
-    ``champion``. A loser is only kept, and its prices with it, unless it is the very same classifier trained again.
+    ``champion``. A router that lost is only kept, with its prices, unless it is the same classifier trained again.
 
-    So is the winner of an old comparison, after which another router was put in force, by release or rollback.
+    So is the winner of an old comparison, if another router was put in force since, by release or rollback.
     """
     paths = home.paths()
     verdict, paths, runs = router_comparison.to_pylist()[0], paths, runs_of(context.instance, context.run)

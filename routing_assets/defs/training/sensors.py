@@ -1,8 +1,8 @@
 """Automatic upkeep of the router: recalibrated or retrained when it drifts, retrained when new labels came in.
 
-Neither sensor asks twice for the same: Dagster forgets no run key. A key names the router in force and the evidence, so
-that a challenger that lost is not made again from the same outcomes; evidence is new when it has doubled. Only what the
-environment stopped is asked for again, after a pause.
+Neither sensor requests the same run twice, as Dagster runs no key again. A key names the router in force and the
+evidence, so that a challenger that lost is not made again from the same outcomes; evidence is new when it has doubled.
+Only a run that the environment stopped is requested again, after a pause.
 """
 
 import json
@@ -51,7 +51,7 @@ def act_on_drift(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.R
 def retrain_on_new_labels(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult | dg.SkipReason:
     """Retrains when the label file of the router in force has other content than it learnt from.
 
-    The file must be as it was the tick before; it is hashed only when size or time of change moved.
+    The file must be unchanged since the tick before. It is hashed only when its size or time of change differs.
     """
     known = home.paths().warehouse.fetch("labels_in_force")
     if not known or known[0]["source"].startswith(SIMULATED):

@@ -1,5 +1,5 @@
-"""A model joins the router with a few labelled instructions; neither the encoder nor the other models' heads are
-trained again.
+"""Add a model to a router from a few labelled instructions; neither the encoder nor the other models' heads are trained
+again.
 
 The K fitted models are a panel of examinees: a new one is described by how its success follows theirs, as in
 item-response theory. Its logit is ``intercept + slope x mean logit + sum of weights x (logit of model k - mean

@@ -27,7 +27,7 @@ TOKEN_STEP = 8
 """Texts are padded to a multiple of this many tokens."""
 ROWS_PER_STEP = 64
 TOKENS_PER_STEP = 1_024
-"""Of a step in bf16, padding included. With fewer (512), two threads gave other bits than one thread."""
+"""Tokens of a step in bf16, padding included. With 512, two threads gave other bits than one thread."""
 
 
 @dataclass(frozen=True)
