@@ -174,14 +174,14 @@ def test_hostile_files_of_answers_cost_no_answer_and_no_money(
     line = [chat(row["instruction_id"], model=row["model"], usage=USAGE) for row in decided]
     nobody = chat("nobody's", model=decided[0]["model"])
     foreign = write(tmp_path / "of_another_batch.jsonl", nobody, chat("nor this", model=decided[0]["model"]))
-    with pytest.raises(InvalidInput, match="no answer is to an instruction of the batch"):
+    with pytest.raises(InvalidInput, match="no answer belongs to an instruction of the batch"):
         taken_in(routed, foreign)
 
     cut = write(tmp_path / "cut.jsonl", *line[:3])
     cut.write_bytes(cut.read_bytes()[:-60])
-    assert "the last line is not whole" in " ".join(taken_in(routed, cut))
+    assert "the last line is incomplete" in " ".join(taken_in(routed, cut))
     said = " ".join(taken_in(routed, write(tmp_path / "mixed.jsonl", nobody, *line[:3], *line[:3], {"odd": 1})))
-    assert "1 answers are to no instruction of the batch" in said
+    assert "1 answers belong to no instruction of the batch" in said
     assert "1 lines cannot be read and are not used (line 8" in said
     assert taken_in(routed, write(tmp_path / "again.jsonl", *line[:3])) == []
     table = collected(routed)
