@@ -20,8 +20,8 @@ from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.answers import outcome_tables, received_answers, sent_by
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.judging import Judging, judging_of, write_questions
-from routing_assets.batches.known import decision_in_force
-from routing_assets.batches.policy import read_policy
+from routing_assets.batches.known import decision_in_force, latest_revision
+from routing_assets.batches.policy import GRADER, read_policy
 from routing_assets.datasets.outcomes import Outcomes, merge_outcomes
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import about
@@ -68,16 +68,17 @@ def ungraded(grades: pa.Table) -> dict[str, int]:
 
 
 def grading_request(
-    warehouse: Warehouse, policy_file: Path, batch_id: str, asked: Mapping[str, Any] | str | None
+    warehouse: Warehouse, folders: BatchFolders, policy_file: Path, batch_id: str, asked: Mapping[str, Any] | str | None
 ) -> GradingRequest | None:
-    """The grader of a batch: the one that is asked for, or else the one that was chosen for it before, or else that of
-    the policy file; None where there is none.
+    """The grader of a batch: the one that is asked for, or else the one that was chosen for it before, with its answers
+    or with its file, or else that of the policy file; None where there is none.
     """
+    if asked is None and (chosen := warehouse.fetch("chosen_grader", {"batch_id": batch_id})):
+        asked = {chosen[0]["grader"]: json.loads(chosen[0]["settings"])}
+    asked = asked or latest_revision(warehouse, folders, batch_id).request.get(GRADER)
     if asked is not None:
-        return GradingRequest(read_values(GraderChoice, asked, source="grader").grader, of_batch=True)
-    if chosen := warehouse.fetch("chosen_grader", {"batch_id": batch_id}):
-        settings = {chosen[0]["grader"]: json.loads(chosen[0]["settings"])}
-        return GradingRequest(read_values(GraderChoice, settings, source="the ledger").grader, of_batch=True)
+        source = f"the grader of batch {batch_id}"
+        return GradingRequest(read_values(GraderChoice, asked, source=source).grader, of_batch=True)
     choice = read_policy(policy_file).grader
     return None if choice is None else GradingRequest(choice.grader, of_batch=False)
 

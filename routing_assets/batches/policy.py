@@ -43,6 +43,8 @@ from routing_assets.providers.provider import DEFAULT, Destination
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """The greatest budget fraction that is accepted: a greater number is probably meant in per cent."""
+GRADER = "grader"
+"""In a batch's own request, how its answers are graded. It has no part in routing."""
 if TYPE_CHECKING:
     PolicyName = str
 else:
@@ -192,6 +194,7 @@ def _values_of(settings: RoutingSettings) -> dict[str, Any]:
 
 def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
     """A batch's own request over the standing policy; a budget in one form replaces one in the other."""
+    request = {name: value for name, value in request.items() if name != GRADER}
     if {"budget_usd", "budget_fraction"} & set(request):
         standing = replace(standing, budget_usd=None, budget_fraction=None)
     return settings_from(request, base=standing, source=source)

@@ -20,7 +20,13 @@ from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import SET_FOR_BATCH
 from routing_assets.batches.outbox import SET_ASIDE
 from routing_assets.batches.outcomes import receive_outcomes
-from routing_assets.batches.policy import read_policy, refuse_doubtful_budget, settings_from, settings_of_request
+from routing_assets.batches.policy import (
+    GRADER,
+    read_policy,
+    refuse_doubtful_budget,
+    settings_from,
+    settings_of_request,
+)
 from routing_assets.batches.receive import Admission, receive
 from routing_assets.batches.resend import RESEND
 from routing_assets.batches.retention import Retirable, refuse_future, retirable_batches, retirement_day
@@ -56,12 +62,15 @@ def route(
     batch_id: str | None = None,
     output: Path | None = None,
     duplicate: bool = False,
+    grader: str | None = None,
 ) -> str:
     """Register a batch file and route it; returns the batch id. Routing a file that the inbox holds confirms it.
 
     Raises InvalidInput where another batch holds the same bytes, unless that is meant: ``duplicate``.
     """
     refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
+    if grader is not None:
+        request = {**request, GRADER: _chosen(grader)}
     if output is not None:
         refuse_unknown_ending(output)
     router_in_force(home.warehouse)

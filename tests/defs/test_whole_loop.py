@@ -101,13 +101,13 @@ def test_from_an_evaluation_log_to_a_drift_check(home: Home, tmp_path: Path) -> 
     catalog.write_text(CATALOG)
     log = write_evaluation_log(tmp_path / "log")
     run("train", "--labels", log, "--catalog", catalog, "--method", "frozen", "--force")
-    run("route", write_batch_file(tmp_path / "monday.jsonl"), "--budget-fraction", "0.7")
+    run("route", write_batch_file(tmp_path / "monday.jsonl"), "--budget-fraction", "0.7", "--grader", "number")
 
     decided = home.store.read("routed_batch", "monday").to_pylist()
     promised = {row["instruction_id"]: row["expected_success"] for row in decided}
     files = answers_of(home.folders.outbox / "monday", promised, tmp_path)
     assert {file.stem for file in files} == {"openai", "anthropic", "gemini"}
-    said = run("answers", "monday", *files, "--grader", "number")
+    said = run("answers", "monday", *files)
     assert f"spent {home.store.read('answers', 'monday')['cost'].to_numpy().sum():.6g} of" in said
 
     outcomes = home.store.read("batch_outcomes", "monday")

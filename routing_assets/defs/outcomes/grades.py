@@ -57,7 +57,7 @@ def grades(
     """
     paths, batch_id = home.paths(), context.partition_key
     try:
-        request = grading_request(paths.warehouse, paths.policy_file, batch_id, config.grader)
+        request = grading_request(paths.warehouse, paths.folders, paths.policy_file, batch_id, config.grader)
         graded = grade_batch(
             paths.warehouse,
             paths.store,
