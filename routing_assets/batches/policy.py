@@ -19,6 +19,7 @@ from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.allocation.policies import DEFAULT_POLICY
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.solver.rows import decimal
+from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.request_content import CAPABILITY
@@ -42,6 +43,8 @@ from routing_assets.providers.provider import DEFAULT, Destination
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """The greatest budget fraction that is accepted: a greater number is probably meant in per cent."""
+GRADER = "grader"
+"""In a batch's own request, how its answers are graded. It has no part in routing."""
 if TYPE_CHECKING:
     PolicyName = str
 else:
@@ -167,6 +170,11 @@ class StandingPolicy(RoutingSettings):
         description="Days after which batches that ended give up their data and their texts. Without it, "
         "everything is kept.",
     )
+    grader: GraderChoice | None = Field(
+        default=None,
+        description="How answers are graded: the name of a grader, such as exact, or a grader with settings, such as "
+        "{number: {tolerance: 0.01}}. Without it, success comes from outcome files alone.",
+    )
     keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
 
     @property
@@ -186,6 +194,7 @@ def _values_of(settings: RoutingSettings) -> dict[str, Any]:
 
 def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
     """A batch's own request over the standing policy; a budget in one form replaces one in the other."""
+    request = {name: value for name, value in request.items() if name != GRADER}
     if {"budget_usd", "budget_fraction"} & set(request):
         standing = replace(standing, budget_usd=None, budget_fraction=None)
     return settings_from(request, base=standing, source=source)

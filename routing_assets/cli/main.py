@@ -39,6 +39,7 @@ class PolicyName(click.ParamType):
 
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
+GRADER = "How answers to the batch are graded: a name, such as exact, or YAML, such as '{number: 0.01}'."
 METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
 
 
@@ -202,6 +203,7 @@ def rollback(version: str | None) -> None:
 )
 @click.option("--target", type=float, help="Success probability that the threshold policy requires.")
 @click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
+@click.option("--grader", help=GRADER)
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
 @click.option(
     "--duplicate", is_flag=True, help="Route and pay for it again, although another batch has the same bytes."
@@ -210,7 +212,9 @@ def rollback(version: str | None) -> None:
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
 @says_what_is_wrong
-def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, **request: Any) -> None:
+def route(
+    batch: Path, batch_id: str | None, output: Path | None, duplicate: bool, grader: str | None, **request: Any
+) -> None:
     """Route the instructions of the file BATCH: exactly one model each, within the budget in estimated cost.
 
     Records that cannot be routed are set aside: they and the reasons are in set_aside.jsonl beside the routed batch.
@@ -218,7 +222,9 @@ def route(batch: Path, batch_id: str | None, output: Path | None, duplicate: boo
     from routing_assets.cli import batches as batch_commands
 
     given = {"budget_usd" if name == "budget" else name: v for name, v in request.items() if v is not None}
-    batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, duplicate=duplicate)
+    batch_commands.route(
+        Home.from_env(), batch, given, batch_id=batch_id, output=output, duplicate=duplicate, grader=grader
+    )
 
 
 @main.command()
@@ -254,6 +260,21 @@ def outcomes(batch_id: str, file: Path) -> None:
     from routing_assets.cli import batches as batch_commands
 
     batch_commands.outcomes(Home.from_env(), batch_id, file)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--grader", help=GRADER)
+def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
+    """Take in the answers to BATCH_ID from FILES of its providers, grade them, and price them.
+
+    Without FILES, those that came before are graded again. Failed calls are written out to be sent again.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.answers(Home.from_env(), batch_id, files, grader)
 
 
 @main.command()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +29,9 @@ from routing_assets.datasets.validation import (
 from routing_assets.foundation.errors import InvalidInput
 
 REQUIRED = ("instruction_id", "instruction")
-TEXTS = (*REQUIRED, "task", "group", "source_file", "needs")
+TEXTS = (*REQUIRED, "task", "group", "source_file", "reference", "needs")
+MAY_LACK = ("reference", "needs")
+"""Texts that an instruction may be without."""
 NOT_SAID = "(none)"
 """Task or group of an instruction that has none, where others have one."""
 _ID = REQUIRED[0]
@@ -74,10 +79,10 @@ def column_values(raw: RawTable, name: str) -> np.ndarray:
     """(N,) the values of a known column: objects of str, or float64; those of faulty records mean nothing."""
     if name not in TEXTS:
         return _amounts(raw, name)[0]
-    column, ((blank, _), *_) = texts_with_faults(raw, name)
+    column, ((blank, _), *_) = texts_with_faults(_as_texts(raw, name), name)
     values = text_values(column)
-    if name not in REQUIRED and name != "needs":
-        values[blank] = NOT_SAID
+    if name not in REQUIRED:
+        values[blank] = None if name in MAY_LACK else NOT_SAID
     return values
 
 
@@ -86,10 +91,31 @@ def _wrong(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[int, np.
     if name not in TEXTS:
         yield from _wrong_amounts(raw, name, strict=strict)
         return
-    _, (blank, *others) = texts_with_faults(raw, name)
+    _, (blank, *others) = texts_with_faults(_as_texts(raw, name), name)
     if name != "needs":
-        for check, (wrong, fault) in enumerate([blank, *others] if name in REQUIRED or strict else others, start=1):
+        may_be_blank = name in MAY_LACK or not (name in REQUIRED or strict)
+        for check, (wrong, fault) in enumerate(others if may_be_blank else [blank, *others], start=1):
             yield check, np.flatnonzero(wrong), fault
+
+
+def _as_texts(raw: RawTable, name: str) -> RawTable:
+    """The table with the references as texts: numbers as they are written, lists of them as JSON."""
+    if name != "reference":
+        return raw
+    column = raw.columns[name]
+    if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
+        return raw
+    texts = [_as_text(value) for value in column.to_pylist()]
+    place = raw.columns.column_names.index(name)
+    return replace(raw, columns=raw.columns.set_column(place, name, pa.array(texts, pa.string())))
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _wrong_amounts(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[int, np.ndarray, InvalidInput]]:

@@ -33,6 +33,10 @@ class RoutingRequest(dg.ConfigurableResource):
     )
     constraints: dict[str, Any] | None = Field(default=None, description="Further constraints of the allocation.")
 
+    grader: dict[str, Any] | None = Field(
+        default=None, description="How the answers to the batch will be graded, as in the policy file."
+    )
+
     def settings(self) -> RoutingSettings:
         """The settings in force for this run. Raises dagster.Failure where they, or the policy file, are wrong."""
         own = {name: value for name, value in self.model_dump(exclude={"home"}).items() if value is not None}
