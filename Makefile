@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-nightly test-slow test-ray hostile million hundred-million lint wheel audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,12 @@ hostile: $(READY)   ## inputs that must be refused or set aside; the last line c
 
 million: $(READY)   ## one batch of a million instructions: seconds per step, peak memory
 	$(BIN)/python tests/benchmarks/million_batch.py
+
+twenty-million: $(READY) ## one batch of twenty million by an encoder of no quality: an hour of two cores, 20 GB of disk
+	$(BIN)/python tests/benchmarks/million_batch.py --size 20000000 --stub-encoder
+
+cost-model: $(READY) ## what routing itself costs: the tables of docs/cost-model.md, in half an hour
+	$(BIN)/python tests/benchmarks/cost_model.py
 
 hundred-million: $(READY) ## allocation of 100,000,000 x 16 from disk against 10,000,000: seconds, passes, peak memory
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/allocation_by_sweeps.py 100_000_000

@@ -179,6 +179,29 @@ create table outcomes (
     recorded_at       timestamptz not null default current_timestamp
 );
 
+-- By which grader the answers to a batch were graded; a line for each table of grades, and the newest counts.
+create table gradings (
+    batch_id              varchar not null,
+    decision_run_id       varchar not null,
+    grader                varchar not null,    -- name in the table of graders
+    grader_version        varchar not null,    -- content hash of its settings and of the version of its code
+    settings              json    not null,    -- as the policy file has them
+    of_batch              boolean not null,    -- chosen for this batch; false: by the policy file
+    graded                bigint  not null,    -- answers with a grade
+    ungraded              bigint  not null,
+    mean_grade            double,              -- of the graded
+    agreement_answers     bigint,              -- graded answers of which outcome files told the success
+    agreement_accuracy    double,              -- the share of them that both judged alike
+    agreement_kappa       double,              -- Cohen's, with its interval of 95 %
+    agreement_kappa_lower double,
+    agreement_kappa_upper double,
+    judge_spent_usd       double,              -- of a judge's verdicts so far
+    judge_withheld        bigint,              -- questions that its budget could not pay for
+    dagster_run_id        varchar not null,
+    entry                 bigint  not null default nextval('entries'),
+    recorded_at           timestamptz not null default current_timestamp
+);
+
 create table batches (
     batch_id         varchar not null,
     file_name        varchar not null,

@@ -1,5 +1,6 @@
 -- Everything behind one routed instruction: file, router (MLflow version, labels, temperature, bucket), prices,
--- policy, budget, certificate and Dagster run. The values of routed table and probability matrix are parameters.
+-- policy, budget, certificate and Dagster run; then its answer, tokens, cost and grade. The values of the routed table,
+-- the probability matrix, and the tables of answers, grades and outcomes are parameters.
 with decision as (
     select * from current_decisions where batch_id = $batch_id
 ),
@@ -25,7 +26,13 @@ select
     decision.router_version, router.mlflow_run_id, router.mlflow_model_version, router.label_hash,
     router.decision_estimate, decision.price_version, price.mean_cost as model_mean_cost_usd,
     price.input_price, price.output_price,
-    decision.dagster_run_id, decision.decided_at
+    decision.dagster_run_id, decision.decided_at,
+    $attempts::integer as attempts, $answer::varchar as answer, $answer_error::varchar as answer_error,
+    $finish_reason::varchar as finish_reason, $read_tokens::bigint as read_tokens,
+    $cached_tokens::bigint as cached_tokens, $written_tokens::bigint as written_tokens,
+    $reasoning_tokens::bigint as reasoning_tokens, $answer_latency_s::double as answer_latency_s,
+    $billed_usd::double as billed_usd, $grade::double as grade, $grade_reason::varchar as grade_reason,
+    $grader::varchar as grader, $grader_version::varchar as grader_version, $success::double as success
 from decision
 cross join routed
 cross join probabilities

@@ -1,8 +1,10 @@
-"""What tests of several rooms do alike: files dropped into an inbox, looks into it, a small training."""
+"""Shared by the tests of several packages: files dropped into an inbox, looks into it, a small training."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +31,15 @@ SMALL_TRAINING: dict[str, dict[str, Any]] = {
 
 MadeOnce = Callable[[str, Callable[[Home], None]], Path]
 """Makes an installation of a name once in a session; see ``made_once`` in ``conftest.py``."""
+
+
+def copy_installation(root: Path, home: Home) -> None:
+    """A private copy of an installation. Files of weights, which are written once, are links to the same file."""
+    shutil.copytree(root, home.root, copy_function=_link_weights)
+
+
+def _link_weights(source: str, target: str) -> object:
+    return os.link(source, target) if source.endswith(".safetensors") else shutil.copy2(source, target)
 
 
 def drop(path: Path, *texts: str) -> Path:

@@ -47,17 +47,17 @@ def responses(name: str) -> dict[str, Any]:
     return {"id": "x", "custom_id": name, "response": {"status_code": 200, "body": body}, "error": None}
 
 
-def claude(name: str, **usage: Any) -> dict[str, Any]:
+def claude(name: str, text: str = "Lima", **usage: Any) -> dict[str, Any]:
     """A line of Anthropic's results."""
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-20250514"}
-    message |= {"content": [{"type": "thinking", "thinking": "?"}, {"type": "text", "text": "Lima"}]}
+    message |= {"content": [{"type": "thinking", "thinking": "?"}, {"type": "text", "text": text}]}
     message |= {"stop_reason": "end_turn", "usage": {"input_tokens": 12, "output_tokens": 3} | usage}
     return {"custom_id": name, "result": {"type": "succeeded", "message": message}}
 
 
-def gemini(name: str, **about: Any) -> dict[str, Any]:
+def gemini(name: str, text: str = "Lima", **about: Any) -> dict[str, Any]:
     """A line of Gemini's batch output."""
-    parts = [{"text": "hm", "thought": True}, {"text": "Lima"}]
+    parts = [{"text": "hm", "thought": True}, {"text": text}]
     usage = {"promptTokenCount": 20, "candidatesTokenCount": 4, "thoughtsTokenCount": 7, "totalTokenCount": 31}
     response = {"candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": "STOP"}]}
     response |= {"usageMetadata": usage, "modelVersion": "gemini-2.5-flash"}

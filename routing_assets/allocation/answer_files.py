@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from routing_assets.allocation.carry_out import AnswerPart
+from routing_assets.foundation.files import atomic_path
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,11 @@ class AnswerFile:
 
 @dataclass(frozen=True)
 class AnswerFolder:
-    """Writes each part's decisions to ``part-NNNNNN.parquet`` in a folder; no file is ever half written."""
+    """Writes each part's decisions to ``part-NNNNNN.parquet`` in a folder; no file is ever half written.
+
+    Two attempts at a part may write at once, as on a cluster that takes the first for lost: the later one replaces the
+    earlier, with the same decisions.
+    """
 
     folder: str
 
@@ -36,7 +41,7 @@ class AnswerFolder:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = os.path.join(self.folder, f"part-{part.number:06d}.parquet")
+        path = Path(self.folder) / f"part-{part.number:06d}.parquet"
         runner_up = part.runner_up
         table = pa.table(
             {
@@ -47,6 +52,6 @@ class AnswerFolder:
                 "cost": pa.array(part.expected_cost),
             }
         )
-        pq.write_table(table, f"{path}.writing")
-        os.replace(f"{path}.writing", path)
-        return AnswerFile(path, len(part.choice))
+        with atomic_path(path) as temporary:
+            pq.write_table(table, temporary)
+        return AnswerFile(str(path), len(part.choice))

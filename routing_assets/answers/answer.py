@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ class Reply:
 
     Attributes:
         text: the text of the first answer.
+        other_texts: the texts of the other answers, where the request asked for several.
         finish_reason: why the model stopped, in the provider's words.
         model: the provider's name of the model.
         refusal: why a call that succeeded has no answer: the model refused, or a filter blocked the answer.
@@ -39,6 +40,7 @@ class Reply:
     latency_s: float | None = None
     created: float | None = None
     response_id: str | None = None
+    other_texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Answer:
     surcharge_tokens: float = 0.0
     created: float | None = None
     response_id: str | None = None
+    other_texts: tuple[str, ...] = ()
 
 
 def answered(instruction_id: str, reply: Reply) -> Answer:
@@ -91,6 +94,7 @@ def answered(instruction_id: str, reply: Reply) -> Answer:
         reply.surcharge_tokens,
         reply.created,
         reply.response_id,
+        reply.other_texts,
     )
 
 
@@ -125,6 +129,11 @@ def total(*counts: Any) -> int | None:
     """The sum of the known numbers of tokens; None where none is known."""
     known = [number for value in counts if (number := count(value)) is not None]
     return sum(known) if known else None
+
+
+def others(texts: Iterable[str | None]) -> tuple[str, ...]:
+    """The texts after the first; an answer that says nothing is empty."""
+    return tuple(text or "" for text in list(texts)[1:])
 
 
 def joined(texts: list[str]) -> str | None:

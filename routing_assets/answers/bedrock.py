@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, total, words
+from routing_assets.answers.answer import (
+    Answer,
+    Reply,
+    count,
+    explain,
+    failed,
+    items,
+    joined,
+    mapping,
+    others,
+    total,
+    words,
+)
 
 NAME = "Bedrock batch output"
 
@@ -56,6 +68,7 @@ def read_titan(body: Mapping[str, Any]) -> Reply:
         words(first.get("completionReason")),
         input_tokens=count(body.get("inputTextTokenCount")),
         output_tokens=total(*(result.get("tokenCount") for result in results)),
+        other_texts=others(words(result.get("outputText")) for result in results),
     )
 
 
@@ -71,5 +84,10 @@ def read_llama(body: Mapping[str, Any]) -> Reply:
 
 def read_texts(body: Mapping[str, Any]) -> Reply:
     """The output of Mistral's (``outputs``) and Cohere's (``generations``) models, which report no token counts."""
-    first = next(iter(items(body.get("outputs") or body.get("generations"))), {})
-    return Reply(words(first.get("text")), words(first.get("stop_reason")) or words(first.get("finish_reason")))
+    outputs = items(body.get("outputs") or body.get("generations"))
+    first = next(iter(outputs), {})
+    return Reply(
+        words(first.get("text")),
+        words(first.get("stop_reason")) or words(first.get("finish_reason")),
+        other_texts=others(words(output.get("text")) for output in outputs),
+    )

@@ -19,6 +19,7 @@ SCHEMA = pa.schema(
         ("attempt", pa.int32()),
         ("newest", pa.bool_()),
         ("text", pa.string()),
+        ("other_texts", pa.list_(pa.string())),
         ("finish_reason", pa.string()),
         ("input_tokens", pa.int64()),
         ("cached_tokens", pa.int64()),
@@ -32,7 +33,7 @@ SCHEMA = pa.schema(
 )
 """The table of answers has a row for each call, including failed ones. ``newest`` marks the row that counts for an
 instruction and its model: the newest answer, or the newest failure where there is no answer. ``cost`` is in USD;
-``cost_unknown`` says why it is null.
+``cost_unknown`` says why it is null. ``other_texts`` are those of further answers, where a request asked for several.
 """
 Pair = tuple[str, str | None]
 
@@ -50,7 +51,8 @@ class Collected:
             counts = _newest(calls)
             for answer, cost in calls:
                 usd = None if cost.usd is None else float(cost.usd)
-                about = {"newest": answer is counts, "cost": usd, "cost_unknown": cost.unknown}
+                about: dict[str, object] = {"newest": answer is counts, "cost": usd, "cost_unknown": cost.unknown}
+                about["other_texts"] = answer.other_texts or None
                 for name, values in rows.items():
                     values.append(about[name] if name in about else getattr(answer, name))
         return pa.table(rows, schema=SCHEMA)

@@ -11,7 +11,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, total, words
+from routing_assets.answers.answer import (
+    Answer,
+    Reply,
+    count,
+    explain,
+    failed,
+    items,
+    joined,
+    mapping,
+    others,
+    total,
+    words,
+)
 
 NAME = "Gemini or Vertex AI batch output"
 IDS = ("key", "custom_id", "instruction_id", "id")
@@ -38,16 +50,16 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
 
 def read_response(body: Mapping[str, Any]) -> Reply:
     """A response of Gemini's ``generateContent``. Thoughts are paid for as output, but are not part of the answer."""
-    candidate, usage = next(iter(items(body.get("candidates"))), {}), mapping(body.get("usageMetadata"))
-    parts = items(mapping(candidate.get("content")).get("parts"))
-    texts = [part["text"] for part in parts if words(part.get("text")) is not None and not part.get("thought")]
+    candidates, usage = items(body.get("candidates")), mapping(body.get("usageMetadata"))
+    candidate = next(iter(candidates), {})
+    text = _text(candidate)
     reason, blocked = words(candidate.get("finishReason")), mapping(body.get("promptFeedback")).get("blockReason")
     refusal = f"the prompt was blocked ({blocked})" if blocked else None
-    if reason in _REFUSED and not texts:
+    if reason in _REFUSED and text is None:
         refusal = f"the answer was blocked ({reason})"
     read, thoughts = count(usage.get("promptTokenCount")), count(usage.get("thoughtsTokenCount"))
     return Reply(
-        joined(texts),
+        text,
         reason,
         words(body.get("modelVersion")),
         refusal,
@@ -57,7 +69,13 @@ def read_response(body: Mapping[str, Any]) -> Reply:
         thoughts,
         created=_seconds(body.get("createTime")),
         response_id=words(body.get("responseId")),
+        other_texts=others(map(_text, candidates)),
     )
+
+
+def _text(candidate: Mapping[str, Any]) -> str | None:
+    parts = items(mapping(candidate.get("content")).get("parts"))
+    return joined([part["text"] for part in parts if words(part.get("text")) is not None and not part.get("thought")])
 
 
 def _output(usage: Mapping[str, Any]) -> int | None:

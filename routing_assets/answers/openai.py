@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, words
+from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, others, words
 
 NAME = "OpenAI Batch output"
 _OK = range(200, 300)
@@ -37,9 +37,9 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
 
 def read_chat(body: Mapping[str, Any]) -> Reply:
     """The body of a chat completion, or of a completion."""
-    choice = next(iter(items(body.get("choices"))), {})
-    message, usage = mapping(choice.get("message")), mapping(body.get("usage"))
-    text = _text(message) if message else words(choice.get("text"))
+    choices, usage = items(body.get("choices")), mapping(body.get("usage"))
+    choice = next(iter(choices), {})
+    message, text = mapping(choice.get("message")), _text(choice)
     reason = words(choice.get("finish_reason")) or words(choice.get("stop_reason"))
     refusal = words(message.get("refusal"))
     if refusal:
@@ -58,6 +58,7 @@ def read_chat(body: Mapping[str, Any]) -> Reply:
         count(written.get("reasoning_tokens")),
         created=count(body.get("created")),
         response_id=words(body.get("id")),
+        other_texts=others(map(_text, choices)),
     )
 
 
@@ -87,8 +88,11 @@ def read_response(body: Mapping[str, Any]) -> Reply:
     )
 
 
-def _text(message: Mapping[str, Any]) -> str | None:
-    """The text of a message or, where it has none, its tool calls as JSON."""
+def _text(choice: Mapping[str, Any]) -> str | None:
+    """The text of a choice or, where it has none, its tool calls as JSON."""
+    message = mapping(choice.get("message"))
+    if not message:
+        return words(choice.get("text"))
     content = message.get("content")
     texts = [part["text"] for part in items(content) if words(part.get("text")) is not None]
     text = content if isinstance(content, str) else joined(texts)

@@ -1,4 +1,4 @@
-"""Everything behind one routed instruction: predictions, cost, and the decision with its router and prices."""
+"""Everything behind one routed instruction: predictions, cost, the decision with its router and prices, the answer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ from routing_assets.storage.warehouse import Warehouse
 ROUTED = ("model", "expected_success", "cost", "runner_up", "switching_price")
 SCORES = {"raw": "raw", "scaled": "scaled", "calibrated": "calibrated", "decision": "used_probability"}
 """Columns of the probability matrix, and what a trace calls them."""
+OF_ANSWER = {
+    "text": "answer",
+    "error": "answer_error",
+    "finish_reason": "finish_reason",
+    "input_tokens": "read_tokens",
+    "cached_tokens": "cached_tokens",
+    "output_tokens": "written_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+    "latency_s": "answer_latency_s",
+}
+"""Columns of the table of answers, and what a trace calls them."""
 
 
 def trace_instruction(
@@ -39,8 +50,35 @@ def trace_instruction(
     for run_id in [run for run in runs if store.exists("probability_matrix", batch_id, run)][:1]:
         scores = _scores(store.parts("probability_matrix", batch_id, run_id), instruction_id, assigned["model"])
     asked = {"batch_id": batch_id, "instruction_id": instruction_id, **assigned, **scores}
+    asked |= _answer(store, batch_id, instruction_id, assigned["model"])
     (traced,) = warehouse.fetch("trace_instruction", asked)
     return traced
+
+
+def _answer(store: Store, batch_id: str, instruction_id: str, model: Any) -> dict[str, Any]:
+    """What the routed model answered, what all its attempts cost, and the grade; nulls where that is unknown."""
+
+    def rows(asset: str) -> list[dict[str, Any]]:
+        if not store.exists(asset, batch_id):
+            return []
+        return [
+            row for row in store.parts(asset, batch_id).where("instruction_id", instruction_id) if row["model"] == model
+        ]
+
+    calls = rows("answers")
+    newest: dict[str, Any] = next((row for row in calls if row["newest"]), {})
+    grade: dict[str, Any] = next(iter(rows("grades")), {})
+    told: dict[str, Any] = next(iter(rows("batch_outcomes")), {})
+    return {
+        "attempts": len(calls) or None,
+        **{said: newest.get(name) for name, said in OF_ANSWER.items()},
+        "billed_usd": told.get("billed_usd"),
+        "grade": grade.get("success"),
+        "grade_reason": grade.get("reason"),
+        "grader": grade.get("grader"),
+        "grader_version": grade.get("grader_version"),
+        "success": told.get("success"),
+    }
 
 
 def _scores(matrix: PartitionedTable, instruction_id: str, model: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from routing_assets.answers.outcomes import priced, unpriced
 from routing_assets.answers.reading import AnswerFile, is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.folders import BatchFolders
+from routing_assets.batches.judging import is_verdict
 from routing_assets.batches.known import decision_in_force, outcome_files
 from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.batches.route import summary_of
@@ -43,6 +44,7 @@ class Sent:
         prices: by model, per token; of the price list in force when the batch was routed.
     """
 
+    batch_id: str
     routed: pa.Table
     model: dict[str, str]
     names: ModelNames
@@ -55,6 +57,10 @@ class Sent:
         answers = [replace(a, instruction_id=ids.get(a.instruction_id, a.instruction_id)) for a in file.answers]
         return replace(file, answers=tuple(answers))
 
+    def is_verdict(self, answer: Answer) -> bool:
+        """Whether this is the verdict of a judge on an answer to the batch."""
+        return answer.instruction_id not in self.model and is_verdict(answer.instruction_id, self.batch_id)
+
 
 def sent_by(store: Store, decision: Mapping[str, Any]) -> Sent:
     """What a decision sent, from its routed table."""
@@ -64,7 +70,7 @@ def sent_by(store: Store, decision: Mapping[str, Any]) -> Sent:
     to = dict(zip(routed["instruction_id"].to_pylist(), models.to_pylist(), strict=True))
     known = dict.fromkeys([*(catalog.names if catalog else ()), *pc.unique(models).to_pylist()])
     of_api = {entry.api_name: entry.name for entry in catalog.models if entry.api_name} if catalog else {}
-    return Sent(routed, to, ModelNames(known, of_api), token_prices(catalog))
+    return Sent(decision["batch_id"], routed, to, ModelNames(known, of_api), token_prices(catalog))
 
 
 def catalog_of(routed: PartitionedTable) -> ModelCatalog | None:
@@ -79,8 +85,14 @@ def collect_answers(warehouse: Warehouse, store: Store, folders: BatchFolders, b
         InvalidInput: the batch is not routed.
     """
     sent = sent_by(store, decision_in_force(warehouse, batch_id))
-    answers = [answer for path in outcome_files(folders, batch_id) for answer in answers_in(path, sent)]
+    answers = [answer for answer in received_answers(folders, sent) if not sent.is_verdict(answer)]
     return collect(answers, sent.model, sent.names, sent.prices)
+
+
+def received_answers(folders: BatchFolders, sent: Sent) -> Iterator[Answer]:
+    """Every answer in the files that were received for a batch, verdicts of its judge too."""
+    for path in outcome_files(folders, sent.batch_id):
+        yield from answers_in(path, sent)
 
 
 def answers_in(path: Path, sent: Sent) -> tuple[Answer, ...]:
@@ -98,7 +110,7 @@ def outcome_tables(folders: BatchFolders, batch_id: str, sent: Sent) -> list[Out
 def check_answers(path: Path, sent: Sent) -> list[str]:
     """The unused parts of a provider's file, in words. Raises InvalidInput where none of it belongs to the batch."""
     file = sent.answers_in(path)
-    unknown = [answer for answer in file.answers if answer.instruction_id not in sent.model]
+    unknown = [a for a in file.answers if a.instruction_id not in sent.model and not sent.is_verdict(a)]
     if len(unknown) == len(file.answers):
         some = ", ".join(f"'{printable(answer.instruction_id)}'" for answer in unknown[:3])
         raise InvalidInput(

@@ -21,6 +21,7 @@ from routing_assets.batches.known import (
 )
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.outcome_inbox import outcomes_wait
+from routing_assets.batches.policy import GRADER
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.storage.warehouse import Warehouse
@@ -91,7 +92,7 @@ def refuse_outdated(warehouse: Warehouse, folders: BatchFolders, decision: Mappi
             remedy="Route the newest file; if that failed, with another budget.",
         )
     decided = json.loads(decision["settings"])
-    asked = {name: value for name, value in newest.request.items() if value != decided.get(name)}
+    asked = {name: value for name, value in newest.request.items() if name != GRADER and value != decided.get(name)}
     if asked:
         raise InvalidInput(
             f"batch '{newest.batch_id}' was not routed after it was requested with {_settings(asked)}; "

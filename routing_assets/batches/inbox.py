@@ -36,8 +36,8 @@ from routing_assets.batches.receive import (
     reject,
     repeated_batches,
 )
-from routing_assets.datasets import load_batch
 from routing_assets.datasets.containers import ENDINGS
+from routing_assets.datasets.portions import open_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
 from routing_assets.foundation.names import batch_id_of, printable, stem_of, told_apart
@@ -363,8 +363,9 @@ class _Joining:
 def _measured(file: Path, admission: Admission) -> list[Any]:
     """Instructions, hash, whether all of it can be routed, and shape: a file with records set aside is not joined."""
     layout = admission.layout.fitting(file)
-    batch = load_batch(file, layout=layout)
-    return [len(batch), file_sha256(file), not batch.set_aside, *shape_of(file, batch, layout)]
+    with open_batch(file, layout=layout) as portions:
+        shape = shape_of(file, portions, layout)
+        return [portions.instructions, file_sha256(file), not portions.set_aside, *shape]
 
 
 def _joined_id(files: list[Path]) -> str:

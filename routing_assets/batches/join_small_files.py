@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from routing_assets.datasets import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
 from routing_assets.datasets.openai_batch import is_openai_batch_file
+from routing_assets.datasets.portions import BatchPortions, open_batch
 from routing_assets.foundation.names import printable
 from routing_assets.foundation.schema import FORM, Amount
 from routing_assets.providers.lines import batch_line
+from routing_assets.storage.blocks import in_blocks
 
 SEPARATOR = "/"
 """Between the id of the file and the id that it gave the instruction; no batch id holds it."""
@@ -57,9 +60,11 @@ def due(small: Iterable[SmallFile], settings: Coalescing) -> list[list[SmallFile
     ]
 
 
-def shape_of(path: Path, batch: BatchInstructions, layout: FileLayout = AS_OURS) -> tuple[str, ...]:
+def shape_of(path: Path, portions: BatchPortions, layout: FileLayout = AS_OURS) -> tuple[str, ...]:
     """What files must have in common to be one batch: all of requests, which stay whole, or of the same columns."""
-    return ("requests",) if is_openai_batch_file(path, layout) else ("table", *batch.to_arrow().column_names)
+    if is_openai_batch_file(path, layout):
+        return ("requests",)
+    return ("table", *next(iter(portions)).to_arrow().column_names)
 
 
 def join_files(sources: Mapping[str, Path], stem: Path, layout: FileLayout = AS_OURS) -> Path:
@@ -73,7 +78,7 @@ def join_files(sources: Mapping[str, Path], stem: Path, layout: FileLayout = AS_
         layout: how files differ from ours that do not have our columns.
 
     Raises:
-        InvalidInput: one of the files is no usable batch.
+        InvalidInput: one of the files is not a usable batch.
     """
     layouts = {name: layout.fitting(path) for name, path in sources.items()}
     if all(is_openai_batch_file(path, layouts[name]) for name, path in sources.items()):
@@ -83,17 +88,21 @@ def join_files(sources: Mapping[str, Path], stem: Path, layout: FileLayout = AS_
                 file.writelines(json.dumps(record) + "\n" for record in _requests(name, path, layouts[name]))
     else:
         target = stem.with_name(f"{stem.name}.parquet")
-        tables = [_table(name, path, layouts[name]) for name, path in sources.items()]
-        write_batch(BatchInstructions.from_arrow(pa.concat_tables(tables)), target)
+        tables = in_blocks(chain.from_iterable(_tables(name, path, layouts[name]) for name, path in sources.items()))
+        first = next(tables)
+        with pq.ParquetWriter(target, first.schema) as file:
+            for table in chain([first], tables):
+                file.write_table(table)
     return target
 
 
-def _table(name: str, path: Path, layout: FileLayout) -> pa.Table:
-    batch = load_batch(path, layout=layout)
-    ids = np.array([f"{name}{SEPARATOR}{own}" for own in batch.instruction_id], dtype=object)
-    files = np.full(len(batch), printable(path.name), dtype=object)
-    joined = replace(batch, instruction_id=ids, source_file=files, ignored_columns=())
-    return joined.to_arrow()
+def _tables(name: str, path: Path, layout: FileLayout) -> Iterator[pa.Table]:
+    with open_batch(path, layout=layout) as portions:
+        for batch in portions:
+            ids = np.array([f"{name}{SEPARATOR}{own}" for own in batch.instruction_id], dtype=object)
+            files = np.full(len(batch), printable(path.name), dtype=object)
+            joined = replace(batch, instruction_id=ids, source_file=files, ignored_columns=(), set_aside={})
+            yield joined.to_arrow()
 
 
 def _requests(name: str, path: Path, layout: FileLayout) -> Iterator[dict[str, Any]]:

@@ -135,3 +135,10 @@ def record_outcomes(
     if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():
         dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
         append(connection, "dispatches", pa.Table.from_pylist([dispatch]))
+
+
+def record_grading(connection: duckdb.DuckDBPyConnection, grading: Mapping[str, Any], *, run_id: str) -> None:
+    """Append by which grader the answers to a batch were graded."""
+    connection.append(
+        "gradings", pa.Table.from_pylist([{**grading, "dagster_run_id": run_id}]).to_pandas(), by_name=True
+    )

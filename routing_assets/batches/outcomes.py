@@ -18,6 +18,7 @@ from routing_assets.answers.reading import is_answer_file
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.answers import Sent, check_answers, check_outcomes, outcome_tables, sent_by
 from routing_assets.batches.folders import BatchFolders
+from routing_assets.batches.grades import grading_of
 from routing_assets.batches.known import (
     decision_in_force,
     intake_lock,
@@ -25,7 +26,7 @@ from routing_assets.batches.known import (
     received_file,
     refuse_retired,
 )
-from routing_assets.batches.ledger import record_outcomes, record_realised_traffic
+from routing_assets.batches.ledger import record_grading, record_outcomes, record_realised_traffic
 from routing_assets.batches.policy import settings_from
 from routing_assets.batches.receive import private_copy
 from routing_assets.batches.resend import to_resend, write_resend
@@ -73,7 +74,7 @@ def record_batch_outcomes(
 
     Args:
         answers: of the batch, as ``collect_answers`` found them.
-        grades: of the answers. A success in a received file takes precedence over a grade.
+        grades: of the answers, from ``grade_batch``. A success in a received file takes precedence over a grade.
 
     Raises:
         InvalidInput: the batch was never routed, or no outcomes of it came yet.
@@ -85,20 +86,24 @@ def record_batch_outcomes(
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
         decided = decisions[0]
         sent = sent_by(store, decided)
-        outcomes = merge_outcomes(outcomes_of(answers, grades), *outcome_tables(folders, batch_id, sent))
+        tables = outcome_tables(folders, batch_id, sent)
+        outcomes = merge_outcomes(outcomes_of(answers, grades), *tables)
         _require_some(sent, answers, outcomes)  # again, for the batch may have been routed again since they came
         matched, _ = match_outcomes(sent.routed, outcomes)
         result = realised(sent.routed, outcomes)
         instructions = store.parts("batch_instructions", batch_id, decided["dagster_run_id"])
+        resend = to_resend(matched, answers, decided["budget"])
+        received = received_file(warehouse, folders, batch_id, decided["file_sha256"])
+        # Before the ledger: a process that dies in between leaves no outcomes on record, and its run is made again.
+        layout = settings_from(json.loads(decided["settings"]), source="the ledger's settings").layout
+        folder = write_resend(folders, decided, resend, sent.routed, instructions, received, layout)
         with warehouse.transaction() as ledger:
             record_realised_traffic(ledger, batch_id, run_id, matched, instructions)
             record_outcomes(ledger, decided, result, run_id=run_id)
-        resend = to_resend(matched, answers, decided["budget"])
-        received = received_file(warehouse, folders, batch_id, decided["file_sha256"])
-        layout = settings_from(json.loads(decided["settings"]), source="the ledger's settings").layout
-        folder = write_resend(folders, decided, resend, sent.routed, instructions, received, layout)
-    again = int(resend.rows.sum())
-    return RecordedOutcomes(matched, result, len(files), outcomes.conflicts, folder, again, resend.withheld)
+            if grades is not None and (grading := grading_of(grades)):
+                record_grading(ledger, grading, run_id=run_id)
+    again, conflicts = int(resend.rows.sum()), merge_outcomes(*tables).conflicts if tables else 0
+    return RecordedOutcomes(matched, result, len(files), conflicts, folder, again, resend.withheld)
 
 
 def receive_outcomes(

@@ -19,6 +19,7 @@ from routing_assets.allocation import POLICIES, AllocationProblem
 from routing_assets.allocation.policies import DEFAULT_POLICY
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above, float_not_below
 from routing_assets.allocation.solver.rows import decimal
+from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.column_mapping import MadeIds
@@ -47,6 +48,7 @@ COLUMN_SETTINGS = {
     "task": "task_column",
     "group": "group_column",
     "input_tokens": "tokens_column",
+    "reference": "reference_column",
 }
 """By our name for a column, the setting that names the file's own."""
 LAYOUT_SETTINGS = (*COLUMN_SETTINGS.values(), "make_ids")
@@ -55,6 +57,8 @@ _MADE_IDS: Mapping[str | None, MadeIds] = {"position": "row", "content": "text"}
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
 """The greatest budget fraction that is accepted: a greater number is probably meant in per cent."""
+GRADER = "grader"
+"""In a batch's own request, how its answers are graded. It has no part in routing."""
 if TYPE_CHECKING:
     PolicyName = str
 else:
@@ -132,6 +136,9 @@ class RoutingSettings:
         default=None, description="Column of a batch file that holds the groups, such as tenants."
     )
     tokens_column: Text | None = Field(default=None, description="Column of a batch file that holds input tokens.")
+    reference_column: Text | None = Field(
+        default=None, description="Column of a batch file that holds the right answers, for graders."
+    )
     make_ids: Literal["position", "content"] | None = Field(
         default=None, description="Make the ids of a batch file that has none: from the row's number or its text."
     )
@@ -196,6 +203,11 @@ class StandingPolicy(RoutingSettings):
         description="Days after which batches that ended give up their data and their texts. Without it, "
         "everything is kept.",
     )
+    grader: GraderChoice | None = Field(
+        default=None,
+        description="How answers are graded: the name of a grader, such as exact, or a grader with settings, such as "
+        "{number: {tolerance: 0.01}}. Without it, success comes from outcome files alone.",
+    )
     keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
 
     encoding: Text | None = Field(
@@ -219,6 +231,7 @@ def _values_of(settings: RoutingSettings) -> dict[str, Any]:
 
 def settings_of_request(request: Mapping[str, Any], standing: RoutingSettings, *, source: str) -> RoutingSettings:
     """A batch's own request over the standing policy; a budget in one form replaces one in the other."""
+    request = {name: value for name, value in request.items() if name != GRADER}
     if {"budget_usd", "budget_fraction"} & set(request):
         standing = replace(standing, budget_usd=None, budget_fraction=None)
     return settings_from(request, base=standing, source=source)

@@ -80,7 +80,7 @@ def receive(
 
     Raises:
         Duplicate: another batch holds the same bytes; nothing was recorded.
-        InvalidInput: the file is no usable batch, its id is not plain, or the batch is dispatched or
+        InvalidInput: the file is not a usable batch, its id is not plain, or the batch is dispatched or
             withdrawn; nothing was recorded.
     """
     with intake_lock(folders):

@@ -6,18 +6,22 @@ The files grow side by side while the batch passes once; none of its texts is he
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from routing_assets.batches.request_ids import REQUEST_IDS, id_line, request_id
 from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
@@ -86,21 +90,39 @@ class RequestFiles:
         Raises:
             InvalidInput: the next original request is not that of the row.
         """
-        columns = block.select(["instruction_id", "instruction", "model", "cost"])
+        columns = block.select(["model", "instruction_id", "instruction", "cost"])
         for part in columns.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            for name, text, model, cost in zip(*(column.to_pylist() for column in part.columns), strict=True):
-                to = self._destination(model)
-                original = None if originals is None else _original(name, originals)
-                sent = name if to.provider.ids is None else request_id(name, to.provider.ids)
-                if sent != name:
-                    self._ids = self._ids or _File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}")
-                    self._ids.add(id_line(sent, name), 0.0)
-                endpoint, line, changes = _request(name, sent, text, original, to)
-                self._add((model, endpoint), to, line, cost, changes)
+            if originals is None and all(map(self._takes_prompts, part["model"].unique().to_pylist())):
+                self._write_prompts(part)
+            else:
+                self._write_each(part, originals)
             if self._ids is not None:
                 self._ids.flush()
             for files in self._growing.values():
                 files[-1].flush()
+
+    def _takes_prompts(self, model: str) -> bool:
+        to = self._destination(model)
+        return to.provider.envelope == "body" and to.provider.ids is None and not to.unsupported
+
+    def _write_prompts(self, part: pa.RecordBatch) -> None:
+        """Those of a model together, which for a million of them saves most of the time."""
+        of_row = part["model"].cast(pa.string())
+        for model in of_row.unique().to_pylist():
+            names, texts, costs = (column.to_pylist() for column in part.filter(pc.equal(of_row, model)).columns[1:])
+            to = self._destination(model)
+            self._add_all((model, to.provider.endpoint), to, _prompts(names, texts, to.model), costs)
+
+    def _write_each(self, part: pa.RecordBatch, originals: Iterator[str] | None) -> None:
+        for model, name, text, cost in zip(*(column.to_pylist() for column in part.columns), strict=True):
+            to = self._destination(model)
+            original = None if originals is None else _original(name, originals)
+            sent = name if to.provider.ids is None else request_id(name, to.provider.ids)
+            if sent != name:
+                self._ids = self._ids or _File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}")
+                self._ids.add([id_line(sent, name)], [0.0])
+            endpoint, line, changes = _request(sent, text, original, to)
+            self._add_all((model, endpoint), to, [line], [cost], changes)
 
     def finish(self) -> list[HandedFile]:
         """Give the files their names, by their models and endpoints in order, and list them.
@@ -109,15 +131,15 @@ class RequestFiles:
         """
         listed = []
         for number, ((model, endpoint), files) in enumerate(sorted(self._growing.items()), start=1):
+            files[-1].close()
             for part, file in enumerate(files, start=1):
                 path = self.folder / f"requests-{number:02d}-{safe_name(model)}-{part:03d}.jsonl"
                 sync(file.path)
                 os.replace(file.path, path)
-                usd = float(np.frombuffer(file.costs).sum())
                 to = self._destination(model)
-                about: dict[str, Any] = {"model": model, "cost_usd": usd, "endpoint": endpoint}
+                about: dict[str, Any] = {"model": model, "cost_usd": file.usd, "endpoint": endpoint}
                 about |= {"provider": to.provider.name, "api_name": to.model, "changes": dict(file.changes) or None}
-                listed.append(handed(path, rows=len(file.costs), **about))
+                listed.append(handed(path, rows=file.rows, **about))
         if self._ids is not None:
             sync(self._ids.path)
             os.replace(self._ids.path, self.folder / REQUEST_IDS)
@@ -138,31 +160,56 @@ class RequestFiles:
             )
         return self._destinations[model]
 
-    def _add(self, key: tuple[str, str], to: Destination, line: bytes, cost: float, changes: Iterable[str]) -> None:
+    def _add_all(
+        self,
+        key: tuple[str, str],
+        to: Destination,
+        lines: Sequence[bytes],
+        costs: Sequence[float],
+        changes: Collection[str] = (),
+    ) -> None:
         files = self._growing.setdefault(key, [])
+        while lines:
+            if not files or not (fit := files[-1].room_for(lines)):
+                if files:
+                    files[-1].close()
+                files.append(self._new_file(to))
+                fit = max(1, files[-1].room_for(lines))
+            files[-1].add(lines[:fit], costs[:fit])
+            lines, costs = lines[fit:], costs[fit:]
+        if changes:
+            files[-1].changes.update(set(changes))
+
+    def _new_file(self, to: Destination) -> _File:
         requests, size = to.provider.requests_per_file, to.provider.bytes_per_file
-        full = not files or len(files[-1].costs) >= min(requests, self.requests_per_file or requests)
-        if full or files[-1].size + len(line) > min(size, self.bytes_per_file or size):
-            if files:
-                files[-1].flush()
-            files.append(_File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}"))
-        files[-1].add(line, cost)
-        files[-1].changes.update(set(changes))
+        most = min(requests, self.requests_per_file or requests), min(size, self.bytes_per_file or size)
+        return _File(self.folder / f".{uuid4().hex[:12]}{PARTIAL}", *most)
 
 
 @dataclass
 class _File:
     path: Path
+    most_requests: float = math.inf
+    most_bytes: float = math.inf
     size: int = 0
     costs: array[float] = field(default_factory=lambda: array("d"))
-    """Estimated USD of each request."""
+    """Estimated USD of each request, as long as the file grows."""
+    rows: int = 0
+    usd: float = 0.0
+    """Of a file that is closed."""
     changes: Counter[str] = field(default_factory=Counter)
     waiting: list[bytes] = field(default_factory=list)
 
-    def add(self, line: bytes, cost: float) -> None:
-        self.waiting.append(line)
-        self.costs.append(cost)
-        self.size += len(line)
+    def room_for(self, lines: Sequence[bytes]) -> int:
+        """How many of the lines the file may still hold, from the first."""
+        sizes = list(accumulate(map(len, lines), initial=self.size))
+        return int(max(0, min(bisect_right(sizes, self.most_bytes) - 1, self.most_requests - len(self.costs))))
+
+    def add(self, lines: Sequence[bytes], costs: Sequence[float]) -> None:
+        """Add requests, which are written by the next ``flush``."""
+        self.waiting.extend(lines)
+        self.costs.extend(costs)
+        self.size += sum(map(len, lines))
 
     def flush(self) -> None:
         """Write the waiting lines. The file is open only meanwhile, as too many could be open at once."""
@@ -170,6 +217,12 @@ class _File:
             with self.path.open("ab") as file:
                 file.writelines(self.waiting)
             self.waiting.clear()
+
+    def close(self) -> None:
+        """Write what waits, and keep the sum of the costs alone."""
+        self.flush()
+        self.rows, self.usd = len(self.costs), float(np.frombuffer(self.costs).sum())
+        self.costs = array("d")
 
 
 def original_requests(
@@ -215,13 +268,11 @@ def _original(name: str, originals: Iterator[str]) -> dict[str, Any]:
 
 
 def _request(
-    name: str, sent: str, text: str, original: dict[str, Any] | None, to: Destination
-) -> tuple[str, bytes, Iterable[str]]:
+    sent: str, text: str, original: dict[str, Any] | None, to: Destination
+) -> tuple[str, bytes, Collection[str]]:
     """The endpoint, the line, and what was changed in the request."""
     provider = to.provider
     if original is None:
-        if provider.envelope == "body" and not to.unsupported:
-            return provider.endpoint, _prompt(name, text, to.model), ()
         body, changes = to.prompt(text)
         return provider.endpoint, _encoded(to.line(sent, body, provider.endpoint)), changes
     line = batch_line(original)
@@ -231,7 +282,8 @@ def _request(
         endpoint = str(line.url) if line.url else _URLS[line.form.name]
     if line.envelope != provider.envelope:
         return endpoint, _encoded(to.line(sent, body, endpoint)), changes
-    original.pop("source_file", None)  # ours, in a batch joined of several files
+    for ours in ("source_file", "reference"):  # of a batch joined of several files; for graders
+        original.pop(ours, None)
     if line.envelope == "body":
         return endpoint, _encoded({"method": "POST", **original, "url": endpoint, "body": body}), changes
     if line.id_field != provider.id_field:
@@ -239,13 +291,16 @@ def _request(
     return endpoint, _encoded({**original, provider.id_field: sent, provider.envelope: body}), changes
 
 
-def _prompt(name: str, text: str, model: str) -> bytes:
-    """Only the texts need encoding, which for a million of them saves most of the time."""
-    line = (
-        f'{{"custom_id": {json_text(name)}, "method": "POST", "url": "{_URLS["chat"]}", "body": {{"model": '
-        f'{json_text(model)}, "messages": [{{"role": "user", "content": {json_text(text)}}}]}}}}\n'
-    )
-    return line.encode()
+def _prompts(names: Sequence[str], texts: Sequence[str], model: str) -> list[bytes]:
+    """Requests that ask a text of a model; only ids and texts need encoding."""
+    between = f', "method": "POST", "url": "{_URLS["chat"]}", "body": {{"model": {json_text(model)}, '
+    return [
+        (
+            f'{{"custom_id": {json_text(name)}{between}"messages": [{{"role": "user", '
+            f'"content": {json_text(text)}}}]}}}}\n'
+        ).encode()
+        for name, text in zip(names, texts, strict=True)
+    ]
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

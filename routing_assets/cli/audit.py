@@ -12,15 +12,21 @@ from routing_assets.cli.run_job import instance_of
 from routing_assets.cli.tables import text_table
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.names import printable
 from routing_assets.home import Home
 
 UNITS = {
     "switching_price": " expected successes",
     "shadow_price": " expected successes per USD",
-    **dict.fromkeys(("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd"), " USD"),
+    **dict.fromkeys(
+        ("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd", "billed_usd"), " USD"
+    ),
     **dict.fromkeys(("input_price", "output_price"), " USD per 1M tokens"),
 }
 """Units of the figures that ``explain`` prints. The others are probabilities, counts or names."""
+OF_ANSWERS = ("answer", "answer_error", "grade_reason")
+LONGEST_TEXT = 300
+"""Characters that ``explain`` prints of an answer."""
 
 
 def explain(home: Home, batch_id: str, instruction_id: str) -> None:
@@ -37,8 +43,14 @@ def explain(home: Home, batch_id: str, instruction_id: str) -> None:
         raise InvalidInput(f"batch '{batch_id}' holds no instruction '{instruction_id}'")
     for name, value in traced.items():
         said = f"{value:.6g}" if isinstance(value, float) else value
+        said = _on_one_line(value) if value is not None and name in OF_ANSWERS else said
         click.echo(f"{name:<22} {said}{UNITS.get(name, '') if value is not None else ''}")
     show_reroutings(home, batch_id)
+
+
+def _on_one_line(text: str) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}… ({len(text)} characters)"
 
 
 def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:

@@ -9,14 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
 from routing_assets.allocation import POLICIES
+from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.ends import dispatch_batch, withdraw_batch
+from routing_assets.batches.grades import ungraded
+from routing_assets.batches.judging import JUDGE
+from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import SET_FOR_BATCH
 from routing_assets.batches.outbox import SET_ASIDE
 from routing_assets.batches.outcomes import receive_outcomes
-from routing_assets.batches.policy import read_policy, refuse_doubtful_budget, settings_from, settings_of_request
+from routing_assets.batches.policy import (
+    GRADER,
+    read_policy,
+    refuse_doubtful_budget,
+    settings_from,
+    settings_of_request,
+)
 from routing_assets.batches.receive import Admission, receive
+from routing_assets.batches.resend import RESEND
 from routing_assets.batches.retention import Retirable, refuse_future, retirable_batches, retirement_day
 from routing_assets.batches.route import summary_of
 from routing_assets.batches.routed_files import refuse_unknown_ending, write_routed
@@ -30,10 +42,16 @@ from routing_assets.defs.upkeep.retention import forget_labels, retire_with_part
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import HasSchema
 from routing_assets.foundation.names import printable
+from routing_assets.foundation.schema import read_values
 from routing_assets.home import Home
 from routing_assets.routers.release import why_by_rates
 from routing_assets.storage.in_force import router_in_force
 from routing_assets.storage.partitioned import PartitionedTable
+
+ANSWERS = ("calls", "answered", "failed", "cost_unknown")
+GRADES = ("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa", "judge_spent_usd")
+OUTCOMES = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
+"""The figures of each asset that the commands print."""
 
 
 def route(
@@ -45,12 +63,15 @@ def route(
     output: Path | None = None,
     duplicate: bool = False,
     encoding: str | None = None,
+    grader: str | None = None,
 ) -> str:
     """Register a batch file and route it; returns the batch id. Routing a file that the inbox holds confirms it.
 
     Raises InvalidInput where another batch holds the same bytes, unless that is meant: ``duplicate``.
     """
     refuse_doubtful_budget(settings_from(request, source="the command line"), "the command line")
+    if grader is not None:
+        request = {**request, GRADER: _chosen(grader)}
     if output is not None:
         refuse_unknown_ending(output)
     router_in_force(home.warehouse)
@@ -136,13 +157,54 @@ def reroute(home: Home) -> bool:
 
 def outcomes(home: Home, batch_id: str, file: Path) -> None:
     """Record the outcomes of a batch, and print how they compare with the predictions."""
+    made = _take_in(home, batch_id, [file])
+    click.echo(text_table([{name: made["batch_outcomes"][name] for name in OUTCOMES}]))
+
+
+def answers(home: Home, batch_id: str, files: Sequence[Path], grader: str | None = None) -> None:
+    """Take in the answers to a batch, grade them, and print what came of it.
+
+    Args:
+        grader: as the policy file has it, in YAML; it is that of the batch from now on.
+    """
+    made = _take_in(home, batch_id, files, {} if grader is None else {"grades": {"grader": _chosen(grader)}})
+    for asset, names in (("answers", ANSWERS), ("grades", GRADES), ("batch_outcomes", OUTCOMES)):
+        shown = {name: made[asset][name] for name in names if name in made[asset]}
+        click.echo(text_table([shown]) if shown else "", nl=bool(shown))
+    spent, budget = made["answers"]["spent_usd"], decision_in_force(home.warehouse, batch_id)["budget"]
+    click.echo(f"spent {spent:.6g} of {budget:.6g} USD")
+    for reason, count in list(ungraded(home.store.read("grades", batch_id)).items())[:MOST_REASONS]:
+        click.echo(f"warning: {count} answers are not graded: {reason}", err=True)
+    if made["grades"].get("to_judge"):
+        click.echo(f"to be judged: {made['grades']['to_judge']} requests in {home.folders.outbox / batch_id / JUDGE}")
+    if made["batch_outcomes"]["to_resend"]:
+        click.echo(f"to be sent again: {home.folders.outbox / batch_id / RESEND}")
+
+
+def _chosen(grader: str) -> dict[str, Any]:
+    """A grader as YAML says it, as the asset ``grades`` takes it."""
+    try:
+        choice = read_values(GraderChoice, yaml.safe_load(grader), source="--grader").grader
+    except yaml.YAMLError as error:
+        raise InvalidInput(
+            f"{grader!r} is not YAML", source="--grader", remedy="Give a name, such as exact."
+        ) from error
+    return {choice.name: choice.chosen_settings}
+
+
+def _take_in(
+    home: Home, batch_id: str, files: Sequence[Path], ops: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Receive files of a batch, and record its outcomes; returns the figures of each asset."""
     with instance_of(home) as instance:
-        for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id):
-            click.echo(remark)
-        result = run_job(instance, "record_outcomes", batch_id=batch_id)
-    metadata = result.asset_materializations_for_node("batch_outcomes")[0].metadata
-    shown = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
-    click.echo(text_table([{name: metadata[name].value for name in shown}]))
+        for file in files:
+            for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id):
+                click.echo(remark)
+        result = run_job(instance, "record_outcomes", ops=ops, batch_id=batch_id)
+    return {
+        asset: {name: found.value for name, found in result.asset_materializations_for_node(asset)[0].metadata.items()}
+        for asset in ("answers", "grades", "batch_outcomes")
+    }
 
 
 def report(home: Home, day: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 import numpy as np
 import pyarrow as pa
@@ -15,12 +18,14 @@ from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.cli.tables import text_table
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import Twin, simulate
+from routing_assets.datasets.tokens import proxy_tokens_of
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
 TWIN: Twin = "llm_uncertainty_bench"
 BATCH_SIZE = 500
 SEEDS = 2
+RIGHT, WRONG = "A", "B"
 METHOD = "frozen"  # takes seconds; generated texts say nothing about the value of tuning
 
 
@@ -31,16 +36,17 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     """
     refuse_real_router(home)
     source = f"simulated:{TWIN}"
-    click.secho(f"1/3  training on {size} simulated instructions, 16 models", bold=True)
+    click.secho(f"1/4  training on {size} simulated instructions, 16 models", bold=True)
     router_commands.train_router(home, source, None, "auto", method=METHOD, seed=seed, size=size)
 
     click.secho(
-        f"\n2/3  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True
+        f"\n2/4  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True
     )
     truth = simulate(TWIN, size=BATCH_SIZE, seed=seed + 1_000_003)
     file = home.root / "demo" / "demo_batch.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task), file)
+    reference = np.full(len(truth), RIGHT, dtype=object)
+    write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task, reference=reference), file)
     with instance_of(home) as instance:
         batch = receive(home.warehouse, home.folders, file, request={"budget_fraction": 0.5})
         run = run_job(
@@ -57,7 +63,15 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
         shown = {name: summary[name] for name in ("policy", "budget USD", "cost USD", "expected success")}
         rows.append({**shown, "realised (simulated)": realised_success(routed, truth)})
 
-    click.secho(f"\n3/3  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
+    click.secho("\n3/4  the answers come back, in the form of a provider, and are graded", bold=True)
+    output = write_answers(store.read("routed_batch", batch.batch_id), truth, file.with_name("output.jsonl"))
+    batch_commands.answers(home, batch.batch_id, [output], "choice")
+    with instance_of(home) as instance:
+        run_job(instance, "watch_router")
+    found = home.warehouse.fetch("latest_advice")[0]
+    click.echo(f"drift: {found['advice']} ({found['why']})")
+
+    click.secho(f"\n4/4  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
     router_commands.evaluate(
         home, source, None, "auto", method=METHOD, seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation"
     )
@@ -87,8 +101,27 @@ def refuse_real_router(home: Home) -> None:
             )
 
 
+def write_answers(routed: pa.Table, truth: LabelledInstructions, path: Path) -> Path:
+    """What OpenAI's Batch API would write, with a right answer wherever the model would succeed."""
+    right = true_success(routed, truth) >= 0.5
+    with path.open("w", encoding="utf-8") as file:
+        for row, text, is_right in zip(routed.to_pylist(), truth.instruction, right, strict=True):
+            usage = {"prompt_tokens": int(proxy_tokens_of(text)), "completion_tokens": 20}
+            message = {"role": "assistant", "content": f"The answer is ({RIGHT if is_right else WRONG})."}
+            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+            body = {"object": "chat.completion", "model": row["model"], "choices": choices, "usage": usage}
+            response = {"status_code": 200, "body": body}
+            file.write(json.dumps({"custom_id": row["instruction_id"], "response": response, "error": None}) + "\n")
+    return path
+
+
 def realised_success(routed: pa.Table, truth: LabelledInstructions) -> float:
     """Mean true success of the assignments."""
+    return float(true_success(routed, truth).mean())
+
+
+def true_success(routed: pa.Table, truth: LabelledInstructions) -> np.ndarray:
+    """(N,) true success of each assignment."""
     index = {model: k for k, model in enumerate(truth.models)}
     choice = np.array([index[model] for model in routed["model"].to_pylist()])
-    return float(truth.success[np.arange(len(truth)), choice].mean())
+    return np.asarray(truth.success[np.arange(len(truth)), choice])

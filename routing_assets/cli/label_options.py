@@ -41,6 +41,7 @@ def layout_options(command: Callable[..., None]) -> Callable[..., None]:
         "--task-column": "tasks",
         "--group-column": "groups, such as tenants",
         "--tokens-column": "numbers of input tokens",
+        "--reference-column": "right answers",
     }
     for option, content in reversed(columns.items()):
         command = click.option(option, metavar="NAME", help=f"Column of the file that holds the {content}.")(command)

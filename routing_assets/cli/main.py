@@ -39,6 +39,7 @@ class PolicyName(click.ParamType):
 
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(min=0, max=2**32 - 1)  # of NumPy and scikit-learn
+GRADER = "How answers to the batch are graded: a name, such as exact, or YAML, such as '{number: 0.01}'."
 METHOD = click.Choice(["auto", "frozen", "upper_layers", "finetune"])
 
 
@@ -204,6 +205,7 @@ def rollback(version: str | None) -> None:
 @click.option("--strict", is_flag=True, default=None, help="Refuse the file if a record of it cannot be routed.")
 @layout_options
 @ENCODING
+@click.option("--grader", help=GRADER)
 @click.option("--batch-id", help="Name of the batch; default: from the file name.")
 @click.option(
     "--duplicate", is_flag=True, help="Route and pay for it again, although another batch has the same bytes."
@@ -221,7 +223,7 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any
     """
     from routing_assets.cli import batches as batch_commands
 
-    of_file = {name: options.pop(name) for name in ("duplicate", "encoding")}
+    of_file = {name: options.pop(name) for name in ("duplicate", "encoding", "grader")}
     given = {"budget_usd" if name == "budget" else name: v for name, v in options.items() if v is not None}
     batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, **of_file)
 
@@ -259,6 +261,21 @@ def outcomes(batch_id: str, file: Path) -> None:
     from routing_assets.cli import batches as batch_commands
 
     batch_commands.outcomes(Home.from_env(), batch_id, file)
+
+
+@main.command()
+@says_what_is_wrong
+@batch_argument()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--grader", help=GRADER)
+def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
+    """Take in the answers to BATCH_ID from FILES of its providers, grade them, and price them.
+
+    Without FILES, those that came before are graded again. Failed calls are written out to be sent again.
+    """
+    from routing_assets.cli import batches as batch_commands
+
+    batch_commands.answers(Home.from_env(), batch_id, files, grader)
 
 
 @main.command()

@@ -21,7 +21,7 @@ from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import HasSchema
 
-OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file")
+OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file", "reference")
 _OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")
 COLUMNS = (*OF_TABLES, *_OF_REQUESTS)
 _IGNORED_KEY = b"routing_assets.ignored_columns"
@@ -39,9 +39,10 @@ class BatchInstructions:
         group: (N,) object array of str, for example the tenant.
         input_tokens: (N,) float64, of everything that is sent; NaN where unknown.
         source_file: (N,) object array of str: in a batch joined from small files, the file of each.
+        reference: (N,) object array of str: the right answer, for graders; None where there is none.
         output_bound: (N,) float64, most output tokens of an answer; NaN where there is no bound.
-        answers: (N,) float64, how many answers are asked for; NaN stands for one.
-        images: (N,) float64, how many images are sent; NaN stands for none. ``audio`` and ``files`` likewise.
+        answers: (N,) float64, how many answers are asked for; NaN means one.
+        images: (N,) float64, how many images are sent; NaN means none. ``audio`` and ``files`` likewise.
         needs: (N,) object array of str, what a model must be able to do, such as "json vision"; None for nothing.
         ignored_columns: Columns of the file that routing does not use.
         set_aside: Records of the file that are not among the N, by the reason.
@@ -53,6 +54,7 @@ class BatchInstructions:
     group: np.ndarray | None = None
     input_tokens: np.ndarray | None = None
     source_file: np.ndarray | None = None
+    reference: np.ndarray | None = None
     output_bound: np.ndarray | None = None
     answers: np.ndarray | None = None
     images: np.ndarray | None = None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +30,9 @@ from routing_assets.datasets.validation import (
 from routing_assets.foundation.errors import InvalidInput
 
 REQUIRED = ("instruction_id", "instruction")
-TEXTS = (*REQUIRED, "task", "group", "source_file", "needs")
+TEXTS = (*REQUIRED, "task", "group", "source_file", "reference", "needs")
+MAY_LACK = ("reference", "needs")
+"""Texts that an instruction may be without."""
 NOT_SAID = "(none)"
 """Task or group of an instruction that has none, where others have one."""
 _ID = REQUIRED[0]
@@ -48,7 +54,7 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
     """
     require_names(raw.names, REQUIRED, source=raw.source, remedy=_missing_remedy(raw.names))
     names = [name for name in known if name in raw.names]
-    filled, parsed, hashes, records = set(REQUIRED), faults.places(), [], 0
+    filled, parsed, hashes, records = set(REQUIRED), faults.places(), array("q"), 0
     for portion in raw.read(rows):
         free = ~marked(parsed, records, len(portion))
         for column, name in enumerate(names):
@@ -61,9 +67,9 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
                     faults.add_all(new + records, fault, (column, check))
             except InvalidInput as error:
                 faults.refuse(error, (column, 0))
-        hashes.append(_id_hashes(portion))
+        hashes.frombytes(_id_hashes(portion).tobytes())
         records += len(portion)
-    repeated = repeated_hashes(hashes)
+    repeated = repeated_hashes(np.frombuffer(hashes, np.int64))
     if len(repeated) and not faults.refused_before(_UNIQUE):
         _refuse_repeated(raw, repeated, faults, rows)
     faults.settle(records, [column for column, name in enumerate(names) if name in filled])
@@ -83,10 +89,10 @@ def column_values(raw: RawTable, name: str) -> np.ndarray:
     """(N,) the values of a known column: objects of str, or float64; those of faulty records mean nothing."""
     if name not in TEXTS:
         return _amounts(raw, name)[0]
-    column, ((blank, _), *_) = texts_with_faults(raw, name)
+    column, ((blank, _), *_) = texts_with_faults(_as_texts(raw, name), name)
     values = text_values(column)
-    if name not in REQUIRED and name != "needs":
-        values[blank] = NOT_SAID
+    if name not in REQUIRED:
+        values[blank] = None if name in MAY_LACK else NOT_SAID
     return values
 
 
@@ -95,10 +101,31 @@ def _wrong(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[int, np.
     if name not in TEXTS:
         yield from _wrong_amounts(raw, name, strict=strict)
         return
-    _, (blank, *others) = texts_with_faults(raw, name)
+    _, (blank, *others) = texts_with_faults(_as_texts(raw, name), name)
     if name != "needs":
-        for check, (wrong, fault) in enumerate([blank, *others] if name in REQUIRED or strict else others, start=1):
+        may_be_blank = name in MAY_LACK or not (name in REQUIRED or strict)
+        for check, (wrong, fault) in enumerate(others if may_be_blank else [blank, *others], start=1):
             yield check, np.flatnonzero(wrong), fault
+
+
+def _as_texts(raw: RawTable, name: str) -> RawTable:
+    """The table with the references as texts: numbers as they are written, lists of them as JSON."""
+    if name != "reference":
+        return raw
+    column = raw.columns[name]
+    if pa.types.is_string(column.type) or pa.types.is_integer(column.type):
+        return raw
+    texts = [_as_text(value) for value in column.to_pylist()]
+    place = raw.columns.column_names.index(name)
+    return replace(raw, columns=raw.columns.set_column(place, name, pa.array(texts, pa.string())))
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _wrong_amounts(raw: RawTable, name: str, *, strict: bool) -> Iterator[tuple[int, np.ndarray, InvalidInput]]:

@@ -13,6 +13,7 @@ OPTIONS = {
     "task": "--task-column",
     "group": "--group-column",
     "input_tokens": "--tokens-column",
+    "reference": "--reference-column",
 }
 """Our columns that may have another name in a table, and the option that gives that name."""
 

@@ -32,7 +32,7 @@ class LabelledInstructions:
         cost: (N, K) float64, USD of that one call; NaN where unknown.
         input_tokens: (N, K) float64; NaN where unknown.
         output_tokens: (N, K) float64; NaN where unknown.
-        trials: (N, K) float64, how many calls the success is the mean of; NaN stands for one.
+        trials: (N, K) float64, how many calls the success is the mean of; NaN means one.
         task: (N,) object array of str, the task each instruction belongs to.
         group: (N,) object array of str; instructions of one group never straddle two splits.
         simulated: True when the labels were drawn from a model of the world, not measured.

@@ -79,6 +79,7 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         "answers": request.answers if request.answers > 1 else None,
         "needs": " ".join(sorted(needs)) or None,
         "source_file": record.get("source_file"),
+        "reference": record.get("reference"),
         **{
             name: record[name]
             for name in ("task", "group")

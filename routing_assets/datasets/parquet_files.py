@@ -17,9 +17,9 @@ from routing_assets.foundation.errors import InvalidInput
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 """Columns in which pandas keeps the row numbers of a filtered or sampled frame."""
 MOST_BYTES_AT_ONCE = 64 << 20
-"""Most bytes of a table that is yielded; a single row may have more."""
-_MOST_UNPACKED_AT_ONCE = 2 << 30
+"""Of a table that is yielded, about; a single row may have more."""
 _BUFFER_BYTES = 1 << 20
+_ROWS_OF_SHARED_TEXTS = 16_384
 
 
 class ParquetTables:
@@ -39,49 +39,38 @@ class ParquetTables:
         with _readable(path), pq.ParquetFile(path) as file:
             schema, about = file.schema_arrow, file.metadata
             _check_size(path, about, limits)
-        self._texts = [field.name for field in schema if pa.types.is_string(field.type)]
+            texts = [field.name for field in schema if _is_text(field.type)]
+            groups = [about.row_group(i) for i in range(about.num_row_groups)]
+            row_bytes = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+            rows = min(_ROWS_OF_SHARED_TEXTS, _rows_of(row_bytes))
+            large = [i for i, group in enumerate(groups) if _may_unpack(group)]
+            shared = [[_shared_texts(path, name, i, rows) for name in texts] for i in large]
+        _refuse_beyond(sum(total for group in shared for _, total in group), path, limits)
+        longest = max((sum(longest for longest, _ in group) for group in shared), default=0)
         self.names = [name for name in schema.names if not PANDAS_INDEX.fullmatch(name)]
         self.rows = about.num_rows
-        groups = [about.row_group(i) for i in range(about.num_row_groups)]
-        row_bytes = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
-        self._rows_at_once = max(1, MOST_BYTES_AT_ONCE // max(row_bytes, 1))
+        self._rows_at_once = _rows_of(max(row_bytes, longest))
 
     def tables(self, rows: int, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows in order, at most ``rows`` of them in a table.
+        """The rows in order, at most ``rows`` of them in a table, and fewer where they are long.
 
-        All columns are checked for size and UTF-8 as they are read; ``names`` chooses columns of a file that was
-        checked so before, which is twice as quick.
+        Texts are checked for size and UTF-8 as they are read; ``names`` chooses columns of a file that was checked so
+        before.
         """
         first, unpacked = 0, 0
-        for table in self._packed(min(rows, self._rows_at_once), names):
-            size = _unpacked_bytes(table)
-            unpacked += size
-            if unpacked > self._limits.bytes or size > _MOST_UNPACKED_AT_ONCE:
-                size = sum(map(_unpacked_bytes, self._packed(self._rows_at_once, names)))
-                raise too_large(str(self._path), f"unpacked its texts have {size / 2**30:.1f} GiB")
-            for part in _cut_by_bytes(table):
-                yield self._unpack(part, first)
-                first += len(part)
-
-    def _packed(self, rows: int, names: Sequence[str] | None) -> Iterator[pa.Table]:
-        """As :meth:`tables`, with texts as dictionaries: a kilobyte of them can stand for terabytes."""
-        chosen, packed = (self.names, self._texts) if names is None else (list(names), [])
-        with (
-            _readable(self._path),
-            pq.ParquetFile(self._path, read_dictionary=packed, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file,
-        ):
-            for batch in file.iter_batches(batch_size=rows, columns=names):
-                index = [batch.schema.names.index(name) for name in chosen]
-                yield pa.Table.from_batches([batch]).select(index)
-
-    def _unpack(self, table: pa.Table, first: int) -> pa.Table:
-        for index, field in enumerate(table.schema):
-            if _is_packed_text(field.type):
-                with _readable(self._path):
-                    texts = table.column(index).cast(pa.string())
-                    _check_utf8(self._path, field.name, texts, first)
-                table = table.set_column(index, field.name, texts)
-        return table
+        with _readable(self._path), pq.ParquetFile(self._path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+            for batch in file.iter_batches(batch_size=min(rows, self._rows_at_once), columns=names):
+                table = pa.Table.from_batches([batch]).select(self.names if names is None else names)
+                for index, field in enumerate(table.schema):
+                    if _is_text(field.type):
+                        texts = table.column(index).cast(pa.string())
+                        unpacked += texts.nbytes
+                        if names is None:
+                            _check_utf8(self._path, field.name, texts, first)
+                        table = table.set_column(index, field.name, texts)
+                _refuse_beyond(unpacked, self._path, self._limits)
+                yield table
+                first += len(table)
 
 
 @contextmanager
@@ -106,25 +95,41 @@ def _check_size(path: Path, about: pq.FileMetaData, limits: Limits) -> None:
         raise too_large(str(path), f"unpacked it has {size / 2**30:.1f} GiB")
 
 
-def _is_packed_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type))
+def _rows_of(row_bytes: int) -> int:
+    """How many rows of so many bytes a table has."""
+    return max(1, MOST_BYTES_AT_ONCE // max(row_bytes, 1))
 
 
-def _unpacked_bytes(table: pa.Table) -> int:
-    size = 0
-    for column in table.columns:
-        if _is_packed_text(column.type):
-            for chunk in column.chunks:
-                size += pc.sum(pc.cast(pc.binary_length(chunk.dictionary).take(chunk.indices), pa.int64())).as_py() or 0
-    return size
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or (pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)))
 
 
-def _cut_by_bytes(table: pa.Table) -> Iterator[pa.Table]:
-    if len(table) < 2 or _unpacked_bytes(table) <= MOST_BYTES_AT_ONCE:
-        yield table
-    else:
-        yield from _cut_by_bytes(table.slice(0, len(table) // 2))
-        yield from _cut_by_bytes(table.slice(len(table) // 2))
+def _may_unpack(group: pq.RowGroupMetaData) -> bool:
+    """Whether rows that share texts may be larger than a table should be."""
+    return bool(group.num_rows * group.total_byte_size > MOST_BYTES_AT_ONCE)
+
+
+def _shared_texts(path: Path, name: str, group: int, rows: int) -> tuple[int, int]:
+    """Bytes of the longest text that rows of a group may share, and of all that do: a kilobyte can stand for terabytes.
+
+    Rows that share texts come first. The others have theirs in the file, whose size was checked.
+    """
+    longest = total = known = 0
+    with pq.ParquetFile(path, read_dictionary=[name], pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=[name]):
+            texts = batch.column(name)
+            length = pc.binary_length(texts.dictionary).cast(pa.int64())
+            longest = max(longest, pc.max(length).as_py() or 0)
+            total += pc.sum(length.take(texts.indices)).as_py() or 0
+            if known and len(length) > known:
+                break
+            known = len(length)
+    return longest, total
+
+
+def _refuse_beyond(unpacked: int, path: Path, limits: Limits) -> None:
+    if unpacked > limits.bytes:
+        raise too_large(str(path), f"unpacked its texts have {unpacked / 2**30:.1f} GiB")
 
 
 def _check_utf8(path: Path, name: str, column: pa.ChunkedArray, first: int) -> None:

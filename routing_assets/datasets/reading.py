@@ -40,7 +40,7 @@ class RawTable:
 
     Attributes:
         source: The path as the user gave it, for messages.
-        columns: The file's columns; those of a CSV are text, where the empty text stands for a missing value.
+        columns: The file's columns; those of a CSV are text, where the empty text is a missing value.
         first_row: Row number of the first record (2 for CSV, else 1).
     """
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from routing_assets.datasets.reading import is_json_lines, json_lines, read_raw_table
+from routing_assets.datasets.raw_portions import raw_portions
+from routing_assets.datasets.reading import is_json_lines, json_lines
 from routing_assets.foundation.errors import InvalidInput
 
 SetAside = Mapping[str, tuple[int, ...]]
@@ -17,6 +18,7 @@ SetAside = Mapping[str, tuple[int, ...]]
 
 MOST_REASONS = 5
 """How many reasons a message names."""
+_ROWS_AT_ONCE = 16_384
 
 
 Step = tuple[int, int]
@@ -128,9 +130,13 @@ def records_set_aside(path: Path, set_aside: SetAside) -> Iterator[str]:
             if place in reason:
                 yield _line(place + 1, reason[place], line.decode("utf-8-sig").strip())
     else:
-        raw, places = read_raw_table(path), sorted(reason)
-        for place, row in zip(places, raw.columns.take(places).to_pylist(), strict=True):
-            yield _line(raw.row(place), reason[place], json.dumps(row, ensure_ascii=False, default=str))
+        first, places = 0, np.sort(np.fromiter(reason, np.int64, len(reason)))
+        for portion in raw_portions(path).read(_ROWS_AT_ONCE):
+            here = np.flatnonzero(marked(places, first, len(portion)))
+            for index, record in zip(here.tolist(), portion.columns.take(here).to_pylist(), strict=True):
+                text = json.dumps(record, ensure_ascii=False, default=str)
+                yield _line(portion.row(index), reason[first + index], text)
+            first += len(portion)
 
 
 def _line(row: int, reason: str, record: str) -> str:

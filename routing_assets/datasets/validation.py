@@ -208,7 +208,7 @@ def no_amount(name: str, what: str, value: float) -> InvalidInput:
 
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
     """Raises InvalidInput naming the first value that occurs twice, and where it occurred before; None is ignored."""
-    if not len(repeated_hashes([hashes_of(values)])):
+    if not len(repeated_hashes(hashes_of(values))):
         return
     seen: dict[str, int] = {}
     for index, value in enumerate(values):
@@ -221,13 +221,10 @@ def hashes_of(values: np.ndarray) -> np.ndarray:
     return np.fromiter(map(hash, values), np.int64, len(values))
 
 
-def repeated_hashes(hashes: Sequence[np.ndarray]) -> np.ndarray:
-    """Those that occur more than once."""
-    if not hashes:
-        return np.empty(0, np.int64)
-    ordered = np.concatenate(hashes) if len(hashes) > 1 else hashes[0]
-    ordered.sort()
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+def repeated_hashes(hashes: np.ndarray) -> np.ndarray:
+    """Those that occur more than once. Sorts the hashes where they are."""
+    hashes.sort()
+    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
 
 def already_there(value: str, before: int, *, name: str) -> InvalidInput:

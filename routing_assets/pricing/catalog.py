@@ -196,7 +196,7 @@ def as_row(entry: ModelEntry) -> dict[str, Any]:
 def load_catalog(path: str | Path) -> ModelCatalog:
     """Reads a catalog: a top-level ``models:`` mapping from name to the fields of :class:`ModelEntry`.
 
-    A flat ``price`` stands for equal ``input_price`` and ``output_price``.
+    A flat ``price`` is both ``input_price`` and ``output_price``.
 
     Raises:
         InvalidInput: naming file, model and field of the first fault found, and what to do about it.

@@ -6,9 +6,11 @@ import itertools
 import math
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -220,6 +222,24 @@ def test_wide_parquet_parts_are_decided_and_answered_file_by_file(tmp_path: Path
     assert [-1 if k is None else k for k in table["runner_up"].to_pylist()] == whole.runner_up.tolist()
     assert table["switching_price"].to_pylist() == whole.switching_price.tolist()
     assert math.fsum(table["cost"].to_pylist()) <= problem.budget
+
+
+def test_two_attempts_at_a_part_that_write_at_once_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_have_written, write = Barrier(2, timeout=30), pq.write_table
+
+    def write_beside_the_other(table: pa.Table, path: Path) -> None:
+        write(table, path)
+        both_have_written.wait()
+
+    monkeypatch.setattr(pq, "write_table", write_beside_the_other)
+    problem, keep = divided(problem_of("plain", 300, 3, 1, 0.5), []), AnswerFolder(str(tmp_path))
+    with ThreadPoolExecutor(2) as attempts:
+        answers = list(attempts.map(lambda _: allocate_parts(problem, keep=keep).answers[0], range(2)))
+    assert answers[0].choice.tolist() == allocate_parts(problem).choice.tolist()
+    assert answers[0] == answers[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["part-000000.parquet"]
 
 
 def test_side_constraints_are_solved_in_memory_where_they_fit_and_refused_before_anything_is_read() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from routing_assets.batches import request_files
 from routing_assets.batches.handoff import export_batch, hand_off, read_manifest
-from routing_assets.batches.request_files import original_requests, safe_name
+from routing_assets.batches.request_files import RequestFiles, original_requests, safe_name
 from routing_assets.batches.routed_files import HANDED_OVER
 from routing_assets.datasets import load_batch
 from routing_assets.foundation.errors import InvalidInput
@@ -75,6 +76,20 @@ def test_large_parts_are_split_and_the_bytes_limit_holds(tmp_path: Path) -> None
     assert [file.rows for file in manifest.files] == [1] * 4
     assert [file.cost_usd for file in manifest.files] == [0.25] * 4
     assert len(hand_off(instructions(), routed(), tmp_path, batch_id="b", bytes_per_file=200).files) == 4
+
+
+def test_of_a_file_that_is_full_the_sum_of_its_costs_is_held(tmp_path: Path) -> None:
+    rows, requests = 40_000, RequestFiles(tmp_path, requests_per_file=2_000)
+    ids = pa.array(map(str, range(rows)))
+    columns = {"instruction_id": ids, "instruction": ids, "model": ["m"] * rows, "cost": pa.array([0.25] * rows)}
+    tracemalloc.start()
+    try:
+        requests.write(pa.table(columns), None)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4 * rows  # the costs of all requests take twice as much
+    assert [(file.rows, file.cost_usd) for file in requests.finish()] == [(2_000, 500.0)] * 20
 
 
 def test_other_files_are_listed_and_belong_to_no_model(tmp_path: Path) -> None:

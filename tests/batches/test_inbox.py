@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,7 +21,8 @@ from routing_assets.batches.ends import withdraw_batch
 from routing_assets.batches.inbox import take_in
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.batches.policy import read_policy
-from routing_assets.datasets import BatchInstructions, load_batch
+from routing_assets.datasets import load_batch
+from routing_assets.datasets.portions import BatchPortions, open_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 
@@ -277,11 +280,11 @@ def test_a_bad_small_file_is_rejected_and_the_others_join(home: Home) -> None:
 def test_small_files_that_wait_are_read_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
 
-    def read(path: Path, **options: bool) -> BatchInstructions:
+    def read(path: Path, **options: Any) -> AbstractContextManager[BatchPortions]:
         reads.append(path.name)
-        return load_batch(path, **options)
+        return open_batch(path, **options)
 
-    monkeypatch.setattr("routing_assets.batches.inbox.load_batch", read)
+    monkeypatch.setattr("routing_assets.batches.inbox.open_batch", read)
     drop(home.folders.inbox / "a.jsonl", "one")
     drop(home.folders.inbox / "b.jsonl", "two")
     seen = take_in(home.warehouse, home.folders, {}, SMALL, now_ns=10**18).seen

@@ -101,7 +101,7 @@ def test_a_small_file_that_cannot_be_read_stops_no_group(
 ) -> None:
     for name in ("a.jsonl", "bad.jsonl", "c.jsonl"):
         drop(home.folders.inbox / name, name)
-    monkeypatch.setattr(inbox, "load_batch", failing(inbox.load_batch, error, "bad"))
+    monkeypatch.setattr(inbox, "open_batch", failing(inbox.open_batch, error, "bad"))
     monkeypatch.setattr(inbox, "receive", failing(inbox.receive, error, "bad"))
     taken = look(home, Coalescing(below=5, wait_minutes=10))
     assert [batch_id[:7] for batch_id in ids(taken)] == ["joined-"]

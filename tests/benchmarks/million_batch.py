@@ -1,38 +1,44 @@
-"""One very large batch routed by the command's own path: peak memory of the run process, and the seconds of each step.
+"""One very large batch routed by the command's own path: the seconds of each step, and the peak memory.
 
     python tests/benchmarks/million_batch.py [--size 1000000] [--models 11] [--suffix .parquet] [--folder DIR]
+        [--stub-encoder]
 
 A router is trained on simulated labels; the batch is short synthetic instructions whose embeddings are put into the
 cache beforehand (seeded random unit vectors), as those of a real batch would be that was embedded on another machine.
+With ``--stub-encoder`` none is known, and a transformer of two tiny layers with random weights makes them.
 Everything else is what a user's batch goes through: the received file, the Dagster run, the ledger, the outbox.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from usage import Usage, own_peak_gib
 
 from routing_assets.batches.receive import receive
-from routing_assets.cli import routers as router_commands
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets.simulated import simulate
 from routing_assets.home import Home
 from routing_assets.prediction.encoder.embedding_cache import SHARD_ROWS, EmbeddingCache
+from routing_assets.prediction.encoder.encoder import PACKAGED, EncoderConfig, locate_encoder
 from routing_assets.routers.release import load_champion
+from routing_assets.storage.partitioned import PART_ROWS
 
 TWIN = "llm_uncertainty_bench"
-ALLOCATION_AND_WRITE = ("batch_budget", "allocations", "routed_batch", "batch_export")
 
 
 def main() -> None:
@@ -41,104 +47,174 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=11)
     parser.add_argument("--suffix", choices=[".parquet", ".csv", ".jsonl"], default=".parquet")
     parser.add_argument("--folder", type=Path, help="keep everything here, and use again what is there")
-    parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--stub-encoder", action="store_true", help="embed every text, by an encoder of no quality")
+    parser.add_argument("--route", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.route:
+        measure_run(home_in(options.folder), options.route, options.size).write(options.route.with_suffix(".json"))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).absolute()
-        batch = folder / f"batch{options.size}{options.suffix}"
-        os.environ |= {"ROUTING_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder / "home" / "dagster")}
-        home = Home.from_env()
-        if options.run:
-            measure_run(home, batch)
-            return
-        prepare(home, batch, options.size, options.models)
-        # A process of its own, so that its peak memory is the run's alone.
-        arguments = [f"--size={options.size}", f"--suffix={options.suffix}", f"--folder={folder}", "--run"]
-        subprocess.run([sys.executable, __file__, *arguments], check=True)
+        print(shown(route_in(folder, options.size, options.models, options.suffix, stub=options.stub_encoder)))
 
 
-def prepare(home: Home, batch: Path, size: int, models: int) -> None:
-    """A trained router, the batch file, and the embeddings of its instructions."""
-    batch.parent.mkdir(parents=True, exist_ok=True)
-    if not home.shelf.folder.exists():
-        labels = simulate(TWIN, size=2_000, seed=0).to_arrow().replace_schema_metadata(None)
-        texts = [name for name in ("instruction_id", "instruction", "task") if name in labels.column_names]
-        names = [name for name in labels.column_names if name not in (*texts, "group") and "|" not in name]
-        pq.write_table(labels.select([*texts, *names[:models]]), batch.parent / "labels.parquet")
-        router_commands.train(
-            home, str(batch.parent / "labels.parquet"), f"simulated:{TWIN}", "table", method="frozen", seed=0
-        )
+def route_in(folder: Path, size: int, models: int = 11, suffix: str = ".parquet", *, stub: bool = False) -> RoutedBatch:
+    """Make what is not there yet, and route the batch in a process of its own, so that its peak memory is its alone."""
+    home, batch = home_in(folder), folder / f"batch{size}{suffix}"
+    train(home, folder, models, write_stub_encoder(folder / "encoder") if stub else PACKAGED)
     if not batch.exists():
-        texts = [f"Question {i}: what is {i * 7919 % 99_991} times {i % 97}, and why?" for i in range(size)]
-        fill_cache(home, texts)
-        write(pa.table({"instruction_id": [f"q{i}" for i in range(size)], "instruction": texts}), batch)
+        if not stub:
+            fill_cache(home, size)
+        write_batch(batch, size)
+    arguments = [f"--size={size}", f"--folder={folder}", "--route", str(batch)]
+    subprocess.run([sys.executable, __file__, *arguments], check=True)
+    return RoutedBatch.read(batch.with_suffix(".json"))
 
 
-def fill_cache(home: Home, texts: list[str]) -> None:
+def home_in(folder: Path) -> Home:
+    """An installation in this folder, for this process."""
+    os.environ |= {"ROUTING_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder / "home" / "dagster")}
+    return Home.from_env()
+
+
+def train(home: Home, folder: Path, models: int, encoder: str) -> None:
+    """A router on simulated labels, unless there is one."""
+    if home.shelf.folder.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = simulate(TWIN, size=2_000, seed=0).to_arrow().replace_schema_metadata(None)
+    texts = [name for name in ("instruction_id", "instruction", "task") if name in labels.column_names]
+    names = [name for name in labels.column_names if name not in (*texts, "group") and "|" not in name]
+    pq.write_table(labels.select([*texts, *names[:models]]), folder / "labels.parquet")
+    configured = {
+        "labelled_instructions": {"labels": str(folder / "labels.parquet"), "format": "table"},
+        "model_catalog": {"catalog": f"simulated:{TWIN}"},
+        "success_classifier": {"method": "frozen", "encoder": encoder},
+    }
+    with instance_of(home) as instance:
+        run_job(instance, "train_router", ops=configured)
+
+
+def write_stub_encoder(folder: Path) -> str:
+    """The packaged tokenizer with a transformer of two layers, 16 numbers wide, whose weights are random."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    packaged = locate_encoder(EncoderConfig())
+    shutil.copytree(packaged, folder, ignore=shutil.ignore_patterns("*.safetensors", "config.json"), dirs_exist_ok=True)
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 1, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=30_522, **shape)).save_pretrained(folder)
+    return str(folder)
+
+
+def texts_from(first: int, rows: int) -> list[str]:
+    """Short instructions, no two of which are equal."""
+    return [f"Question {i}: what is {i * 7919 % 99_991} times {i % 97}, and why?" for i in range(first, first + rows)]
+
+
+def portions(size: int, rows: int = PART_ROWS) -> Iterator[pa.Table]:
+    """The batch, a part at a time."""
+    for first in range(0, size, rows):
+        count = min(rows, size - first)
+        ids = [f"q{i}" for i in range(first, first + count)]
+        yield pa.table({"instruction_id": ids, "instruction": texts_from(first, count)})
+
+
+def fill_cache(home: Home, size: int) -> None:
     """Unit vectors for texts that were never embedded, through the cache's own door."""
     classifier = load_champion(home.warehouse, home.shelf).router.classifier
     cache = EmbeddingCache(classifier._embeddings.encoder, home.shelf.embeddings)
     layers = len(cache.encoder.config.pooled_layers)
     random = np.random.default_rng(0)
-    for start in range(0, len(texts), SHARD_ROWS):
-        part = classifier.preparation.prepare(texts[start : start + SHARD_ROWS])
+    for portion in portions(size, SHARD_ROWS):
+        part = classifier.preparation.prepare(portion["instruction"].to_pylist())
         vectors = random.standard_normal((len(part), layers, cache.encoder.width), dtype=np.float32)
         vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
         cache.add(part, vectors.reshape(len(part), -1))
 
 
-def write(table: pa.Table, path: Path) -> None:
+def write_batch(path: Path, size: int) -> None:
+    """Write the batch, of which one part is held at a time."""
+    schema = pa.schema([("instruction_id", pa.string()), ("instruction", pa.string())])
     if path.suffix == ".parquet":
-        pq.write_table(table, path)
+        with pq.ParquetWriter(path, schema) as file:
+            for portion in portions(size):
+                file.write_table(portion)
     elif path.suffix == ".csv":
-        pacsv.write_csv(table, path)
+        with pacsv.CSVWriter(path, schema) as file:
+            for portion in portions(size):
+                file.write_table(portion)
     else:
-        table.to_pandas().to_json(path, orient="records", lines=True)
+        with path.open("w", encoding="utf-8") as file:
+            for portion in portions(size):
+                file.writelines(json.dumps(record) + "\n" for record in portion.to_pylist())
 
 
-class Processor:
-    """Processor seconds of this process at any moment of its life: on a busy machine the clock says little."""
+@dataclass(frozen=True)
+class Step:
+    """What a step used; memory is the peak of all processes together."""
 
-    def __init__(self) -> None:
-        self.samples = [(time.time(), time.process_time())]
-        threading.Thread(target=self._sample, daemon=True).start()
+    name: str
+    seconds: float
+    processor_s: float
+    moved_bytes: float
+    peak_gib: float
 
-    def _sample(self) -> None:
-        while True:
-            time.sleep(0.02)
-            self.samples.append((time.time(), time.process_time()))
-
-    def between(self, start: float, end: float) -> float:
-        """Processor seconds between two moments (seconds since the epoch)."""
-        moments, spent = zip(*self.samples, strict=True)
-        return float(np.diff(np.interp([start, end], moments, spent))[0])
+    @classmethod
+    def of(cls, name: str, usage: Usage, start: float, end: float) -> Step:
+        span = (start, end)
+        return cls(name, end - start, usage.processor_s(*span), usage.moved_bytes(*span), usage.peak_gib(*span))
 
 
-def measure_run(home: Home, batch: Path) -> None:
-    """Receive and route the batch in this process; print what each step took."""
-    processor, began = Processor(), time.time()
+@dataclass(frozen=True)
+class RoutedBatch:
+    """What it took to route a batch."""
+
+    instructions: int
+    steps: tuple[Step, ...]
+    """In the order of time; the last is all of them."""
+    driver_gib: float
+    """Peak memory of the run's own process."""
+
+    @classmethod
+    def read(cls, path: Path) -> RoutedBatch:
+        values = json.loads(path.read_text())
+        return cls(**values | {"steps": tuple(Step(**step) for step in values["steps"])})
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
+
+    def __getitem__(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+
+def measure_run(home: Home, batch: Path, size: int) -> RoutedBatch:
+    """Receive and route the batch in this process."""
+    usage, began = Usage(), time.time()
     with instance_of(home) as instance:
         received = receive(home.warehouse, home.folders, batch)
-        show("received and checked", time.time() - began, processor.between(began, time.time()))
+        steps = [Step.of("received and checked", usage, began, time.time())]
         result = run_job(instance, "route_batch", batch_id=received.batch_id)
-        steps = instance.get_run_step_stats(result.run_id)
-    clock = {step.step_key: step.end_time - step.start_time for step in steps}
-    spent = {step.step_key: processor.between(step.start_time, step.end_time) for step in steps}
-    for step in sorted(steps, key=lambda step: step.start_time):
-        show(step.step_key, clock[step.step_key], spent[step.step_key])
-    show("allocation and write", *(sum(seconds[step] for step in ALLOCATION_AND_WRITE) for seconds in (clock, spent)))
-    show("everything", time.time() - began, processor.between(began, time.time()))
-    print(f"peak memory of the run process {peak_gib():.2f} GiB")
+        stats = instance.get_run_step_stats(result.run_id)
+    spans = sorted((one.start_time, one.end_time, one.step_key) for one in stats)
+    steps += [Step.of(name, usage, start, end) for start, end, name in spans]
+    steps.append(Step.of("everything", usage, began, time.time()))
+    return RoutedBatch(size, tuple(steps), own_peak_gib())
 
 
-def show(what: str, clock_s: float, processor_s: float) -> None:
-    print(f"{what:<24}{clock_s:8.1f} s   {processor_s:8.1f} s of the processor", flush=True)
-
-
-def peak_gib() -> float:
-    """Greatest resident memory of this process so far (of ``getrusage``, a child inherits its parent's)."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 2**20
+def shown(batch: RoutedBatch) -> str:
+    """The figures as a table."""
+    rows = [f"| {s.name} | {s.seconds:.1f} | {s.processor_s:.1f} | {s.peak_gib:.2f} |" for s in batch.steps]
+    return "\n".join(
+        [
+            f"{batch.instructions:,} instructions",
+            "| step | seconds | of the processor | peak GiB of all processes |",
+            "|---|---|---|---|",
+            *rows,
+            f"peak memory of the run's process alone: {batch.driver_gib:.2f} GiB",
+        ]
+    )
 
 
 if __name__ == "__main__":

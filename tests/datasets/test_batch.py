@@ -39,6 +39,34 @@ def write_lines(path: Path, *records: object) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        (["Lima", None, " "], ["Lima", None, None]),
+        ([391, 7.5, None], ["391", "7.5", None]),
+        ([True, False, True], ["true", "false", "true"]),
+        ([["Lima", "Cusco"], None, ["Ica"]], ['["Lima", "Cusco"]', None, '["Ica"]']),
+        (["Lima", 391, ["Ica"]], ["Lima", "391", '["Ica"]']),
+    ],
+)
+def test_references_of_any_type_are_texts_and_none_is_required(
+    tmp_path: Path, values: list[object], texts: object
+) -> None:
+    rows = [{"instruction_id": n, "instruction": "a", "reference": value} for n, value in enumerate(values)]
+    batch = load_batch(write_lines(tmp_path / "b.jsonl", *rows))
+    assert batch.reference is not None
+    assert batch.reference.tolist() == texts
+    assert batch.set_aside == {}
+    again = BatchInstructions.from_arrow(batch.to_arrow())
+    assert again.reference is not None
+    assert again.reference.tolist() == texts
+
+
+def test_a_batch_file_without_any_reference_has_no_such_column(tmp_path: Path) -> None:
+    rows = [{"instruction_id": n, "instruction": "a", "reference": None} for n in range(2)]
+    assert load_batch(write_lines(tmp_path / "b.jsonl", *rows)).reference is None
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_a_written_batch_is_read_back(tmp_path: Path, suffix: str) -> None:
     write_batch(make_batch(), tmp_path / f"batch{suffix}")

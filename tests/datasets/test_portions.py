@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from routing_assets.datasets import reading
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.portions import open_batch
+from routing_assets.datasets.set_aside import records_set_aside
 from routing_assets.foundation.errors import InvalidInput
 
 IDS = st.sampled_from(["a", "b", "c", " ", None]) | st.integers(0, 99).map(str)
@@ -68,3 +69,17 @@ def test_portions_of_any_size_are_the_whole(
         whole = outcome(path, 1_000, strict=strict)
         for rows in (1, 2, 3, 7):
             assert outcome(path, rows, strict=strict) == whole
+
+
+def test_while_records_set_aside_are_written_a_portion_of_the_file_is_held(tmp_path: Path) -> None:
+    count, path = 100_000, tmp_path / "b.parquet"
+    table = pa.table(
+        {"instruction_id": [str(i) for i in range(count)], "instruction": [f"{i:0200}" for i in range(count)]}
+    )
+    pq.write_table(table, path, row_group_size=10_000)
+    before = pa.total_allocated_bytes()
+    lines = records_set_aside(path, {"too long": (1, count - 1)})
+    first = json.loads(next(lines))
+    assert pa.total_allocated_bytes() - before < table.nbytes / 2
+    assert (first["row"], first["reason"], first["record"]["instruction_id"]) == (2, "too long", "1")
+    assert [json.loads(line)["row"] for line in lines] == [count]

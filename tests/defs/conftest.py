@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import SMALL_TRAINING, TWIN, MadeOnce
+from helpers import SMALL_TRAINING, TWIN, MadeOnce, copy_installation
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
@@ -18,11 +19,30 @@ from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.home import Home
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.classifier.training import TrainingConfig
 from routing_assets.routers.shelf import JUDGED_BY
 from routing_assets.storage.in_force import router_in_force
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package", autouse=True)
+def few_epochs() -> Iterator[None]:
+    """Networks learn in 5 large steps what they otherwise learn in 15 small ones: on these labels the same."""
+    training = TrainingConfig(epochs=5, patience=4, learning_rate=3e-3, averaging=0.9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_assets.routers.train.ClassifierConfig", partial(ClassifierConfig, training=training))
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def no_pictures() -> Iterator[None]:
+    """The picture of a batch's frontier, a tenth of the time of a run, is drawn in the tests of ``batches``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_assets.defs.batches.allocations.draw_frontier", lambda *_: b"picture")
+        yield
+
+
+@pytest.fixture(scope="package")
 def trained_once(made_once: MadeOnce) -> Path:
     """An installation with a router trained on 400 simulated instructions."""
 
@@ -36,16 +56,16 @@ def trained_once(made_once: MadeOnce) -> Path:
 @pytest.fixture
 def trained(home: Home, trained_once: Path) -> Home:
     """A private copy of the trained installation."""
-    shutil.copytree(trained_once, home.root)
+    copy_installation(trained_once, home)
     return home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def routed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     """The trained installation after one batch at 40 % of the dearest model's cost."""
 
     def route(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         batch_commands.route(home, batch_file, {"budget_fraction": 0.4})
 
     return made_once("routed", route)
@@ -54,7 +74,7 @@ def routed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Pa
 @pytest.fixture
 def routed(home: Home, routed_once: Path) -> Home:
     """A private copy of the installation with a routed batch."""
-    shutil.copytree(routed_once, home.root)
+    copy_installation(routed_once, home)
     return home
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.audit.replay import replay
 from routing_assets.batches.stale import stale_batches
@@ -52,13 +52,13 @@ def priced(home: Home) -> set[str]:
     return set(prices_in_force(home.store)[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def extended_once(routed_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The installation with a routed batch, to whose router a cheap and able model was added by sixty labels."""
     folder = tmp_path_factory.mktemp("extended")
 
     def extend(home: Home) -> None:
-        shutil.copytree(routed_once, home.root)
+        copy_installation(routed_once, home)
         few = few_labels(folder / "few.parquet", slice(370, 430), **{NEW: BRIGHT})
         router_commands.add_models(home, [NEW], few, catalog(folder / "models.yaml", **{NEW: 0.5}), force=True)
 
@@ -67,7 +67,7 @@ def extended_once(routed_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
 
 @pytest.fixture
 def extended(home: Home, extended_once: Path) -> Home:
-    shutil.copytree(extended_once, home.root)
+    copy_installation(extended_once, home)
     return home
 
 
@@ -76,7 +76,7 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
 ) -> None:
     before = load_champion(routed.warehouse, routed.shelf)
     shutil.rmtree(routed.root)
-    shutil.copytree(extended_once, routed.root)
+    copy_installation(extended_once, routed)
     after, known = load_champion(routed.warehouse, routed.shelf), router_in_force(routed.warehouse)
     assert after.version != before.version
     assert after.router.models == (*before.router.models, NEW)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.audit.replay import broken_entries, replay
 from routing_assets.batches.ledger import entry_hash, record_decision
@@ -24,10 +24,10 @@ def tamper(home: Home, statement: str) -> None:
         connection.execute(statement)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def routed_twice_once(routed_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     def route(home: Home) -> None:
-        shutil.copytree(routed_once, home.root)
+        copy_installation(routed_once, home)
         batch_commands.route(home, batch_file, {"budget_fraction": 0.7, "policy": "ndch"})
 
     return made_once("routed_twice", route)
@@ -35,7 +35,7 @@ def routed_twice_once(routed_once: Path, batch_file: Path, made_once: MadeOnce) 
 
 @pytest.fixture
 def routed_twice(home: Home, routed_twice_once: Path) -> Home:
-    shutil.copytree(routed_twice_once, home.root)
+    copy_installation(routed_twice_once, home)
     return home
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.stale import stale_batches
@@ -76,15 +75,15 @@ def aliases(home: Home) -> dict[str, int]:
     return {name: int(version) for name, version in model.aliases.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One open batch, and one whose outcomes fell 25 points short of what was promised, with the drift report."""
     folder = tmp_path_factory.mktemp("drifted")
 
     def drift(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         batch_commands.route(home, new_batch(folder, "open", 60, seed=21), FRACTION)
-        batch_commands.route(home, new_batch(folder, "sent", 600, seed=22), FRACTION)
+        batch_commands.route(home, new_batch(folder, "sent", 300, seed=22), FRACTION)
         report_outcomes(home, "sent", folder, fall=0.25)
         with instance_of(home) as instance:
             run_job(instance, "watch_router")
@@ -94,7 +93,7 @@ def drifted_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
 
 @pytest.fixture
 def drifted(home: Home, drifted_once: Path) -> Home:
-    shutil.copytree(drifted_once, home.root)
+    copy_installation(drifted_once, home)
     return home
 
 
@@ -159,8 +158,8 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     audited = capsys.readouterr().out
     assert audited.count("routed again") == 2
     spent = drifted.warehouse.fetch("spend_by_model")
-    assert sum(row["instructions"] for row in spent) == 660
-    assert sum(row["judged"] for row in spent) == 600
+    assert sum(row["instructions"] for row in spent) == 360
+    assert sum(row["judged"] for row in spent) == 300
     batch_commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
     told = capsys.readouterr().out
     assert f"| {after['router_version']} | takes over |" in told
@@ -169,7 +168,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
 
 
 def test_promises_that_fail_on_instructions_of_a_new_kind_ask_for_training(trained: Home, tmp_path: Path) -> None:
-    batch_commands.route(trained, new_batch(tmp_path, "foreign", 150, 23, twin="llm_uncertainty_bench"), FRACTION)
+    batch_commands.route(trained, new_batch(tmp_path, "foreign", 150, 0, twin="llm_uncertainty_bench"), FRACTION)
     report_outcomes(trained, "foreign", tmp_path, fall=0.25)
     with instance_of(trained) as instance:
         run_job(instance, "watch_router")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
@@ -50,13 +49,13 @@ def train(home: Home, labels: str, prices: str) -> None:
 RENAMED = ("gpt@mini", *MODELS[1:-1], "o3 (high)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def renamed_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained installation after a training on one's own labels, of models of other names."""
     folder = tmp_path_factory.mktemp("renamed")
 
     def train_again(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         train(home, table(folder / "own.parquet", RENAMED), catalog(folder / "own.yaml", RENAMED))
 
     return made_once("renamed", train_again)
@@ -65,7 +64,7 @@ def renamed_once(trained_once: Path, made_once: MadeOnce, tmp_path_factory: pyte
 @pytest.fixture
 def renamed(home: Home, renamed_once: Path) -> Home:
     """A private copy of it."""
-    shutil.copytree(renamed_once, home.root)
+    copy_installation(renamed_once, home)
     return home
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import copy_installation
 
 from routing_assets.audit.replay import replay
 from routing_assets.cli import audit as audit_commands
@@ -43,7 +43,7 @@ def table(path: Path, size: int, prefix: str = "") -> str:
 @pytest.fixture
 def home(home: Home, tracked_once: Path) -> Home:
     """An installation without a router."""
-    shutil.copytree(tracked_once, home.root)
+    copy_installation(tracked_once, home)
     return home
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 import pytest
-from helpers import MadeOnce
+from helpers import MadeOnce, copy_installation
 
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import release_commitments, standing, undecided_runs
@@ -26,7 +25,7 @@ def route_batch() -> dg.JobDefinition:
     return defs.resolve_job_def("route_batch")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def failed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Path:
     """An installation whose only batch was routed, but not handed over."""
 
@@ -34,7 +33,7 @@ def failed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Pa
         raise dg.Failure("disk full", allow_retries=False)
 
     def fail(home: Home) -> None:
-        shutil.copytree(trained_once, home.root)
+        copy_installation(trained_once, home)
         home.policy_file.write_text("period: {budget_usd: 0.5}\n")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("routing_assets.defs.batches.routed.export_batch", full)
@@ -47,7 +46,7 @@ def failed_once(trained_once: Path, batch_file: Path, made_once: MadeOnce) -> Pa
 @pytest.fixture
 def failed(home: Home, failed_once: Path) -> Home:
     """A private copy of it."""
-    shutil.copytree(failed_once, home.root)
+    copy_installation(failed_once, home)
     return home
 
 

@@ -261,6 +261,11 @@ def test_a_budget_that_the_period_cuts_says_so(
 def test_a_budget_next_to_the_greatest_float_is_as_good_as_any(trained: Home, batch_file: Path) -> None:
     batch_commands.route(trained, batch_file, {"budget_usd": 1.7e308, "policy": "ndch"})
     assert decision_in_force(trained.warehouse, "weekly")["budget"] == 1.7e308
+    with instance_of(trained) as instance:
+        made = instance.get_latest_materialization_event(dg.AssetKey("mip_allocation"))
+    assert made is not None
+    assert made.asset_materialization is not None
+    assert "image/png" in str(made.asset_materialization.metadata["frontier"].value)
 
 
 def test_instructions_that_no_model_may_get_are_named_with_what_bars_them(trained: Home, batch_file: Path) -> None:

@@ -42,15 +42,12 @@ ODD = [
 
 
 def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_path: Path) -> None:
-    cost = {}
     asked = {"plain": {}, "tools": {"tools": TOOLS}, "answers": {"n": 4}, "short": {"max_completion_tokens": 1}}
-    for name, body in asked.items():
-        batch_commands.route(
-            trained, write(tmp_path / f"{name}.jsonl", *(request(f"r{i}", **body) for i in range(3))), {}
-        )
-        costs = wide_matrix(trained.store.read("cost_matrix", name), "cost").reshape(-1).tolist()
-        cost[name] = sum(costs)
-        assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, name).identical
+    records = [request(f"{name}{i}", **body) for name, body in asked.items() for i in range(3)]
+    batch_commands.route(trained, write(tmp_path / "mixed.jsonl", *records), {})
+    costs = wide_matrix(trained.store.read("cost_matrix", "mixed"), "cost").reshape(len(asked), -1).sum(axis=1)
+    cost = dict(zip(asked, costs.tolist(), strict=True))
+    assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "mixed").identical
     tokens = 3 * len(json.dumps(TOOLS, separators=(",", ":"))) / 4
     price = sum((2.19, 1.18, 0.9, 0.69, 0.18)) * 1e-6
     assert cost["tools"] - cost["plain"] == pytest.approx(tokens * price, rel=0.01)

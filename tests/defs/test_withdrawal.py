@@ -149,7 +149,7 @@ def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is
     trained.policy_file.write_text("period: {budget_usd: 0.5}\n")
     batch_commands.route(trained, batch_file, {"budget_usd": 0.5}, batch_id="mistake")
     (cost,) = trained.warehouse.fetch("current_decision", {"batch_id": "mistake"})
-    trained.policy_file.write_text(f"period: {{budget_usd: {cost['total_cost']}}}\n")
+    trained.policy_file.write_text(f"period: {{budget_usd: {1.001 * cost['total_cost']}}}\n")
     with pytest.raises(RunFailed, match="cheapest assignment"):
         batch_commands.route(trained, batch_file, {}, batch_id="good", duplicate=True)
     (before,) = (

@@ -59,7 +59,7 @@ def planted_result(seed=0, component=None, **world) -> SeedResult:
     )
 
 
-def planted_evaluation(seeds=3, simulated=True, replicates=200, first=0, **world) -> Evaluation:
+def planted_evaluation(seeds=3, simulated=True, replicates=60, first=0, **world) -> Evaluation:
     return Evaluation(
         dataset="planted",
         simulated=simulated,

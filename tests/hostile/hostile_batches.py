@@ -44,11 +44,11 @@ def two(second: Any, name: str = "instruction") -> bytes:
     return lines(good, {**good, "instruction_id": "2", name: second})
 
 
-def dictionary_bomb() -> bytes:
+def dictionary_bomb(**options: Any) -> bytes:
     """A hundred gigabytes of text in a few kilobytes."""
     one_megabyte = pa.array(["x" * 1_000_000])
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), one_megabyte)
-    return parquet({"instruction_id": pa.array(range(100_000)), "instruction": text}, compression="zstd")
+    return parquet({"instruction_id": pa.array(range(100_000)), "instruction": text}, compression="zstd", **options)
 
 
 def too_many_rows() -> bytes:
@@ -172,6 +172,11 @@ BATCHES: dict[str, Case] = {
     "a hundred gigabytes in a kilobyte": (
         "b.parquet",
         dictionary_bomb(),
+        "too large: unpacked its texts have 93.1 GiB",
+    ),
+    "a hundred gigabytes that look like plain texts": (
+        "b.parquet",
+        dictionary_bomb(store_schema=False),
         "too large: unpacked its texts have 93.1 GiB",
     ),
     "twenty million rows and one": ("b.parquet", too_many_rows(), "too large: it has 20,000,001 rows"),

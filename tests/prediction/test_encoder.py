@@ -1,16 +1,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import save_file
 
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.encoder import embedding_cache
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder, file_sha256, locate_encoder
+from routing_assets.prediction.encoder.precision import supports_bfloat16
 
 
 def test_packaged_encoder_is_the_published_sentence_embedding() -> None:
@@ -80,6 +88,77 @@ def test_each_distinct_text_is_embedded_once_across_processes(toy_encoder: Path,
     second = CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
     np.testing.assert_array_equal(EmbeddingCache(second, tmp_path).embed(["b", "a"]), values[[1, 0]])
     assert second.computed == 0
+
+
+EMBED = """
+import sys
+from routing_assets.prediction.encoder.threads import use_threads
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
+use_threads()
+for precision in sys.argv[1].split():
+    sys.stdout.buffer.write(SentenceEncoder(EncoderConfig(precision=precision), "cpu").embed(sys.argv[2:]).tobytes())
+"""
+VARIED = [" ".join(["river", "prime", "city"][i % 3 :] * (1 + i * i % 23)) for i in range(24)]
+
+
+def test_embeddings_do_not_depend_on_the_number_of_threads() -> None:
+    """Here with one, and in a process without OMP_NUM_THREADS with one for each core."""
+    precisions = ["fp32", "bf16"] if supports_bfloat16("cpu") else ["fp32"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    script = [sys.executable, "-c", EMBED, " ".join(precisions), *VARIED]
+    shown = subprocess.run(script, env=environment, capture_output=True)
+    assert shown.returncode == 0, shown.stderr.decode()
+    encoders = (SentenceEncoder(EncoderConfig(precision=precision), "cpu") for precision in precisions)
+    assert shown.stdout == b"".join(encoder.embed(VARIED).tobytes() for encoder in encoders)
+
+
+def test_texts_are_embedded_on_all_threads_each_step_on_one(toy_encoder: Path) -> None:
+    encoder = SentenceEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    threads = []
+    encoder.transformer.register_forward_hook(lambda *_: threads.append((get_ident(), torch.get_num_threads())))
+    alone = encoder.embed(VARIED)
+    torch.set_num_threads(2)
+    try:
+        together = encoder.embed(VARIED * 20)
+    finally:
+        torch.set_num_threads(1)
+    np.testing.assert_array_equal(together, np.tile(alone, (20, 1)))
+    assert {intra for _, intra in threads} == {1}
+    assert len({ident for ident, _ in threads}) > 1
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_texts_whose_keys_begin_alike_keep_their_own_embeddings(
+    toy_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr(embedding_cache, "_key", lambda text: bytes(8) + hashlib.sha256(text.encode()).digest()[8:])
+    encoder = CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    cache = EmbeddingCache(encoder, None if in_memory else tmp_path)
+    first = cache.embed(["a", "b"])
+    second = cache.embed(["c", "b", "a"])
+    np.testing.assert_array_equal(second[1:], first[::-1])
+    np.testing.assert_array_equal(second[0], SentenceEncoder(encoder.config, "cpu").embed(["c"])[0])
+    assert encoder.computed == 3
+
+
+def test_embeddings_that_another_process_adds_are_seen(toy_encoder: Path, tmp_path: Path) -> None:
+    encoder, other = (CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu") for _ in range(2))
+    cache = EmbeddingCache(encoder, tmp_path)
+    cache.embed(["a"])
+    added = EmbeddingCache(other, tmp_path).embed(["b", "c"])
+    np.testing.assert_array_equal(cache.embed(["a", "c", "b"])[1:], added[::-1])
+    assert encoder.computed == 1
+
+
+def test_files_of_earlier_versions_are_read(toy_encoder: Path, tmp_path: Path) -> None:
+    encoder = CountingEncoder(EncoderConfig(name=str(toy_encoder)), "cpu")
+    keys = np.frombuffer(b"".join(hashlib.sha256(text.encode()).digest() for text in ("a", "b")), np.uint8)
+    kept = np.arange(2 * encoder.embedding_width, dtype=np.float32).reshape(2, -1)
+    folder = tmp_path / encoder.fingerprint[:16]
+    folder.mkdir()
+    save_file({"key": keys.reshape(2, 32), "embedding": kept}, folder / "0123456789abcdef.safetensors")
+    np.testing.assert_array_equal(EmbeddingCache(encoder, tmp_path).embed(["b", "a"]), kept[::-1])
+    assert encoder.computed == 0
 
 
 def test_another_encoder_does_not_read_these_embeddings(toy_encoder: Path, tmp_path: Path) -> None:

@@ -123,13 +123,24 @@ LETTERS = st.one_of(st.sampled_from("ab Bé \t\u00a0.,'"), st.characters(exclude
 
 
 @given(st.lists(st.text(LETTERS, max_size=30), min_size=1, max_size=6))
-def test_sequences_of_characters_are_counted_as_scikit_learn_counts_them(texts: list[str]) -> None:
-    found = lexical_inputs(texts, np.zeros((len(texts), 0), dtype=np.float32)).characters
-    plain = HashingVectorizer(
-        analyzer="char_wb", ngram_range=(3, 5), n_features=BUCKETS, alternate_sign=False, norm=None, dtype=np.float32
-    )
-    expected = plain.transform(texts)
-    expected.data = 1 + np.log(expected.data)
-    assert np.array_equal(found.indices, expected.indices)
-    assert np.array_equal(found.indptr, expected.indptr)
-    assert np.array_equal(found.data, expected.data)
+def test_words_and_sequences_are_counted_as_scikit_learn_counts_them(texts: list[str]) -> None:
+    require_equal_counts(texts)
+
+
+def test_many_long_and_many_short_texts_are_counted_in_portions() -> None:
+    rng = np.random.default_rng(0)
+    words = ["straße", "🙂🙂", "x" * 1_000, "zyxophil", "a", "ΑΣ", "don't"]
+    require_equal_counts([" ".join(rng.choice(words, size)) for size in rng.integers(0, 60, 500)])
+
+
+def require_equal_counts(texts: list[str]) -> None:
+    found = lexical_inputs(texts, np.zeros((len(texts), 0), dtype=np.float32))
+    shared = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
+    words = HashingVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **shared)
+    sequences = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
+    for counts, vectorizer in ((found.words, words), (found.characters, sequences)):
+        expected = vectorizer.transform(texts)
+        assert np.array_equal(counts.indices, expected.indices)
+        assert np.array_equal(counts.indptr, expected.indptr)
+        assert np.array_equal(counts.data, 1 + np.log(expected.data))
+        assert counts.dtype == np.float32

@@ -69,6 +69,21 @@ def test_saved_router_predicts_the_same(
     assert {path.suffix for path in tmp_path.rglob("*.*")} == {".json", ".parquet", ".safetensors"}
 
 
+@pytest.mark.parametrize("method", ["frozen", "finetune"])
+def test_predictions_do_not_depend_on_the_number_of_threads(
+    method: str, labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig
+) -> None:
+    router = fit_router(labels, split, RouterConfig(replace(config, method=method)))  # type: ignore[arg-type]
+    alone = router.predict(labels.instruction)
+    torch.set_num_threads(3)
+    try:
+        together = router.predict(labels.instruction)
+    finally:
+        torch.set_num_threads(1)
+    for step in STEPS:
+        np.testing.assert_array_equal(getattr(alone, step), getattr(together, step))
+
+
 def test_shuffled_test_labels_change_nothing(
     router: Router, labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path
 ) -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 
 import joblib
 import pytest
 import torch
 
-from routing_assets.prediction.encoder.threads import one_thread, use_threads
+from routing_assets.prediction.encoder.threads import one_thread, side_by_side, use_threads
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,43 @@ def test_one_thread_gives_the_others_back_even_after_an_error() -> None:
 
     with pytest.raises(RuntimeError):
         fail()
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_step_is_done_once_by_one_thread(threads: int) -> None:
+    torch.set_num_threads(threads)
+    done, workers = [], set()
+    together = threading.Barrier(threads, timeout=60)
+
+    def work(left: Iterator[int]) -> None:
+        together.wait()
+        for step in left:
+            assert torch.get_num_threads() == 1
+            workers.add(threading.get_ident())
+            done.append(step)
+            time.sleep(0.001)
+
+    side_by_side(work, range(50))
+    assert sorted(done) == list(range(50))
+    assert len(workers) == threads
+    assert torch.get_num_threads() == threads
+
+
+def test_an_error_in_one_step_arrives_and_ends_the_others() -> None:
+    torch.set_num_threads(2)
+    done = []
+
+    def work(left: Iterator[int]) -> None:
+        for step in left:
+            if step == 0:
+                raise ValueError("step 0")
+            done.append(step)
+            time.sleep(0.01)
+
+    with pytest.raises(ValueError, match="step 0"):
+        side_by_side(work, range(1_000))
+    assert len(done) < 1_000
     assert torch.get_num_threads() == 2
 
 

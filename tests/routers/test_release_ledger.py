@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from helpers import copy_installation
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -32,7 +32,7 @@ class Crash(BaseException):
 @pytest.fixture
 def registered(home: Home, tracked_once: Path) -> Home:
     """Three routers that passed their checks, each with a price list by a run of its own; the first is in force."""
-    shutil.copytree(tracked_once, home.root)
+    copy_installation(tracked_once, home)
     client = tracking.connect(home.registry)
     client.create_registered_model(tracking.REGISTERED_MODEL)
     for number, (version, model) in enumerate(ROUTERS.items(), start=1):

@@ -37,7 +37,12 @@ class RoutingRequest(dg.ConfigurableResource):
     task_column: str | None = Field(default=None, description="Column of the file that holds the tasks.")
     group_column: str | None = Field(default=None, description="Column of the file that holds the groups.")
     tokens_column: str | None = Field(default=None, description="Column of the file that holds input tokens.")
+    reference_column: str | None = Field(default=None, description="Column of the file that holds the right answers.")
     make_ids: str | None = Field(default=None, description="position or content: what ids are made from.")
+
+    grader: dict[str, Any] | None = Field(
+        default=None, description="How the answers to the batch will be graded, as in the policy file."
+    )
 
     def settings(self) -> RoutingSettings:
         """The settings in force for this run. Raises dagster.Failure where they, or the policy file, are wrong."""

@@ -21,7 +21,7 @@ GROUP = "outcomes"
     kinds={"parquet"},
     partitions_def=batches,
     deps=["batch_export"],
-    code_version="1",
+    code_version="2",
 )
 def answers(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.MaterializeResult:
     """Every call of a batch that came back: its answer or why there is none, its tokens, and its cost by the price list

@@ -30,16 +30,19 @@ GROUP = "outcomes"
     owners=OWNERS,
     kinds={"parquet"},
     partitions_def=batches,
-    code_version="2",
+    code_version="3",
 )
-def batch_outcomes(context: dg.AssetExecutionContext, home: RoutingHome, answers: pa.Table) -> dg.MaterializeResult:
-    """Every outcome received for a batch, compared with its predictions; missing outcomes are counted. A batch with
-    outcomes is frozen, whether or not it was marked as dispatched. Failed calls are written out to be sent again.
+def batch_outcomes(
+    context: dg.AssetExecutionContext, home: RoutingHome, answers: pa.Table, grades: pa.Table
+) -> dg.MaterializeResult:
+    """Every outcome received for a batch, and the grades of its answers, compared with its predictions; missing
+    outcomes are counted. A batch with outcomes is frozen, whether or not it was marked as dispatched. Failed calls are
+    written out to be sent again.
     """
     paths = home.paths()
     try:
         recorded = record_batch_outcomes(
-            paths.warehouse, paths.store, paths.folders, context.partition_key, context.run_id, answers
+            paths.warehouse, paths.store, paths.folders, context.partition_key, context.run_id, answers, grades
         )
     except InvalidInput as error:
         raise failure(error) from error

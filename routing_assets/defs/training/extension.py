@@ -21,7 +21,7 @@ GROUP = "extension"
 class AddedLabels(dg.Config):
     """A label table of models that the router in force was not trained on."""
 
-    labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is no label.")
+    labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is unlabelled.")
     models: list[str] = Field(description="Its models that are to be added; other columns are not read.")
     confirm_prices: bool = Field(default=False, description="Accept recorded costs that look like another unit.")
 

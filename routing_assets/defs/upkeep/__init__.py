@@ -1,1 +1,1 @@
-"""What runs by itself: reports, retention, failures."""
+"""Upkeep that runs without being asked for: reports, retention, failures."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -116,11 +117,12 @@ class SuccessClassifier:
     def _logits(self, instruction: list[str], task: list[str | None] | None) -> Matrix:
         prepared = self.preparation.prepare(instruction)
         features = self.features.matrix(instruction, prepared, task)
+        encoder, embedded = self._embeddings.encoder, cache(partial(self._embeddings.embed, prepared))
         each = []
         for name, members in self.ensembles.items():
             first = members[0]
             characters = isinstance(first, LexicalModel) and first.reads_characters
-            inputs = member_inputs(name, self.config, prepared, features, self._embeddings, characters=characters)
+            inputs = member_inputs(name, self.config, prepared, features, encoder, embedded, characters=characters)
             each.append(mean_logits(members, inputs, np.arange(len(prepared)), len(self.trained_models)))
         return self.stacking.combine(np.stack(each))
 
@@ -209,28 +211,31 @@ def member_inputs(
     config: ClassifierConfig,
     prepared: Sequence[str],
     features: Matrix,
-    embeddings: EmbeddingCache,
+    encoder: SentenceEncoder,
+    embedded: Callable[[], Matrix],
     progress: bool = False,
     *,
     characters: bool = True,
 ) -> Inputs:
-    """Inputs of the ensemble ``name``; ``characters``: the lexical model also reads character sequences."""
-    encoder = embeddings.encoder
+    """Inputs of the ensemble ``name``; ``characters``: the lexical model also reads character sequences.
+
+    Args:
+        embedded: gives the embeddings of the prepared texts.
+    """
     if name == "lexical":
         return lexical_inputs(prepared, features, characters=characters)
     if name == "tuned":
         states = TokenStates(encoder, prepared, encoder.layers - config.tuned_layers, encoder.device, progress)
         return TokenInputs(states, torch.from_numpy(features).to(encoder.device), encoder.config.precision)
-    lengths = np.ones(len(prepared), dtype=np.int64)
-    vectors = torch.from_numpy(embeddings.embed(prepared, progress))
+    vectors = torch.from_numpy(embedded())
     if name == "neighbours":  # the last pooled layer alone: neighbours are nearer in meaning there
-        return VectorInputs(vectors[:, -encoder.width :].contiguous(), lengths)
-    scaled = vectors.to(encoder.device) * float(np.sqrt(encoder.width))
-    return VectorInputs(torch.cat([scaled, torch.from_numpy(features).to(encoder.device)], dim=1), lengths)
+        return VectorInputs(vectors[:, -encoder.width :])
+    vectors, beside = vectors.to(encoder.device), torch.from_numpy(features).to(encoder.device)
+    return VectorInputs(vectors, float(np.sqrt(encoder.width)), beside)
 
 
-def embedding_cache(config: ClassifierConfig, cache: Path | str | EmbeddingCache | None) -> EmbeddingCache:
+def embedding_cache(config: ClassifierConfig, kept: Path | str | EmbeddingCache | None) -> EmbeddingCache:
     """The given cache, or a new one in the given directory, for an encoder of the configured precision."""
-    if not isinstance(cache, EmbeddingCache):
-        return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), cache)
-    return cache.with_precision(config.encoder.precision)
+    if not isinstance(kept, EmbeddingCache):
+        return EmbeddingCache(SentenceEncoder(config.encoder, best_device()), kept)
+    return kept.with_precision(config.encoder.precision)

@@ -22,6 +22,7 @@ from routing_assets.prediction.classifier.training import EpochLoss, Rows, Train
 from routing_assets.prediction.classifier.training_texts import TrainingTexts
 from routing_assets.prediction.encoder.encoder import batches_by_length, steps
 from routing_assets.prediction.encoder.precision import Precision, products_in
+from routing_assets.prediction.encoder.threads import side_by_side
 from routing_assets.prediction.encoder.token_states import TokenStates
 
 Matrix = NDArray[np.float32]
@@ -34,19 +35,28 @@ class Inputs(Protocol):
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text."""
 
-    def __call__(self, network: nn.Module, rows: Rows, /) -> Tensor:
-        """Logits (B, K) of the texts ``rows``."""
+    def __call__(self, networks: Sequence[nn.Module], rows: Rows, /) -> list[Tensor]:
+        """Of each network, the logits (B, K) of the texts ``rows``."""
 
 
 @dataclass(frozen=True, eq=False)
 class VectorInputs:
-    """One vector per text: frozen embedding and features."""
+    """One vector per text: its frozen embedding (times ``factor``), and features where there are any."""
 
     vectors: Tensor
-    lengths: NDArray[np.int64]
+    factor: float = 1.0
+    features: Tensor | None = None
 
-    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
-        return network(self.vectors[rows])
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Vectors need no padding."""
+        return np.ones(len(self.vectors), dtype=np.int64)
+
+    def __call__(self, networks: Sequence[nn.Module], rows: Rows) -> list[Tensor]:
+        batch = self.vectors[rows]
+        if self.features is not None:
+            batch = torch.cat([batch * self.factor, self.features[rows]], dim=1)
+        return [network(batch) for network in networks]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +72,13 @@ class TokenInputs:
         """Tokens of each text."""
         return self.states.lengths
 
-    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
+    def __call__(self, networks: Sequence[nn.Module], rows: Rows) -> list[Tensor]:
         if self.precision == "fp32":
-            return network(*self.states.batch(rows), self.features[rows])
-        network = cast(UpperLayers, network)
+            batch = (*self.states.batch(rows), self.features[rows])
+            return [network(*batch) for network in networks]
+        return [self._in_steps(cast(UpperLayers, network), rows) for network in networks]
+
+    def _in_steps(self, network: UpperLayers, rows: Rows) -> Tensor:
         each = list(steps(self.lengths[rows], len(rows), self.precision))
         pooled = torch.cat([self._pooled(network, rows[computed])[: len(step)] for step, computed in each])
         order = np.argsort(np.concatenate([step for step, _ in each]))
@@ -120,7 +133,7 @@ def train_ensemble(
         left_out = np.setdiff1d(texts.train, rows)
         history = train_network(
             network,
-            lambda batch, network=network: inputs(network, batch),  # type: ignore[misc]
+            lambda batch, network=network: inputs([network], batch)[0],  # type: ignore[misc]
             lambda rng, size, rows=rows: deal(rows, inputs.lengths, size, rng),  # type: ignore[misc]
             targets,
             texts.validation,
@@ -131,7 +144,7 @@ def train_ensemble(
             progress=progress,
             label=f"{label} {member + 1}/{members}",
         )
-        out_of_fold[left_out] = network_logits(network, inputs, left_out, texts.success.shape[1])
+        out_of_fold[left_out] = mean_logits([network], inputs, left_out, texts.success.shape[1])
         networks.append(network)
         histories.append(tuple(history))
     return Ensemble(tuple(networks), out_of_fold, tuple(histories))
@@ -142,19 +155,20 @@ def _digest(rows: Rows, texts: TrainingTexts) -> str:
     return hashlib.sha256(rows.astype("<i8").tobytes() + texts.validation.astype("<i8").tobytes()).hexdigest()[:12]
 
 
-@torch.no_grad()
-def network_logits(network: nn.Module, inputs: Inputs, rows: Rows, models: int) -> Matrix:
-    """Logits (len(rows), K) in float32, in batches of equal length."""
-    network.eval()
-    logits = np.empty((len(rows), models), dtype=np.float32)
-    for batch in batches_by_length(inputs.lengths[rows], 256):
-        logits[batch] = inputs(network, rows[batch]).float().cpu().numpy()
-    return logits
-
-
 def mean_logits(members: Sequence[nn.Module], inputs: Inputs, rows: Rows, models: int) -> Matrix:
-    """Mean logits (len(rows), K) of the members."""
-    return np.mean([network_logits(member, inputs, rows, models) for member in members], axis=0, dtype=np.float32)
+    """Mean logits (len(rows), K) of the members in float32, in batches of equal length. Each batch is read once."""
+    for member in members:
+        member.eval()
+    logits = np.empty((len(members), len(rows), models), dtype=np.float32)
+
+    @torch.no_grad()
+    def work(left: Iterator[Rows]) -> None:
+        for batch in left:
+            for of_member, found in zip(logits, inputs(members, rows[batch]), strict=True):
+                of_member[batch] = found.float().cpu().numpy()
+
+    side_by_side(work, list(batches_by_length(inputs.lengths[rows], 256)))
+    return np.mean(logits, axis=0, dtype=np.float32)
 
 
 def deal(rows: Rows, lengths: NDArray[np.int64], size: int, rng: np.random.Generator) -> Iterator[Rows]:

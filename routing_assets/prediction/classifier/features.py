@@ -47,13 +47,10 @@ class InstructionFeatures:
         """(N, width) float32 for the raw and the prepared texts."""
         lengths = (_lengths(prepared) - np.array(self.center)) / np.array(self.spread)
         templates = np.array([[block.begins(text) for block in self.templates] for text in instruction])
-        tasks = np.array(
-            [
-                [name == known for known in self.tasks]
-                for name in (task if task is not None else [None] * len(instruction))
-            ]
-        )
-        parts = (lengths, templates.reshape(len(instruction), -1), tasks.reshape(len(instruction), -1))
+        tasks = np.zeros((len(instruction), len(self.tasks)))
+        if task is not None:
+            tasks = np.asarray(task, object)[:, None] == np.array(self.tasks, object)
+        parts = (lengths, templates.reshape(len(instruction), -1), tasks)
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
@@ -70,4 +67,5 @@ def fit_features(
 
 
 def _lengths(texts: Sequence[str]) -> NDArray[np.float64]:
-    return np.log1p([[len(text), text.count(" "), text.count("\n")] for text in texts])
+    counts = [[len(text) for text in texts], *([text.count(mark) for text in texts] for mark in " \n")]
+    return np.log1p(np.column_stack(counts))

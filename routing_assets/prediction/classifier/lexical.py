@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_array, hstack
 from torch import Tensor, nn
 
+from routing_assets.prediction.classifier.hashed_ngrams import count_sequences, count_words
 from routing_assets.prediction.classifier.training_texts import TrainingTexts
 
 Matrix = NDArray[np.float32]
@@ -30,7 +29,6 @@ LEAST_TEXTS = 2
 """N-grams that occur in fewer training texts are left out."""
 PENALTIES = (10.0, 3.0, 1.0, 0.3)
 """Strengths of the L2 penalty that validation chooses among, strongest first."""
-WORD = r"(?u)\b\w+\b"
 PARTS = 5
 MOST_ITERATIONS = 100
 TOLERANCE = 1e-4
@@ -54,8 +52,9 @@ class LexicalInputs:
         """Texts need no padding."""
         return np.ones(len(self.features), dtype=np.int64)
 
-    def __call__(self, network: nn.Module, rows: Rows) -> Tensor:
-        return network(self.take(rows))
+    def __call__(self, networks: Sequence[nn.Module], rows: Rows) -> list[Tensor]:
+        batch = self.take(rows)
+        return [network(batch) for network in networks]
 
     def take(self, rows: Rows) -> LexicalInputs:
         """The given texts."""
@@ -69,14 +68,10 @@ def reads_characters(training_texts: Sequence[str]) -> bool:
 
 def lexical_inputs(texts: Sequence[str], features: Matrix, *, characters: bool = True) -> LexicalInputs:
     """Count words and pairs of them, and, with ``characters``, sequences of 3 to 5 characters within words, by hash."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    shared = {"n_features": BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    words = _log_counts(HashingVectorizer(ngram_range=(1, 2), token_pattern=WORD, **shared).transform(texts))
+    words = _log_counts(count_words(texts, BUCKETS))
     if not characters:
         return LexicalInputs(words, csr_array(words.shape, dtype=np.float32), features)
-    sequences = HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), **shared)
-    return LexicalInputs(words, _log_counts(_counts_within_words(sequences, texts)), features)
+    return LexicalInputs(words, _log_counts(count_sequences(texts, BUCKETS)), features)
 
 
 class LexicalModel(nn.Module):
@@ -185,22 +180,7 @@ def _design(inputs: LexicalInputs, idf: Matrix) -> csr_array:
     return csr_array(hstack([*bags, csr_array(inputs.features)], format="csr"))
 
 
-def _counts_within_words(vectorizer: Any, texts: Sequence[str]) -> csr_array:
-    """What ``vectorizer.transform`` counts, which looks within words only: so each distinct word is read once."""
-    number: dict[str, int] = {}
-    words = [[number.setdefault(word, len(number)) for word in text.lower().split()] for text in texts]
-    ends = np.cumsum([0, *map(len, words)], dtype=np.int32)
-    found = np.fromiter(chain.from_iterable(words), np.int32, ends[-1])
-    of_texts = csr_array((np.ones(ends[-1], np.float32), found, ends), shape=(len(texts), len(number)))
-    if not number:
-        return csr_array((len(texts), BUCKETS), dtype=np.float32)
-    counts = csr_array(of_texts @ csr_array(vectorizer.transform(list(number))))
-    counts.sort_indices()
-    return counts
-
-
-def _log_counts(counts: Any) -> csr_array:
-    counts = csr_array(counts)
+def _log_counts(counts: csr_array) -> csr_array:
     counts.data = 1 + np.log(counts.data)
     return counts
 

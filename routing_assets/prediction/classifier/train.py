@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -85,10 +86,11 @@ def train_classifier(
     if config.method == "auto" and resolved.method != "frozen" and len(in_train) < TEXTS_WITHOUT_PILOT:
         resolved, why = _after_pilot(labels, train, validation, resolved, why, embeddings, progress)
     characters = reads_characters([prepared[i] for i in in_train])
+    embedded = cache(partial(embeddings.embed, prepared, progress))
     ensembles: dict[str, Ensemble] = {}
     on_validation: list[Matrix] = []
     for name in resolved.ensembles:
-        inputs = member_inputs(name, resolved, prepared, matrix, embeddings, progress, characters=characters)
+        inputs = member_inputs(name, resolved, prepared, matrix, encoder, embedded, progress, characters=characters)
         ensembles[name] = _train_one(name, inputs, resolved, matrix, texts, encoder, checkpoint, progress)
         on_validation.append(mean_logits(ensembles[name].members, inputs, texts.validation, len(labels.models)))
     stacking, out_of_fold = _stack(list(ensembles.values()), np.stack(on_validation), texts, resolved)

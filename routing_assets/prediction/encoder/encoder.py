@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.prediction.encoder.precision import Precision, check_precision, products_in
+from routing_assets.prediction.encoder.threads import side_by_side
 
 PACKAGED = "packaged"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -190,23 +191,28 @@ class SentenceEncoder:
         """Numbers per embedding: :attr:`width` for each pooled layer."""
         return self.width * len(self.config.pooled_layers)
 
-    @torch.inference_mode()
     def embed(self, texts: Sequence[str], progress: Callable[[int], object] = lambda rows: None) -> NDArray[np.float32]:
         """(N, embedding_width) float32: the mean over the tokens, of unit length per pooled layer.
 
         ``progress`` is called with the number of texts done at each step. Equal texts get equal embeddings, bit for
-        bit, whatever else is embedded with them.
+        bit, whatever else is embedded with them and by however many threads.
         """
         pooled = np.empty((len(texts), len(self.config.pooled_layers), self.width), dtype=np.float32)
         tokens = self.tokenize(texts)
-        for rows, computed in steps([len(t) for t in tokens], ROWS_PER_STEP, self.config.precision):
-            ids, mask = pad([tokens[i] for i in computed], self.device)
-            with products_in(self.config.precision, self.device):
-                states = self.transformer(ids, attention_mask=mask, output_hidden_states=True).hidden_states
-            weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)
-            means = torch.stack([(states[layer] * weights).sum(1) for layer in self.config.pooled_layers], 1)
-            pooled[rows] = torch.nn.functional.normalize(means.float(), dim=-1).cpu().numpy()[: len(rows)]
-            progress(len(rows))
+        transformer = self.transformer  # loaded before threads ask for it
+
+        @torch.inference_mode()
+        def work(left: Iterator[Step]) -> None:
+            for rows, computed in left:
+                ids, mask = pad([tokens[i] for i in computed], self.device)
+                with products_in(self.config.precision, self.device):
+                    states = transformer(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+                weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(-1)
+                means = torch.stack([(states[layer] * weights).sum(1) for layer in self.config.pooled_layers], 1)
+                pooled[rows] = torch.nn.functional.normalize(means.float(), dim=-1).cpu().numpy()[: len(rows)]
+                progress(len(rows))
+
+        side_by_side(work, list(steps([len(t) for t in tokens], ROWS_PER_STEP, self.config.precision)))
         return pooled.reshape(len(texts), self.embedding_width)
 
 
@@ -237,9 +243,10 @@ def batches_by_length(lengths: Sequence[int] | NDArray[np.int64], rows_per_batch
             yield rows[start : start + rows_per_batch]
 
 
-def steps(
-    lengths: Sequence[int] | NDArray[np.int64], rows_per_step: int, precision: Precision
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+Step = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def steps(lengths: Sequence[int] | NDArray[np.int64], rows_per_step: int, precision: Precision) -> Iterator[Step]:
     """Yield steps of equal padded length: (rows, rows to compute), where the second begins with the first.
 
     The last bits of a bfloat16 product depend on the number of rows. So in bf16 all steps of one length have the same

@@ -4,7 +4,7 @@ batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.encoder.encoder import (
     ROWS_PER_STEP,
     SentenceEncoder,
+    Step,
     pad,
     padded_length,
     steps,
 )
 from routing_assets.prediction.encoder.precision import products_in
+from routing_assets.prediction.encoder.threads import side_by_side
 
 MEMORY_LIMIT_BYTES = 3 * 2**30
 """Above this the states are not kept but computed anew for each batch."""
@@ -71,10 +73,15 @@ class TokenStates:
     def _compute_all(self, progress: bool) -> Tensor:
         kept = torch.empty(int(self._starts[-1]), self._encoder.width, dtype=torch.float16, device=self._device)
         batches = list(steps(self.lengths, ROWS_PER_STEP, self._encoder.config.precision))
+        _ = self._encoder.transformer  # loaded before threads ask for it
         with progress_bar("lower layers", len(batches), "batches", shown=progress) as advance:
-            for rows, computed in batches:
-                states, _ = self._compute(computed)
-                for text, row in zip(rows, states[: len(rows)], strict=True):
-                    kept[self._starts[text] : self._starts[text + 1]] = row[: self.lengths[text]].half()
-                advance()
+
+            def work(left: Iterator[Step]) -> None:
+                for rows, computed in left:
+                    states, _ = self._compute(computed)
+                    for text, row in zip(rows, states[: len(rows)], strict=True):
+                        kept[self._starts[text] : self._starts[text + 1]] = row[: self.lengths[text]].half()
+                    advance()
+
+            side_by_side(work, batches)
         return kept
