@@ -107,9 +107,19 @@ def record_batch_outcomes(
 
 
 def receive_outcomes(
-    warehouse: Warehouse, store: Store, folders: BatchFolders, path: Path, batch_id: str, *, move: bool = False
+    warehouse: Warehouse,
+    store: Store,
+    folders: BatchFolders,
+    path: Path,
+    batch_id: str,
+    *,
+    move: bool = False,
+    encoding: str | None = None,
 ) -> list[str]:
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
+
+    Args:
+        encoding: of a text file that is not UTF-8; it is kept as UTF-8.
 
     Returns:
         The unused parts of the file, in words: rows that match no assignment of the batch, and columns.
@@ -120,7 +130,7 @@ def receive_outcomes(
     with intake_lock(folders):
         decision = decision_in_force(warehouse, batch_id)
         refuse_retired(warehouse, batch_id)
-        with private_copy(folders, path) as copy:
+        with private_copy(folders, path, encoding) as copy:
             with copy.naming(path):
                 remarks = [f"it is read as: {', '.join(copy.remarks)}"] if copy.remarks else []
                 remarks += _checked_outcomes(store, copy.path, decision)

@@ -155,9 +155,9 @@ def reroute(home: Home) -> bool:
     return not failed
 
 
-def outcomes(home: Home, batch_id: str, file: Path) -> None:
+def outcomes(home: Home, batch_id: str, file: Path, encoding: str | None = None) -> None:
     """Record the outcomes of a batch, and print how they compare with the predictions."""
-    made = _take_in(home, batch_id, [file])
+    made = _take_in(home, batch_id, [file], encoding=encoding)
     click.echo(text_table([{name: made["batch_outcomes"][name] for name in OUTCOMES}]))
 
 
@@ -193,12 +193,16 @@ def _chosen(grader: str) -> dict[str, Any]:
 
 
 def _take_in(
-    home: Home, batch_id: str, files: Sequence[Path], ops: Mapping[str, Mapping[str, Any]] | None = None
+    home: Home,
+    batch_id: str,
+    files: Sequence[Path],
+    ops: Mapping[str, Mapping[str, Any]] | None = None,
+    encoding: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Receive files of a batch, and record its outcomes; returns the figures of each asset."""
     with instance_of(home) as instance:
         for file in files:
-            for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id):
+            for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id, encoding=encoding):
                 click.echo(remark)
         result = run_job(instance, "record_outcomes", ops=ops, batch_id=batch_id)
     return {

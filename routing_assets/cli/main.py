@@ -253,14 +253,15 @@ def explain(batch_id: str, instruction_id: str) -> None:
 @says_what_is_wrong
 @batch_argument()
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
-def outcomes(batch_id: str, file: Path) -> None:
-    """Record the outcomes of BATCH_ID: FILE holds instruction_id, model, success, cost (Parquet, CSV or JSONL).
+@ENCODING
+def outcomes(batch_id: str, file: Path, encoding: str | None) -> None:
+    """Record the outcomes of BATCH_ID: FILE is a table of instruction_id, model, success, cost.
 
     Outcomes freeze the batch, as dispatch does: it is never routed again.
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.outcomes(Home.from_env(), batch_id, file)
+    batch_commands.outcomes(Home.from_env(), batch_id, file, encoding)
 
 
 @main.command()
