@@ -26,6 +26,7 @@ from routing_assets.datasets.validation import (
     check_ignored,
     check_unique,
     default_name,
+    has_values,
     optional_text_column,
     require_columns,
     success_column,
@@ -40,6 +41,7 @@ _AMOUNTS = {
     "trials": "number of trials",
 }
 _LONG = (*RESERVED_COLUMNS, "model", "success", *PER_MODEL_SUFFIXES)
+_REQUIRED = ("instruction_id", "instruction")
 _ALIASES = {"total_cost": "cost"}
 
 
@@ -76,7 +78,7 @@ def table_labels(
     check_ignored(raw, ignore_columns)
     raw = RawTable(raw.source, raw.columns.drop_columns(list(ignore_columns)), raw.first_row)
     raw = map_columns(raw, columns or {}, made_ids)
-    require_columns(raw, ("instruction_id", "instruction"))
+    require_columns(raw, _REQUIRED)
     present = set(raw.columns.column_names)
     if "model" in present and "success" not in present:
         raise InvalidInput(
@@ -199,7 +201,7 @@ def _read_long(raw: RawTable, name: str, allow_missing: bool, scale: float) -> L
     texts: dict[str, Any] = {
         column: _constant_per_id(raw, column, first, i)
         for column in RESERVED_COLUMNS
-        if column in raw.columns.column_names
+        if column in _REQUIRED or (column in raw.columns.column_names and has_values(raw, column))
     }
     remedy = "Write 0 or 1, or a fraction in between"
     success = success_column(raw, "success", allow_missing=allow_missing, remedy=remedy, scale=scale)

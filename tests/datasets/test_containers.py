@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from routing_assets.datasets import load_batch, load_labels, reading
@@ -127,3 +128,11 @@ def test_a_row_beyond_the_longest_is_named(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "b.csv").write_text("instruction_id,instruction\n1,a\n2," + "x" * 5_000 + "\n3,c\n")
     with pytest.raises(InvalidInput, match=r"a row has more than .* or a double quote is never closed"):
         load_batch(tmp_path / "b.csv")
+
+
+def test_an_optional_column_that_is_null_throughout_is_absent_from_labels(tmp_path: Path) -> None:
+    about = {"instruction_id": ["1", "2"], "instruction": ["a", "b"], "task": pa.nulls(2)}
+    pq.write_table(pa.table(about | {"model": ["m", "m"], "success": [1.0, 0.0]}), tmp_path / "long.parquet")
+    pq.write_table(pa.table(about | {"m": [1.0, 0.0]}), tmp_path / "wide.parquet")
+    assert load_labels(tmp_path / "long.parquet").task is None
+    assert load_labels(tmp_path / "wide.parquet").task is None
