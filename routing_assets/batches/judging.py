@@ -116,14 +116,14 @@ def _chosen(
     for of_answer in asked:
         if isinstance(of_answer, Grade):
             continue
-        new = [q for q in of_answer if q.id not in grader.texts and q.id not in seen]
-        usd = sum((estimate[q.id] for q in new), Fraction(0))
+        new = {q.id: q for q in of_answer if q.id not in grader.texts and q.id not in seen}
+        usd = sum((estimate[name] for name in new), Fraction(0))
         if usd > room:
-            withheld |= {q.id for q in new}
+            withheld |= new.keys()
             continue
         room -= usd
-        seen |= {q.id for q in new}
-        to_ask += [(q, estimate[q.id]) for q in new]
+        seen |= new.keys()
+        to_ask += [(question, estimate[name]) for name, question in new.items()]
     withheld -= seen
     why = f"not judged: the judge's budget of {grader.judge.budget_usd:g} USD has too little left"
     none_left |= dict.fromkeys(withheld, why)

@@ -47,12 +47,12 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
-class _FirstRow:
+class _NoRow:
     part: Rows
-    rows: int = 1
+    rows: int = 0
 
     def read(self) -> pa.Table:
-        return self.part.read().slice(0, 1)
+        return self.part.read().slice(0, 0)
 
 
 def derive_table(
@@ -69,7 +69,7 @@ def derive_table(
     """
     if len(parts) == 1:
         return function(parts[0], *arguments)
-    schema = function(_FirstRow(parts[0]), *arguments).schema
+    schema = function(_NoRow(parts[0]), *arguments).schema
     draft_of_parts = draft(with_metadata(schema, {PART_ROWS: str(parts[0].rows)}))
     return make_parts(engine, _on_one_thread, parts, draft_of_parts, function, *arguments)
 

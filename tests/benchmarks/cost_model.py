@@ -86,10 +86,12 @@ class Rate:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs=2, default=(150_000, 450_000), help="in parts: above 131,072")
+    parser.add_argument("--sizes", type=int, nargs=2, default=(150_000, 450_000), help="of the two batches")
     parser.add_argument("--models", type=int, default=11)
     parser.add_argument("--folder", type=Path, help="keep everything here, and use again what is there")
     options = parser.parse_args()
+    if min(options.sizes) <= PART_ROWS:
+        parser.error(f"a batch of at most {PART_ROWS:,} instructions is no table in parts")
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).absolute()
         encoding = encoding_rates()

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from safetensors import safe_open
 
 from routing_assets.audit.replay import replay
 from routing_assets.batches.matrices import derive_table, price_part, score_part, sum_costs, sum_requests, sum_scores
 from routing_assets.batches.route import summary_of
+from routing_assets.batches.shared_texts import embed_shared_texts
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.audit import explain
 from routing_assets.engine import Engine, LocalEngine
@@ -57,6 +60,35 @@ def test_parts_are_scored_and_priced_like_the_whole(
     assert np.array_equal(wide_matrix(priced.read(), "cost"), wide_matrix(costs, "cost"))
     assert about(priced) == {**about(costs), "part_rows": "25"}
     np.testing.assert_allclose(sum_costs(engine, priced), sum_costs(engine, costs))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_text_of_several_parts_is_embedded_once_however_they_are_scored(
+    routed: Home, tmp_path: Path, workers: int
+) -> None:
+    """As many processes as the engine has score at the same time, none of which knows what the others embed."""
+    engine, embeddings = LocalEngine(workers), tmp_path / "embeddings"
+    table = routed.store.read("batch_instructions", "weekly").slice(0, 20)
+    own = pc.binary_join_element_wise(table["instruction"], table["instruction_id"], " of part ")
+    alone = table.set_column(table.schema.get_field_index("instruction"), "instruction", own)
+    batch = write_table(Draft(str(tmp_path / "batch"), table.schema), [table, alone, table, table], part_rows=20)
+    directory = routed.shelf.folder / router_in_force(routed.warehouse)["router_version"]
+    distinct = len(set(table["instruction"].to_pylist()))
+
+    assert embed_shared_texts(engine, batch, directory, embeddings) == distinct
+    assert embedded(embeddings) == distinct
+    assert not list(embeddings.glob(".*"))
+    derive_table(engine, score_part, batch.parts, lambda s: Draft(str(tmp_path / "scored"), s), directory, embeddings)
+    assert embedded(embeddings) == distinct + len(set(own.to_pylist()))
+
+
+def embedded(folder: Path) -> int:
+    """How many embeddings the cache has, those included that were computed twice."""
+    total = 0
+    for file in folder.rglob("*.safetensors"):
+        with safe_open(file, "np") as shard:
+            total += len(shard.get_tensor("key"))
+    return total
 
 
 def test_one_part_stays_one_table(routed: Home) -> None:

@@ -70,13 +70,18 @@ class Judge(Grader):
     name: ClassVar[str] = "judge"
     uses_reference: ClassVar[bool] = False
 
-    model: Annotated[Text, Field(description="The judge, as the catalog names it; it need not be routed to.")]
-    budget_usd: Annotated[Amount, Field(description="Most USD for the verdicts on one batch.")]
-    prompt: Annotated[Text | None, Field(description="With {instruction}, {reference} and {answer}; or, to compare, "
-        "with {answer_a} and {answer_b}. It asks for a last line such as 'Verdict: right'.")] = None  # fmt: skip
-    compare: Annotated[Literal["none", "reference", "pairwise"], Field(description="Whether an answer is compared with "
-        "its reference, or with those of other models, in both orders.")] = "none"  # fmt: skip
-    max_tokens: Annotated[int, Field(strict=True, ge=1, description="Most tokens of a verdict.")] = 512
+    model: Text = Field(description="The judge, as the catalog names it; it need not be routed to.")
+    budget_usd: Amount = Field(description="Most USD for the verdicts on one batch.")
+    prompt: Text | None = Field(
+        default=None,
+        description="With {instruction}, {reference} and {answer}; or, to compare, with {answer_a} and {answer_b}. "
+        "It asks for a last line such as 'Verdict: right'.",
+    )
+    compare: Literal["none", "reference", "pairwise"] = Field(
+        default="none",
+        description="Whether an answer is compared with its reference, or with those of other models, in both orders.",
+    )
+    max_tokens: Annotated[int, Field(strict=True, ge=1)] = Field(default=512, description="Most tokens of a verdict.")
 
     def __post_init__(self) -> None:
         wanted = ("{answer}",) if self.compare == "none" else ("{answer_a}", "{answer_b}")

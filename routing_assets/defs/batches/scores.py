@@ -20,6 +20,7 @@ from routing_assets.batches.matrices import (
     sum_scores,
 )
 from routing_assets.batches.money import release_commitments, undecided_runs
+from routing_assets.batches.shared_texts import embed_shared_texts
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.datasets.set_aside import count_set_aside
 from routing_assets.defs.batches.refusals import refused
@@ -112,6 +113,7 @@ def probability_matrix(
     if doubt := router.precision_remark:
         context.log.warning(doubt)
     draft = new_version(context, paths.store, f"{batch_instructions.data_version} {version}")
+    embed_shared_texts(work, batch_instructions, directory, embeddings)
     table = derive_table(work, score_part, batch_instructions.parts, draft, directory, embeddings)
     by_rates, sums = router.decision == "rate", sum_scores(work, table)
     return dg.MaterializeResult(

@@ -86,6 +86,11 @@ class SuccessClassifier:
         """The precision in which the encoder scores."""
         return self.config.encoder.precision
 
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether any ensemble reads sentence embeddings; "tuned" reads tokens, and "lexical" words."""
+        return bool(self.ensembles.keys() & {"frozen", "neighbours"})
+
     def with_precision(self, precision: Precision) -> SuccessClassifier:
         """This classifier, scoring in ``precision``. The trained weights stay the same."""
         other = copy.copy(self)

@@ -27,9 +27,15 @@ from routing_assets.prediction.encoder.token_states import TokenStates
 
 Matrix = NDArray[np.float32]
 
+ROWS_AT_ONCE = 256
+
 
 class Inputs(Protocol):
     """What networks of one kind read, for a fixed list of texts."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """Texts of a batch; of dense products, the last bits depend on it."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -46,6 +52,7 @@ class VectorInputs:
     vectors: Tensor
     factor: float = 1.0
     features: Tensor | None = None
+    rows_at_once: int = ROWS_AT_ONCE
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -66,6 +73,7 @@ class TokenInputs:
     states: TokenStates
     features: Tensor
     precision: Precision = "fp32"
+    rows_at_once: int = ROWS_AT_ONCE
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -167,7 +175,7 @@ def mean_logits(members: Sequence[nn.Module], inputs: Inputs, rows: Rows, models
             for of_member, found in zip(logits, inputs(members, rows[batch]), strict=True):
                 of_member[batch] = found.float().cpu().numpy()
 
-    side_by_side(work, list(batches_by_length(inputs.lengths[rows], 256)))
+    side_by_side(work, list(batches_by_length(inputs.lengths[rows], inputs.rows_at_once)))
     return np.mean(logits, axis=0, dtype=np.float32)
 
 

@@ -46,6 +46,7 @@ class LexicalInputs:
     words: csr_array
     characters: csr_array
     features: Matrix
+    rows_at_once: int = 1_024
 
     @property
     def lengths(self) -> NDArray[np.int64]:
