@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from routing_assets.pricing.catalog import (
     ATTACHMENT_PRICES,
+    FURTHER_PRICES,
     PLACE,
     ModelCatalog,
     ModelEntry,
@@ -34,6 +35,12 @@ _CATALOG_SCHEMA = pa.schema(
     ]
 )
 
+_TIER = pa.struct(
+    [
+        ("above_tokens", pa.int64()),
+        *((name, pa.float64()) for name in ("input_price", "output_price", "cached_input_price")),
+    ]
+)
 _PLACE_TYPES = (pa.string(), pa.string(), pa.list_(pa.string()))
 
 
@@ -54,7 +61,11 @@ def read_catalog(source: str | None) -> ModelCatalog | None:
 def catalog_table(catalog: ModelCatalog | None) -> pa.Table:
     """One row per model of the catalog; no rows for None."""
     rows = [as_row(entry) for entry in catalog.models] if catalog else []
-    types = {**dict.fromkeys(ATTACHMENT_PRICES, pa.float64()), **dict(zip(PLACE, _PLACE_TYPES, strict=True))}
+    types = {
+        **dict.fromkeys((*ATTACHMENT_PRICES, *FURTHER_PRICES), pa.float64()),
+        "tiers": pa.list_(_TIER),
+        **dict(zip(PLACE, _PLACE_TYPES, strict=True)),
+    }
     also = [(name, kind) for name, kind in types.items() if any(name in row for row in rows)]
     return pa.Table.from_pylist(rows, schema=pa.schema([*_CATALOG_SCHEMA, *also]))
 

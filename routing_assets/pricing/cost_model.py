@@ -54,7 +54,7 @@ class CostModel:
     Attributes:
         models: the K models, in the column order of every estimate.
         mode: "mean" (the article's protocol: one cost per model) or "per_instruction" (token-aware).
-        mean_cost: (K,) USD, mean over the labelled calls.
+        mean_cost: (K,) USD, mean over the labelled calls, at the prices of short ones.
         relative_std: (K,) held-out standard deviation of a call around its estimate, relative to the estimate.
         shared_error: (K,) relative standard error of the model's level, as far as it was recorded.
         assumed_error: (K,) USD, standard error of what was assumed of a call; see :class:`CostEstimate`. Zero in cost
@@ -129,13 +129,13 @@ class CostModel:
 
     def estimate_requests(self, batch: BatchInstructions) -> CostEstimate:
         """Costs of sending each of N whole requests to each of K models: all that they send and ask for."""
-        of_texts = self.estimate(batch.instruction, batch.task)
+        mean = self._mean(batch.instruction, batch.task)
+        of_texts = CostEstimate(mean, mean * self.relative_std, self.shared_error, self.assumed_error)
         return price_parts(of_texts, batch, self.mean_cost, self._parts)
 
     def estimate(self, instruction: np.ndarray, task: np.ndarray | None = None) -> CostEstimate:
         """Costs of sending each of N texts to each of K models; ``task`` (N,) sharpens them where tasks are known."""
-        mean = self._mean(instruction, task)
-        return CostEstimate(mean, mean * self.relative_std, self.shared_error, self.assumed_error)
+        return self.estimate_requests(BatchInstructions(instruction, instruction, task))
 
     def _mean(self, instruction: np.ndarray, task: np.ndarray | None) -> np.ndarray:
         if self.by_length is None:
@@ -193,9 +193,10 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
     and its task. "auto" takes "per_instruction" if it predicts held-out calls better, and "mean" if costs were not
     measured call by call. Both fall back to "mean" if a model has labelled calls of under ``MIN_CALLS`` texts;
     ``why`` says so. Errors are measured on recorded calls; an assumed cost has a relative standard error of 1. Pass
-    the training rows only. Raises InvalidInput if some model's costs are unknown.
+    the training rows only. What a whole call costs (tiers, a price per request) is added to the estimates, not learnt.
+    Raises InvalidInput if some model's costs are unknown.
     """
-    recorded = recorded_costs(labels, catalog)
+    recorded = recorded_costs(labels, catalog and catalog.by_token)
     by_mean = _mean_model(labels, recorded, call_parts(labels, recorded, catalog))
     if mode == "mean":
         return by_mean
