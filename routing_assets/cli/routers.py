@@ -47,6 +47,7 @@ def train_router(
     catalog: str | None,
     format: str,
     *,
+    catalog_models: Sequence[str] = (),
     method: str,
     seed: int,
     precision: str = "fp32",
@@ -62,7 +63,7 @@ def train_router(
 ) -> None:
     """Run the job that trains a router, and print nothing of what it made."""
     with instance_of(home) as instance:
-        say_what_becomes_of_added_models(home, _catalog(labels, catalog))
+        say_what_becomes_of_added_models(home, _catalog(labels, catalog), catalog_models)
         run_job(
             instance,
             "train_router",
@@ -80,7 +81,11 @@ def train_router(
                     "seed": seed,
                     "confirm_prices": confirm_prices,
                 },
-                "model_catalog": {"catalog": _catalog(labels, catalog), "confirm_prices": confirm_prices},
+                "model_catalog": {
+                    "catalog": _catalog(labels, catalog),
+                    "catalog_models": list(catalog_models),
+                    "confirm_prices": confirm_prices,
+                },
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
                 "router": {"precision": precision},
@@ -95,6 +100,7 @@ def add_models(
     labels: str,
     catalog: str | None,
     *,
+    catalog_models: Sequence[str] = (),
     force: bool = False,
     confirm_prices: bool = False,
 ) -> None:
@@ -106,13 +112,18 @@ def add_models(
             raise InvalidInput(
                 "the prices in force come from a catalog", remedy="Give one that names the new models too."
             )
-        checked_addition(home.warehouse, home.store, home.shelf, labels, models, read_catalog(catalog))
+        prices = read_catalog(catalog, catalog_models)
+        checked_addition(home.warehouse, home.store, home.shelf, labels, models, prices)
         result = run_job(
             instance,
             "add_model",
             ops={
                 "added_labels": {"labels": labels, "models": list(models), "confirm_prices": confirm_prices},
-                "model_catalog": {"catalog": catalog, "confirm_prices": confirm_prices},
+                "model_catalog": {
+                    "catalog": catalog,
+                    "catalog_models": list(catalog_models),
+                    "confirm_prices": confirm_prices,
+                },
                 "extended_router": {"models": list(models)},
                 "router_comparison": {"force": force},
             },
@@ -127,9 +138,9 @@ def add_models(
         click.echo(f"{waiting} batches that are not dispatched will be routed again")
 
 
-def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
+def say_what_becomes_of_added_models(home: Home, catalog: str | None, models: Sequence[str] = ()) -> None:
     """Print which models that were added from few labels are trained on again, and which are left out."""
-    kept, prices = kept_labels(home.store), read_catalog(catalog)
+    kept, prices = kept_labels(home.store), read_catalog(catalog, models)
     learnt = priced_models(kept, prices)
     if learnt:
         click.echo(f"training also uses the labels of added models: {', '.join(learnt)}")
@@ -206,6 +217,7 @@ def evaluate(
     catalog: str | None,
     format: str,
     *,
+    catalog_models: Sequence[str] = (),
     method: str = "auto",
     ignore_columns: Sequence[str] = (),
     allow_missing: bool = False,
@@ -230,6 +242,7 @@ def evaluate(
         "success_scale": success_scale,
         "preferences": preferences,
         "catalog": _catalog(labels, catalog),
+        "catalog_models": list(catalog_models),
         "confirm_prices": confirm_prices,
         "method": method,
         "seeds": seeds,

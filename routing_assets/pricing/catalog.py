@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -237,6 +237,19 @@ class ModelCatalog:
                     remedy=f"{did_you_mean(name, entries)}Add it to the catalog, or leave it out of the labels",
                 )
         return ModelCatalog(tuple(entries[name] for name in wanted), self.source)
+
+    def called(self, names: Mapping[str, str]) -> ModelCatalog:
+        """The catalog of some models under other names: by the new name, the present one.
+
+        Raises:
+            InvalidInput: naming the first model that the catalog lacks.
+        """
+        known = self.select(names.values()).models
+        renamed = (
+            entry if name == entry.name else replace(entry, name=name, api_name=entry.api_name or entry.name)
+            for name, entry in zip(names, known, strict=True)
+        )
+        return ModelCatalog(tuple(renamed), self.source)
 
     def check_covers(self, models: Iterable[str]) -> None:
         """Raises InvalidInput naming the first of a label table's models that the catalog lacks."""
