@@ -58,12 +58,15 @@ class BatchPortions:
 
 
 @contextmanager
-def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_ROWS) -> Iterator[BatchPortions]:
+def open_batch(
+    path: str | Path, *, strict: bool = False, rows: int = PORTION_ROWS, by_length: bool = False
+) -> Iterator[BatchPortions]:
     """Checks a batch file as :func:`load_batch` does, and reads it in portions, as often as wanted.
 
     Args:
         path: the file; it must not change while it is open.
         strict: refuse the file for the first record that cannot be routed.
+        by_length: how tokens of requests are counted, see ``read_request``.
         rows: of a portion at most; a portion has fewer where records are set aside or texts are long.
 
     Raises:
@@ -81,12 +84,12 @@ def open_batch(path: str | Path, *, strict: bool = False, rows: int = PORTION_RO
     known: tuple[str, ...] = OF_TABLES
     records = chain([first], records)
     if is_openai_batch(first):
-        records, known = openai_requests(records, faults), COLUMNS
+        records, known = openai_requests(records, faults, by_length=by_length), COLUMNS
     with json_portions(records, source=str(path), wanted=known) as raw:
         yield _checked(raw, known, faults, rows)
 
 
-def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
+def load_batch(path: str | Path, *, strict: bool = False, by_length: bool = False) -> BatchInstructions:
     """Reads a batch file by its extension; a JSONL file of requests (``custom_id`` and ``body``) is OpenAI's.
 
     Columns beyond ``instruction_id, instruction, [task], [group], [input_tokens]`` are not used; their names are
@@ -95,12 +98,13 @@ def load_batch(path: str | Path, *, strict: bool = False) -> BatchInstructions:
     Args:
         path: the file.
         strict: refuse the file for its first such record instead.
+        by_length: how tokens of requests are counted, see ``read_request``.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found, where the file as a whole cannot be used,
             two ids are equal, or no record can be routed.
     """
-    with open_batch(path, strict=strict) as portions:
+    with open_batch(path, strict=strict, by_length=by_length) as portions:
         return portions.read()
 
 

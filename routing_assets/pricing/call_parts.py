@@ -175,7 +175,8 @@ def price_parts(
         whole = replace(whole, mean=whole.mean + parts.request_price)
     if parts.steps is None:
         return whole
-    length = proxy_tokens(batch.instruction)[:, None] + parts.sent_beside + tokens_beside
+    of_text = batch.tokens - batch.tokens_beside_text
+    length = of_text[:, None] + parts.sent_beside + tokens_beside
     read, written = np.where(known, length, tokens_beside), np.where(known, answers * capped, 0.0)
     return price_long_calls(whole, parts.steps, length, read, written, PROXY_ERROR)
 
