@@ -76,7 +76,7 @@ def price_batch(
             "shared_error": json.dumps(model.shared_error.tolist()),
             "assumed_error": json.dumps(model.assumed_error.tolist()),
             **({} if texts_alone or not totals.beyond_text else {BEYOND_TEXT: json.dumps(totals.beyond_text)}),
-            **({} if batch.text_tokens is None else {REQUESTS_COUNTED: BY_KIND}),
+            **({} if texts_alone or batch.text_tokens is None else {REQUESTS_COUNTED: BY_KIND}),
             "doubt": model.doubt(totals.text_tokens / totals.instructions, totals.beyond_text) or "",
         },
     )
