@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.labels import LabelledInstructions
@@ -67,6 +68,27 @@ class CallParts:
         arrays["implied"] = arrays["implied"].astype(bool)
         steps = stored.get("steps") and tuple(tuple(map(tuple, of_model)) for of_model in stored["steps"])
         return cls(**arrays, attachment_price=prices, steps=steps)
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTokens:
+    """How long one answer is to each of N texts, by each of K models.
+
+    Attributes:
+        tokens: (N, K) expected output tokens, above 0.
+        relative_std: (K,) standard deviation around them, relative to them.
+    """
+
+    tokens: np.ndarray
+    relative_std: np.ndarray
+
+    def within(self, bound: np.ndarray) -> np.ndarray:
+        """(N, K) expected tokens where an answer is cut at ``bound``: those of a lognormal length of this spread."""
+        spread = np.sqrt(np.log1p(self.relative_std**2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.log(bound / self.tokens)
+            cut = self.tokens * ndtr(room / spread - spread / 2) + bound * ndtr(-room / spread - spread / 2)
+        return np.where(np.isfinite(bound), np.minimum(cut, np.minimum(self.tokens, bound)), self.tokens)
 
 
 def implied_parts(mean_cost: np.ndarray, mean_tokens: float) -> CallParts:
@@ -130,7 +152,11 @@ def call_parts(labels: LabelledInstructions, recorded: RecordedCosts, catalog: M
 
 
 def price_parts(
-    estimate: CostEstimate, batch: BatchInstructions, mean_cost: np.ndarray, parts: CallParts
+    estimate: CostEstimate,
+    batch: BatchInstructions,
+    mean_cost: np.ndarray,
+    parts: CallParts,
+    answer: AnswerTokens | None = None,
 ) -> CostEstimate:
     """The estimate for whole requests, from the estimate for one answer to each of their texts.
 
@@ -141,6 +167,7 @@ def price_parts(
     Args:
         estimate: the estimate for the batch's texts.
         mean_cost: (K,) USD of a labelled call.
+        answer: how long one answer is; None where it is in proportion to the cost.
     """
     if not batch.beyond_text and parts.request_price is None and parts.steps is None:
         return estimate
@@ -148,10 +175,14 @@ def price_parts(
     answers = np.nan_to_num(_or(batch.answers, n), nan=1.0)[:, None]
     bound = np.nan_to_num(_or(batch.output_bound, n), nan=np.inf)[:, None]
     known = np.isfinite(parts.output_share)
-    output = np.where(known, parts.output_share, 1.0) * estimate.mean
-    level = np.divide(estimate.mean, mean_cost, out=np.ones_like(estimate.mean), where=mean_cost > 0)
-    tokens = np.maximum(parts.output_tokens * level, 1e-9)
-    capped = np.where(known, np.minimum(tokens, bound), tokens)
+    if answer is None:
+        level = np.divide(estimate.mean, mean_cost, out=np.ones_like(estimate.mean), where=mean_cost > 0)
+        tokens, share = np.maximum(parts.output_tokens * level, 1e-9), np.where(known, parts.output_share, 1.0)
+        capped = np.where(known, np.minimum(tokens, bound), tokens)
+    else:
+        tokens, share = answer.tokens, output_shares(estimate.mean, answer.tokens, mean_cost, parts)
+        capped = answer.within(bound)
+    output = share * estimate.mean
     times = answers * capped / tokens
     tokens_beside = np.maximum(batch.tokens_beside_text[:, None] - parts.sent_beside, 0.0)
     beside = tokens_beside * parts.input_rate
@@ -162,8 +193,8 @@ def price_parts(
     room = np.where(np.isfinite(bound), bound, 0.0) - np.minimum(capped, bound)
     most = answers * output / tokens * np.sqrt(capped * np.maximum(room, 0.0))
     most = np.where(known & np.isfinite(bound), most, np.inf)
-    input_std = estimate.std * (1.0 - np.where(known, parts.output_share, 1.0))
-    std = estimate.std * (1.0 + np.where(known, parts.output_share, 1.0) * (times - 1.0))
+    input_std = estimate.std * (1.0 - share)
+    std = estimate.std * (1.0 + share * (times - 1.0))
     assumed = np.minimum(np.broadcast_to(estimate.assumed_error, estimate.mean.shape) * times, most)
     whole = replace(
         estimate,
@@ -179,6 +210,14 @@ def price_parts(
     length = of_text[:, None] + parts.sent_beside + tokens_beside
     read, written = np.where(known, length, tokens_beside), np.where(known, answers * capped, 0.0)
     return price_long_calls(whole, parts.steps, length, read, written, PROXY_ERROR)
+
+
+def output_shares(mean: np.ndarray, tokens: np.ndarray, mean_cost: np.ndarray, parts: CallParts) -> np.ndarray:
+    """(N, K) share of each call's ``mean`` cost that pays for so many output ``tokens``; 1 where no price is known."""
+    known = np.isfinite(parts.output_share) & (parts.output_tokens > 0)
+    rate = np.divide(parts.output_share * mean_cost, parts.output_tokens, out=np.zeros_like(mean_cost), where=known)
+    share = np.divide(rate * tokens, mean, out=np.zeros_like(mean), where=mean > 0)
+    return np.where(known, np.minimum(share, 1.0), 1.0)
 
 
 def _attachment_price(entry: ModelEntry | None, kind: str) -> float:
