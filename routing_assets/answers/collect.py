@@ -9,8 +9,9 @@ from fractions import Fraction
 import pyarrow as pa
 
 from routing_assets.answers.answer import Answer
-from routing_assets.answers.costs import Cost, TokenPrices, cost_of
+from routing_assets.answers.costs import Cost, cost_of
 from routing_assets.answers.models import ModelNames
+from routing_assets.pricing.token_prices import TokenPrices
 
 SCHEMA = pa.schema(
     [

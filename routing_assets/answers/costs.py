@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from fractions import Fraction
 
 from routing_assets.answers.answer import Answer
-from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
-
-_MILLION = 1_000_000
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.token_prices import TokenPrices
 
 
 @dataclass(frozen=True)
@@ -19,26 +17,6 @@ class Cost:
 
     usd: Fraction | None
     unknown: str | None = None
-
-
-@dataclass(frozen=True)
-class TokenPrices:
-    """Exact USD per token of one model."""
-
-    input: Fraction
-    output: Fraction
-    cached: Fraction
-
-    @classmethod
-    def of(cls, entry: ModelEntry) -> TokenPrices:
-        """The prices of one entry of the catalog."""
-        read, written = _per_token(entry.input_price), _per_token(entry.output_price)
-        return cls(read, written, read)
-
-    def usd(self, read: int, written: int, cached: int = 0, surcharge: float = 0.0) -> Fraction:
-        """USD of a call. ``cached`` of the tokens ``read`` come from a cache; ``surcharge`` tokens are added."""
-        full = read - cached + (Fraction(surcharge) if surcharge else 0)
-        return full * self.input + cached * self.cached + written * self.output
 
 
 def token_prices(catalog: ModelCatalog | None) -> dict[str, TokenPrices]:
@@ -57,8 +35,3 @@ def cost_of(answer: Answer, prices: Mapping[str, TokenPrices]) -> Cost:
     cached = min(answer.cached_tokens or 0, answer.input_tokens)
     usd = prices[answer.model].usd(answer.input_tokens, answer.output_tokens, cached, answer.surcharge_tokens)
     return Cost(usd)
-
-
-def _per_token(price: float) -> Fraction:
-    """USD per token of a price per million, as it is written in decimals."""
-    return Fraction(Decimal(repr(price))) / _MILLION

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from routing_assets.answers.costs import TokenPrices
 from routing_assets.answers.models import ModelNames
 from routing_assets.datasets.outcomes import Outcomes
+from routing_assets.pricing.token_prices import TokenPrices
 
 
 def outcomes_of(answers: pa.Table, grades: pa.Table | None = None) -> Outcomes:
@@ -54,7 +54,9 @@ def priced(
     for i, (name, model) in enumerate(zip(outcomes.instruction_id, outcomes.model, strict=True)):
         models[i] = names.model(model, routed.get(name)) or model
         if math.isnan(cost[i]) and models[i] in prices:
-            cost[i] = _cost(prices[models[i]], outcomes.input_tokens[i], outcomes.output_tokens[i], outcomes.tokens[i])
+            cached = 0.0 if outcomes.cached_tokens is None else outcomes.cached_tokens[i]
+            counts = (outcomes.input_tokens[i], outcomes.output_tokens[i], cached, outcomes.tokens[i])
+            cost[i] = _cost(prices[models[i]], *counts)
     return replace(outcomes, model=models, cost=cost)
 
 
@@ -64,13 +66,12 @@ def unpriced(outcomes: Outcomes) -> list[str]:
     return sorted(set(outcomes.model[tokens & np.isnan(outcomes.cost)]))
 
 
-def _cost(prices: TokenPrices, read: float, written: float, every: float) -> float:
+def _cost(prices: TokenPrices, read: float, written: float, cached: float, every: float) -> float:
     """USD of the tokens; NaN where the known counts do not determine it."""
     if not math.isnan(read) and not math.isnan(written):
-        return float(prices.usd(int(read), int(written)))
-    if not math.isnan(every) and prices.input == prices.output:
-        return float(prices.usd(int(every), 0))
-    return math.nan
+        return float(prices.usd(int(read), int(written), 0 if math.isnan(cached) else int(cached)))
+    usd = None if math.isnan(every) else prices.usd_of_sum(int(every))
+    return math.nan if usd is None else float(usd)
 
 
 def _by_pair(grades: pa.Table, name: str) -> dict[tuple[str, str], object]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.answers.answer import Answer, count
+from routing_assets.datasets.labels import PARTS
 from routing_assets.datasets.reading import RawTable, read_raw_table
-from routing_assets.datasets.validation import amount_column, text_column
+from routing_assets.datasets.validation import amount_column, require_part, text_column
 
 TEXTS = ("answer", "error", "finish_reason")
 COUNTS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
@@ -33,6 +34,9 @@ def read_answer_table(path: Path, arrived: float | None = None) -> tuple[Answer,
     raw = read_raw_table(path)
     if not has_answers(raw):
         return ()
+    for part, whole in PARTS.items():
+        if {part, whole} <= set(raw.columns.column_names):
+            require_part(raw, part, whole)
     ids, models = text_column(raw, "instruction_id"), text_column(raw, "model")
     texts = {name: _texts(raw, name) for name in TEXTS}
     counts = {name: _counts(raw, name) for name in COUNTS}

@@ -30,7 +30,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import HasSchema
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_rows
-from routing_assets.pricing.cost_matrix import BEYOND_TEXT, price_batch
+from routing_assets.pricing.cost_matrix import BEYOND_TEXT, REQUESTS_COUNTED, price_batch
 from routing_assets.routers.shelf import Shelf
 from routing_assets.storage.draft import Draft
 from routing_assets.storage.in_force import price_list
@@ -56,6 +56,11 @@ class PastInputs:
     """The routed table before it, where the settings limit how many assignments may change."""
     summary: Mapping[str, Any]
     """The summary that was stored with the decision."""
+
+    @property
+    def by_length(self) -> bool:
+        """Whether tokens of requests were counted by their length alone."""
+        return REQUESTS_COUNTED not in self.summary
 
 
 def inputs_of(
@@ -106,7 +111,8 @@ def route_again(past: PastInputs, scratch: Path) -> str:
 
 
 def _in_memory(past: PastInputs) -> pa.Table:
-    batch, router = load_batch(past.file, layout=past.settings.layout), router_kept_in(past.router, past.embeddings)
+    batch = load_batch(past.file, layout=past.settings.layout, by_length=past.by_length)
+    router = router_kept_in(past.router, past.embeddings)
     texts_alone = bool(batch.beyond_text) and not past.summary.keys() & {BEYOND_TEXT, SET_ASIDE}
     rules = router.models, past.catalog, past.settings
     routable = batch.texts_alone() if texts_alone else set_barred_aside(batch, *rules)
@@ -128,7 +134,14 @@ def _in_parts(past: PastInputs, store: Store) -> pa.Table | PartitionedTable:
     models = router_kept_in(past.router, past.embeddings).models
     draft = partial(_draft, store, "batch_instructions")
     kept = keep_instructions(
-        past.file, past.file_sha256, models, past.catalog, past.settings, draft, part_rows=rows
+        past.file,
+        past.file_sha256,
+        models,
+        past.catalog,
+        past.settings,
+        draft,
+        part_rows=rows,
+        by_length=past.by_length,
     ).table
     if not isinstance(kept, PartitionedTable):
         raise InvalidInput(f"the decision was made in parts of {rows} instructions, but the batch file has fewer")

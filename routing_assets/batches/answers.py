@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from routing_assets.answers.answer import Answer
 from routing_assets.answers.collect import Collected, collect
-from routing_assets.answers.costs import TokenPrices, token_prices
+from routing_assets.answers.costs import token_prices
 from routing_assets.answers.models import ModelNames
 from routing_assets.answers.outcomes import priced, unpriced
 from routing_assets.answers.reading import AnswerFile, is_answer_file, read_answers
@@ -27,6 +27,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.names import printable
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_rows
+from routing_assets.pricing.token_prices import TokenPrices
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse

@@ -43,6 +43,7 @@ def keep_instructions(
     draft: Callable[[pa.Schema], Draft],
     *,
     part_rows: int | None = None,
+    by_length: bool = False,
 ) -> KeptInstructions:
     """Read a batch file, and set its records aside that cannot be routed or that no model may get.
 
@@ -50,12 +51,13 @@ def keep_instructions(
         models: of the router.
         draft: where a table of this schema is written that has more rows than a part.
         part_rows: of a part; by default those of any table in parts.
+        by_length: how tokens of requests are counted, see ``read_request``.
 
     Raises:
         InvalidInput: the file cannot be used, or nothing of it can be routed.
     """
     part_rows = part_rows or partitioned.PART_ROWS
-    with open_batch(path, strict=settings.strict, layout=settings.layout) as portions:
+    with open_batch(path, strict=settings.strict, layout=settings.layout, by_length=by_length) as portions:
         if portions.instructions > part_rows:
             return _KeepInParts(portions, models, catalog, settings).write(file_sha256, draft, part_rows)
         batch = set_barred_aside(portions.read(), models, catalog, settings)

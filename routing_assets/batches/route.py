@@ -32,7 +32,7 @@ from routing_assets.foundation.long_table import HasSchema, about, matrix, matri
 from routing_assets.foundation.names import printable
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_table
-from routing_assets.pricing.cost_matrix import BEYOND_TEXT, cost_estimate
+from routing_assets.pricing.cost_matrix import BEYOND_TEXT, REQUESTS_COUNTED, cost_estimate
 from routing_assets.pricing.held_out_spend import HeldOutCalls
 
 SET_ASIDE = "set_aside"
@@ -191,6 +191,7 @@ def decided_by(
         "router_version": scored["router_version"],
         "price_version": priced["price_version"],
         **({BEYOND_TEXT: json.loads(priced[BEYOND_TEXT])} if BEYOND_TEXT in priced else {}),
+        **({REQUESTS_COUNTED: priced[REQUESTS_COUNTED]} if REQUESTS_COUNTED in priced else {}),
         **({SET_ASIDE: set_aside} if set_aside else {}),
         **({PART_ROWS: int(scored[PART_ROWS])} if PART_ROWS in scored else {}),
     }

@@ -57,6 +57,18 @@ CONFIRM_PRICES = click.option(
 )
 
 
+CATALOG_MODELS = click.option(
+    "--models",
+    "catalog_models",
+    multiple=True,
+    metavar="A,B",
+    help="Models to take from the catalog, as NAME or NAME=LISTED. A published price list needs them.",
+)
+CATALOG = (
+    "Model catalog (YAML), or LiteLLM's or OpenRouter's price list (JSON). Without it, costs come from the label table."
+)
+
+
 def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
     """Print an error that has a remedy in one line and exit with 2; exit with 130 or 143 after a signal."""
 
@@ -111,7 +123,8 @@ def demo(size: int, seed: int) -> None:
 
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
-@click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
+@click.option("--catalog", help=CATALOG)
+@CATALOG_MODELS
 @click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Format of the labels.")
 @label_options
 @click.option("--method", type=METHOD, default="auto", show_default=True, help="Which part of the encoder is trained.")
@@ -143,11 +156,12 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 @main.command("add-model")
 @click.argument("models", nargs=-1, required=True)
 @click.option("--labels", required=True, help="Label table with the success of MODELS on 20 or more instructions.")
-@click.option("--catalog", help="Model catalog (YAML) that names MODELS too. Without it, costs come from the labels.")
+@click.option("--catalog", help="Model catalog or price list with MODELS too. Without it, costs come from the labels.")
+@CATALOG_MODELS
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
-def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: bool) -> None:
+def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: Any) -> None:
     """Add MODELS to the router in force from 20 to 500 labels each, without training.
 
     Only their columns of the label table are read. Instructions may be among those labelled before or new; those that
@@ -307,11 +321,15 @@ def report(day: datetime) -> None:
 
 @main.command()
 @click.argument("catalog")
+@CATALOG_MODELS
 @CONFIRM_PRICES
 @click.option("--force", is_flag=True, help="Put simulated prices in force in place of real ones.")
 @says_what_is_wrong
-def prices(catalog: str, **options: bool) -> None:
-    """Put a new model CATALOG in force, without training anything again."""
+def prices(catalog: str, **options: Any) -> None:
+    """Put a new model CATALOG in force, without training anything again.
+
+    It may also be a published price list: LiteLLM's model_prices_and_context_window.json or OpenRouter's /models.
+    """
     from routing_assets.cli import prices as price_commands
 
     price_commands.update_prices(Home.from_env(), catalog, **options)
@@ -358,7 +376,8 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
 
 @main.command()
 @click.option("--labels", required=True, help="Label table, dataset folder, or simulated:<twin>.")
-@click.option("--catalog", help="Model catalog (YAML). Without it, costs come from the label table.")
+@click.option("--catalog", help=CATALOG)
+@CATALOG_MODELS
 @click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Format of the labels.")
 @label_options
 @click.option("--method", type=METHOD, default="auto", show_default=True, help="Which part of the encoder is trained.")

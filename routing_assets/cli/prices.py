@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,22 +17,29 @@ from routing_assets.pricing.cost_model import CostModel
 from routing_assets.storage.in_force import candidate, router_in_force
 
 
-def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, force: bool = False) -> None:
+def update_prices(
+    home: Home, catalog: str, *, catalog_models: Sequence[str] = (), confirm_prices: bool = False, force: bool = False
+) -> None:
     """Put a catalog in force, and print which of its prices change estimates.
 
     Args:
+        catalog_models: those to take from it; see ``read_catalog``.
         confirm_prices: accept prices that do not look like USD per 1M tokens.
         force: simulated prices may replace real ones.
 
     Raises InvalidInput where it lacks a model of the router in force, or there is none.
     """
     with instance_of(home) as instance:
-        refuse_to_unprice(home, absolute(catalog))
+        refuse_to_unprice(home, absolute(catalog), catalog_models)
         run_job(
             instance,
             "update_prices",
             ops={
-                "model_catalog": {"catalog": absolute(catalog), "confirm_prices": confirm_prices},
+                "model_catalog": {
+                    "catalog": absolute(catalog),
+                    "catalog_models": list(catalog_models),
+                    "confirm_prices": confirm_prices,
+                },
                 "price_release": {"force": force},
             },
         )
@@ -48,9 +55,9 @@ def update_prices(home: Home, catalog: str, *, confirm_prices: bool = False, for
         )
 
 
-def refuse_to_unprice(home: Home, catalog: str) -> None:
+def refuse_to_unprice(home: Home, catalog: str, models: Sequence[str] = ()) -> None:
     """Raise InvalidInput where no router is in force, or the catalog lacks one of its models."""
-    prices, in_force = read_catalog(catalog), router_in_force(home.warehouse)
+    prices, in_force = read_catalog(catalog, models), router_in_force(home.warehouse)
     if prices is not None:
         prices.check_covers(candidate(home.warehouse, in_force["router_version"])["models"])
 

@@ -48,6 +48,7 @@ def train_router(
     catalog: str | None,
     format: str,
     *,
+    catalog_models: Sequence[str] = (),
     method: str,
     seed: int,
     precision: str = "fp32",
@@ -65,7 +66,7 @@ def train_router(
     """Run the job that trains a router, without printing the result."""
     with instance_of(home) as instance:
         say_how_labels_are_read(labels, encoding)
-        say_what_becomes_of_added_models(home, _catalog(labels, catalog))
+        say_what_becomes_of_added_models(home, _catalog(labels, catalog), catalog_models)
         run_job(
             instance,
             "train_router",
@@ -84,7 +85,11 @@ def train_router(
                     "seed": seed,
                     "confirm_prices": confirm_prices,
                 },
-                "model_catalog": {"catalog": _catalog(labels, catalog), "confirm_prices": confirm_prices},
+                "model_catalog": {
+                    "catalog": _catalog(labels, catalog),
+                    "catalog_models": list(catalog_models),
+                    "confirm_prices": confirm_prices,
+                },
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
                 "router": {"precision": precision},
@@ -99,6 +104,7 @@ def add_models(
     labels: str,
     catalog: str | None,
     *,
+    catalog_models: Sequence[str] = (),
     force: bool = False,
     confirm_prices: bool = False,
 ) -> None:
@@ -110,13 +116,18 @@ def add_models(
             raise InvalidInput(
                 "the prices in force come from a catalog", remedy="Give one that names the new models too."
             )
-        checked_addition(home.warehouse, home.store, home.shelf, labels, models, read_catalog(catalog))
+        prices = read_catalog(catalog, catalog_models)
+        checked_addition(home.warehouse, home.store, home.shelf, labels, models, prices)
         result = run_job(
             instance,
             "add_model",
             ops={
                 "added_labels": {"labels": labels, "models": list(models), "confirm_prices": confirm_prices},
-                "model_catalog": {"catalog": catalog, "confirm_prices": confirm_prices},
+                "model_catalog": {
+                    "catalog": catalog,
+                    "catalog_models": list(catalog_models),
+                    "confirm_prices": confirm_prices,
+                },
                 "extended_router": {"models": list(models)},
                 "router_comparison": {"force": force},
             },
@@ -137,9 +148,9 @@ def say_how_labels_are_read(labels: str, encoding: str | None) -> None:
         click.echo(f"{labels} is read as: {said}")
 
 
-def say_what_becomes_of_added_models(home: Home, catalog: str | None) -> None:
+def say_what_becomes_of_added_models(home: Home, catalog: str | None, models: Sequence[str] = ()) -> None:
     """Print which models that were added from few labels are trained on again, and which are left out."""
-    kept, prices = kept_labels(home.store), read_catalog(catalog)
+    kept, prices = kept_labels(home.store), read_catalog(catalog, models)
     learnt = priced_models(kept, prices)
     if learnt:
         click.echo(f"training also uses the labels of added models: {', '.join(learnt)}")
@@ -216,6 +227,7 @@ def evaluate(
     catalog: str | None,
     format: str,
     *,
+    catalog_models: Sequence[str] = (),
     method: str = "auto",
     ignore_columns: Sequence[str] = (),
     allow_missing: bool = False,
@@ -242,6 +254,7 @@ def evaluate(
         "preferences": preferences,
         "encoding": encoding,
         "catalog": _catalog(labels, catalog),
+        "catalog_models": list(catalog_models),
         "confirm_prices": confirm_prices,
         "method": method,
         "seeds": seeds,

@@ -22,7 +22,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import HasSchema
 
 OF_TABLES = ("instruction_id", "instruction", "task", "group", "input_tokens", "source_file", "reference")
-_OF_REQUESTS = ("output_bound", "answers", "images", "audio", "files", "needs")
+_OF_REQUESTS = ("text_tokens", "output_bound", "answers", "images", "audio", "files", "needs")
 COLUMNS = (*OF_TABLES, *_OF_REQUESTS)
 _IGNORED_KEY = b"routing_assets.ignored_columns"
 SET_ASIDE_KEY = b"routing_assets.set_aside"
@@ -40,6 +40,7 @@ class BatchInstructions:
         input_tokens: (N,) float64, of everything that is sent; NaN where unknown.
         source_file: (N,) object array of str: in a batch joined from small files, the file of each.
         reference: (N,) object array of str: the right answer, for graders; None where there is none.
+        text_tokens: (N,) float64, of the input tokens those of the text; None where they are counted by its length.
         output_bound: (N,) float64, most output tokens of an answer; NaN where there is no bound.
         answers: (N,) float64, how many answers are asked for; NaN means one.
         images: (N,) float64, how many images are sent; NaN means none. ``audio`` and ``files`` likewise.
@@ -55,6 +56,7 @@ class BatchInstructions:
     input_tokens: np.ndarray | None = None
     source_file: np.ndarray | None = None
     reference: np.ndarray | None = None
+    text_tokens: np.ndarray | None = None
     output_bound: np.ndarray | None = None
     answers: np.ndarray | None = None
     images: np.ndarray | None = None
@@ -77,7 +79,10 @@ class BatchInstructions:
     @property
     def tokens_beside_text(self) -> np.ndarray:
         """(N,) float64 input tokens beyond those of the text that is routed by."""
-        return np.maximum(self.tokens - proxy_tokens(self.instruction), 0.0)
+        if self.input_tokens is None:
+            return np.zeros(len(self))
+        of_text = proxy_tokens(self.instruction) if self.text_tokens is None else self.text_tokens
+        return np.maximum(self.tokens - of_text, 0.0)
 
     @cached_property
     def beyond_text(self) -> dict[str, float]:

@@ -13,9 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.names import printable
 
 RESERVED_COLUMNS = ("instruction_id", "instruction", "task", "group")
-PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens", "trials")
+PER_MODEL_SUFFIXES = ("cost", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "trials")
+PARTS = {"cached_tokens": "input_tokens", "reasoning_tokens": "output_tokens"}
+"""Counts of tokens that are part of another count."""
 _METADATA_KEY = b"routing_assets.labelled_instructions"
 
 
@@ -32,6 +35,8 @@ class LabelledInstructions:
         cost: (N, K) float64, USD of that one call; NaN where unknown.
         input_tokens: (N, K) float64; NaN where unknown.
         output_tokens: (N, K) float64; NaN where unknown.
+        cached_tokens: (N, K) float64, of the input tokens those that were read from a cache; NaN means none.
+        reasoning_tokens: (N, K) float64, of the output tokens those of reasoning; NaN where unknown.
         trials: (N, K) float64, how many calls the success is the mean of; NaN means one.
         task: (N,) object array of str, the task each instruction belongs to.
         group: (N,) object array of str; instructions of one group never straddle two splits.
@@ -49,6 +54,8 @@ class LabelledInstructions:
     cost: np.ndarray | None = None
     input_tokens: np.ndarray | None = None
     output_tokens: np.ndarray | None = None
+    cached_tokens: np.ndarray | None = None
+    reasoning_tokens: np.ndarray | None = None
     trials: np.ndarray | None = None
     task: np.ndarray | None = None
     group: np.ndarray | None = None
@@ -187,6 +194,17 @@ class LabelledInstructions:
             values = getattr(self, suffix)
             if values is not None and np.any((values < 0) | np.isinf(values)):
                 raise InvalidInput(f"{suffix} is negative or infinite", source=self.name, column=suffix)
+        for part, whole in PARTS.items():
+            of_part, of_whole = getattr(self, part), getattr(self, whole)
+            if of_part is not None and of_whole is not None and (more := of_part > of_whole).any():
+                n, k = np.argwhere(more)[0]
+                raise InvalidInput(
+                    f"{self.models[k]!r} has {of_part[n, k]:g} {part} but {of_whole[n, k]:g} {whole}, of which they "
+                    f"are a part, for the instruction {printable(str(self.instruction_id[n]))!r}",
+                    source=self.name,
+                    column=part,
+                    remedy=f"Add them to {whole}: all such tokens count there",
+                )
 
 
 def is_stored(schema: pa.Schema) -> bool:

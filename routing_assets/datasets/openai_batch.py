@@ -41,11 +41,17 @@ _IDS = "Give it a unique id, name the field that holds it (--id-column), or have
 _APART = "Give requests and rows of tables in files of their own, and remove lines that are neither"
 
 
-def openai_requests(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[dict[str, Any]]:
-    """A row of a batch for each request; one without values where it cannot be read; ``faults`` holds why."""
+def openai_requests(
+    records: Iterable[dict[str, Any]], faults: Faults, *, by_length: bool = False
+) -> Iterator[dict[str, Any]]:
+    """A row of a batch for each request; one without values where it cannot be read; ``faults`` holds why.
+
+    Args:
+        by_length: how tokens are counted, see :func:`read_request`.
+    """
     for place, record in enumerate(records):
         try:
-            row = _row(record)
+            row = _row(record, by_length)
         except InvalidInput as fault:
             faults.add(place, fault)
             row = {"instruction_id": None, "instruction": None}
@@ -61,7 +67,7 @@ def table_rows(records: Iterable[dict[str, Any]], faults: Faults) -> Iterator[di
         yield record
 
 
-def _row(record: dict[str, Any]) -> dict[str, Any]:
+def _row(record: dict[str, Any], by_length: bool) -> dict[str, Any]:
     if not is_request(record):
         what = "a row of a table" if "instruction" in record else f"not one: it has {', '.join(map(repr, record))}"
         raise InvalidInput(f"among requests, this is {what}", remedy=_APART)
@@ -69,12 +75,13 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     name = line.id
     if isinstance(name, bool) or not isinstance(name, str | int):
         raise InvalidInput("the request's id is missing or not text", column=line.id_field, remedy=_IDS)
-    request = read_request(line.body, line.url)
+    request = read_request(line.body, line.url, by_length=by_length)
     needs = request.needs | line.needs()
     row: dict[str, Any] = {
         "instruction_id": str(name),
         "instruction": request.text,
         "input_tokens": request.input_tokens,
+        "text_tokens": request.text_tokens,
         "output_bound": request.output_bound,
         "answers": request.answers if request.answers > 1 else None,
         "needs": " ".join(sorted(needs)) or None,

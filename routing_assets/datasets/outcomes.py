@@ -14,8 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from routing_assets.datasets.labels import PARTS
 from routing_assets.datasets.reading import read_raw_table
-from routing_assets.datasets.validation import amount_column, require_columns, success_column, text_column
+from routing_assets.datasets.validation import (
+    amount_column,
+    require_columns,
+    require_part,
+    success_column,
+    text_column,
+)
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.names import printable
 
@@ -48,6 +55,7 @@ class Outcomes:
         latency_s: seconds.
         contradicted: of which pairs different verdicts were reported; the latest stands.
         unused: columns of the file that are none of these.
+        cached_tokens: those of the input that were read from a cache; None where it is not reported.
     """
 
     instruction_id: np.ndarray
@@ -60,6 +68,7 @@ class Outcomes:
     latency_s: np.ndarray
     contradicted: np.ndarray
     unused: tuple[str, ...] = ()
+    cached_tokens: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.instruction_id)
@@ -80,7 +89,7 @@ def load_outcomes(path: str | Path) -> Outcomes:
 
     Columns are ``instruction_id, model, [success], [cost], [input_tokens], [output_tokens], [tokens], [latency_s]``, of
     which ``success``, ``cost`` or tokens at least; others are not used, and named in ``unused``. Those of ``ANSWERS``
-    are read as answers.
+    are read as answers. ``cached_tokens`` are part of the input tokens, ``reasoning_tokens`` of the output tokens.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -97,6 +106,11 @@ def load_outcomes(path: str | Path) -> Outcomes:
             raw, "success", allow_missing=True, remedy="Write 0 or 1, or a fraction in between"
         )
     fields |= {name: amount_column(raw, name, what) for name, what in _AMOUNTS.items() if name in present}
+    for part, whole in PARTS.items():
+        if {part, whole} <= set(present):
+            require_part(raw, part, whole)
+    if "cached_tokens" in present:
+        fields["cached_tokens"] = amount_column(raw, "cached_tokens", "number of tokens")
     unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS, *ANSWERS))
     ids, models = text_column(raw, "instruction_id"), text_column(raw, "model")
     return _latest(ids, models, fields, contradicted=np.zeros(len(raw), bool), unused=unused)

@@ -60,13 +60,19 @@ class BatchPortions:
 
 @contextmanager
 def open_batch(
-    path: str | Path, *, strict: bool = False, rows: int = PORTION_ROWS, layout: FileLayout = AS_OURS
+    path: str | Path,
+    *,
+    strict: bool = False,
+    rows: int = PORTION_ROWS,
+    layout: FileLayout = AS_OURS,
+    by_length: bool = False,
 ) -> Iterator[BatchPortions]:
     """Checks a batch file as :func:`load_batch` does, and reads it in portions, as often as wanted.
 
     Args:
         path: the file; it must not change while it is open.
         strict: refuse the file for the first record that cannot be routed.
+        by_length: how tokens of requests are counted, see ``read_request``.
         rows: of a portion at most; a portion has fewer where records are set aside or texts are long.
         layout: how the file differs from ours.
 
@@ -84,13 +90,15 @@ def open_batch(
     first = list(islice(records, LOOKED_AT))
     records = chain(first, records)
     requests = are_requests(first)
-    records = openai_requests(records, faults) if requests else table_rows(records, faults)
+    records = openai_requests(records, faults, by_length=by_length) if requests else table_rows(records, faults)
     known = COLUMNS if requests else OF_TABLES
     with json_portions(records, source=str(path), wanted=known) as raw:
         yield _checked(raw, known, faults, rows)
 
 
-def load_batch(path: str | Path, *, strict: bool = False, layout: FileLayout = AS_OURS) -> BatchInstructions:
+def load_batch(
+    path: str | Path, *, strict: bool = False, layout: FileLayout = AS_OURS, by_length: bool = False
+) -> BatchInstructions:
     """Reads a batch file; JSON records of requests may be in the form of any provider.
 
     Columns beyond ``instruction_id, instruction, [task], [group], [input_tokens]`` are not used; their names are
@@ -100,12 +108,13 @@ def load_batch(path: str | Path, *, strict: bool = False, layout: FileLayout = A
         path: the file.
         strict: refuse the file for its first such record instead.
         layout: how the file differs from ours.
+        by_length: how tokens of requests are counted, see ``read_request``.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found, where the file as a whole cannot be used,
             two ids are equal, or no record can be routed.
     """
-    with open_batch(path, strict=strict, layout=layout) as portions:
+    with open_batch(path, strict=strict, layout=layout, by_length=by_length) as portions:
         return portions.read()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from routing_assets.datasets.request_content import CAPABILITY, Content
-from routing_assets.datasets.tokens import proxy_tokens_of
+from routing_assets.datasets.tokens import TOKENS_OF_MESSAGE, proxy_tokens_of, request_tokens
 from routing_assets.foundation.errors import InvalidInput
 
 CONVERSATIONS = ("messages", "input", "prompt", "contents", "inputText", "message")
@@ -45,12 +45,13 @@ class Request:
 
     Attributes:
         text: what the user wrote; the system's text where no user wrote any.
-        input_tokens: of everything that is sent, by length, without images, sound and other files.
+        input_tokens: of everything that is sent, estimated, without images, sound and other files.
         output_bound: most output tokens of one answer; None where there is no bound.
         answers: how many answers are asked for.
         images: the number of images; ``audio`` and ``files`` likewise.
         needs: what a model must be able to do: ``vision``, ``audio``, ``files``, ``tools``, ``json``.
         url: the endpoint, where the request names one.
+        text_tokens: of the input tokens, those of the text; None where they are counted by length alone.
     """
 
     text: str
@@ -62,10 +63,14 @@ class Request:
     files: int = 0
     needs: frozenset[str] = frozenset()
     url: str | None = None
+    text_tokens: float | None = None
 
 
-def read_request(body: Any, url: str | None = None) -> Request:
+def read_request(body: Any, url: str | None = None, *, by_length: bool = False) -> Request:
     """Read the body of a request.
+
+    Args:
+        by_length: count tokens by the length of what is sent alone, as decisions of earlier versions did.
 
     Raises:
         InvalidInput: naming the field, where there is no body or no text, where input or price cannot be known, or
@@ -78,12 +83,17 @@ def read_request(body: Any, url: str | None = None) -> Request:
     _refuse_what_has_no_price(body, settings)
     try:
         text, content = _text(body), Content.of_body(body, (*CONVERSATIONS, *SYSTEM_TEXTS))
-        tokens = proxy_tokens_of("\n\n".join(content.texts))
+        whole = "\n\n".join(content.texts)
     except RecursionError as error:
         raise InvalidInput("the values are nested too deeply", column="body", remedy="Nest them less deeply") from error
     bounds = [_number(settings, name, least=0) for name in OUTPUT_BOUNDS if settings.get(name) is not None]
     answers = [_number(settings, name, least=1) for name in ANSWER_COUNTS if settings.get(name) is not None]
     prompts = body["prompt"] if isinstance(body.get("prompt"), list) else []  # each of them is answered
+    if by_length:
+        tokens, text_tokens = proxy_tokens_of(whole), None
+    else:
+        tokens = request_tokens(whole) + TOKENS_OF_MESSAGE * content.messages
+        text_tokens = min(request_tokens(text) + TOKENS_OF_MESSAGE, tokens)
     return Request(
         text,
         tokens,
@@ -92,6 +102,7 @@ def read_request(body: Any, url: str | None = None) -> Request:
         **content.attached,
         needs=frozenset(_needs(settings, content)),
         url=url,
+        text_tokens=text_tokens,
     )
 
 

@@ -38,10 +38,12 @@ class Content:
     """What is sent.
 
     Attributes:
+        messages: how many there are, the system's text among them.
         texts: every text, and the JSON of every value that is neither text nor attachment.
         attached: the number of attachments of each kind.
     """
 
+    messages: int = 0
     texts: list[str] = field(default_factory=list)
     attached: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAPABILITY, 0))
 
@@ -54,7 +56,9 @@ class Content:
         """
         content, spoken = cls(), set(conversations)
         for name, value in body.items():
-            if name in spoken:
+            if name in spoken and value:
+                spoken_by = [item for item in value if isinstance(item, dict) and "role" in item]
+                content.messages += max(len(spoken_by), 1)
                 content._add(value)
             elif isinstance(value, str):
                 if len(value) > _LONGEST_WORD:

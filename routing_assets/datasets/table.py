@@ -1,9 +1,11 @@
 """Users' own label tables, wide or long, in Parquet, CSV or JSONL.
 
 Wide: ``instruction_id, instruction, [task], [group]``, one column per model with its success in [0, 1], optionally
-``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``, ``<model>|trials``.
+``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``, ``<model>|cached_tokens``,
+``<model>|reasoning_tokens``, ``<model>|trials``.
 Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens],
-[trials]``; one row a call, or one row a pair with the mean success of so many trials.
+[cached_tokens], [reasoning_tokens], [trials]``; one row a call, or one row a pair with the mean success of so many
+trials.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ _AMOUNTS = {
     "cost": "cost in USD",
     "input_tokens": "number of tokens",
     "output_tokens": "number of tokens",
+    "cached_tokens": "number of tokens",
+    "reasoning_tokens": "number of tokens",
     "trials": "number of trials",
 }
 _LONG = (*RESERVED_COLUMNS, "model", "success", *PER_MODEL_SUFFIXES)

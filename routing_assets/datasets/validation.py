@@ -206,6 +206,20 @@ def no_amount(name: str, what: str, value: float) -> InvalidInput:
     )
 
 
+def require_part(raw: RawTable, part: str, whole: str) -> None:
+    """Raises InvalidInput naming the first row where there is more of ``part`` than of ``whole``, which includes it."""
+    of_part, of_whole = number_column(raw, part), number_column(raw, whole)
+    if (more := of_part > of_whole).any():
+        row = more.argmax()
+        raise InvalidInput(
+            f"{part} {of_part[row]:g} is greater than {whole} {of_whole[row]:g}, of which it is a part",
+            source=raw.source,
+            row=raw.row(row),
+            column=part,
+            remedy=f"Add it to {whole}: all such tokens count there",
+        )
+
+
 def check_unique(raw: RawTable, name: str, values: np.ndarray) -> None:
     """Raises InvalidInput naming the first value that occurs twice, and where it occurred before; None is ignored."""
     if not len(repeated_hashes(hashes_of(values))):

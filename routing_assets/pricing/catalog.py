@@ -5,14 +5,17 @@
     models:
       gpt-small: {price: 0.18}                                  # USD per 1M tokens, input and output alike
       gpt-large: {input_price: 2.5, output_price: 10, max_share: 0.3, latency_s: 1.4, tags: [eu]}
+      gpt-long:                                                 # further prices: docs/prices.md
+        {input_price: 1.25, output_price: 10, cached_input_price: 0.125, batch: 0.5,
+         tiers: [{above_tokens: 200000, input_price: 2.5, output_price: 15}]}
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,7 +25,9 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from routing_assets.datasets.simulated import PUBLISHED
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.schema import FORM, Amount, Share, Text, did_you_mean, read_file
+from routing_assets.foundation.schema import FORM, Amount, Share, Text, did_you_mean, read_values
+from routing_assets.foundation.yaml_files import read_yaml
+from routing_assets.pricing.price_spellings import other_spelling
 from routing_assets.providers import PROVIDERS, Destination
 from routing_assets.providers.provider import DEFAULT
 
@@ -33,6 +38,8 @@ else:
 PLACE = ("provider", "api_name", "unsupported_parameters")
 """Fields that say where a model runs; a row has those that are not the default."""
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
+FURTHER_PRICES = ("cached_input_price", "request_price", "batch", "tiers")
+"""Fields of prices that not every model has; a row has those that are given."""
 TAGS = (
     "Free labels, such as a region or a capability. A model gets requests that hold images, sound or other files only "
     "with the tag vision, audio or files, and a price for them."
@@ -55,12 +62,32 @@ def _not_blank(name: str) -> str:
 
 
 Count = Annotated[int, Field(strict=True, ge=0), BeforeValidator(_whole)]
+Positive = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole)]
+Discount = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1)]
 ModelName = Annotated[Text, AfterValidator(_not_blank)]
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=FORM)
+class PriceTier:
+    """The prices of a whole call, input and output, whose input is longer than so many tokens."""
+
+    above_tokens: Annotated[Positive, Field(description="Input tokens, cached ones too, above which it applies.")]
+    input_price: Annotated[Amount, Field(description="USD per 1M input tokens of such a call.")]
+    output_price: Annotated[Amount, Field(description="USD per 1M output tokens of such a call.")]
+    cached_input_price: Annotated[
+        Amount | None, Field(description="USD per 1M input tokens read from a cache; default: input_price.")
+    ] = None
+
+
+def _different(tiers: tuple[PriceTier, ...]) -> tuple[PriceTier, ...]:
+    if len({tier.above_tokens for tier in tiers}) < len(tiers):
+        raise InvalidInput("two tiers have the same above_tokens", remedy="Keep one of them.")
+    return tiers
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=FORM)
 class ModelTerms:
-    """What holds for a model besides its token prices."""
+    """What holds for a model besides its input and output price."""
 
     latency_s: Annotated[Amount | None, Field(description="Mean seconds per call.")] = None
     min_share: Annotated[Share | None, Field(description="Least share of a batch, from 0 to 1.")] = None
@@ -71,6 +98,20 @@ class ModelTerms:
     image_price: Annotated[Amount | None, Field(description="USD per image.")] = None
     audio_price: Annotated[Amount | None, Field(description="USD per sound.")] = None
     file_price: Annotated[Amount | None, Field(description="USD per other file.")] = None
+    cached_input_price: Annotated[
+        Amount | None, Field(description="USD per 1M input tokens read from a cache; default: the input price.")
+    ] = None
+    request_price: Annotated[Amount | None, Field(description="USD per call, besides its tokens.")] = None
+    batch: Annotated[
+        Discount | None,
+        Field(description="Share of the prices of tokens and attachments that is paid in a batch: 0.5 for half."),
+    ] = None
+    tiers: Annotated[
+        tuple[PriceTier, ...],
+        BeforeValidator(_empty_for_none),
+        AfterValidator(_different),
+        Field(description="Prices of calls with a longer input, for the whole call."),
+    ] = ()
     provider: Annotated[ProviderName, Field(description="Whose batch API runs the model.")] = DEFAULT
     api_name: Annotated[Text | None, Field(description="The model's name in that API, where it is another one.")] = None
     unsupported_parameters: Annotated[
@@ -93,9 +134,15 @@ class ModelEntry(ModelTerms):
         """Where requests to the model go."""
         return Destination.of(self.provider, self.api_name or self.name, self.unsupported_parameters)
 
+    @property
+    def share_paid(self) -> float:
+        """What is paid of the prices of tokens and attachments: requests go out in batches."""
+        return 1.0 if self.batch is None else self.batch
+
     def attachment_price(self, kind: str) -> float | None:
-        """USD of an attachment: one of ``images``, ``audio`` or ``files``."""
-        return {"images": self.image_price, "audio": self.audio_price, "files": self.file_price}[kind]
+        """USD that is paid for an attachment: one of ``images``, ``audio`` or ``files``."""
+        price = {"images": self.image_price, "audio": self.audio_price, "files": self.file_price}[kind]
+        return None if price is None else price * self.share_paid
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=FORM)
@@ -127,6 +174,9 @@ class CatalogEntry(ModelTerms):
         terms = {field.name: getattr(self, field.name) for field in fields(ModelTerms)}
         prices = (self.input_price, self.output_price) if self.price is None else (self.price, self.price)
         return ModelEntry(name, *prices, **terms)  # type: ignore[arg-type]  # none is missing
+
+
+CATALOG_FIELDS = tuple(field.name for field in fields(CatalogEntry))
 
 
 @checked_dataclass(frozen=True, config=FORM)
@@ -161,6 +211,12 @@ class ModelCatalog:
         entries = sorted((as_row(model) for model in self.models), key=lambda entry: entry["name"])
         return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def by_token(self) -> ModelCatalog:
+        """The catalog without prices of a whole call: neither tiers nor a price per request."""
+        flat = tuple(replace(model, tiers=(), request_price=None) for model in self.models)
+        return ModelCatalog(flat, self.source)
+
     def __getitem__(self, name: str) -> ModelEntry:
         """The entry of one model; raises InvalidInput when there is none."""
         return self.select([name]).models[0]
@@ -182,14 +238,30 @@ class ModelCatalog:
                 )
         return ModelCatalog(tuple(entries[name] for name in wanted), self.source)
 
+    def called(self, names: Mapping[str, str]) -> ModelCatalog:
+        """The catalog of some models under other names: by the new name, the present one.
+
+        Raises:
+            InvalidInput: naming the first model that the catalog lacks.
+        """
+        known = self.select(names.values()).models
+        renamed = (
+            entry if name == entry.name else replace(entry, name=name, api_name=entry.api_name or entry.name)
+            for name, entry in zip(names, known, strict=True)
+        )
+        return ModelCatalog(tuple(renamed), self.source)
+
     def check_covers(self, models: Iterable[str]) -> None:
         """Raises InvalidInput naming the first of a label table's models that the catalog lacks."""
         self.select(models)
 
 
 def as_row(entry: ModelEntry) -> dict[str, Any]:
-    """The entry's fields; prices of attachments, and where the model runs, only where it says so."""
-    unsaid = {**dict.fromkeys(ATTACHMENT_PRICES), "provider": DEFAULT, "api_name": None, "unsupported_parameters": ()}
+    """The entry's fields; further prices, and where the model runs, only where it says so."""
+    unsaid = {
+        **dict.fromkeys((*ATTACHMENT_PRICES, *FURTHER_PRICES)),
+        **{"tiers": (), "provider": DEFAULT, "api_name": None, "unsupported_parameters": ()},
+    }
     return {name: value for name, value in asdict(entry).items() if name not in unsaid or value != unsaid[name]}
 
 
@@ -201,7 +273,14 @@ def load_catalog(path: str | Path) -> ModelCatalog:
     Raises:
         InvalidInput: naming file, model and field of the first fault found, and what to do about it.
     """
-    written = read_file(CatalogFile, Path(path))
+    document = read_yaml(Path(path))
+    values = {} if document.values is None else document.values
+    if isinstance(values, dict) and (found := other_spelling(values.get("models"), CATALOG_FIELDS)):
+        place, error = found
+        raise InvalidInput(
+            error.problem, source=str(path), row=document.line_of(("models", *place)), remedy=error.remedy
+        )
+    written = read_values(CatalogFile, values, source=str(path), line_of=document.line_of)
     return ModelCatalog(tuple(entry.named(name) for name, entry in written.models.items()), str(path))
 
 

@@ -22,6 +22,9 @@ BEYOND_TEXT = "beyond_text"
 """Key for what the requests send and ask for beyond one answer to each text, all of it priced. It is in the metadata
 of a cost matrix and in the summary of a decision. Decisions without the key priced the texts alone.
 """
+REQUESTS_COUNTED = "requests_counted"
+"""Key for how tokens of requests were counted, in both. Decisions without it counted them by length alone."""
+BY_KIND = "kinds of bytes"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def price_batch(
             "shared_error": json.dumps(model.shared_error.tolist()),
             "assumed_error": json.dumps(model.assumed_error.tolist()),
             **({} if texts_alone or not totals.beyond_text else {BEYOND_TEXT: json.dumps(totals.beyond_text)}),
+            **({} if texts_alone or batch.text_tokens is None else {REQUESTS_COUNTED: BY_KIND}),
             "doubt": model.doubt(totals.text_tokens / totals.instructions, totals.beyond_text) or "",
         },
     )

@@ -12,7 +12,15 @@ from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.codes import text_codes
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.tokens import proxy_tokens
-from routing_assets.pricing.call_parts import CallParts, call_parts, implied_parts, price_parts
+from routing_assets.pricing.call_parts import (
+    PROXY_ERROR,
+    AnswerTokens,
+    CallParts,
+    call_parts,
+    implied_parts,
+    output_shares,
+    price_parts,
+)
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.length_regression import LengthRegression, fit_length_regression
 from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS, MIN_CALLS, RecordedCosts, recorded_costs
@@ -48,13 +56,50 @@ class CostError:
 
 
 @dataclass(frozen=True, eq=False)
+class OutputLength:
+    """How many tokens an answer has.
+
+    Attributes:
+        by_length: tokens of one answer, from the text alone.
+        by_task: likewise, from text and task; None where the labels have no tasks.
+        relative_std: (K,) standard deviation of an answer's tokens around them, relative to them.
+    """
+
+    by_length: LengthRegression
+    by_task: LengthRegression | None
+    relative_std: np.ndarray
+
+    def answer(self, instruction: np.ndarray, task: np.ndarray | None) -> AnswerTokens:
+        """How long the answers to N texts are."""
+        tokens = _predicted(self.by_length, self.by_task, instruction, task)
+        return AnswerTokens(np.maximum(tokens, 1e-9), self.relative_std)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "by_length": self.by_length.to_dict(),
+            "by_task": self.by_task and self.by_task.to_dict(),
+            "relative_std": self.relative_std.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> OutputLength:
+        """Inverse of :meth:`to_dict`."""
+        return cls(
+            LengthRegression.from_dict(stored["by_length"]),
+            stored["by_task"] and LengthRegression.from_dict(stored["by_task"]),
+            np.asarray(stored["relative_std"], np.float64),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class CostModel:
     """Expected cost of a call, per model, or per model and instruction.
 
     Attributes:
         models: the K models, in the column order of every estimate.
         mode: "mean" (the article's protocol: one cost per model) or "per_instruction" (token-aware).
-        mean_cost: (K,) USD, mean over the labelled calls.
+        mean_cost: (K,) USD, mean over the labelled calls, at the prices of short ones.
         relative_std: (K,) held-out standard deviation of a call around its estimate, relative to the estimate.
         shared_error: (K,) relative standard error of the model's level, as far as it was recorded.
         assumed_error: (K,) USD, standard error of what was assumed of a call; see :class:`CostEstimate`. Zero in cost
@@ -69,6 +114,7 @@ class CostModel:
         mean_tokens: mean proxy tokens of the labelled texts; None in cost models of earlier versions.
         parts: prices of what is sent and asked for beyond a text; for cost models of earlier versions they are derived
             from the mean costs.
+        output: how many tokens an answer has, where that was learnt from counted ones.
     """
 
     models: tuple[str, ...]
@@ -85,6 +131,7 @@ class CostModel:
     priced: tuple[str, ...] | None = None
     mean_tokens: float | None = None
     parts: CallParts | None = None
+    output: OutputLength | None = None
 
     @property
     def unmoved_by_prices(self) -> tuple[str, ...]:
@@ -129,22 +176,25 @@ class CostModel:
 
     def estimate_requests(self, batch: BatchInstructions) -> CostEstimate:
         """Costs of sending each of N whole requests to each of K models: all that they send and ask for."""
-        of_texts = self.estimate(batch.instruction, batch.task)
-        return price_parts(of_texts, batch, self.mean_cost, self._parts)
+        mean, parts = self._mean(batch.instruction, batch.task), self._parts
+        of_texts = CostEstimate(mean, mean * self.relative_std, self.shared_error, self.assumed_error)
+        if self.output is None:
+            return price_parts(of_texts, batch, self.mean_cost, parts)
+        answer = self.output.answer(batch.instruction, batch.task)
+        written = mean * output_shares(mean, answer.tokens, self.mean_cost, parts)
+        if batch.text_tokens is not None:
+            mean = written + (batch.text_tokens[:, None] + parts.sent_beside) * parts.input_rate
+        std = np.hypot(self.output.relative_std * written, PROXY_ERROR * (mean - written))
+        return price_parts(replace(of_texts, mean=mean, std=std), batch, self.mean_cost, parts, answer)
 
     def estimate(self, instruction: np.ndarray, task: np.ndarray | None = None) -> CostEstimate:
         """Costs of sending each of N texts to each of K models; ``task`` (N,) sharpens them where tasks are known."""
-        mean = self._mean(instruction, task)
-        return CostEstimate(mean, mean * self.relative_std, self.shared_error, self.assumed_error)
+        return self.estimate_requests(BatchInstructions(instruction, instruction, task))
 
     def _mean(self, instruction: np.ndarray, task: np.ndarray | None) -> np.ndarray:
         if self.by_length is None:
             return np.tile(self.mean_cost, (len(instruction), 1))
-        mean = self.by_length.predict(instruction)
-        if task is not None and self.by_task is not None:
-            known = np.isin(np.asarray(task).astype(str), self.by_task.tasks)
-            mean[known] = self.by_task.predict(instruction[known], np.asarray(task)[known])
-        return mean
+        return _predicted(self.by_length, self.by_task, instruction, task)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -163,6 +213,7 @@ class CostModel:
             "priced": self.priced,
             "mean_tokens": self.mean_tokens,
             "parts": self.parts and self.parts.to_dict(),
+            **({"output": self.output.to_dict()} if self.output else {}),
         }
 
     @classmethod
@@ -183,6 +234,7 @@ class CostModel:
             priced=None if stored.get("priced") is None else tuple(stored["priced"]),
             mean_tokens=stored.get("mean_tokens"),
             parts=None if stored.get("parts") is None else CallParts.from_dict(stored["parts"]),
+            output=OutputLength.from_dict(stored["output"]) if "output" in stored else None,
         )
 
 
@@ -193,9 +245,10 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
     and its task. "auto" takes "per_instruction" if it predicts held-out calls better, and "mean" if costs were not
     measured call by call. Both fall back to "mean" if a model has labelled calls of under ``MIN_CALLS`` texts;
     ``why`` says so. Errors are measured on recorded calls; an assumed cost has a relative standard error of 1. Pass
-    the training rows only. Raises InvalidInput if some model's costs are unknown.
+    the training rows only. What a whole call costs (tiers, a price per request) is added to the estimates, not learnt.
+    Raises InvalidInput if some model's costs are unknown.
     """
-    recorded = recorded_costs(labels, catalog)
+    recorded = recorded_costs(labels, catalog and catalog.by_token)
     by_mean = _mean_model(labels, recorded, call_parts(labels, recorded, catalog))
     if mode == "mean":
         return by_mean
@@ -223,7 +276,34 @@ def fit_cost_model(labels: LabelledInstructions, catalog: ModelCatalog | None, m
         shared_error=shared_error,
         by_length=fit_length_regression(labels.instruction, None, recorded.cost, strength),
         by_task=_by_task(labels, recorded.cost, strength),
+        output=_output_length(labels, recorded, strength),
     )
+
+
+def _output_length(labels: LabelledInstructions, recorded: RecordedCosts, strength: float) -> OutputLength | None:
+    """How long answers are, where tokens of every model's calls were counted and are paid by the catalog."""
+    counted = labels.output_tokens
+    if counted is None or recorded.priced != labels.models or not np.isfinite(counted).any(axis=0).all():
+        return None
+    by_length, by_task = (
+        fit_length_regression(labels.instruction, None, counted, strength),
+        _by_task(labels, counted, strength),
+    )
+    predicted = _predicted(by_length, by_task, labels.instruction, labels.task)
+    missed = SURPRISE**2 / np.isfinite(counted).sum(axis=0)
+    per_call = _ratio(_root_mean_square(counted - predicted), _root_mean_square(predicted))
+    return OutputLength(by_length, by_task, np.sqrt(per_call**2 + missed))
+
+
+def _predicted(
+    by_length: LengthRegression, by_task: LengthRegression | None, instruction: np.ndarray, task: np.ndarray | None
+) -> np.ndarray:
+    """(N, K) from text and task where the task is known, else from the text alone."""
+    predicted = by_length.predict(instruction)
+    if task is not None and by_task is not None:
+        known = np.isin(np.asarray(task).astype(str), by_task.tasks)
+        predicted[known] = by_task.predict(instruction[known], np.asarray(task)[known])
+    return predicted
 
 
 def _mean_model(labels: LabelledInstructions, recorded: RecordedCosts, parts: CallParts) -> CostModel:

@@ -9,7 +9,8 @@ import numpy as np
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.tokens import proxy_tokens
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.pricing.token_prices import TokenPrices
 
 # Output tokens per call if neither table nor catalog gives them; the cost model's source then names the assumption.
 ASSUMED_OUTPUT_TOKENS = 128.0
@@ -103,13 +104,13 @@ def _filled(costs: RecordedCosts, labels: LabelledInstructions, catalog: ModelCa
         entry, column = catalog[labels.models[k]], known[:, k]
         own = cost[:, k] if labels.cost is None or column.any() else labels.cost[:, k]
         column = np.isfinite(own)
-        priced = proxy_tokens(labels.instruction) * entry.input_price + ASSUMED_OUTPUT_TOKENS * entry.output_price
+        priced = proxy_tokens(labels.instruction) * (entry.input_price * entry.share_paid) + _assumed_output(entry)
         level = own[column].mean() / priced[column].mean() if column.any() and priced[column].any() else _PER_MILLION
         cost[:, k], recorded[:, k] = np.where(column, own, level * priced), column
         few.append(labels.models[k])
         if not column.any():
             priced_by_catalog.add(labels.models[k])
-            assumed[k] = ASSUMED_OUTPUT_TOKENS * entry.output_price * _PER_MILLION
+            assumed[k] = _assumed_output(entry) * _PER_MILLION
         elif not known[:, k].any():  # its level is that of costs that were recorded
             priced_by_catalog.discard(labels.models[k])
             assumed[k] = 0.0
@@ -122,18 +123,24 @@ def _assumed(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:
     """(K,) USD per call for output tokens that were assumed, not counted."""
     if labels.output_tokens is not None:
         return np.zeros(len(labels.models))
-    price = np.array([entry.output_price for entry in catalog.select(labels.models).models])
-    return ASSUMED_OUTPUT_TOKENS * price * _PER_MILLION
+    return np.array([_assumed_output(entry) * _PER_MILLION for entry in catalog.select(labels.models).models])
+
+
+def _assumed_output(entry: ModelEntry) -> float:
+    """Millionths of a USD that the assumed output of a call costs."""
+    return ASSUMED_OUTPUT_TOKENS * (entry.output_price * entry.share_paid)
 
 
 def _priced_tokens(labels: LabelledInstructions, catalog: ModelCatalog) -> np.ndarray:
-    prices = catalog.select(labels.models).models
-    input_price = np.array([entry.input_price for entry in prices]) * _PER_MILLION
-    output_price = np.array([entry.output_price for entry in prices]) * _PER_MILLION
+    entries = catalog.select(labels.models).models
     shape = labels.success.shape
     if labels.input_tokens is not None:
         input_tokens = labels.input_tokens
     else:
         input_tokens = np.broadcast_to(proxy_tokens(labels.instruction)[:, None], shape)
     output_tokens = np.full(shape, ASSUMED_OUTPUT_TOKENS) if labels.output_tokens is None else labels.output_tokens
-    return input_tokens * input_price + output_tokens * output_price
+    cost = np.empty_like(input_tokens + output_tokens)  # keeps their layout, on which the order of sums depends
+    for k, entry in enumerate(entries):
+        cached = None if labels.cached_tokens is None else labels.cached_tokens[:, k]
+        cost[:, k] = TokenPrices.of(entry).usd_of_calls(input_tokens[:, k], output_tokens[:, k], cached)
+    return cost

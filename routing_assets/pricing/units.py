@@ -63,6 +63,14 @@ def refuse_doubtful_prices(catalog: ModelCatalog, in_force: ModelCatalog | None)
             source=catalog.source,
             remedy=REMEDY,
         )
+    changed = [entry for entry in catalog.models if entry != before.get(entry.name)]
+    if apart := [f"'{entry.name}'" for entry in changed if any(_apart(*prices) for prices in _further(entry))]:
+        raise InvalidInput(
+            f"the price of cached input, or of a tier, is {SUSPECT_FACTOR:.0f} times the usual price or more, or as "
+            f"many times less: {_joined(apart)}",
+            source=catalog.source,
+            remedy=REMEDY,
+        )
 
 
 def refuse_doubtful_costs(labels: LabelledInstructions, catalog: ModelCatalog | None) -> None:
@@ -123,6 +131,15 @@ def _both(a: float, b: float) -> bool:
 
 def _apart(a: float, b: float) -> bool:
     return _both(a, b) and max(a, b) >= SUSPECT_FACTOR * min(a, b)
+
+
+def _further(entry: ModelEntry) -> list[tuple[float, float]]:
+    """Each further price of tokens, and the usual price that it is like if both are in the same unit."""
+    pairs = [(entry.cached_input_price or 0.0, entry.input_price)]
+    for tier in entry.tiers:
+        pairs += [(getattr(tier, field), getattr(entry, field)) for field in FIELDS]
+        pairs.append((tier.cached_input_price or 0.0, tier.input_price))
+    return pairs
 
 
 def _paid(entry: ModelEntry) -> list[float]:

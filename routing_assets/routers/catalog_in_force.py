@@ -22,15 +22,18 @@ def catalog_in_force(store: Store, made_by: Sequence[str] = ()) -> ModelCatalog 
     return catalog_from_table(store.read("model_catalog", None, *made_by))
 
 
-def new_catalog(store: Store, source: str | None, *, confirmed: bool) -> ModelCatalog | None:
-    """The catalog at ``source``; None where costs come from the label table.
+def new_catalog(
+    store: Store, source: str | None, models: Sequence[str] = (), *, confirmed: bool
+) -> ModelCatalog | None:
+    """The catalog at ``source``, of the named ``models`` where there are any; None where costs come from the label
+    table. See ``read_catalog``.
 
     Raises:
-        InvalidInput: it cannot be read, or its prices look like another unit and are not confirmed.
+        InvalidInput: it cannot be read, lacks a model, or its prices look like another unit and are not confirmed.
     """
     if source == IN_FORCE:
         return catalog_in_force(store)
-    catalog = read_catalog(source)
+    catalog = read_catalog(source, models)
     if catalog is not None and not confirmed:
         refuse_doubtful_prices(catalog, catalog_in_force(store))
     return catalog

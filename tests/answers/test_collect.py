@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,9 @@ from routing_assets.answers.collect import Collected, collect
 from routing_assets.answers.costs import token_prices
 from routing_assets.answers.forms import read_answer
 from routing_assets.answers.models import ModelNames
-from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
+from routing_assets.answers.outcomes import priced
+from routing_assets.datasets.outcomes import Outcomes
+from routing_assets.pricing.catalog import ModelCatalog, ModelEntry, PriceTier
 
 CATALOG = ModelCatalog((ModelEntry("large", 2.5, 10.0), ModelEntry("claude-sonnet-4", 3.0, 15.0)))
 NAMES = ModelNames(CATALOG.names)
@@ -123,3 +127,30 @@ def test_the_spend_is_the_exact_sum(calls: list[tuple[int, int, int]]) -> None:
     ]
     found = collect(answers, {}, NAMES, token_prices(CATALOG))
     assert found.spent == sum((Fraction(25 * r + 100 * w, 10**7) for r, w, _ in calls), Fraction(0))
+
+
+def test_cached_tokens_tiers_batches_and_calls_are_paid_as_the_catalog_says() -> None:
+    tier = PriceTier(above_tokens=1000, input_price=4.0, output_price=20.0, cached_input_price=0.4)
+    entry = ModelEntry("large", 2.0, 10.0, cached_input_price=0.2, request_price=0.001, batch=0.5, tiers=(tier,))
+    prices = token_prices(ModelCatalog((entry,)))
+    answers = [Answer(str(read), "large", 1, "x", None, read, 500, 200, 150) for read in (1000, 1001)]
+    spent = collect(answers, {}, NAMES, prices).spent
+    short, long = (500 * 2 + 500 * Fraction("0.2") + 200 * 10), (501 * 4 + 500 * Fraction("0.4") + 200 * 20)
+    assert spent == (short + long) / 2_000_000 + 2 * Fraction("0.001")
+    assert math.fsum(priced(bill(answers), {}, NAMES, prices).cost) == pytest.approx(float(spent))
+
+
+def bill(answers: list[Answer]) -> Outcomes:
+    """A table of bills that reports the tokens of these answers."""
+    numbers = {
+        name: np.array([getattr(answer, name) for answer in answers], float)
+        for name in ("input_tokens", "output_tokens", "cached_tokens")
+    }
+    unknown = np.full(len(answers), np.nan)
+    return Outcomes(
+        instruction_id=np.array([answer.instruction_id for answer in answers], object),
+        model=np.array([answer.model for answer in answers], object),
+        contradicted=np.zeros(len(answers), bool),
+        **dict.fromkeys(("success", "cost", "tokens", "latency_s"), unknown),
+        **numbers,
+    )

@@ -14,6 +14,7 @@ import pytest
 from routing_assets.datasets import BatchInstructions, load_batch, write_batch
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.set_aside import records_set_aside
+from routing_assets.datasets.tokens import request_tokens
 from routing_assets.datasets.validation import check_unique
 from routing_assets.foundation.errors import InvalidInput
 
@@ -138,8 +139,15 @@ def test_the_whole_request_counts_as_input_not_only_the_users_text(tmp_path: Pat
     )
     batch = load_batch(path)
     assert batch.instruction.tolist() == ["u" * 40] * 5
+    alone, told = request_tokens("u" * 40), request_tokens("s" * 398 + "\n\n" + "u" * 40)
+    turns = request_tokens("\n\n".join(["s" * 398, "u" * 40, '{"tool_calls":[{"id":"1"}]}', "a" * 398]))
+    broken = request_tokens("\ud83d\n\n" + "u" * 40)
+    np.testing.assert_allclose(batch.tokens, [alone + 4, told + 8, turns + 16, told + 8, broken + 8])
+    np.testing.assert_allclose(batch.tokens_beside_text, batch.tokens - (alone + 4))
+    by_length = load_batch(path, by_length=True)
     call = len('\n\n{"tool_calls":[{"id":"1"}]}') / 4
-    np.testing.assert_allclose(batch.tokens, [10, 110, 210 + call, 110, 11.25])
+    np.testing.assert_allclose(by_length.tokens, [10, 110, 210 + call, 110, 11.25])
+    np.testing.assert_allclose(by_length.tokens_beside_text, by_length.tokens - 10)
 
 
 def test_tokens_that_are_not_given_follow_from_the_length_of_the_text() -> None:

@@ -78,6 +78,32 @@ def test_logs_of_inspect_are_read_and_their_epochs_are_trials(tmp_path: Path) ->
     assert labels.input_tokens.max() == 10
 
 
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        # as OpenAI's: cached tokens and reasoning are in the counts
+        ({"input_tokens_cache_read": 6, "reasoning_tokens": 4, "total_tokens": 15}, (10, 5, 6, 4)),
+        # as Anthropic's: tokens of the cache are counted apart
+        ({"input_tokens_cache_read": 6, "input_tokens_cache_write": 30, "total_tokens": 51}, (46, 5, 6, None)),
+        # as Google's: thoughts are counted apart
+        ({"reasoning_tokens": 4, "total_tokens": 19}, (10, 9, None, 4)),
+        # no total: more than the whole is counted apart
+        ({"input_tokens_cache_read": 90, "reasoning_tokens": 7}, (100, 12, 90, 7)),
+    ],
+)
+def test_tokens_of_caches_and_of_reasoning_are_counted_once(
+    tmp_path: Path, usage: dict[str, int], counts: tuple[int | None, ...]
+) -> None:
+    log = inspect_log("m", ["C", "I"])
+    for sample in log["samples"]:
+        sample["model_usage"]["m"] |= usage
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(log))
+    labels = load_labels(path)
+    found = (labels.input_tokens, labels.output_tokens, labels.cached_tokens, labels.reasoning_tokens)
+    assert tuple(None if values is None else values[0, 0] for values in found) == counts
+
+
 def test_a_failed_sample_of_inspect_does_not_count_as_a_wrong_answer(tmp_path: Path) -> None:
     log = inspect_log("m", ["C", "C", "I", "I"])
     log["samples"][0]["error"] = {"message": "rate limit"}

@@ -185,6 +185,18 @@ def test_columns_that_are_not_used_are_known(tmp_path: Path) -> None:
     assert load(tmp_path, instruction_id=["1"], model=["m"], cost=[0.5], succes=[1.0]).unused == ("succes",)
 
 
+def test_cached_tokens_are_part_of_the_input(tmp_path: Path) -> None:
+    bill = {"instruction_id": ["1"], "model": ["m"], "input_tokens": [100], "output_tokens": [5]}
+    read = load(tmp_path, **bill, cached_tokens=[60], reasoning_tokens=[5])
+    assert read.cached_tokens is not None
+    assert read.cached_tokens.tolist() == [60]
+    assert read.unused == ()
+    with pytest.raises(InvalidInput, match="cached_tokens 101 is greater than input_tokens 100, of which it is a part"):
+        load(tmp_path, **bill, cached_tokens=[101])
+    with pytest.raises(InvalidInput, match="reasoning_tokens 6 is greater than output_tokens 5"):
+        load(tmp_path, **bill, reasoning_tokens=[6])
+
+
 def test_intervals_hold_the_truth_nineteen_times_in_twenty(tmp_path: Path) -> None:
     rng, n = np.random.default_rng(0), 200
     held = {"rate": 0, "gap": 0, "ratio": 0}

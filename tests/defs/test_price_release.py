@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,23 @@ def test_a_new_catalog_is_in_force_at_once(trained: Home, tmp_path: Path) -> Non
     before = prices_in_force(trained.store)
     price_commands.update_prices(trained, catalog(tmp_path / "dear.yaml", factor=3))
     assert prices_in_force(trained.store)[0] != before[0]
+
+
+def test_a_published_price_list_is_put_in_force_under_names_of_ones_own(trained: Home, tmp_path: Path) -> None:
+    listed = {
+        f"deepseek/{model}": {"input_cost_per_token": 1e-6, "output_cost_per_token": 4e-6, "mode": "chat"}
+        for model in MODELS
+    }
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(listed | {"embedder": {"input_cost_per_token": 1e-8, "mode": "embedding"}}))
+    with pytest.raises(InvalidInput, match="'embedder' of LiteLLM's map of prices cannot be priced"):
+        price_commands.update_prices(trained, str(path))
+    named = [f"{model}=deepseek/{model}" for model in MODELS]
+    price_commands.update_prices(trained, str(path), catalog_models=[",".join(named[:2]), *named[2:]])
+    in_force = trained.store.read("model_catalog").to_pylist()
+    assert [(row["name"], row["input_price"], row["api_name"]) for row in in_force] == [
+        (model, 1.0, f"deepseek/{model}") for model in MODELS
+    ]
 
 
 def test_a_demo_never_replaces_a_router_that_learnt_from_real_labels(renamed: Home) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from routing_assets.audit.replay import replay
 from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.instructions import keep_instructions
 from routing_assets.batches.known import latest_revision
 from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli.run_job import RunFailed
+from routing_assets.datasets.tokens import request_tokens
 from routing_assets.foundation.wide_matrix import wide_matrix
 from routing_assets.home import Home
 from routing_assets.pricing.cost_matrix import price_batch
@@ -48,7 +50,7 @@ def test_tools_and_answers_are_paid_for_and_a_bound_saves(trained: Home, tmp_pat
     costs = wide_matrix(trained.store.read("cost_matrix", "mixed"), "cost").reshape(len(asked), -1).sum(axis=1)
     cost = dict(zip(asked, costs.tolist(), strict=True))
     assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "mixed").identical
-    tokens = 3 * len(json.dumps(TOOLS, separators=(",", ":"))) / 4
+    tokens = 3 * request_tokens("\n\n" + json.dumps({"tools": TOOLS}, separators=(",", ":")))
     price = sum((2.19, 1.18, 0.9, 0.69, 0.18)) * 1e-6
     assert cost["tools"] - cost["plain"] == pytest.approx(tokens * price, rel=0.01)
     assert 1.5 * cost["plain"] < cost["answers"] < 4 * cost["plain"]
@@ -99,4 +101,15 @@ def test_a_decision_from_before_requests_were_priced_whole_is_replayed_as_it_was
     briefly = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}]
     batch_commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
     assert "beyond_text" not in summary_of(trained.store.read("routed_batch", "old"))
+    assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "old").identical
+
+
+def test_a_decision_that_counted_tokens_by_length_is_replayed_as_it_was(
+    trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_length = partial(keep_instructions, by_length=True)
+    monkeypatch.setattr("routing_assets.defs.batches.scores.keep_instructions", by_length)
+    briefly = [{"role": "system", "content": "Be brief: 0.1234567. " * 20}, {"role": "user", "content": "2 + 2?"}]
+    batch_commands.route(trained, write(tmp_path / "old.jsonl", request("one", messages=briefly)), {})
+    assert "requests_counted" not in summary_of(trained.store.read("routed_batch", "old"))
     assert replay(trained.warehouse, trained.store, trained.folders, trained.shelf, "old").identical

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import ndtri
 
 from routing_assets.datasets import BatchInstructions, LabelledInstructions
+from routing_assets.pricing.call_parts import AnswerTokens
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 from routing_assets.pricing.cost_model import CostModel, fit_cost_model
 from routing_assets.pricing.spend import CostEstimate
@@ -139,3 +141,46 @@ def test_a_model_that_was_stored_before_prices_what_is_sent_all_the_same() -> No
     assert_array_equal(means(again, **said), means(fit_cost_model(counted(), CATALOG), **said))
     before = CostModel.from_dict({name: value for name, value in stored.items() if name != "parts"})
     assert np.all(means(before, input_tokens=1100.0) > means(before) + 1000 * PRICE[0])
+
+
+def of_many_lengths() -> LabelledInstructions:
+    """Counted calls of short and long texts, whose answers are as long as each other on average."""
+    rng, n = np.random.default_rng(0), 400
+    words = rng.integers(5, 2000, n)
+    labels = labelled(n)
+    return replace(
+        labels,
+        instruction=np.array(["word " * int(k) for k in words], object),
+        input_tokens=np.repeat(words[:, None] * 1.0, 2, axis=1),
+        output_tokens=rng.lognormal(np.log(OUT) - 0.5 * 0.6**2, 0.6, (n, 2)),
+    )
+
+
+def test_where_answers_were_counted_a_bound_leaves_short_and_long_texts_their_input() -> None:
+    model = fit_cost_model(of_many_lengths(), CATALOG)
+    assert model.output is not None
+    model = CostModel.from_dict(json.loads(json.dumps(model.to_dict())))
+    words = np.array([20, 1900])
+    texts = np.array(["word " * int(k) for k in words], object)
+    for known in ({}, {"input_tokens": words + 4.0, "text_tokens": words + 4.0}):
+        asked = replace(batch(2), instruction=texts, **known)
+        bounded = model.estimate_requests(replace(asked, output_bound=np.array([1.0, 1.0])))
+        off = abs(bounded.mean - (words[:, None] * PRICE[0] + PRICE[1]))
+        assert np.all(off <= (5 if known else 150) * PRICE[0])  # of up to 2,000 input tokens
+        five = model.estimate_requests(replace(asked, answers=np.array([5.0, 5.0])))
+        free = model.estimate_requests(asked)
+        assert_allclose(five.mean - free.mean, np.tile(4 * OUT * PRICE[1], (2, 1)), rtol=0.15)
+
+
+@given(
+    mean=st.floats(1, 1e4),
+    relative=st.floats(0.05, 3),
+    bound=st.floats(0, 2e4),
+)
+def test_expected_tokens_of_a_cut_answer_are_those_of_random_ones(mean: float, relative: float, bound: float) -> None:
+    spread = np.sqrt(np.log1p(relative**2))
+    quantiles = np.exp(np.log(mean) - spread**2 / 2 + spread * ndtri((np.arange(20_000) + 0.5) / 20_000))
+    answer = AnswerTokens(np.array([[mean]]), np.array([relative]))
+    cut = answer.within(np.array([[bound]]))[0, 0]
+    assert cut == pytest.approx(np.minimum(quantiles, bound).mean(), rel=0.02, abs=1e-9)
+    assert answer.within(np.array([[np.inf]]))[0, 0] == mean

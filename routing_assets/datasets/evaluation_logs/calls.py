@@ -27,7 +27,11 @@ class Call:
     cost: float | None = None
     """USD."""
     input_tokens: float | None = None
+    """All that were read, those from a cache too."""
     output_tokens: float | None = None
+    """All that were written, those of reasoning too."""
+    cached_tokens: float | None = None
+    reasoning_tokens: float | None = None
 
 
 COLUMNS = pa.schema(
@@ -40,6 +44,8 @@ COLUMNS = pa.schema(
         ("cost", pa.float64()),
         ("input_tokens", pa.float64()),
         ("output_tokens", pa.float64()),
+        ("cached_tokens", pa.float64()),
+        ("reasoning_tokens", pa.float64()),
     ]
 )
 

@@ -40,9 +40,28 @@ def read(path: Path) -> Iterator[Call]:
             model,
             None if sample.get("error") else _success(sample, path, place),
             task=task,
-            input_tokens=number(usage.get("input_tokens")),
-            output_tokens=number(usage.get("output_tokens")),
+            **_tokens(usage),
         )
+
+
+def _tokens(usage: dict[str, Any]) -> dict[str, float | None]:
+    """The counts of a call. Whether those of caches and of reasoning are in the others depends on the provider, and the
+    total tells.
+    """
+    names = ("input_tokens", "output_tokens", "input_tokens_cache_read", "input_tokens_cache_write", "reasoning_tokens")
+    read, written, cached, stored, reasoning = (number(usage.get(name)) for name in names)
+    if read is not None and written is not None:
+        of_cache, thought = (cached or 0.0) + (stored or 0.0), reasoning or 0.0
+        totals = {read + more + written + also: (more, also) for also in (thought, 0.0) for more in (of_cache, 0.0)}
+        apart = (of_cache if (cached or 0.0) > read else 0.0, thought if thought > written else 0.0)
+        more, also = totals.get(number(usage.get("total_tokens")) or 0.0, apart)
+        read, written = read + more, written + also
+    return {
+        "input_tokens": read,
+        "output_tokens": written,
+        "cached_tokens": cached,
+        "reasoning_tokens": reasoning,
+    }
 
 
 def _success(sample: dict[str, Any], path: Path, place: int) -> float | None:

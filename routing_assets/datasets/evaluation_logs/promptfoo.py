@@ -40,6 +40,7 @@ def read(path: Path) -> Iterator[Call]:
             cost=number(result.get("cost")) or None,
             input_tokens=number(usage.get("prompt")) or None,
             output_tokens=number(usage.get("completion")) or None,
+            reasoning_tokens=number((usage.get("completionDetails") or {}).get("reasoning")),
         )
 
 

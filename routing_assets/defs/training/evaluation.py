@@ -31,6 +31,7 @@ class EvaluationSettings(LabelTable):
         default=None, description="Label table, dataset folder or simulated:<twin>; null: the project's own labels."
     )
     catalog: str | None = Field(default=None, description="Model catalog of these labels; null: their own costs.")
+    catalog_models: list[str] = Field(default=[], description="Models to take from the catalog; none: all.")
     confirm_prices: bool = Field(default=False, description="Accept prices and costs that look like another unit.")
     method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
         default="auto", description="Which part of the encoder is trained; auto chooses and gives its reason."
@@ -91,7 +92,7 @@ def labels_and_catalog(config: EvaluationSettings, home: Home) -> tuple[Labelled
     store = home.store
     if config.labels is not None:
         labels = config.read(config.labels)
-        catalog = new_catalog(home.store, config.catalog, confirmed=config.confirm_prices)
+        catalog = new_catalog(home.store, config.catalog, config.catalog_models, confirmed=config.confirm_prices)
         if not config.confirm_prices:
             refuse_doubtful_costs(labels, catalog)
         return labels, catalog

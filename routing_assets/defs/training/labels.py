@@ -45,8 +45,12 @@ class CatalogConfig(dg.Config):
 
     catalog: str | None = Field(
         default=IN_FORCE,
-        description="A model catalog (YAML), simulated:<twin>, null where the labels carry their costs, or in_force: "
-        "the prices in force, if there are any.",
+        description="A model catalog (YAML) or published price list (JSON), simulated:<twin>, null where the labels "
+        "carry their costs, or in_force: the prices in force, if there are any.",
+    )
+    catalog_models: list[str] = Field(
+        default=[],
+        description="Models to take from it, as NAME or NAME=LISTED; none: all. A published price list needs them.",
     )
     confirm_prices: bool = Field(default=False, description="Accept prices that look like another unit.")
 
@@ -127,7 +131,9 @@ def labelled_instructions(
 def model_catalog(config: CatalogConfig, home: RoutingHome) -> dg.MaterializeResult:
     """The models' prices (USD per 1M tokens) and limits; no rows where costs come from the label table."""
     try:
-        catalog = new_catalog(home.paths().store, config.catalog, confirmed=config.confirm_prices)
+        catalog = new_catalog(
+            home.paths().store, config.catalog, config.catalog_models, confirmed=config.confirm_prices
+        )
     except InvalidInput as error:
         raise failure(error) from error
     table = catalog_table(catalog)
