@@ -31,6 +31,13 @@ COMPARED = (
     ("mip", "mip_raw"),
     ("mip", "mip_scaled"),
     ("mip", "mip_bucket"),
+    ("mip_panel_refit", "mip"),
+    ("mip_second_look", "mip_token_aware"),
+    ("mip_second_look", "mip"),
+    ("mip_second_look", "mip_panel_refit"),
+    ("mip_second_look", "second_look_random"),
+    ("mip_second_look", "cascade_cheap_first"),
+    ("second_look_perfect", "mip_second_look"),
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from routing_assets.evaluation.intervals import Curves, interval
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
+from routing_assets.evaluation.second_look import REFIT, SECOND_LOOK
 from routing_assets.evaluation.summary import Row, aiq_difference, difference
 
 WORTHWHILE = 0.005  # least gain in relative success that makes routing worthwhile
@@ -83,6 +84,31 @@ def give_verdict(
     budgets = tuple(gain["budget_fraction"] for gain in worth)
     text = _decision(judged, gains, worth, unrelated)
     return Verdict(bool(worth), budgets, text, rows, "\n".join(filter(None, sentences)))
+
+
+def judge_second_looks(fractions: np.ndarray, point: Curves, replicates: Curves) -> Verdict | None:
+    """Whether a second look pays: against the better of one call by MIP and one call by the refitted router.
+
+    None where second looks were not evaluated.
+    """
+    if SECOND_LOOK not in point.policies:
+        return None
+    against = [
+        difference(fractions, point, replicates, SECOND_LOOK, one) for one in (judged_policy(point.policies), REFIT)
+    ]
+    gains = tuple(min(pair, key=lambda gain: gain["difference"]) for pair in zip(*against, strict=True))
+    worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
+    if not worth:
+        best = max(gains, key=lambda gain: gain["difference"])
+        text = f"Do not look twice: no budget shows a sure gain of half a point. The best is {_points(best)}"
+        return Verdict(False, (), f"{text}, at {best['budget_fraction']:.0%}.", gains)
+    best = max(worth, key=lambda gain: gain["difference"])
+    budgets = tuple(gain["budget_fraction"] for gain in worth)
+    text = (
+        f"Second looks pay at budgets of {_ranges(list(budgets), list(gains))}: by up to {_points(best)} over one call "
+        f"for the same money (at {best['budget_fraction']:.0%})."
+    )
+    return Verdict(True, budgets, text, gains)
 
 
 def _gain_rows(gains: list[Row], mixture: Row, mip: Row) -> list[Row]:
