@@ -44,7 +44,7 @@ class FirstRound:
 
     @property
     def expected_success(self) -> float:
-        """Sum over the batch, after the second round."""
+        """Mean over the batch, after the second round."""
         return self.allocation.expected_success
 
     @property

@@ -196,7 +196,7 @@ def _one_call(success: np.ndarray, split: TestSplit, budget: float, cost: np.nda
     except InfeasibleBudget:
         return None
     plan = FirstRound(answer.choice, np.zeros(len(cost), dtype=bool), answer)
-    return _Rounds(plan, plan.choice, answer.expected_success / len(cost))
+    return _Rounds(plan, plan.choice, answer.expected_success)
 
 
 def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.ndarray) -> _Rounds | None:
@@ -218,7 +218,7 @@ def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.nd
         return None
     spent = split.cost[np.arange(len(cost)), plan.choice].sum()
     decided = decide_second_round(looks.after(plan.choice), cost, plan.choice, budget - spent, models=split.models)
-    return _Rounds(plan, decided.choice, plan.expected_success / len(cost))
+    return _Rounds(plan, decided.choice, plan.expected_success)
 
 
 def cascade_cheap_first(looks: SecondLooks, split: TestSplit, budgets: np.ndarray) -> PolicyOutcome:
