@@ -24,6 +24,7 @@ from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
 from routing_assets.evaluation.second_look import SecondLookResult, evaluate_second_looks
+from routing_assets.evaluation.task_rates import task_rates
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.calibration.buckets import STEPS
@@ -168,6 +169,8 @@ def _evaluate_seed(
     estimates = estimates_by_step(router, test)
     stage.done("predict")
     estimates["knn"], knn = _knn(labels, split, rows, router, embeddings)
+    if labels.task is not None and len(set(labels.task)) > 1:
+        estimates["task_rates"] = task_rates(labels.task[split.train], labels.success[split.train], labels.task[rows])
     stage.done("knn")
     budget = budgets(cost, np.array(config.budget_fractions))
     held_out = _held_out(labels, recorded, split, cost_model, router)
@@ -194,7 +197,7 @@ def _evaluate_seed(
         cost=cost,
         costs_recorded=float(recorded.recorded[rows].mean()) if recorded.measured else 1.0,
         outcomes=outcomes,
-        probabilities={step: estimates[step] for step in estimates if step != "knn"},
+        probabilities={step: estimates[step] for step in STEPS},
         knn=asdict(knn),
         second_look=()
         if looks is None

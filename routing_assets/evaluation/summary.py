@@ -25,6 +25,7 @@ COMPARED = (
     ("mip", "ndch_p"),
     ("ndch_p", "ndch"),
     ("mip", "knn_mip"),
+    ("mip", "task_rates_mip"),
     ("mip_token_aware", "mip"),
     ("mip_token_aware", "zero_router"),
     ("mip_known_costs", "mip_token_aware"),

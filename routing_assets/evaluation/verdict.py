@@ -77,7 +77,8 @@ def give_verdict(
         _too_small(fractions, point, judged),
         _savings(best_single, best_single_cost, judged, policies[judged]),
         _at_full_budget(point, replicates, judged),
-        _against_knn(fractions, point, replicates, judged),
+        _against(fractions, point, replicates, judged, "knn_mip", "tuned kNN"),
+        _against(fractions, point, replicates, judged, "task_rates_mip", "success rates per task, without any text,"),
         _spend(policies, judged),
         _unrecorded(costs_recorded),
     ]
@@ -207,15 +208,15 @@ def _at_full_budget(point: Curves, replicates: Curves, judged: str) -> str:
     return f"At the largest budget it is {word} that model: {at_full:.3f} [{low:.3f}, {high:.3f}] of its success."
 
 
-def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves, judged: str) -> str:
-    if "knn_mip" not in point.policies:
+def _against(fractions: np.ndarray, point: Curves, replicates: Curves, judged: str, control: str, name: str) -> str:
+    if control not in point.policies:
         return ""
-    rows = difference(fractions, point, replicates, "mip", "knn_mip")
+    rows = difference(fractions, point, replicates, "mip", control)
     above = [row for row in rows if row["interval"][0] > 0]
     below = [row for row in rows if row["interval"][1] < 0]
     both = "" if judged == "mip" else ", both with mean prices,"
     return (
-        f"Against tuned kNN + MIP{both} it is clearly above at {len(above)} and clearly below at {len(below)} of "
+        f"Against {name} + MIP{both} it is clearly above at {len(above)} and clearly below at {len(below)} of "
         f"{len(rows)} budgets."
     )
 

@@ -55,9 +55,7 @@ def test_related_rows_never_judge_a_network_that_saw_one_of_them():
     copies = np.repeat(np.arange(100), 3)
     spoilt = success.copy()
     spoilt[copies == 7] = 1 - spoilt[copies == 7]
-    one, other = (
-        fit_posterior(MODELS, logits, labels, signals, copies, config=QUICK) for labels in (success, spoilt)
-    )
+    one, other = (fit_posterior(MODELS, logits, labels, signals, copies, config=QUICK) for labels in (success, spoilt))
     np.testing.assert_array_equal(one.after[:, copies == 7], other.after[:, copies == 7])
     assert (one.after != other.after).any()
 

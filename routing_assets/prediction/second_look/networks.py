@@ -80,9 +80,7 @@ class _Loss:
         return (loss * self.labelled[rows]).sum()
 
 
-def _fit_linear(
-    networks: Corrections, inputs: Tensor, logits: Tensor, loss: _Loss, config: CorrectionConfig
-) -> None:
+def _fit_linear(networks: Corrections, inputs: Tensor, logits: Tensor, loss: _Loss, config: CorrectionConfig) -> None:
     """Slope, offset and linear part, with a Gaussian prior around no correction; the hidden layer adds nothing yet."""
     parts = [networks.slope, networks.offset, networks.linear]
     optimiser = torch.optim.LBFGS(parts, max_iter=config.linear_iterations, line_search_fn="strong_wolfe")
@@ -98,9 +96,7 @@ def _fit_linear(
     optimiser.step(penalised)
 
 
-def _train_all(
-    networks: Corrections, inputs: Tensor, logits: Tensor, loss: _Loss, config: CorrectionConfig
-) -> None:
+def _train_all(networks: Corrections, inputs: Tensor, logits: Tensor, loss: _Loss, config: CorrectionConfig) -> None:
     """AdamW with dropout and a rate that rises and falls."""
     n = len(logits)
     generator = torch.Generator().manual_seed(config.seed)
