@@ -81,7 +81,11 @@ def plan_first_round(
     best = allocate(alone)
     n, k = success.shape
     joined = (*names, *(f"{names[j]}, then decide" for j in first))
-    barred = None if forbidden is None else np.hstack([forbidden, np.tile(forbidden.any(axis=1)[:, None], len(first))])
+    barred = (
+        None
+        if forbidden is None
+        else np.hstack([forbidden, np.repeat(forbidden.any(axis=1, keepdims=True), len(first), axis=1)])
+    )
     price = best.shadow_price
     plan = FirstRound(best.choice, np.zeros(n, dtype=bool), best)
     for _ in range(TURNS):
@@ -97,7 +101,7 @@ def plan_first_round(
         price = answer.shadow_price
         if answer.expected_success > plan.expected_success:
             choice = np.concatenate([np.arange(k), first])[answer.choice]
-            plan = FirstRound(choice, answer.choice >= k, answer)
+            plan = FirstRound(choice, np.asarray(answer.choice >= k), answer)
     return plan
 
 

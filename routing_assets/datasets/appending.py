@@ -37,13 +37,13 @@ def append_labels(base: LabelledInstructions, more: LabelledInstructions) -> Lab
 
     def amounts(name: str) -> np.ndarray | None:
         parts = [getattr(labels, name) for labels in (base, more)]
-        return None if parts[0] is None and parts[1] is None else pairs(*parts, np.nan)
+        return None if parts[0] is None and parts[1] is None else pairs(parts[0], parts[1], np.nan)
 
     def signal(name: str) -> np.ndarray:
-        parts = [labels.signals.get(name) for labels in (base, more)]
-        if any(part is not None and part.dtype == object for part in parts):
-            return pairs(*(None if part is None else _classes(part) for part in parts), None)
-        return pairs(*parts, np.nan)
+        first, second = base.signals.get(name), more.signals.get(name)
+        if any(part is not None and part.dtype == object for part in (first, second)):
+            return pairs(_classes(first), _classes(second), None)
+        return pairs(first, second, np.nan)
 
     columns: dict[str, Any] = {name: texts(name) for name in RESERVED_COLUMNS}
     columns |= {name: amounts(name) for name in ("success", *PER_MODEL_SUFFIXES)}
@@ -51,7 +51,9 @@ def append_labels(base: LabelledInstructions, more: LabelledInstructions) -> Lab
     return LabelledInstructions(name=base.name, models=models, simulated=base.simulated, **columns)
 
 
-def _classes(values: np.ndarray) -> np.ndarray:
-    if values.dtype == object:
+def _classes(values: np.ndarray | None) -> np.ndarray | None:
+    if values is None or values.dtype == object:
         return values
-    return np.where(np.isfinite(values), values.astype(str), None)
+    classes = values.astype(str).astype(object)
+    classes[np.isnan(values)] = None
+    return classes

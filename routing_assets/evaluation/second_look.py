@@ -90,19 +90,18 @@ def evaluate_second_looks(
     budgets: np.ndarray,
 ) -> SecondLookResult:
     """Two rounds and their controls at each budget (USD); ``rows`` (m,) are the instructions of ``test``."""
-    task = None if labels.task is None else list(labels.task)
-    cost = cost_model.estimate(labels.instruction, task).mean
+    cost = cost_model.estimate(labels.instruction, labels.task).mean
     looks = fit_second_looks(labels, split, router, rows, cost, labels.signals)
     perfect = fit_second_looks(labels, split, router, rows, cost, perfect_check(labels))
     once = [_one_call(looks.refit, test, float(budget), cost[rows]) for budget in budgets]
     rounds = [_two_rounds(looks, test, float(budget), cost[rows]) for budget in budgets]
     knowing = [_two_rounds(perfect, test, float(budget), cost[rows]) for budget in budgets]
     outcomes = {
-        REFIT: _outcome(test, [each and each.outcome(test) for each in once]),
-        SECOND_LOOK: _outcome(test, [each and each.outcome(test) for each in rounds]),
-        "second_look_random": _outcome(test, [each and each.at_random(test) for each in rounds]),
+        REFIT: _outcome(test, [None if each is None else each.outcome(test) for each in once]),
+        SECOND_LOOK: _outcome(test, [None if each is None else each.outcome(test) for each in rounds]),
+        "second_look_random": _outcome(test, [None if each is None else each.at_random(test) for each in rounds]),
         "cascade_cheap_first": cascade_cheap_first(looks, test, budgets),
-        "second_look_perfect": _outcome(test, [each and each.outcome(test) for each in knowing]),
+        "second_look_perfect": _outcome(test, [None if each is None else each.outcome(test) for each in knowing]),
     }
     return SecondLookResult(outcomes, looks.quality)
 

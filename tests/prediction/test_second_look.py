@@ -88,7 +88,7 @@ def test_the_decision_after_an_answer_is_the_best_of_all(seed, price):
 
 def test_value_and_usage_of_a_look_are_those_of_carrying_it_out(telling):
     """On fresh instructions the regressions say what the decisions after fresh answers are worth."""
-    logits, success, _ = world()
+    logits, _, _ = world()
     cost = np.tile([0.1, 1.0], (len(logits), 1))
     lookahead = fit_lookahead(logits, telling.after[:1], cost, [0])
     fresh, truth, answers = world(4000, seed=9)

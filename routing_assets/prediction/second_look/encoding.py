@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Signals = Mapping[str, NDArray[np.float64] | NDArray[np.object_]]
+Signals = Mapping[str, NDArray[Any]]
 """By name, one value per answer: numbers with NaN where unknown, or classes with None where unknown."""
 
 MOST_CLASSES = 20
@@ -25,7 +26,7 @@ class NumberSignal:
 
     width = 2
 
-    def encode(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """(..., 2) of values (...)."""
         known = np.isfinite(values)
         standard = np.where(known, (np.where(known, values, self.mean) - self.mean) / self.scale, 0.0)
@@ -44,7 +45,7 @@ class ClassSignal:
         """Columns."""
         return len(self.classes) + 1
 
-    def encode(self, values: NDArray[np.object_]) -> NDArray[np.float32]:
+    def encode(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """(..., width) of classes (...)."""
         place = {name: index for index, name in enumerate(self.classes)}
         codes = np.array([-1 if v is None else place.get(str(v), len(place)) for v in values.ravel()], dtype=np.int64)
@@ -69,15 +70,15 @@ class SignalEncoding:
 
     def encode(self, values: Signals) -> NDArray[np.float32]:
         """(..., width) of signals whose values have the shape (...)."""
-        return np.concatenate([signal.encode(values[signal.name]) for signal in self.signals], axis=-1)  # type: ignore[arg-type]
+        return np.concatenate([signal.encode(values[signal.name]) for signal in self.signals], axis=-1)
 
 
 def fit_encoding(values: Signals, names: Sequence[str] | None = None) -> SignalEncoding:
     """Means, scales and frequent classes of the named signals, all by default, over the answers of all models."""
-    return SignalEncoding(tuple(_fit(name, np.asarray(values[name])) for name in names or sorted(values)))
+    return SignalEncoding(tuple(_fit(name, values[name]) for name in names or sorted(values)))
 
 
-def _fit(name: str, values: NDArray[np.float64] | NDArray[np.object_]) -> NumberSignal | ClassSignal:
+def _fit(name: str, values: NDArray[Any]) -> NumberSignal | ClassSignal:
     if values.dtype == object:
         known = np.array([str(value) for value in values.ravel() if value is not None], dtype=object)
         classes, counts = np.unique(known, return_counts=True)

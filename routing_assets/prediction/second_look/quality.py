@@ -104,13 +104,13 @@ def _mean_of_clusters(
 ) -> tuple[float, float]:
     """Ratio of sums, and its standard error over clusters of related rows."""
     cluster = np.unique(component, return_inverse=True)[1]
-    total, count = np.bincount(cluster, total), np.bincount(cluster, count)
-    mean = total.sum() / max(count.sum(), 1)
-    clusters = len(total)
+    totals, counts = np.bincount(cluster, total), np.bincount(cluster, count)
+    mean = totals.sum() / max(counts.sum(), 1)
+    clusters = len(totals)
     if clusters < 2:
         return float(mean), float("inf")
-    variance = np.square(total - mean * count).sum() * clusters / (clusters - 1)
-    return float(mean), float(np.sqrt(variance) / count.sum())
+    variance = np.square(totals - mean * counts).sum() * clusters / (clusters - 1)
+    return float(mean), float(np.sqrt(variance) / counts.sum())
 
 
 def _loss(probability: NDArray[np.float32], success: NDArray[np.float32]) -> NDArray[np.float64]:
