@@ -96,7 +96,7 @@ def fit_lookahead(
     chosen = np.random.default_rng(seed).permutation(len(logits))[:LANDMARKS]
     features = LogitFeatures(centre, scale, np.asarray((logits[chosen] - centre) / scale, dtype=np.float32))
     x = features(logits).astype(np.float64)
-    operator: NDArray[np.float64] = np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T)
+    operator = np.asarray(np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T), dtype=np.float64)
     return Lookahead(features, operator, after, np.asarray(cost, np.float64), np.asarray(first, np.int64))
 
 
