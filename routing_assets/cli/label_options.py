@@ -81,4 +81,11 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
         metavar="RULE",
         help="Success of winner, loser and tie; see docs/labels.md.",
     )
-    return ignore(missing(ids(scale(rule(ENCODING(with_columns))))))
+    signal = click.option(
+        "--signal",
+        "signals",
+        multiple=True,
+        metavar="NAME",
+        help="Signal of the answers in columns <model>|NAME, beside those known by name (repeatable).",
+    )
+    return ignore(missing(ids(scale(rule(signal(ENCODING(with_columns)))))))

@@ -381,6 +381,8 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
 @click.option("--format", "format_", type=FORMAT, default="auto", show_default=True, help="Format of the labels.")
 @label_options
 @click.option("--method", type=METHOD, default="auto", show_default=True, help="Which part of the encoder is trained.")
+@click.option("--second-look", is_flag=True, help="Also a second call after a look at the answer, by its signals.")
+@click.option("--check-auc", type=float, help="Quality of a check of the answers of a simulated twin, as 0.9.")
 @click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
 @click.option("--size", type=COUNT, help="Instructions of a simulated twin.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))

@@ -13,7 +13,7 @@ from routing_assets.batches.stale import stale_batches
 from routing_assets.cli.prices import costs_in_force
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.cli.tables import text_table
-from routing_assets.evaluation.terminal import gain_rows
+from routing_assets.evaluation.terminal import gain_rows, second_look_rows
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
 from routing_assets.pricing.catalog_table import SIMULATED, absolute, read_catalog
@@ -59,6 +59,7 @@ def train_router(
     success_scale: float = 1.0,
     preferences: str | None = None,
     encoding: str | None = None,
+    signals: Sequence[str] = (),
     size: int | None = None,
     force: bool = False,
     confirm_prices: bool = False,
@@ -81,6 +82,7 @@ def train_router(
                     "success_scale": success_scale,
                     "preferences": preferences,
                     "encoding": encoding,
+                    "signals": list(signals),
                     "size": size,
                     "seed": seed,
                     "confirm_prices": confirm_prices,
@@ -236,6 +238,9 @@ def evaluate(
     success_scale: float = 1.0,
     preferences: str | None = None,
     encoding: str | None = None,
+    signals: Sequence[str] = (),
+    second_look: bool = False,
+    check_auc: float | None = None,
     seeds: int,
     size: int | None,
     output: Path,
@@ -253,6 +258,9 @@ def evaluate(
         "success_scale": success_scale,
         "preferences": preferences,
         "encoding": encoding,
+        "signals": list(signals),
+        "second_look": second_look,
+        "check_auc": check_auc,
         "catalog": _catalog(labels, catalog),
         "catalog_models": list(catalog_models),
         "confirm_prices": confirm_prices,
@@ -271,8 +279,18 @@ def evaluate(
         simulated = " (simulated)" if summary["simulated"] and "simulated" not in summary["dataset"] else ""
         click.echo(f"{summary['dataset']}{simulated}: success relative to the best single model")
         click.echo(text_table(gain_rows(verdict["gains"])))
+    if summary["second_look"]:
+        _print_second_look(summary["second_look"])
     click.echo(f"\nfine print: {output / 'fine_print.txt'}; every policy: {output / 'summary.txt'}")
     click.echo(f"written to {output}")
+
+
+def _print_second_look(second: Mapping[str, Any]) -> None:
+    """The verdict on second looks, and the gain at each budget."""
+    click.echo(f"\n{second['text']}")
+    if second["gains"]:
+        click.echo("Gain of a second look over one call for the same money, in points of relative success")
+        click.echo(text_table(second_look_rows(second["gains"])))
 
 
 def _catalog(labels: str, catalog: str | None) -> str | None:

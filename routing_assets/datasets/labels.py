@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,8 @@ class LabelledInstructions:
         task: (N,) object array of str, the task each instruction belongs to.
         group: (N,) object array of str; instructions of one group never straddle two splits.
         simulated: True when the labels were drawn from a model of the world, not measured.
+        signals: By name, what is known about each answer once it is there, such as ``agreement``: (N, K) float64 with
+            NaN where unknown, or object arrays of str (classes) with None where unknown.
 
     Raises:
         InvalidInput: when shapes differ, names or ids repeat, or values leave their range.
@@ -60,6 +62,7 @@ class LabelledInstructions:
     task: np.ndarray | None = None
     group: np.ndarray | None = None
     simulated: bool = False
+    signals: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "models", tuple(self.models))
@@ -68,6 +71,7 @@ class LabelledInstructions:
         _coerce(self, "success", np.float32)
         for suffix in PER_MODEL_SUFFIXES:
             _coerce(self, suffix, np.float64)
+        object.__setattr__(self, "signals", {name: _signal(values) for name, values in sorted(self.signals.items())})
         self._check()
 
     def __len__(self) -> int:
@@ -90,7 +94,7 @@ class LabelledInstructions:
         arrays: dict[str, Any] = {
             name: values[index] for name, values in vars(self).items() if isinstance(values, np.ndarray)
         }
-        return replace(self, **arrays)
+        return replace(self, **arrays, signals={name: values[index] for name, values in self.signals.items()})
 
     def of_models(self, models: Sequence[str]) -> LabelledInstructions:
         """The named models' columns, in the order of ``models``; all N rows."""
@@ -99,16 +103,22 @@ class LabelledInstructions:
             name: None if (values := getattr(self, name)) is None else values[:, columns]
             for name in ("success", *PER_MODEL_SUFFIXES)
         }
-        return replace(self, models=tuple(models), **amounts)
+        signals = {name: values[:, columns] for name, values in self.signals.items()}
+        return replace(self, models=tuple(models), signals=signals, **amounts)
+
+    def without_signals(self) -> LabelledInstructions:
+        """The same labels without what is known about the answers."""
+        return replace(self, signals={})
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of models, ids, texts and values; the dataset's name is not part of it."""
         digest = hashlib.sha256(json.dumps([self.models, self.simulated]).encode())
-        for field in fields(self):
-            value = getattr(self, field.name)
+        arrays = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "signals"}
+        arrays |= {f"signal {name}": values for name, values in self.signals.items()}
+        for name, value in arrays.items():
             if isinstance(value, np.ndarray):
-                digest.update(f"\0{field.name}{value.shape}".encode())
+                digest.update(f"\0{name}{value.shape}".encode())
                 for part in _canonical_bytes(value):
                     digest.update(part)
         return digest.hexdigest()
@@ -129,8 +139,13 @@ class LabelledInstructions:
             if (values := getattr(self, suffix)) is not None:
                 for k, model in enumerate(self.models):
                     columns[f"{model}|{suffix}"] = pa.array(values[:, k], from_pandas=True)
-        about = json.dumps({"name": self.name, "models": self.models, "simulated": self.simulated})
-        return pa.table(columns).replace_schema_metadata({_METADATA_KEY: about.encode()})
+        for signal, values in self.signals.items():
+            for k, model in enumerate(self.models):
+                columns[f"{model}|{signal}"] = pa.array(values[:, k], _signal_type(values), from_pandas=True)
+        about: dict[str, Any] = {"name": self.name, "models": self.models, "simulated": self.simulated}
+        if self.signals:
+            about["signals"] = list(self.signals)
+        return pa.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(about).encode()})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> LabelledInstructions:
@@ -162,8 +177,15 @@ class LabelledInstructions:
         if success is None:
             raise InvalidInput("a model's success column is missing", remedy="Store the table again")
         optional: dict[str, Any] = {suffix: matrix(suffix) for suffix in PER_MODEL_SUFFIXES}
+        signals = {name: values for name in about.get("signals", ()) if (values := matrix(name)) is not None}
         return cls(
-            name=about["name"], models=models, success=success, simulated=about["simulated"], **texts, **optional
+            name=about["name"],
+            models=models,
+            success=success,
+            signals=signals,
+            simulated=about["simulated"],
+            **texts,
+            **optional,
         )
 
     def _check(self) -> None:
@@ -180,12 +202,12 @@ class LabelledInstructions:
                     source=self.name,
                     remedy="Rename the model",
                 )
-        for field in fields(self):
-            value = getattr(self, field.name)
+        arrays = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "signals"}
+        for name, value in {**arrays, **self.signals}.items():
             if isinstance(value, np.ndarray):
-                wanted = (n,) if field.name in RESERVED_COLUMNS else (n, k)
+                wanted = (n,) if name in RESERVED_COLUMNS else (n, k)
                 if value.shape != wanted:
-                    raise InvalidInput(f"{field.name} has shape {value.shape}, not {wanted}", source=self.name)
+                    raise InvalidInput(f"{name} has shape {value.shape}, not {wanted}", source=self.name)
         if len(set(self.instruction_id.tolist())) != n:
             raise InvalidInput("instruction ids repeat", source=self.name, column="instruction_id")
         if np.any((self.success < 0) | (self.success > 1)):
@@ -212,6 +234,15 @@ def is_stored(schema: pa.Schema) -> bool:
     return _METADATA_KEY in (schema.metadata or {})
 
 
+def _signal(values: Any) -> np.ndarray:
+    values = np.asarray(values)
+    return values if values.dtype == object else values.astype(np.float64)
+
+
+def _signal_type(values: np.ndarray) -> pa.DataType:
+    return pa.string() if values.dtype == object else pa.float64()
+
+
 def _coerce(labels: LabelledInstructions, attribute: str, dtype: Any) -> None:
     value = getattr(labels, attribute)
     if value is not None:
@@ -220,7 +251,7 @@ def _coerce(labels: LabelledInstructions, attribute: str, dtype: Any) -> None:
 
 def _canonical_bytes(values: np.ndarray) -> list[bytes]:
     if values.dtype == object:
-        encoded = [str(value).encode() for value in values]
+        encoded = [str(value).encode() for value in values.ravel()]
         lengths = np.fromiter((len(text) for text in encoded), dtype="<i8", count=len(encoded))
         return [lengths.tobytes(), *encoded]
     little_endian = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero

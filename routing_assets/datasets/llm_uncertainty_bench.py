@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import log_softmax
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.option_logits import OPTIONS, read_option_logits
@@ -39,6 +40,7 @@ def load_llm_uncertainty_bench(
     tasks: Sequence[str] | None = None,
     name: str | None = None,
     allow_missing: bool = False,
+    signals: bool = False,
 ) -> LabelledInstructions:
     """Pools the tasks of a benchmark folder into one label table; a task is called like its file in ``data/``.
 
@@ -51,6 +53,8 @@ def load_llm_uncertainty_bench(
         tasks: Names of the files in ``data/`` to pool; all that have outputs by default.
         name: The dataset's name; the folder's by default.
         allow_missing: Leave a model unlabelled on a task without its file instead of refusing the folder.
+        signals: Keep what is known about the answers: the log-probability that a model gives to each option, as
+            ``option_A`` to ``option_F``, and that of the one it chose, as ``confidence``.
 
     Raises:
         InvalidInput: naming the file (and row) that is missing, refused or does not fit the questions.
@@ -65,7 +69,7 @@ def load_llm_uncertainty_bench(
     outputs = _output_files(root, prompt, tasks)
     models = tuple(dict.fromkeys(model for files in outputs.values() for model in sorted(files)))
     parts = [_task_labels(root, task, files, models, allow_missing) for task, files in outputs.items()]
-    ids, texts, success = zip(*parts, strict=True)
+    ids, texts, success, logits = zip(*parts, strict=True)
     return LabelledInstructions(
         name=default_name(path, name),
         models=models,
@@ -73,7 +77,17 @@ def load_llm_uncertainty_bench(
         instruction=np.concatenate(texts),
         success=np.concatenate(success),
         task=np.repeat(np.array(list(outputs), dtype=object), [len(part) for part in ids]),
+        signals=_signals(np.concatenate(logits)) if signals else {},
     )
+
+
+def _signals(logits: np.ndarray) -> dict[str, np.ndarray]:
+    """What (N, K, 6) option logits tell about the answers, NaN or None where a model has none."""
+    probability = log_softmax(logits, axis=2)
+    known = np.isfinite(logits).all(axis=2)
+    answer = np.where(known, np.array(list(OPTIONS), dtype=object)[np.nan_to_num(logits).argmax(axis=2)], None)
+    options = {f"option_{letter}": probability[:, :, place] for place, letter in enumerate(OPTIONS)}
+    return {"answer": answer, "confidence": np.exp(probability.max(axis=2)), **options}
 
 
 def _output_files(root: Path, prompt: str, tasks: Sequence[str] | None) -> dict[str, dict[str, Path]]:
@@ -100,15 +114,18 @@ def _output_files(root: Path, prompt: str, tasks: Sequence[str] | None) -> dict[
 
 def _task_labels(
     root: Path, task: str, files: dict[str, Path], models: tuple[str, ...], allow_missing: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, texts, successes (n, K) and option logits (n, K, 6) of a task, without the few-shot demonstrations."""
     source = root / "data" / f"{task}.json"
     questions = _read_questions(source)
     ids = np.array([question["id"] for question in questions])
     answer = np.array([OPTIONS.index(question["answer"]) for question in questions])
     success = np.full((len(questions), len(models)), np.nan, dtype=np.float32)
+    options = np.full((*success.shape, len(OPTIONS)), np.nan)
     for k, model in enumerate(models):
         if model in files:
             logit_ids, logits = read_option_logits(files[model])
+            options[:, k] = logits
             if not np.array_equal(logit_ids, ids):
                 raise InvalidInput(
                     f"its ids are not those of {source}", source=str(files[model]), remedy="Use files of one release"
@@ -123,7 +140,7 @@ def _task_labels(
     kept = np.flatnonzero(~np.isin(ids, FEW_SHOT_IDS))
     texts = _instructions(questions)
     row_ids = np.array([f"{task}/{row_id}" for row_id in ids], dtype=object)
-    return row_ids[kept], texts[kept], success[kept]
+    return row_ids[kept], texts[kept], success[kept], options[kept]
 
 
 def _read_questions(source: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -43,6 +43,7 @@ def load_labels(
     *,
     preferences: str | None = None,
     encoding: str | None = None,
+    signals: Sequence[str] | bool = (),
     **options: Any,
 ) -> LabelledInstructions:
     """Reads labelled instructions from a file or folder.
@@ -53,6 +54,8 @@ def load_labels(
         format: The layout. ``auto`` recognises it by the content; a table of no known layout is a label table.
         encoding: Of a text file that is not UTF-8.
         preferences: The rule by which pairwise preferences are read, see :func:`read_rule`.
+        signals: True keeps what RouterBench and LLM-Uncertainty-Bench tell about the answers. In a table the signals
+            with known names are kept, and those named here.
         options: What the layout's own loader takes: ``name``, ``ignore_columns``, ``allow_missing``, ``columns``,
             ``made_ids``, ``success_scale`` (tables), or ``prompt``, ``tasks``, ``name``, ``allow_missing``
             (LLM-Uncertainty-Bench).
@@ -78,12 +81,14 @@ def load_labels(
     if format == "llm_uncertainty_bench" or (format == "auto" and is_llm_uncertainty_bench(path)):
         if options.pop("ignore_columns", ()):
             raise InvalidInput("a folder has no columns to ignore", source=str(path), remedy="Ignore none")
-        return load_llm_uncertainty_bench(path, **_taken(options, "prompt", "tasks", "name", "allow_missing"))
+        taken = _taken(options, "prompt", "tasks", "name", "allow_missing")
+        return load_llm_uncertainty_bench(path, signals=bool(signals), **taken)
     with one_file(path) as file:
         raw = replace(read_raw_table(file), source=str(path))
     if format == "routerbench" or (format == "auto" and is_routerbench(raw.columns.schema)):
-        return routerbench_labels(raw, **_taken(options, "name", "ignore_columns", "allow_missing"))
-    return _table(raw, format, options)
+        taken = _taken(options, "name", "ignore_columns", "allow_missing")
+        return routerbench_labels(raw, signals=bool(signals), **taken)
+    return _table(raw, format, {**options, "signals": () if isinstance(signals, bool) else signals})
 
 
 def _logs(path: Path, format: str) -> dict[Path, CallLog]:

@@ -1,8 +1,8 @@
 """RouterBench's wide table, with the real USD of every call.
 
 Layout (https://github.com/withmartian/routerbench): ``sample_id, eval_name, prompt``, and for every model X a score
-``X`` in [0, 1] and ``X|total_cost``. The replies and the stored oracle are not needed for routing and are left out:
-``X|model_response``, ``X|response_chars``, ``oracle_model_to_route_to``, ``split_in_source``.
+``X`` in [0, 1] and ``X|total_cost``. The length of the replies, ``X|response_chars`` or counted from
+``X|model_response``, is a signal. The stored oracle is left out: ``oracle_model_to_route_to``, ``split_in_source``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.reading import RawTable
@@ -21,6 +22,7 @@ from routing_assets.datasets.validation import (
     check_ignored,
     check_unique,
     default_name,
+    plain_text,
     require_columns,
     success_column,
     text_column,
@@ -39,7 +41,12 @@ def is_routerbench(schema: pa.Schema) -> bool:
 
 
 def routerbench_labels(
-    raw: RawTable, *, name: str | None = None, ignore_columns: Sequence[str] = (), allow_missing: bool = False
+    raw: RawTable,
+    *,
+    name: str | None = None,
+    ignore_columns: Sequence[str] = (),
+    allow_missing: bool = False,
+    signals: bool = False,
 ) -> LabelledInstructions:
     """RouterBench's wide table as labelled instructions; ``eval_name`` becomes the task.
 
@@ -51,6 +58,7 @@ def routerbench_labels(
         name: The dataset's name; the file's own by default.
         ignore_columns: Columns that are neither part of the layout nor a model.
         allow_missing: Read an empty score as "unlabelled" instead of refusing it.
+        signals: Keep what is known about the answers: the length of each, in characters.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -80,7 +88,23 @@ def routerbench_labels(
         ),
         cost=np.column_stack([amount_column(raw, model + _COST) for model in models]),
         task=text_column(raw, "eval_name"),
+        signals=_lengths(raw, models) if signals else {},
     )
+
+
+def _lengths(raw: RawTable, models: Sequence[str]) -> dict[str, np.ndarray]:
+    """(N, K) characters of each reply as ``response_chars``, where the table says them or has the replies."""
+
+    def of(model: str) -> np.ndarray:
+        if f"{model}|response_chars" in raw.columns.column_names:
+            return amount_column(raw, f"{model}|response_chars", "number of characters")
+        if f"{model}|model_response" in raw.columns.column_names:
+            lengths = pc.utf8_length(plain_text(raw, f"{model}|model_response"))
+            return np.asarray(lengths.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        return np.full(len(raw), np.nan)
+
+    lengths = np.column_stack([of(model) for model in models])
+    return {} if np.isnan(lengths).all() else {"response_chars": lengths}
 
 
 def unwrap_prompt(prompt: str) -> str:

@@ -2,10 +2,11 @@
 
 Wide: ``instruction_id, instruction, [task], [group]``, one column per model with its success in [0, 1], optionally
 ``<model>|cost`` (USD), ``<model>|input_tokens``, ``<model>|output_tokens``, ``<model>|cached_tokens``,
-``<model>|reasoning_tokens``, ``<model>|trials``.
+``<model>|reasoning_tokens``, ``<model>|trials``, and signals of the answers such as ``<model>|agreement`` (see
+``signals.py``).
 Long: ``instruction_id, instruction, model, success, [task], [group], [cost], [input_tokens], [output_tokens],
-[cached_tokens], [reasoning_tokens], [trials]``; one row a call, or one row a pair with the mean success of so many
-trials.
+[cached_tokens], [reasoning_tokens], [trials]`` and signals; one row a call, or one row a pair with the mean success of
+so many trials.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from routing_assets.datasets.labels import (
     is_stored,
 )
 from routing_assets.datasets.reading import RawTable
+from routing_assets.datasets.signals import KNOWN, is_signal, signal_columns, signal_matrices
 from routing_assets.datasets.validation import (
     amount_column,
     check_ignored,
@@ -58,6 +60,7 @@ def table_labels(
     columns: Mapping[str, str] | None = None,
     made_ids: MadeIds | None = None,
     success_scale: float = 1.0,
+    signals: Sequence[str] = (),
 ) -> LabelledInstructions:
     """A wide or long label table as labelled instructions; one with columns ``model`` and ``success`` is long.
 
@@ -73,6 +76,7 @@ def table_labels(
         columns: By our name, the table's own. A long table may then have further columns, which are not read.
         made_ids: Make the ids, see :func:`map_columns`.
         success_scale: The greatest success that a cell can have.
+        signals: Names of signals beside those that are known by their names.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -93,12 +97,11 @@ def table_labels(
         )
     name = default_name(raw.source, name)
     if "model" not in present:
-        return _read_wide(raw, name, allow_missing, success_scale)
+        return _read_wide(raw, name, allow_missing, success_scale, signals)
     if columns:
-        raw = RawTable(
-            raw.source, raw.columns.select([c for c in raw.columns.column_names if c in _LONG]), raw.first_row
-        )
-    return _read_long(raw, name, allow_missing, success_scale)
+        kept = [column for column in raw.columns.column_names if column in _LONG or is_signal(column, signals)]
+        raw = RawTable(raw.source, raw.columns.select(kept), raw.first_row)
+    return _read_long(raw, name, allow_missing, success_scale, signals)
 
 
 def _restored(raw: RawTable) -> LabelledInstructions:
@@ -114,10 +117,14 @@ def _restored(raw: RawTable) -> LabelledInstructions:
         ) from error
 
 
-def _read_wide(raw: RawTable, name: str, allow_missing: bool, scale: float) -> LabelledInstructions:
+def _read_wide(
+    raw: RawTable, name: str, allow_missing: bool, scale: float, signals: Sequence[str]
+) -> LabelledInstructions:
     ids = text_column(raw, "instruction_id")
     check_unique(raw, "instruction_id", ids)
-    models, amount_columns = _split_wide_columns(raw)
+    models, per_model = _split_wide_columns(raw, signals)
+    amount_columns = {key: column for key, column in per_model.items() if key[1] in PER_MODEL_SUFFIXES}
+    of_signals = {key: column for key, column in per_model.items() if key not in amount_columns}
     success = [
         success_column(raw, model, allow_missing=allow_missing, remedy=_model_column_remedy(model), scale=scale)
         for model in models
@@ -142,14 +149,19 @@ def _read_wide(raw: RawTable, name: str, allow_missing: bool, scale: float) -> L
         success=np.column_stack(success),
         task=optional_text_column(raw, "task"),
         group=optional_text_column(raw, "group"),
+        signals=signal_matrices(raw, of_signals, models),
         **amounts,
     )
 
 
-def _split_wide_columns(raw: RawTable) -> tuple[list[str], dict[tuple[str, str], str]]:
-    """The models, and the column of each (model, kind of amount)."""
+def _split_wide_columns(raw: RawTable, signals: Sequence[str]) -> tuple[list[str], dict[tuple[str, str], str]]:
+    """The models, and the column of each (model, kind of amount) and (model, signal)."""
     others = [column for column in raw.columns.column_names if column not in RESERVED_COLUMNS]
-    per_model = [column for column in others if _suffix(column) in PER_MODEL_SUFFIXES]
+    per_model = [
+        column
+        for column in others
+        if (suffix := _suffix(column)) and (suffix in PER_MODEL_SUFFIXES or is_signal(suffix, signals))
+    ]
     models = [column for column in others if column not in per_model]
     if not models:
         raise InvalidInput(
@@ -190,14 +202,18 @@ def _model_column_remedy(column: str) -> str:
     )
 
 
-def _read_long(raw: RawTable, name: str, allow_missing: bool, scale: float) -> LabelledInstructions:
+def _read_long(
+    raw: RawTable, name: str, allow_missing: bool, scale: float, signals: Sequence[str]
+) -> LabelledInstructions:
+    of_signals = [column for column in raw.columns.column_names if is_signal(column, signals) and column not in _LONG]
     for column in raw.columns.column_names:
-        if column not in _LONG:
+        if column not in _LONG and column not in of_signals:
             raise InvalidInput(
                 "the column is not part of a long label table",
                 source=raw.source,
                 column=column,
-                remedy=f"Pass ignore_columns=[{column!r}] (--ignore-column) or remove it; known are {', '.join(_LONG)}",
+                remedy=f"Pass ignore_columns=[{column!r}] (--ignore-column), name it as a signal of the answers "
+                f"(--signal {column}) or remove it; known are {', '.join((*_LONG, *sorted(KNOWN)))}",
             )
     ids, row_model = text_column(raw, "instruction_id"), text_column(raw, "model")
     first, i = _codes(ids)
@@ -219,8 +235,18 @@ def _read_long(raw: RawTable, name: str, allow_missing: bool, scale: float) -> L
         trials = np.bincount(pair[np.isfinite(success)], minlength=shape[0] * shape[1]).reshape(shape)
         if trials.max(initial=0) > 1:
             amounts["trials"] = np.where(trials > 0, trials, np.nan)
+    values = {column: signal_columns(raw, [column], column)[0] for column in of_signals}
     return LabelledInstructions(
-        name=name, models=tuple(row_model[first_of_model]), success=_means(success, pair, shape), **texts, **amounts
+        name=name,
+        models=tuple(row_model[first_of_model]),
+        success=_means(success, pair, shape),
+        signals={
+            column: _first(v, pair, shape) if v.dtype == object else _means(v, pair, shape)
+            for column, v in values.items()
+            if v is not None
+        },
+        **texts,
+        **amounts,
     )
 
 
@@ -230,6 +256,14 @@ def _means(values: np.ndarray, pair: np.ndarray, shape: tuple[int, int]) -> np.n
     count = np.bincount(pair[known], minlength=cells)
     total = np.bincount(pair[known], weights=values[known], minlength=cells)
     return np.divide(total, count, out=np.full(cells, np.nan), where=count > 0).reshape(shape)
+
+
+def _first(values: np.ndarray, pair: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(N, K) the first class of each pair; None where there is none."""
+    first = np.full(shape[0] * shape[1], None, dtype=object)
+    known = np.flatnonzero([value is not None for value in values])[::-1]
+    first[pair[known]] = values[known]
+    return first.reshape(shape)
 
 
 def _codes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -136,7 +136,7 @@ def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str
     Raises:
         InvalidInput: naming the first cell that is missing, not a success or outside [0, 1].
     """
-    values = number_column(_with_numbers_for_words(raw, name), name, remedy=remedy) / scale
+    values = number_column(with_numbers_for_words(raw, name), name, remedy=remedy) / scale
     if not allow_missing and np.isnan(values).any():
         raise InvalidInput(
             "success is missing",
@@ -167,7 +167,8 @@ SUCCESS_WORDS = {
 """What a success or a failure is called, in any case."""
 
 
-def _with_numbers_for_words(raw: RawTable, name: str) -> RawTable:
+def with_numbers_for_words(raw: RawTable, name: str) -> RawTable:
+    """The table with numbers where a column holds words of :data:`SUCCESS_WORDS` or percentages."""
     column = _plain(raw.columns[name])
     if not pa.types.is_string(column.type):
         return raw
@@ -265,6 +266,11 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type) or pa.types.is_null(column.type):
         column = column.cast(pa.string())
     return column
+
+
+def plain_text(raw: RawTable, name: str) -> pa.ChunkedArray:
+    """The column as texts, whatever it holds."""
+    return _plain(raw.columns[name]).cast(pa.string())
 
 
 def _first_non_number(column: pa.ChunkedArray) -> tuple[int, object]:

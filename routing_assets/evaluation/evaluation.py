@@ -14,7 +14,7 @@ from routing_assets.evaluation import summary as figures
 from routing_assets.evaluation.intervals import Curves, bootstrap_curves, mean_curves
 from routing_assets.evaluation.results import SeedResult, curves_table
 from routing_assets.evaluation.terminal import calibration_lines, policy_lines
-from routing_assets.evaluation.verdict import Verdict, give_verdict
+from routing_assets.evaluation.verdict import Verdict, give_verdict, judge_second_looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,11 @@ class Evaluation:
         )
 
     @cached_property
+    def second_look(self) -> Verdict | None:
+        """Whether second looks pay, and at which budgets; None where they were not evaluated."""
+        return judge_second_looks(self.budget_fractions, self.mean_curves, self.bootstrap)
+
+    @cached_property
     def summary(self) -> dict[str, Any]:
         """Everything in one JSON-able dictionary; None where a number does not exist."""
         infeasible = {
@@ -121,6 +126,15 @@ class Evaluation:
                 "text": self.verdict.text,
                 "fine_print": self.verdict.fine_print,
                 "gains": list(self.verdict.gains),
+            },
+            "second_look": None
+            if self.second_look is None
+            else {
+                "pays": self.second_look.route,
+                "budgets": self.second_look.budgets,
+                "text": self.second_look.text,
+                "gains": list(self.second_look.gains),
+                "first_models": [list(seed.second_look) for seed in self.seeds],
             },
             "models": list(self.models),
             "best_single": self.best_single,
@@ -155,6 +169,7 @@ class Evaluation:
         return "\n".join(
             [
                 self.verdict.text,
+                *([self.second_look.text] if self.second_look else []),
                 "",
                 f"{self.title}: {len(self.seeds)} seeds, {self.scored}",
                 "Success relative to the best single model",

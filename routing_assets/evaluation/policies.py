@@ -46,6 +46,7 @@ ROUTED = (
     Policy("mip_scaled", "mip", success="scaled"),
     Policy("mip_bucket", "mip", success="calibrated"),
     Policy("knn_mip", "mip", success="knn"),
+    Policy("task_rates_mip", "mip", success="task_rates"),
     Policy("oracle_predicted_costs", "mip", success=TRUTH, cost="token_aware"),
     Policy("oracle", "mip", success=TRUTH, cost=TRUTH),
 )
@@ -64,7 +65,7 @@ class TestSplit:
         models: K names.
         success: (n, K) true labels.
         cost: (n, K) USD, true costs.
-        estimates: (n, K) success estimates by name (decision, raw, scaled, calibrated, knn).
+        estimates: (n, K) success estimates by name (decision, raw, scaled, calibrated, knn, task_rates).
         costs: cost estimates by name: mean, and token_aware where calls can be told apart.
         seed: for policies that draw at random.
         safe_probability: the probability with which ``mip_safe`` must stay within the budget.

@@ -23,6 +23,8 @@ from routing_assets.evaluation.evaluation import Evaluation
 from routing_assets.evaluation.knn import knn_estimates
 from routing_assets.evaluation.policies import TestSplit, budgets, follow_all
 from routing_assets.evaluation.results import SeedResult
+from routing_assets.evaluation.second_look import SecondLookResult, evaluate_second_looks
+from routing_assets.evaluation.task_rates import task_rates
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.calibration.buckets import STEPS
@@ -45,6 +47,7 @@ class EvaluationConfig:
 
     ``budget_fractions`` are fractions of the dearest model's spend on the whole test split. ``replicates`` is the
     number of bootstrap replicates, ``safe_probability`` that with which ``mip_safe`` must stay within its budget.
+    ``second_look`` adds two rounds of calls, planned by the signals of the labels, and their controls.
     """
 
     router: RouterConfig = field(default_factory=RouterConfig)
@@ -52,6 +55,7 @@ class EvaluationConfig:
     budget_fractions: tuple[float, ...] = BUDGET_FRACTIONS
     safe_probability: float = 0.95
     replicates: int = 1000
+    second_look: bool = False
 
     def __post_init__(self) -> None:
         fractions = np.asarray(self.budget_fractions, dtype=np.float64)
@@ -81,6 +85,12 @@ def evaluate(
     """
     config = config or EvaluationConfig()
     refuse_scarce_models(labels)
+    if config.second_look and not labels.signals:
+        raise InvalidInput(
+            "the labels have no signals of the answers, so that a second look would see nothing",
+            source=labels.name,
+            remedy="Add columns such as <model>|agreement or <model>|judge, or evaluate without --second-look",
+        )
     if not isinstance(embeddings_cache, EmbeddingCache):
         embeddings_cache = EmbeddingCache(SentenceEncoder(config.router.classifier.encoder), embeddings_cache)
     if catalog is not None:
@@ -159,11 +169,17 @@ def _evaluate_seed(
     estimates = estimates_by_step(router, test)
     stage.done("predict")
     estimates["knn"], knn = _knn(labels, split, rows, router, embeddings)
+    if labels.task is not None and len(set(labels.task)) > 1:
+        estimates["task_rates"] = task_rates(labels.task[split.train], labels.success[split.train], labels.task[rows])
     stage.done("knn")
     budget = budgets(cost, np.array(config.budget_fractions))
     held_out = _held_out(labels, recorded, split, cost_model, router)
     batch = TestSplit(labels.models, test.success, cost, estimates, costs, seed, config.safe_probability, held_out)
     outcomes = follow_all(batch, budget)
+    looks: SecondLookResult | None = None
+    if config.second_look:
+        looks = evaluate_second_looks(labels, split, router, rows, cost_model, batch, budget)
+        outcomes |= looks.outcomes
     if np.isnan(outcomes["mip"].predicted_cost[-1]):
         raise InvalidInput(
             f"the largest budget fraction, {config.budget_fractions[-1]:g}, cannot pay for the cheapest model",
@@ -181,8 +197,11 @@ def _evaluate_seed(
         cost=cost,
         costs_recorded=float(recorded.recorded[rows].mean()) if recorded.measured else 1.0,
         outcomes=outcomes,
-        probabilities={step: estimates[step] for step in estimates if step != "knn"},
+        probabilities={step: estimates[step] for step in STEPS},
         knn=asdict(knn),
+        second_look=()
+        if looks is None
+        else tuple(asdict(quality) | {"tells": quality.tells} for quality in looks.quality),
         decision=router.why,
         cost_model={"mode": cost_model.mode, "source": cost_model.source, "why": cost_model.why}
         | {f"held_out_{mode}": asdict(error) for mode, error in cost_model.held_out.items()},

@@ -47,6 +47,7 @@ class SeedResult:
         outcomes: by policy name.
         probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
         knn: neighbours, temperature and smoothing that the kNN control was tuned to.
+        second_look: what the answers of each first model tell; empty where second looks were not evaluated.
         decision: the estimate that fed the allocation, and why, in words.
         cost_model: mode, source and held-out error of the token-aware cost model.
         timings: seconds by stage.
@@ -66,6 +67,7 @@ class SeedResult:
     decision: str
     cost_model: Mapping[str, object]
     timings: Mapping[str, float]
+    second_look: tuple[Mapping[str, object], ...] = ()
 
     @property
     def best_single(self) -> int:

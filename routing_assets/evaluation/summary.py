@@ -25,12 +25,20 @@ COMPARED = (
     ("mip", "ndch_p"),
     ("ndch_p", "ndch"),
     ("mip", "knn_mip"),
+    ("mip", "task_rates_mip"),
     ("mip_token_aware", "mip"),
     ("mip_token_aware", "zero_router"),
     ("mip_known_costs", "mip_token_aware"),
     ("mip", "mip_raw"),
     ("mip", "mip_scaled"),
     ("mip", "mip_bucket"),
+    ("mip_panel_refit", "mip"),
+    ("mip_second_look", "mip_token_aware"),
+    ("mip_second_look", "mip"),
+    ("mip_second_look", "mip_panel_refit"),
+    ("mip_second_look", "second_look_random"),
+    ("mip_second_look", "cascade_cheap_first"),
+    ("second_look_perfect", "mip_second_look"),
 )
 
 

@@ -11,8 +11,10 @@ from routing_assets.evaluation.summary import Row
 
 FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 ORDER = (
-    "best_single", "zero_router", "random", *POLICIES, "knn_mip",
-    "ndch_p_token_aware", "mip_token_aware", "mip_safe", "mip_known_costs", "oracle_predicted_costs", "oracle",
+    "best_single", "zero_router", "random", *POLICIES, "knn_mip", "task_rates_mip",
+    "ndch_p_token_aware", "mip_token_aware", "mip_safe", "mip_known_costs",
+    "mip_panel_refit", "mip_second_look", "second_look_random", "cascade_cheap_first", "second_look_perfect",
+    "oracle_predicted_costs", "oracle",
 )  # fmt: skip
 FED_BY = {"raw": "mip_raw", "scaled": "mip_scaled", "calibrated": "mip_bucket", "decision": "mip"}
 DASH = "–"
@@ -55,13 +57,26 @@ def gain_rows(gains: Sequence[Row]) -> list[dict[str, str]]:
             "budget": f"{gain['budget_fraction']:.0%}",
             "fixed mixture": f"{gain['fixed_mixture']:.1%}",
             "MIP": f"{gain['mip']:.1%}",
-            "gain [95 %], points": "{:+.1f} [{:+.1f}, {:+.1f}]".format(
-                100 * gain["gain"], *(100 * end for end in gain["interval"])
-            ),
+            "gain [95 %], points": _points_with_interval(gain["gain"], gain),
             "spent of budget": f"{gain['spent_of_budget']:.1%}",
         }
         for gain in gains
     ]
+
+
+def second_look_rows(gains: Sequence[Row]) -> list[dict[str, str]]:
+    """The gains of second looks as the cells of a table, one row per budget."""
+    return [
+        {
+            "budget": f"{gain['budget_fraction']:.0%}",
+            "gain [95 %], points": _points_with_interval(gain["difference"], gain),
+        }
+        for gain in gains
+    ]
+
+
+def _points_with_interval(value: float, gain: Row) -> str:
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(100 * value, *(100 * end for end in gain["interval"]))
 
 
 def _shown(budget_fractions: np.ndarray) -> list[float]:

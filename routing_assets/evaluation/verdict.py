@@ -8,6 +8,7 @@ import numpy as np
 
 from routing_assets.evaluation.intervals import Curves, interval
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
+from routing_assets.evaluation.second_look import REFIT, SECOND_LOOK
 from routing_assets.evaluation.summary import Row, aiq_difference, difference
 
 WORTHWHILE = 0.005  # least gain in relative success that makes routing worthwhile
@@ -76,13 +77,39 @@ def give_verdict(
         _too_small(fractions, point, judged),
         _savings(best_single, best_single_cost, judged, policies[judged]),
         _at_full_budget(point, replicates, judged),
-        _against_knn(fractions, point, replicates, judged),
+        _against(fractions, point, replicates, judged, "knn_mip", "tuned kNN"),
+        _against(fractions, point, replicates, judged, "task_rates_mip", "success rates per task, without any text,"),
         _spend(policies, judged),
         _unrecorded(costs_recorded),
     ]
     budgets = tuple(gain["budget_fraction"] for gain in worth)
     text = _decision(judged, gains, worth, unrelated)
     return Verdict(bool(worth), budgets, text, rows, "\n".join(filter(None, sentences)))
+
+
+def judge_second_looks(fractions: np.ndarray, point: Curves, replicates: Curves) -> Verdict | None:
+    """Whether a second look pays: against the better of one call by MIP and one call by the refitted router.
+
+    None where second looks were not evaluated.
+    """
+    if SECOND_LOOK not in point.policies:
+        return None
+    against = [
+        difference(fractions, point, replicates, SECOND_LOOK, one) for one in (judged_policy(point.policies), REFIT)
+    ]
+    gains = tuple(min(pair, key=lambda gain: gain["difference"]) for pair in zip(*against, strict=True))
+    worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
+    if not worth:
+        best = max(gains, key=lambda gain: gain["difference"])
+        text = f"Do not look twice: no budget shows a sure gain of half a point. The best is {_points(best)}"
+        return Verdict(False, (), f"{text}, at {best['budget_fraction']:.0%}.", gains)
+    best = max(worth, key=lambda gain: gain["difference"])
+    budgets = tuple(gain["budget_fraction"] for gain in worth)
+    text = (
+        f"Second looks pay at budgets of {_ranges(list(budgets), list(gains))}: by up to {_points(best)} over one call "
+        f"for the same money (at {best['budget_fraction']:.0%})."
+    )
+    return Verdict(True, budgets, text, gains)
 
 
 def _gain_rows(gains: list[Row], mixture: Row, mip: Row) -> list[Row]:
@@ -181,15 +208,15 @@ def _at_full_budget(point: Curves, replicates: Curves, judged: str) -> str:
     return f"At the largest budget it is {word} that model: {at_full:.3f} [{low:.3f}, {high:.3f}] of its success."
 
 
-def _against_knn(fractions: np.ndarray, point: Curves, replicates: Curves, judged: str) -> str:
-    if "knn_mip" not in point.policies:
+def _against(fractions: np.ndarray, point: Curves, replicates: Curves, judged: str, control: str, name: str) -> str:
+    if control not in point.policies:
         return ""
-    rows = difference(fractions, point, replicates, "mip", "knn_mip")
+    rows = difference(fractions, point, replicates, "mip", control)
     above = [row for row in rows if row["interval"][0] > 0]
     below = [row for row in rows if row["interval"][1] < 0]
     both = "" if judged == "mip" else ", both with mean prices,"
     return (
-        f"Against tuned kNN + MIP{both} it is clearly above at {len(above)} and clearly below at {len(below)} of "
+        f"Against {name} + MIP{both} it is clearly above at {len(above)} and clearly below at {len(below)} of "
         f"{len(rows)} budgets."
     )
 

@@ -218,16 +218,27 @@ def calibration_data(
     component = related_rows(labels.instruction, labels.group)
     if classifier.out_of_fold is None:
         return logits, success, component[split.calibration]
-    unseen = ~np.isnan(classifier.out_of_fold).any(axis=1)
-    rows = split.train[unseen]
-    left_out, its_success = classifier.out_of_fold[unseen], labels.success[rows]
+    left_out = classifier.out_of_fold[_left_out(classifier)]
+    its_success = labels.success[split.train[_left_out(classifier)]]
     usual = shared_temperature(left_out, its_success)
     factor = np.float32(shared_temperature(logits, success, usual, prior * len(labels.models)) / usual)
     return (
         np.concatenate([logits, left_out * factor]),
         np.concatenate([success, its_success]),
-        component[np.concatenate([split.calibration, rows])],
+        component[calibration_rows(classifier, split)],
     )
+
+
+def calibration_rows(classifier: SuccessClassifier, split: SplitRows) -> NDArray[np.integer]:
+    """(C,) the rows of the label table that :func:`calibration_data` is about, in its order."""
+    if classifier.out_of_fold is None:
+        return np.asarray(split.calibration)
+    return np.concatenate([split.calibration, split.train[_left_out(classifier)]])
+
+
+def _left_out(classifier: SuccessClassifier) -> NDArray[np.bool_]:
+    """(T,) the training rows that some member had not seen."""
+    return ~np.isnan(np.asarray(classifier.out_of_fold)).any(axis=1)
 
 
 def choose_decision(

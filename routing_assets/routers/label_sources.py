@@ -30,6 +30,8 @@ def read_labels(
     success_scale: float = 1.0,
     preferences: str | None = None,
     encoding: str | None = None,
+    signals: Sequence[str] | bool = (),
+    check_auc: float | None = None,
     size: int | None = None,
     seed: int = 0,
 ) -> LabelledInstructions:
@@ -40,13 +42,19 @@ def read_labels(
         allow_missing: take what has no success for unlabelled instead of refusing it.
         columns, made_ids, success_scale: see ``table_labels``.
         preferences, encoding: see ``load_labels``.
+        preferences, signals: see ``load_labels``.
+        check_auc: of a simulated twin, whose answers then have a check of this quality.
         size: of a simulated twin, and ``seed``.
 
     Raises:
         InvalidInput: the labels cannot be used, or a size is given of what is not simulated.
     """
     if source.startswith(SIMULATED):
-        return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed)
+        return simulate(cast(Twin, source.removeprefix(SIMULATED)), size=size, seed=seed, check_auc=check_auc)
+    if check_auc is not None:
+        raise InvalidInput(
+            "the AUC of a check is given, and only simulated labels have one", source=source, remedy="Leave it out."
+        )
     if size is not None:
         raise InvalidInput(
             f"a size of {size} is given, and only simulated labels have one",
@@ -58,6 +66,7 @@ def read_labels(
         format=cast(LabelFormat, format),
         preferences=preferences,
         encoding=encoding,
+        signals=signals,
         ignore_columns=ignore_columns,
         allow_missing=allow_missing,
         columns=columns or {},

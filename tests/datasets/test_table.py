@@ -320,3 +320,50 @@ def test_a_column_that_is_missing_is_named_with_the_option_that_maps_it(
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         load_labels(write(MAPPED, tmp_path / "l.csv"), **options)
+
+
+SIGNALS = WIDE | {
+    "small|agreement": [0.2, None, 1.0],
+    "org/large|agreement": [1.0, 1.0, 0.4],
+    "small|answer": ["A", "b ", None],
+    "org/large|answer": ["A", "B", "C"],
+}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_signals_of_the_answers_are_read_beside_the_models(tmp_path, suffix):
+    labels = load_labels(write(SIGNALS, tmp_path / f"labels.{suffix}"))
+    assert labels.models == ("small", "org/large")
+    np.testing.assert_array_equal(labels.signals["agreement"], [[0.2, 1.0], [np.nan, 1.0], [1.0, 0.4]])
+    assert labels.signals["answer"].tolist() == [["A", "A"], ["b", "B"], [None, "C"]]
+    again = LabelledInstructions.from_arrow(labels.to_arrow())
+    assert again.content_hash == labels.content_hash != labels.without_signals().content_hash
+    assert again.take([1]).of_models(["org/large"]).signals["answer"].tolist() == [["B"]]
+    assert labels.without_signals().content_hash == load_labels(write(WIDE, tmp_path / "plain.parquet")).content_hash
+
+
+def test_a_signal_of_ones_own_name_is_read_when_it_is_named(tmp_path):
+    table = WIDE | {"small|tests_passed": ["3", "1", "0"], "org/large|tests_passed": ["5", "", "2"]}
+    labels = load_labels(write(table, tmp_path / "labels.csv"), signals=["tests_passed"])
+    np.testing.assert_array_equal(labels.signals["tests_passed"], [[3, 5], [1, np.nan], [0, 2]])
+
+
+def test_a_number_signal_that_is_no_number_is_named(tmp_path):
+    table = SIGNALS | {"small|agreement": ["0.2", "often", "1"]}
+    with pytest.raises(InvalidInput, match="'often' is not a number") as error:
+        load_labels(write(table, tmp_path / "labels.csv"))
+    assert error.value.column == "small|agreement"
+
+
+def test_a_long_table_has_signals_as_columns(tmp_path):
+    table = {
+        "instruction_id": ["a", "a", "b"],
+        "instruction": ["x", "x", "y"],
+        "model": ["s", "l", "s"],
+        "success": [1, 0, 1],
+        "agreement": [0.5, 0.75, 1.0],
+        "finish_reason": ["stop", "length", "stop"],
+    }
+    labels = load_labels(write(table, tmp_path / "labels.csv"))
+    np.testing.assert_array_equal(labels.signals["agreement"], [[0.5, 0.75], [1.0, np.nan]])
+    assert labels.signals["finish_reason"].tolist() == [["stop", "length"], ["stop", None]]

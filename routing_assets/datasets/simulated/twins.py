@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -73,7 +74,9 @@ class SimulatedSample:
     probability: np.ndarray
 
 
-def simulate(twin: Twin, size: int | None = None, seed: int = 0) -> LabelledInstructions:
+def simulate(
+    twin: Twin, size: int | None = None, seed: int = 0, check_auc: float | None = None
+) -> LabelledInstructions:
     """Draws labelled instructions from the twin of a published experiment; texts are distinct.
 
     All samples of a twin have the same models: other seeds give other texts and other draws, so that a
@@ -83,11 +86,13 @@ def simulate(twin: Twin, size: int | None = None, seed: int = 0) -> LabelledInst
         twin: ``llm_uncertainty_bench`` (16 models, five tasks) or ``r1_math`` (five models, mathematics).
         size: Number of instructions, spread evenly over the tasks; as published by default (50,000 or 3,234).
         seed: Seed of texts, hidden difficulties and draws.
+        check_auc: Give every answer a signal ``check`` that tells right from wrong answers with this AUC.
 
     Raises:
-        InvalidInput: when there is no such twin or the size is less than 1.
+        InvalidInput: when there is no such twin, the size is less than 1, or the AUC is outside [0.5, 1).
     """
-    return simulate_sample(twin, size, seed).labels
+    labels = simulate_sample(twin, size, seed).labels
+    return labels if check_auc is None else replace(labels, signals={"check": _check(labels.success, check_auc, seed)})
 
 
 def simulate_sample(twin: Twin, size: int | None = None, seed: int = 0) -> SimulatedSample:
@@ -118,6 +123,14 @@ def simulate_sample(twin: Twin, size: int | None = None, seed: int = 0) -> Simul
         simulated=True,
     )
     return SimulatedSample(labels, world.readable_probability(task, family, visible))
+
+
+def _check(success: np.ndarray, auc: float, seed: int) -> np.ndarray:
+    """(N, K) normal scores whose means for right and wrong answers are so far apart that the AUC is ``auc``."""
+    if not 0.5 <= auc < 1:
+        raise InvalidInput(f"the AUC of a check is {auc:g}", remedy="Give a number from 0.5 to less than 1")
+    distance = np.sqrt(2) * NormalDist().inv_cdf(auc)
+    return distance * success + np.random.default_rng([seed, 1]).normal(size=success.shape)
 
 
 @cache

@@ -36,8 +36,14 @@ class EvaluationSettings(LabelTable):
     method: Literal["auto", "frozen", "upper_layers", "finetune"] = Field(
         default="auto", description="Which part of the encoder is trained; auto chooses and gives its reason."
     )
+    second_look: bool = Field(default=False, description="Also evaluate a second call after a look at the answer.")
+    check_auc: float | None = Field(default=None, description="Simulated twins: the quality of a check of the answers.")
     seeds: int = Field(default=5, description="Random splits, each with its own training.")
     output: str | None = Field(default=None, description="Folder for curves, summary and figure.")
+
+    def read_with_signals(self, source: str) -> LabelledInstructions:
+        """The labels at ``source``, with everything that is known about the answers."""
+        return self.read(source, signals=self.signals or True, check_auc=self.check_auc)
 
 
 @dg.asset(
@@ -65,7 +71,7 @@ def budget_curves(
             labels,
             catalog,
             seeds=range(config.seeds),
-            config=EvaluationConfig(router=RouterConfig(classifier=classifier)),
+            config=EvaluationConfig(RouterConfig(classifier=classifier), second_look=config.second_look),
             embeddings_cache=paths.shelf.embeddings,
             workers=AT_ONCE,
             progress=True,
@@ -79,6 +85,7 @@ def budget_curves(
             "dataset": evaluation.dataset,
             "simulated": evaluation.simulated,
             "verdict": evaluation.verdict.text,
+            **({"second_look": evaluation.second_look.text} if evaluation.second_look else {}),
             "fine_print": dg.MetadataValue.path(str(folder / "fine_print.txt")),
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
             "figure": inline_png((folder / "curves.png").read_bytes()),
@@ -91,7 +98,7 @@ def labels_and_catalog(config: EvaluationSettings, home: Home) -> tuple[Labelled
     """The labels and prices named by the settings, or the project's own."""
     store = home.store
     if config.labels is not None:
-        labels = config.read(config.labels)
+        labels = config.read_with_signals(config.labels) if config.second_look else config.read(config.labels)
         catalog = new_catalog(home.store, config.catalog, config.catalog_models, confirmed=config.confirm_prices)
         if not config.confirm_prices:
             refuse_doubtful_costs(labels, catalog)

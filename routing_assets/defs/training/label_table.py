@@ -1,5 +1,6 @@
 """How a label table is read: settings that training and evaluation share."""
 
+from collections.abc import Sequence
 from typing import get_args
 
 import dagster as dg
@@ -22,10 +23,20 @@ class LabelTable(dg.Config):
     success_scale: float = Field(default=1.0, description="The greatest success of a cell, such as 100 for points.")
     preferences: str | None = Field(default=None, description="What pairwise preferences count as, as a rule.")
     encoding: str | None = Field(default=None, description="Of a text file that is not UTF-8, such as cp1252.")
+    signals: list[str] = Field(default=[], description="Further signals of the answers, <model>|<signal> columns.")
     size: int | None = Field(default=None, description="Instructions to simulate; default: as many as published.")
 
-    def read(self, source: str, *, seed: int = 0) -> LabelledInstructions:
-        """The labels at ``source``; ``seed`` matters to simulated twins only."""
+    def read(
+        self,
+        source: str,
+        *,
+        seed: int = 0,
+        signals: Sequence[str] | bool | None = None,
+        check_auc: float | None = None,
+    ) -> LabelledInstructions:
+        """The labels at ``source``; ``seed`` and ``check_auc`` are for simulated twins. ``signals`` replace those of
+        the settings.
+        """
         return read_labels(
             source,
             format=self.format,
@@ -36,6 +47,8 @@ class LabelTable(dg.Config):
             success_scale=self.success_scale,
             preferences=self.preferences,
             encoding=self.encoding,
+            signals=self.signals if signals is None else signals,
+            check_auc=check_auc,
             size=self.size,
             seed=seed,
         )

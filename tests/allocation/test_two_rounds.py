@@ -1,0 +1,93 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing_assets.allocation import InfeasibleBudget
+from routing_assets.allocation.second_look import decide_second_round, plan_first_round
+
+
+def batch(seed, n=6):
+    rng = np.random.default_rng(seed)
+    cost = np.array([0.1, 0.5, 1.0]) * rng.uniform(0.5, 1.5, (n, 3))
+    return rng.random((n, 3)), cost, rng
+
+
+def worthless(price):
+    return np.zeros((6, 1)), np.full((6, 1), 0.1)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.floats(0.2, 1.2))
+def test_a_plan_keeps_the_budget_and_is_never_worse_than_one_call(seed, share):
+    success, cost, rng = batch(seed)
+    value, usage = rng.random((6, 2)), cost[:, [0, 1]] * 1.5
+    budget = share * cost[:, 2].sum()
+    once = plan_first_round(success, cost, budget, worthless, np.array([0]))
+    assert not once.looked_at.any()
+    plan = plan_first_round(success, cost, budget, lambda price: (value, usage), np.array([0, 1]))
+    assert plan.expected_success >= once.expected_success - 1e-9
+    columns = np.where(plan.looked_at, np.where(plan.choice == 0, 3, 4), plan.choice)
+    assert np.hstack([cost, usage])[np.arange(6), columns].sum() <= budget + 1e-9
+    assert plan.planned_cost <= budget + 1e-9
+    assert (plan.choice[plan.looked_at] < 2).all()
+
+
+def test_a_look_that_is_worth_its_money_is_planned_and_told_the_price():
+    success, cost = np.tile([0.3, 0.8], (10, 1)), np.tile([0.1, 1.0], (10, 1))
+    prices = []
+
+    def looks(price):
+        prices.append(price)
+        return np.full((10, 1), 0.75), np.full((10, 1), 0.4)
+
+    plan = plan_first_round(success, cost, 4.01, looks, np.array([0]))
+    assert plan.looked_at.all()
+    assert (plan.choice == 0).all()
+    assert plan.expected_success == pytest.approx(0.75)
+    assert prices[0] == pytest.approx(0.5 / 0.9)  # what a dollar buys when each instruction is asked once
+
+
+def test_an_instruction_that_may_not_go_everywhere_is_not_looked_at_by_plan():
+    success, cost = np.tile([0.3, 0.8], (10, 1)), np.tile([0.1, 1.0], (10, 1))
+    forbidden = np.zeros((10, 2), dtype=bool)
+    forbidden[:5, 1] = True
+    plan = plan_first_round(
+        success, cost, 2.6, lambda price: (np.full((10, 1), 0.75), np.full((10, 1), 0.4)), np.array([0]),
+        forbidden=forbidden,
+    )  # fmt: skip
+    assert not plan.looked_at[:5].any()
+    assert plan.looked_at[5:].all()
+
+
+def test_a_budget_that_does_not_pay_for_one_call_each_is_refused():
+    success, cost, _ = batch(0)
+    with pytest.raises(InfeasibleBudget):
+        plan_first_round(success, cost, 0.01, worthless, np.array([0]))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.floats(-0.5, 2.0))
+def test_the_second_round_is_the_best_of_all_within_what_is_left(seed, left):
+    success, cost, rng = batch(seed, n=4)
+    first = rng.integers(0, 3, 4)
+    decided = decide_second_round(success, cost, first, left)
+    rows = np.arange(4)
+    spent = np.where(decided.choice != first, cost[rows, decided.choice], 0.0).sum()
+    assert spent <= max(0.0, left) + 1e-12
+    best = max(
+        success[rows, list(choice)].sum()
+        for choice in product(range(3), repeat=4)
+        if np.where(np.array(choice) != first, cost[rows, list(choice)], 0.0).sum() <= max(0.0, left)
+    )
+    assert success[rows, decided.choice].sum() == pytest.approx(best, abs=1e-5)
+
+
+def test_a_kept_answer_needs_no_permission():
+    """The first call may have been forbidden since; its answer is there and costs nothing."""
+    forbidden = np.array([[True, False], [True, True]])
+    success, cost = np.array([[0.9, 0.1], [0.2, 0.9]]), np.ones((2, 2))
+    decided = decide_second_round(success, cost, np.array([0, 0]), 5.0, forbidden=forbidden)
+    assert decided.choice.tolist() == [0, 0]
