@@ -125,12 +125,12 @@ def _task_labels(
     for k, model in enumerate(models):
         if model in files:
             logit_ids, logits = read_option_logits(files[model])
-            options[:, k] = logits
             if not np.array_equal(logit_ids, ids):
                 raise InvalidInput(
                     f"its ids are not those of {source}", source=str(files[model]), remedy="Use files of one release"
                 )
             success[:, k] = logits.argmax(axis=1) == answer
+            options[:, k] = logits
         elif not allow_missing:
             raise InvalidInput(
                 f"model {model!r} has no outputs for task {task!r}",
