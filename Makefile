@@ -37,6 +37,8 @@ evaluate: $(READY)  ## quality figures of the README, on the real tables in $$RO
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/routerbench_subset.parquet --method frozen --output $(EVALUATION)/routerbench
 	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/llm_uncertainty_bench_emotion \
 	  --catalog simulated:llm_uncertainty_bench --output $(EVALUATION)/emotion
+	$(BIN)/routing-assets evaluate --labels $(ROUTING_DATA)/llm_uncertainty_bench_emotion --method frozen --second-look \
+	  --catalog simulated:llm_uncertainty_bench --output $(EVALUATION)/emotion-second-look
 	$(BIN)/routing-assets evaluate --labels simulated:llm_uncertainty_bench --size 3000 --method frozen --output $(EVALUATION)/twin
 	$(BIN)/routing-assets evaluate --labels simulated:r1_math --method frozen --output $(EVALUATION)/r1
 
