@@ -11,7 +11,7 @@ These are columns of the same knapsack that has one column for each model alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 
+BLOCK = 1_024
 LANDMARKS = 200
 PENALTY = 5.0
 
@@ -67,17 +68,80 @@ class Lookahead:
             cost: (m, K) USD of their calls.
             price: expected successes that a US dollar buys.
         """
-        j, n, k = self.after.shape
+        j, (value, pairs) = len(self.first), self._coefficients(price)
+        coefficients = np.concatenate([value, pairs.coefficients], axis=1)
+        of_first = np.asarray(pairs.first[:, None] == np.arange(j), dtype=np.float32)
+        worth, usage = np.empty((len(features), j)), np.empty((len(features), j))
+        for rows in _blocks(len(features)):
+            predicted = np.clip(features[rows] @ coefficients, 0.0, 1.0)
+            shares, prices = predicted[:, j:], np.asarray(cost[rows], dtype=np.float32)
+            second = (shares * prices[:, pairs.model]) @ of_first / np.maximum(1.0, shares @ of_first)
+            worth[rows], usage[rows] = predicted[:, :j], cost[rows][:, self.first] + second
+        return worth, usage
+
+    def calls(self, features: Matrix, price: float) -> Matrix:
+        """(m, J, K) expected second calls of each model if ``first`` is asked and its answer looked at.
+
+        Args:
+            features: (m, F) of the instructions.
+            price: expected successes that a US dollar buys.
+        """
+        pairs = self._coefficients(price)[1]
+        calls = np.zeros((len(features), len(self.first), self.after.shape[2]), dtype=np.float32)
+        calls[:, pairs.first, pairs.model] = np.clip(features @ pairs.coefficients, 0.0, 1.0)
+        return calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
+
+    def _coefficients(self, price: float) -> tuple[Matrix, _Escalations]:
+        """Ridge coefficients of the values, (F, J), and of the escalations that known rows show at this price."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
-        escalated = np.zeros((n, j, k))
-        np.put_along_axis(escalated, decided.T[:, :, None], 1.0, axis=2)
-        escalated[:, np.arange(j), self.first] = 0.0
-        targets = np.concatenate([value.T, escalated.reshape(n, -1)], axis=1)
-        predicted = features @ np.asarray(self.operator @ targets, dtype=np.float32)
-        shares = np.clip(predicted[:, j:].reshape(-1, j, k), 0.0, 1.0)
-        shares /= np.maximum(1.0, shares.sum(axis=2, keepdims=True))
-        usage = cost[:, self.first] + np.einsum("mjk,mk->mj", shares, cost)
-        return np.clip(predicted[:, :j], 0.0, 1.0).astype(np.float64), usage
+        escalated = decided[:, :, None] == np.arange(self.after.shape[2])
+        escalated[np.arange(len(self.first)), :, self.first] = False
+        first, model = np.nonzero(escalated.any(axis=1))
+        targets = np.concatenate([value.T, escalated[first, :, model].T], axis=1)
+        found = np.asarray(self.operator @ targets, dtype=np.float32)
+        return found[:, : len(value)], _Escalations(first, model, found[:, len(value) :])
+
+
+@dataclass(frozen=True, eq=False)
+class _Escalations:
+    """The pairs of a first and a second model that known rows show, and the (F, P) coefficients of their shares."""
+
+    first: NDArray[np.int64]
+    model: NDArray[np.int64]
+    coefficients: Matrix
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    """Some rows at a time, so that what is predicted of them stays in the processor's cache."""
+    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
+
+
+@dataclass(frozen=True, eq=False)
+class BatchLooks:
+    """Second looks at the instructions of a batch, as :func:`~routing_assets.allocation.second_look.plan_first_round`
+    takes them.
+
+    Attributes:
+        lookahead: of the first models.
+        features: (N, F) of the instructions.
+        cost: (N, K) USD of their calls.
+    """
+
+    lookahead: Lookahead
+    features: Matrix
+    cost: NDArray[np.floating]
+
+    def __call__(self, price: float, /) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Value and usage in USD, each (N, J)."""
+        return self.lookahead.columns(self.features, self.cost, price)
+
+    def calls(self, price: float, /) -> Matrix:
+        """(N, J, K) expected second calls."""
+        return self.lookahead.calls(self.features, price)
+
+    def at(self, rows: NDArray[np.integer], /) -> BatchLooks:
+        """Looks at some of the instructions."""
+        return BatchLooks(self.lookahead, self.features[rows], self.cost[rows])
 
 
 def fit_lookahead(
