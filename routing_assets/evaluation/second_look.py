@@ -22,6 +22,7 @@ from routing_assets.evaluation.results import PolicyOutcome
 from routing_assets.prediction.calibration.temperatures import sigmoid
 from routing_assets.prediction.router import Router, calibration_data, calibration_rows
 from routing_assets.prediction.second_look import (
+    BatchLooks,
     FirstModelQuality,
     Lookahead,
     Posterior,
@@ -127,12 +128,14 @@ def fit_second_looks(
     fit = fit_posterior(labels.models, scaled, success, seen, component)
     quality = judge_first_models(fit, success, component)
     telling = [j for j, first in enumerate(quality) if first.tells]
-    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling) if telling else None
+    saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
+    refitted = saved > STANDARD_ERRORS * error
+    alone = fit.without_answer if refitted else sigmoid(scaled)
+    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone) if telling else None
     test = labels.take(rows)
     tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
     tested = np.asarray(tested / router.temperatures, dtype=np.float32)
     refit = fit.posterior.without_answer(tested)
-    saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
     return SecondLooks(
         quality,
         fit.posterior,
@@ -140,7 +143,7 @@ def fit_second_looks(
         tested,
         {name: values[rows] for name, values in signals.items()},
         refit,
-        refit if saved > STANDARD_ERRORS * error else sigmoid(tested),
+        refit if refitted else sigmoid(tested),
     )
 
 
@@ -204,12 +207,11 @@ def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.nd
         return _one_call(looks.alone, split, budget, cost)
     lookahead = looks.lookahead
     try:
-        features = lookahead.features(looks.logits)
         plan = plan_first_round(
             looks.alone,
             cost,
             budget,
-            lambda price: lookahead.columns(features, cost, price),
+            BatchLooks(lookahead, looks.alone, cost),
             lookahead.first,
             models=split.models,
         )

@@ -93,7 +93,7 @@ def test_value_and_usage_of_a_look_are_those_of_carrying_it_out(telling):
     lookahead = fit_lookahead(logits, telling.after[:1], cost, [0])
     fresh, truth, answers = world(4000, seed=9)
     price = 0.4
-    value, usage = lookahead.columns(lookahead.features(fresh), np.tile([0.1, 1.0], (4000, 1)), price)
+    value, usage = lookahead.columns(1 / (1 + np.exp(-fresh)), np.tile([0.1, 1.0], (4000, 1)), price)
     after = telling.posterior.after("small", fresh, {"check": answers["check"][:, 0]})
     _, decided = decide_after(after[None], np.tile([0.1, 1.0], (4000, 1)), np.array([0]), price)
     realised = truth[np.arange(4000), decided[0]]

@@ -1,10 +1,14 @@
 """What "ask j first, then decide" is worth on a new instruction, before any answer is there.
 
 After the answer s of model j, an answer is kept or given to the model k for which P(k | x, s) less price x cost is
-greatest, where the price is what a US dollar buys elsewhere in the batch. On rows with known answers that decision
-is carried out with cross-fitted posteriors; ridge regression on the router's logits then gives, for a new x,
+greatest, where the price is what a US dollar buys elsewhere in the batch. On rows with known answers that decision is
+carried out with cross-fitted posteriors. Least squares then give, for a new x,
 
     value_j(x) = E[P(decided model | x, s)],    usage_j(x) = c_j(x) + sum_k P(escalation to k | x) c_k(x).
+
+What they are regressed on is what a look can decide between: the success p of model j, and the best net value a of
+another model; a polynomial of both and their maximum. An expectation that is a function of the very numbers it competes
+with does not promise more than they do; one of other features wins where it errs upward.
 
 These are columns of the same knapsack that has one column for each model alone.
 """
@@ -17,27 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_assets.prediction.calibration.temperatures import sigmoid
+
 Matrix = NDArray[np.float32]
 
 BLOCK = 1_024
-LANDMARKS = 200
-PENALTY = 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class LogitFeatures:
-    """Features of an instruction: its standardised logits, and its nearness to some training rows (radial basis)."""
-
-    centre: Matrix
-    scale: Matrix
-    landmarks: Matrix
-
-    def __call__(self, logits: Matrix) -> Matrix:
-        """(n, F) of logits (n, K)."""
-        z = np.asarray((logits - self.centre) / self.scale, dtype=np.float32)
-        squares = np.square(z).sum(axis=1)[:, None] - 2 * z @ self.landmarks.T + np.square(self.landmarks).sum(axis=1)
-        near = np.exp(-squares / (2 * z.shape[1]))
-        return np.concatenate([z, near, np.ones((len(z), 1), dtype=np.float32)], axis=1, dtype=np.float32)
+PENALTY = 1e-5
+"""Of the squared coefficients, per known row: only so that a term that never varies does no harm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,75 +35,80 @@ class Lookahead:
     """Values and usage of second looks on new instructions; make one with :func:`fit_lookahead`.
 
     Attributes:
-        features: of an instruction.
-        operator: (F, n) from targets of the n known rows to ridge coefficients.
-        after: (J, n, K) cross-fitted probabilities of the known rows after the answer of each first model.
-        cost: (n, K) USD of the calls of the known rows.
+        alone: (n, K) probabilities of the known rows before any answer.
+        after: (J, n, K) their cross-fitted probabilities after the answer of each first model.
+        cost: (n, K) USD of their calls.
         first: (J,) columns of the first models.
     """
 
-    features: LogitFeatures
-    operator: NDArray[np.float64]
+    alone: Matrix
     after: Matrix
     cost: NDArray[np.float64]
     first: NDArray[np.int64]
 
     def columns(
-        self, features: Matrix, cost: NDArray[np.floating], price: float
+        self, alone: Matrix, cost: NDArray[np.floating], price: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Value and usage in USD, each (m, J), of looking twice at new instructions.
 
         Args:
-            features: (m, F) of the instructions.
+            alone: (m, K) probabilities of the instructions before any answer, by which one call is planned.
             cost: (m, K) USD of their calls.
             price: expected successes that a US dollar buys.
         """
-        j, (value, pairs) = len(self.first), self._coefficients(price)
-        coefficients = np.concatenate([value, pairs.coefficients], axis=1)
-        of_first = np.asarray(pairs.first[:, None] == np.arange(j), dtype=np.float32)
-        worth, usage = np.empty((len(features), j)), np.empty((len(features), j))
-        for rows in _blocks(len(features)):
-            predicted = np.clip(features[rows] @ coefficients, 0.0, 1.0)
-            shares, prices = predicted[:, j:], np.asarray(cost[rows], dtype=np.float32)
-            second = (shares * prices[:, pairs.model]) @ of_first / np.maximum(1.0, shares @ of_first)
-            worth[rows], usage[rows] = predicted[:, :j], cost[rows][:, self.first] + second
-        return worth, usage
+        coefficients = self._coefficients(price)
+        value, usage = (np.empty((len(alone), len(self.first))) for _ in range(2))
+        for rows in _blocks(len(alone)):
+            worth, calls = self._predict(alone[rows], cost[rows], price, coefficients)
+            value[rows] = worth.T
+            usage[rows] = cost[rows][:, self.first] + np.einsum("jmk,mk->mj", calls, cost[rows])
+        return value, usage
 
-    def calls(self, features: Matrix, price: float) -> Matrix:
+    def calls(self, alone: Matrix, cost: NDArray[np.floating], price: float) -> Matrix:
         """(m, J, K) expected second calls of each model if ``first`` is asked and its answer looked at.
 
         Args:
-            features: (m, F) of the instructions.
-            price: expected successes that a US dollar buys.
+            alone, cost, price: as for :meth:`columns`.
         """
-        pairs = self._coefficients(price)[1]
-        calls = np.zeros((len(features), len(self.first), self.after.shape[2]), dtype=np.float32)
-        calls[:, pairs.first, pairs.model] = np.clip(features @ pairs.coefficients, 0.0, 1.0)
-        return calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
+        coefficients = self._coefficients(price)
+        calls = np.empty((len(alone), *self.after.shape[::2]), dtype=np.float32)
+        for rows in _blocks(len(alone)):
+            calls[rows] = self._predict(alone[rows], cost[rows], price, coefficients)[1].transpose(1, 0, 2)
+        return calls
 
-    def _coefficients(self, price: float) -> tuple[Matrix, _Escalations]:
-        """Ridge coefficients of the values, (F, J), and of the escalations that known rows show at this price."""
+    def _coefficients(self, price: float) -> Matrix:
+        """(J, B, 1 + K) of the value, and of the share of the second calls that goes to each model."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
         escalated = decided[:, :, None] == np.arange(self.after.shape[2])
         escalated[np.arange(len(self.first)), :, self.first] = False
-        first, model = np.nonzero(escalated.any(axis=1))
-        targets = np.concatenate([value.T, escalated[first, :, model].T], axis=1)
-        found = np.asarray(self.operator @ targets, dtype=np.float32)
-        return found[:, : len(value)], _Escalations(first, model, found[:, len(value) :])
+        targets = np.concatenate([value[:, :, None], escalated], axis=2)
+        basis = _basis(self.alone, self.cost, self.first, price).astype(np.float64)
+        transposed = basis.transpose(0, 2, 1)
+        squares = transposed @ basis + PENALTY * len(self.alone) * np.eye(basis.shape[2])
+        return np.asarray(np.linalg.solve(squares, transposed @ targets), dtype=np.float32)
+
+    def _predict(
+        self, alone: Matrix, cost: NDArray[np.floating], price: float, coefficients: Matrix
+    ) -> tuple[Matrix, Matrix]:
+        """Values (J, m) and expected second calls (J, m, K)."""
+        predicted = np.clip(_basis(alone, cost, self.first, price) @ coefficients, 0.0, 1.0)
+        calls = predicted[:, :, 1:]
+        return predicted[:, :, 0], calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
 
 
-@dataclass(frozen=True, eq=False)
-class _Escalations:
-    """The pairs of a first and a second model that known rows show, and the (F, P) coefficients of their shares."""
+def _basis(alone: Matrix, cost: NDArray[np.floating], first: NDArray[np.int64], price: float) -> Matrix:
+    """(J, m, B) what the columns of each first model are regressed on.
 
-    first: NDArray[np.int64]
-    model: NDArray[np.int64]
-    coefficients: Matrix
-
-
-def _blocks(rows: int) -> Iterator[slice]:
-    """Some rows at a time, so that what is predicted of them stays in the processor's cache."""
-    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
+    Not to ask again is worth 0: another model that is worth less does not matter.
+    """
+    net = np.asarray(alone - price * cost, dtype=np.float32)
+    net = np.concatenate([net, np.zeros((len(net), 1), dtype=np.float32)], axis=1)
+    best, (second, highest) = net.argmax(axis=1), np.partition(net, -2, axis=1)[:, -2:].T
+    own = np.asarray(alone[:, first].T, dtype=np.float32)
+    other = np.where(best == first[:, None], second, highest)
+    return np.stack(
+        [np.ones_like(own), own, other, np.maximum(own, other), own * other, own * own, other * other], axis=2
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,29 +118,33 @@ class BatchLooks:
 
     Attributes:
         lookahead: of the first models.
-        features: (N, F) of the instructions.
+        alone: (N, K) probabilities of the instructions before any answer.
         cost: (N, K) USD of their calls.
     """
 
     lookahead: Lookahead
-    features: Matrix
+    alone: Matrix
     cost: NDArray[np.floating]
 
     def __call__(self, price: float, /) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Value and usage in USD, each (N, J)."""
-        return self.lookahead.columns(self.features, self.cost, price)
+        return self.lookahead.columns(self.alone, self.cost, price)
 
     def calls(self, price: float, /) -> Matrix:
         """(N, J, K) expected second calls."""
-        return self.lookahead.calls(self.features, price)
+        return self.lookahead.calls(self.alone, self.cost, price)
 
     def at(self, rows: NDArray[np.integer], /) -> BatchLooks:
         """Looks at some of the instructions."""
-        return BatchLooks(self.lookahead, self.features[rows], self.cost[rows])
+        return BatchLooks(self.lookahead, self.alone[rows], self.cost[rows])
 
 
 def fit_lookahead(
-    logits: Matrix, after: Matrix, cost: NDArray[np.floating], first: Sequence[int], seed: int = 0
+    logits: Matrix,
+    after: Matrix,
+    cost: NDArray[np.floating],
+    first: Sequence[int],
+    alone: Matrix | None = None,
 ) -> Lookahead:
     """Prepare the regressions on n rows that the router and the posterior did not learn from.
 
@@ -154,14 +153,10 @@ def fit_lookahead(
         after: (J, n, K) cross-fitted probabilities after the answer of each first model.
         cost: (n, K) USD.
         first: (J,) columns of the first models.
-        seed: of the rows that are landmarks.
+        alone: (n, K) probabilities by which one call is planned, where they are not those of the logits.
     """
-    centre, scale = logits.mean(axis=0), np.maximum(logits.std(axis=0), 1e-6)
-    chosen = np.random.default_rng(seed).permutation(len(logits))[:LANDMARKS]
-    features = LogitFeatures(centre, scale, np.asarray((logits[chosen] - centre) / scale, dtype=np.float32))
-    x = features(logits).astype(np.float64)
-    operator = np.asarray(np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T), dtype=np.float64)
-    return Lookahead(features, operator, after, np.asarray(cost, np.float64), np.asarray(first, np.int64))
+    before = np.asarray(sigmoid(logits) if alone is None else alone, dtype=np.float32)
+    return Lookahead(before, after, np.asarray(cost, np.float64), np.asarray(first, np.int64))
 
 
 def decide_after(
@@ -180,3 +175,8 @@ def decide_after(
     worth[rows, :, first] = after[rows, :, first]
     decided = worth.argmax(axis=2)
     return np.take_along_axis(after, decided[:, :, None], axis=2)[:, :, 0], decided
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    """Some rows at a time, so that what is predicted of them stays in the processor's cache."""
+    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
