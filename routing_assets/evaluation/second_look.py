@@ -131,7 +131,9 @@ def fit_second_looks(
     saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
     refitted = saved > STANDARD_ERRORS * error
     alone = fit.without_answer if refitted else sigmoid(scaled)
-    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone) if telling else None
+    lookahead = (
+        fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone, success) if telling else None
+    )
     test = labels.take(rows)
     tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
     tested = np.asarray(tested / router.temperatures, dtype=np.float32)
@@ -219,7 +221,8 @@ def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.nd
         return None
     spent = split.cost[np.arange(len(cost)), plan.choice].sum()
     decided = decide_second_round(looks.after(plan.choice), cost, plan.choice, budget - spent, models=split.models)
-    return _Rounds(plan, decided.choice, plan.expected_success)
+    optimism = lookahead.optimism(plan.allocation.shadow_price)
+    return _Rounds(plan, decided.choice, plan.expected_success - optimism)
 
 
 def cascade_cheap_first(looks: SecondLooks, split: TestSplit, budgets: np.ndarray) -> PolicyOutcome:

@@ -6,9 +6,10 @@ carried out with cross-fitted posteriors. Least squares then give, for a new x,
 
     value_j(x) = E[P(decided model | x, s)],    usage_j(x) = c_j(x) + sum_k P(escalation to k | x) c_k(x).
 
-What they are regressed on is what a look can decide between: the success p of model j, and the best net value a of
-another model; a polynomial of both and their maximum. An expectation that is a function of the very numbers it competes
-with does not promise more than they do; one of other features wins where it errs upward.
+The value less price x second calls is regressed, and the calls. What they are regressed on is what a look decides
+between: the success p of model j, and the best net value a of another model; a polynomial of both, and their maximum. An
+expectation that is a function of the very numbers it competes with keeps what it promises; one of other features is
+chosen where it errs upward.
 
 These are columns of the same knapsack that has one column for each model alone.
 """
@@ -39,12 +40,14 @@ class Lookahead:
         after: (J, n, K) their cross-fitted probabilities after the answer of each first model.
         cost: (n, K) USD of their calls.
         first: (J,) columns of the first models.
+        success: (n, K) labels of the known rows, NaN where unlabelled.
     """
 
     alone: Matrix
     after: Matrix
     cost: NDArray[np.float64]
     first: NDArray[np.int64]
+    success: Matrix
 
     def columns(
         self, alone: Matrix, cost: NDArray[np.floating], price: float
@@ -59,9 +62,10 @@ class Lookahead:
         coefficients = self._coefficients(price)
         value, usage = (np.empty((len(alone), len(self.first))) for _ in range(2))
         for rows in _blocks(len(alone)):
-            worth, calls = self._predict(alone[rows], cost[rows], price, coefficients)
-            value[rows] = worth.T
-            usage[rows] = cost[rows][:, self.first] + np.einsum("jmk,mk->mj", calls, cost[rows])
+            net, calls = self._predict(alone[rows], cost[rows], price, coefficients)
+            second = np.einsum("jmk,mk->mj", calls, cost[rows])
+            value[rows] = np.clip(net.T + price * second, 0.0, 1.0)
+            usage[rows] = cost[rows][:, self.first] + second
         return value, usage
 
     def calls(self, alone: Matrix, cost: NDArray[np.floating], price: float) -> Matrix:
@@ -76,39 +80,60 @@ class Lookahead:
             calls[rows] = self._predict(alone[rows], cost[rows], price, coefficients)[1].transpose(1, 0, 2)
         return calls
 
+    def optimism(self, price: float) -> float:
+        """What the best columns of the known rows promise on average at this price, less what they keep.
+
+        The best of several estimates is too high by their errors, for one call as for two. So much is to be taken from
+        what a plan at this price promises.
+        """
+        value, usage = self.columns(self.alone, self.cost, price)
+        worth = np.hstack([self.alone - price * self.cost, value - price * usage])
+        best, rows, k = worth.argmax(axis=1), np.arange(len(worth)), self.cost.shape[1]
+        after_look = decide_after(self.after, self.cost, self.first, price)[1][np.maximum(best - k, 0), rows]
+        kept = self.success[rows, np.where(best < k, best, after_look)]
+        labelled = np.isfinite(kept)
+        promised = np.hstack([self.alone, value])[rows, best]
+        return float((promised - kept)[labelled].mean()) if labelled.any() else 0.0
+
     def _coefficients(self, price: float) -> Matrix:
-        """(J, B, 1 + K) of the value, and of the share of the second calls that goes to each model."""
+        """(J, B, 2 + K) of the net value, and of the shares of second calls: to the best other model, to each further."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
-        escalated = decided[:, :, None] == np.arange(self.after.shape[2])
-        escalated[np.arange(len(self.first)), :, self.first] = False
-        targets = np.concatenate([value[:, :, None], escalated], axis=2)
-        basis = _basis(self.alone, self.cost, self.first, price).astype(np.float64)
-        transposed = basis.transpose(0, 2, 1)
+        basis, other = _basis(self.alone, self.cost, self.first, price)
+        kept = decided == self.first[:, None]
+        to_other = (decided == other) & ~kept
+        further = (decided[:, :, None] == np.arange(self.after.shape[2])) & ~(kept | to_other)[:, :, None]
+        second = np.where(kept, 0.0, np.take_along_axis(self.cost.T, decided, axis=0))
+        targets = np.concatenate([(value - price * second)[:, :, None], to_other[:, :, None], further], axis=2)
+        transposed = basis.transpose(0, 2, 1).astype(np.float64)
         squares = transposed @ basis + PENALTY * len(self.alone) * np.eye(basis.shape[2])
         return np.asarray(np.linalg.solve(squares, transposed @ targets), dtype=np.float32)
 
     def _predict(
         self, alone: Matrix, cost: NDArray[np.floating], price: float, coefficients: Matrix
     ) -> tuple[Matrix, Matrix]:
-        """Values (J, m) and expected second calls (J, m, K)."""
-        predicted = np.clip(_basis(alone, cost, self.first, price) @ coefficients, 0.0, 1.0)
-        calls = predicted[:, :, 1:]
+        """Net values (J, m) and expected second calls (J, m, K)."""
+        basis, other = _basis(alone, cost, self.first, price)
+        predicted = basis @ coefficients
+        to_other, further = predicted[:, :, 1:2], predicted[:, :, 2:]
+        calls = np.concatenate([further, to_other], axis=2)  # the last column: to none
+        np.put_along_axis(calls, other[:, :, None], to_other, axis=2)
+        calls = np.clip(calls[:, :, :-1], 0.0, 1.0)
         return predicted[:, :, 0], calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
 
 
-def _basis(alone: Matrix, cost: NDArray[np.floating], first: NDArray[np.int64], price: float) -> Matrix:
-    """(J, m, B) what the columns of each first model are regressed on.
+def _basis(
+    alone: Matrix, cost: NDArray[np.floating], first: NDArray[np.int64], price: float
+) -> tuple[Matrix, NDArray[np.int64]]:
+    """(J, m, B) what the columns of each first model are regressed on, and (J, m) the best other model.
 
-    Not to ask again is worth 0: another model that is worth less does not matter.
+    Not to ask again is worth 0, and is "model" K: another model that is worth less does not matter.
     """
-    net = np.asarray(alone - price * cost, dtype=np.float32)
-    net = np.concatenate([net, np.zeros((len(net), 1), dtype=np.float32)], axis=1)
-    best, (second, highest) = net.argmax(axis=1), np.partition(net, -2, axis=1)[:, -2:].T
-    own = np.asarray(alone[:, first].T, dtype=np.float32)
-    other = np.where(best == first[:, None], second, highest)
-    return np.stack(
-        [np.ones_like(own), own, other, np.maximum(own, other), own * other, own * own, other * other], axis=2
-    )
+    net = np.concatenate([alone - price * cost, np.zeros((len(alone), 1))], axis=1)
+    second, best = np.argpartition(net, -2, axis=1)[:, -2:].T
+    other = np.where(best == first[:, None], second, best)
+    p = np.asarray(alone[:, first].T, dtype=np.float32)
+    a = np.take_along_axis(net.T, other, axis=0).astype(np.float32)
+    return np.stack([np.ones_like(p), p, a, np.maximum(p, a), p * a, p * p, a * a], axis=2), other
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +170,7 @@ def fit_lookahead(
     cost: NDArray[np.floating],
     first: Sequence[int],
     alone: Matrix | None = None,
+    success: Matrix | None = None,
 ) -> Lookahead:
     """Prepare the regressions on n rows that the router and the posterior did not learn from.
 
@@ -154,9 +180,11 @@ def fit_lookahead(
         cost: (n, K) USD.
         first: (J,) columns of the first models.
         alone: (n, K) probabilities by which one call is planned, where they are not those of the logits.
+        success: (n, K) labels, by which :meth:`Lookahead.optimism` is measured; NaN where unlabelled.
     """
     before = np.asarray(sigmoid(logits) if alone is None else alone, dtype=np.float32)
-    return Lookahead(before, after, np.asarray(cost, np.float64), np.asarray(first, np.int64))
+    labels = np.full_like(before, np.nan) if success is None else success
+    return Lookahead(before, after, np.asarray(cost, np.float64), np.asarray(first, np.int64), labels)
 
 
 def decide_after(
