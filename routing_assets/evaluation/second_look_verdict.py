@@ -22,6 +22,8 @@ from routing_assets.prediction.second_look import FirstModelQuality
 LEAST_UNRELATED = 200
 """With fewer unrelated test instructions nothing is claimed: the bootstrap's intervals are then too narrow."""
 
+NOTHING_TOLD = "no model's answers tell more about success than the instruction does"
+
 Answer = Literal["pays", "does not pay", "too few rows to tell"]
 
 
@@ -82,8 +84,9 @@ def judge_second_looks(
     """Judge second looks by the test rows of one split or several.
 
     A second look pays where it gains half a point or more against both kinds of one call (MIP, and MIP on the network
-    that reads no answer), and the simultaneous interval is above zero; it does not where the interval ends below half a
-    point. In between there are too few rows to tell, and so with fewer than ``LEAST_UNRELATED`` unrelated instructions.
+    that reads no answer), and both simultaneous intervals are above zero. It does not where the interval against the
+    better one call ends below half a point, nor anywhere if no answer tells anything. In between there are too few rows
+    to tell, and so with fewer than ``LEAST_UNRELATED`` unrelated instructions.
 
     Args:
         fractions: (F,) budgets, as fractions of the dearest model's spend.
@@ -98,11 +101,16 @@ def judge_second_looks(
     against = [
         _simultaneous(point.difference(SECOND_LOOK, one)[0], drawn.difference(SECOND_LOOK, one)) for one in one_calls
     ]
+    tells = not first_models or any(quality.tells for split in first_models for quality in split)
     gains = []
     for f in np.flatnonzero(np.isfinite(against).all(axis=(0, 2))):
-        difference, low, high = np.min([rows[f] for rows in against], axis=0).tolist()
-        gains.append(Gain(float(fractions[f]), difference, (low, high), _answer(difference, low, high, unrelated)))
-    return SecondLookVerdict(tuple(gains), f"{_decision(gains, unrelated)}{_first_models(first_models)}")
+        difference, low, high = min((rows[f].tolist() for rows in against), key=lambda row: row[0])
+        sure = min(rows[f, 1] for rows in against) > 0
+        answer = _answer(difference, high, sure, unrelated) if tells else "does not pay"
+        gains.append(Gain(float(fractions[f]), difference, (low, high), answer))
+    if not tells:
+        return SecondLookVerdict(tuple(gains), f"Do not look twice: {NOTHING_TOLD}.")
+    return SecondLookVerdict(tuple(gains), " ".join([_decision(gains, unrelated), *_first_models(first_models)]))
 
 
 def _simultaneous(estimate: np.ndarray, drawn: np.ndarray, level: float = 0.95) -> np.ndarray:
@@ -117,10 +125,10 @@ def _simultaneous(estimate: np.ndarray, drawn: np.ndarray, level: float = 0.95) 
     return np.stack([estimate, estimate - width, estimate + width], axis=1)
 
 
-def _answer(difference: float, low: float, high: float, unrelated: int) -> Answer:
+def _answer(difference: float, high: float, sure: bool, unrelated: int) -> Answer:
     if unrelated < LEAST_UNRELATED:
         return "too few rows to tell"
-    if difference >= WORTHWHILE and low > 0:
+    if difference >= WORTHWHILE and sure:
         return "pays"
     return "does not pay" if high < WORTHWHILE else "too few rows to tell"
 
@@ -138,30 +146,30 @@ def _decision(gains: Sequence[Gain], unrelated: int) -> str:
     if all(gain.answer == "does not pay" for gain in gains):
         return f"Do not look twice: at every budget it gains less than half a point. The most is {most}."
     return (
-        f"Do not look twice: no budget shows a sure gain of half a point, and the {unrelated} unrelated test "
-        f"instructions are too few rows to tell. The most is {most}."
+        f"Too few rows to tell whether second looks pay: over {unrelated} unrelated test instructions no budget shows a "
+        f"sure gain of half a point. The most is {most}."
     )
 
 
-def _first_models(splits: Sequence[Sequence[FirstModelQuality]]) -> str:
+def _first_models(splits: Sequence[Sequence[FirstModelQuality]]) -> list[str]:
     """How many first models' answers tell something, and the figures of the one that tells most; means over splits."""
     if not splits:
-        return ""
+        return []
     names = [quality.first for quality in splits[0]]
     telling = [name for name in names if all(_of(split, name).tells for split in splits)]
     if not telling:
-        return " No model's answers tell more about success than the instruction does, in every split."
+        return ["In every split other models' answers tell more about success than the instruction does."]
     best = max(telling, key=lambda name: np.mean([_of(split, name).gain for split in splits]))
     mean = {
         figure: float(np.mean([getattr(_of(split, best), figure) for split in splits]))
         for figure in ("log_loss_without", "log_loss", "auc_without", "auc", "ece_without", "ece")
     }
-    return (
-        f" Answers tell more than the instruction for {len(telling)} of {len(names)} first models; most for {best}: "
+    return [
+        f"Answers tell more than the instruction for {len(telling)} of {len(names)} first models; most for {best}: "
         f"log-loss {mean['log_loss_without']:.3f} without and {mean['log_loss']:.3f} with its answer, AUC "
         f"{mean['auc_without']:.3f} and {mean['auc']:.3f}, calibration error {mean['ece_without']:.3f} and "
         f"{mean['ece']:.3f}."
-    )
+    ]
 
 
 def _of(split: Sequence[FirstModelQuality], name: str) -> FirstModelQuality:

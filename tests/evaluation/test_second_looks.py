@@ -9,7 +9,7 @@ import pytest
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
 from routing_assets.evaluation.results import PolicyOutcome, TestedPolicies
-from routing_assets.evaluation.second_look_verdict import LEAST_UNRELATED, judge_second_looks
+from routing_assets.evaluation.second_look_verdict import LEAST_UNRELATED, NOTHING_TOLD, judge_second_looks
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.classifier.network import HeadConfig
@@ -82,9 +82,9 @@ def test_a_check_that_tells_nothing_is_not_used():
     evaluation = evaluate(coins(0.0), CATALOG, seeds=(0,), config=CONFIG)
     assert not evaluation.second_look.pays
     assert "Do not look twice" in evaluation.table()
-    assert "No model's answers tell more" in evaluation.table()
+    assert NOTHING_TOLD in evaluation.table()
     seed = evaluation.seeds[0]
-    assert not any(first["tells"] for first in seed.second_look)
+    assert not any(first.tells for first in seed.second_look)
     spent = seed.outcomes["mip_second_look"].cost
     assert spent[np.isfinite(spent)].max() <= seed.cost.max()  # nobody is asked twice
 
@@ -131,7 +131,7 @@ def test_few_rows_decide_nothing_however_large_the_gain():
     verdict = judge_second_looks(FRACTIONS, [tested(np.full(14, 0.3), LEAST_UNRELATED - 1, 0)], replicates=200)
     assert not verdict.pays
     assert {gain.answer for gain in verdict.gains} == {"too few rows to tell"}
-    assert "too few rows to tell" in verdict.text
+    assert "Too few rows to tell" in verdict.text
     assert judge_second_looks(FRACTIONS, [tested(np.full(14, 0.3), LEAST_UNRELATED, 0)], replicates=200).pays
 
 
@@ -158,4 +158,4 @@ def test_a_gain_of_nothing_is_told_from_a_lack_of_rows():
     verdict = judge_second_looks(FRACTIONS, [same], replicates=200)
     assert {gain.answer for gain in verdict.gains} == {"does not pay"}
     assert "at every budget it gains less than half a point" in verdict.text
-    assert "too few rows" in judge_second_looks(FRACTIONS, [split], replicates=200).text
+    assert "Too few rows to tell" in judge_second_looks(FRACTIONS, [split], replicates=200).text
