@@ -136,6 +136,8 @@ def demo(size: int, seed: int) -> None:
     show_default=True,
     help="Precision of scoring; bf16 is refused where it changes decisions on held-out instructions.",
 )
+@click.option("--second-look", is_flag=True, help="Also learn what answers tell, from a benchmark's own files.")
+@click.option("--check-auc", type=float, help="Quality of a check of the answers of a simulated twin, as 0.9.")
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
