@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from routing_assets.prediction.second_look import SecondLook
 
 SUMMARY = "summary"
+TOLD, BILLED, SIGNAL = "first_success", "first_billed_usd", "signal "
+"""Columns for what was known of a first answer: its success, its bill, and each of its signals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +76,8 @@ def decide_again(
     """The table of the second round. An instruction without a first answer stays with its first model.
 
     Columns are ``instruction_id, first_model, model, answered, escalated, expected_success`` (after both rounds),
-    ``cost`` (estimated USD of the second call, 0 for a kept answer) and ``first_cost`` (USD). The metadata of its
-    schema hold the summary.
+    ``cost`` (estimated USD of the second call, 0 for a kept answer) and ``first_cost`` (USD); then what was known of
+    the first answers, see :func:`known_in`. The metadata of its schema hold the summary.
 
     Args:
         budget: USD for both rounds.
@@ -122,8 +124,22 @@ def decide_again(
         "expected_success": pa.array(success),
         "cost": pa.array(cost),
         "first_cost": pa.array(first_cost),
+        TOLD: pa.array(came.success, from_pandas=True),
+        BILLED: pa.array(came.billed, from_pandas=True),
+        **{f"{SIGNAL}{name}": pa.array(values, from_pandas=True) for name, values in came.signals.items()},
     }
     return pa.table(columns).replace_schema_metadata({SUMMARY: json.dumps(summary)})
+
+
+def known_in(second_round: pa.Table) -> FirstAnswers:
+    """What was known of the first answers when the table of a second round was made."""
+    told, billed = (second_round[name].to_numpy(zero_copy_only=False) for name in (TOLD, BILLED))
+    signals = {
+        name.removeprefix(SIGNAL): second_round[name].to_numpy(zero_copy_only=False)
+        for name in second_round.column_names
+        if name.startswith(SIGNAL)
+    }
+    return FirstAnswers(second_round["answered"].to_numpy(zero_copy_only=False), told, billed, signals)
 
 
 def probabilities_after(
@@ -179,3 +195,20 @@ def _decided(
         return allocation
     estimate = cost_estimate(tables.costs.take(pa.array(rows[again])), models)
     return decide(left * estimate.safe_share(allocation.choice[again], confidence))
+
+
+def moves_of(table: pa.Table) -> list[dict[str, Any]]:
+    """By first and second model, the most frequent first: answers, and the USD of their second calls."""
+    names = [table[name].cast(pa.string()) for name in ("first_model", "model")]
+    rows = pa.table([*names, table["cost"]], ["first model", "then", "cost"])
+    counted = rows.group_by(["first model", "then"]).aggregate([("cost", "count"), ("cost", "sum")])
+    moves = [
+        {
+            "first model": row["first model"],
+            "then": "kept" if row["first model"] == row["then"] else row["then"],
+            "instructions": row["cost_count"],
+            "second calls, USD": row["cost_sum"],
+        }
+        for row in counted.to_pylist()
+    ]
+    return sorted(moves, key=lambda row: -row["instructions"])

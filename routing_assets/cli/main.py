@@ -280,6 +280,20 @@ def outcomes(batch_id: str, file: Path, encoding: str | None) -> None:
     batch_commands.outcomes(Home.from_env(), batch_id, file, encoding)
 
 
+@main.command(name="second-round")
+@says_what_is_wrong
+@batch_argument()
+def second_round(batch_id: str) -> None:
+    """Look at the answers to BATCH_ID that came: keep each, or ask another model, within the same budget.
+
+    For a batch that was routed with second_look. In the background, a sensor does it once all answers came or their
+    time is up. A batch has two rounds at most.
+    """
+    from routing_assets.cli import second_round as second_round_commands
+
+    second_round_commands.decide(Home.from_env(), batch_id)
+
+
 @main.command()
 @says_what_is_wrong
 @batch_argument()

@@ -36,7 +36,7 @@ from routing_assets.routers.shelf import Shelf
 from routing_assets.storage.in_force import candidate
 from routing_assets.storage.warehouse import Warehouse
 
-FOLDER = "second_looks"
+FOLDER, GAINS = "second_looks", "gains.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,40 +110,35 @@ def classifier_of(shelf: Shelf, record: Mapping[str, Any]) -> SuccessClassifier:
     )
 
 
-def keep_second_look(shelf: Shelf, second_look: SecondLook) -> str:
-    """Keep it under a hash of its content; returns that."""
+def keep_second_look(shelf: Shelf, second_look: SecondLook, gains: Sequence[Gain]) -> KeptSecondLook:
+    """Keep it, with what it gained on held-out rows, under a hash of its content."""
     folder = shelf.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as work:
         made = Path(work) / "made"
         second_look.save(made)
-        version = "".join(file_sha256(made / name)[:6] for name in (ARRAYS, ABOUT))
+        (made / GAINS).write_text(json.dumps([asdict(gain) for gain in gains], indent=1), encoding="utf-8")
+        version = "".join(file_sha256(made / name)[:4] for name in (ARRAYS, ABOUT, GAINS))
         if not (folder / version).exists():
             os.replace(made, folder / version)
-    return version
+    return KeptSecondLook(version, second_look, tuple(gains))
 
 
-def load_second_look(shelf: Shelf, version: str) -> SecondLook:
+def kept_second_look(shelf: Shelf, version: str) -> KeptSecondLook:
     """A second look that was kept."""
-    return SecondLook.load(shelf.folder / FOLDER / version)
+    folder = shelf.folder / FOLDER / version
+    gains = json.loads((folder / GAINS).read_text(encoding="utf-8"))
+    return KeptSecondLook(version, SecondLook.load(folder), tuple(Gain(**gain) for gain in gains))
 
 
-def record_second_look(
-    warehouse: Warehouse,
-    router_version: str,
-    version: str,
-    second_look: SecondLook,
-    gains: Sequence[Gain],
-    *,
-    run_id: str,
-) -> None:
-    """Append the second look of a router, which was kept as ``version``; the newest row of a router counts."""
+def record_second_look(warehouse: Warehouse, router_version: str, kept: KeptSecondLook, *, run_id: str) -> None:
+    """Append the second look of a router; the newest row of a router counts."""
     row = {
         "router_version": router_version,
-        "second_look_version": version,
-        "signals": list(second_look.signals),
-        "first_models": list(second_look.first),
-        "gains": json.dumps([asdict(gain) for gain in gains]),
+        "second_look_version": kept.version,
+        "signals": list(kept.second_look.signals),
+        "first_models": list(kept.second_look.first),
+        "gains": json.dumps([asdict(gain) for gain in kept.gains]),
         "dagster_run_id": run_id,
     }
     warehouse.append("second_looks", pa.Table.from_pylist([row]))
@@ -154,7 +149,6 @@ def second_look_of_router(warehouse: Warehouse, shelf: Shelf, router_version: st
     known_as: str | None = router_version
     while known_as is not None:
         if found := warehouse.fetch("second_look_of", {"router_version": known_as}):
-            version, gains = found[0]["second_look_version"], json.loads(found[0]["gains"])
-            return KeptSecondLook(version, load_second_look(shelf, version), tuple(Gain(**gain) for gain in gains))
+            return kept_second_look(shelf, found[0]["second_look_version"])
         known_as = candidate(warehouse, known_as)["parent"]
     return None

@@ -1,7 +1,6 @@
 """Stage 8, where second looks are planned: what follows from the first answers, and its files for the LLM runners."""
 
 from dataclasses import asdict
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -16,7 +15,7 @@ from routing_assets.batches.money import commit_cost
 from routing_assets.batches.policy import settings_from
 from routing_assets.batches.resend import hand_off_rows
 from routing_assets.batches.route import summary_of
-from routing_assets.batches.second_round import decide_again, first_round_tables
+from routing_assets.batches.second_round import decide_again, first_round_tables, moves_of
 from routing_assets.batches.second_rounds import SECOND, first_round_of, record_second_round
 from routing_assets.dagster_instance.anchors import materialised_anchor
 from routing_assets.defs.common import (
@@ -62,13 +61,13 @@ def second_round(
     the first round. See which answers were escalated to which model, and what that is expected to gain.
     """
     paths, batch_id = home.paths(), context.partition_key
-    from routing_assets.routers.second_look import load_second_look
+    from routing_assets.routers.second_look import kept_second_look
 
     try:
         planned = first_round_of(paths.warehouse, batch_id)
         decision = decision_in_force(paths.warehouse, batch_id)
         tables = first_round_tables(paths.store, decision)
-        look = load_second_look(paths.shelf, planned["second_look_version"])
+        look = kept_second_look(paths.shelf, planned["second_look_version"]).second_look
         sent, files = sent_by(paths.warehouse, paths.store, decision), outcome_files(paths.folders, batch_id)
         came = first_answers(sent, batch_outcomes, answers, grades, files, look.wanted)
         table = decide_again(tables, came, look, tables.budget, planned["second_look_version"])
@@ -145,20 +144,3 @@ def second_export(
             "files": markdown_table(files),
         }
     )
-
-
-def moves_of(table: pa.Table) -> list[dict[str, Any]]:
-    """By first and second model, the most frequent first: answers, and the USD of their second calls."""
-    names = [table[name].cast(pa.string()) for name in ("first_model", "model")]
-    rows = pa.table([*names, table["cost"]], ["first model", "then", "cost"])
-    counted = rows.group_by(["first model", "then"]).aggregate([("cost", "count"), ("cost", "sum")])
-    moves = [
-        {
-            "first model": row["first model"],
-            "then": "kept" if row["first model"] == row["then"] else row["then"],
-            "instructions": row["cost_count"],
-            "second calls, USD": row["cost_sum"],
-        }
-        for row in counted.to_pylist()
-    ]
-    return sorted(moves, key=lambda row: -row["instructions"])

@@ -61,10 +61,9 @@ def second_look(
     )
     router_version, version = record(router)["router_version"], None
     if fitted.second_look is not None:
-        version = looks.keep_second_look(paths.shelf, fitted.second_look)
-        looks.record_second_look(
-            paths.warehouse, router_version, version, fitted.second_look, fitted.gains, run_id=context.run_id
-        )
+        kept = looks.keep_second_look(paths.shelf, fitted.second_look, fitted.gains)
+        looks.record_second_look(paths.warehouse, router_version, kept, run_id=context.run_id)
+        version = kept.version
     rows = [{"router_version": router_version, "second_look_version": version, **row} for row in fitted.rows()]
     table = pa.Table.from_pylist(rows, schema=QUALITY)
     return dg.MaterializeResult(
