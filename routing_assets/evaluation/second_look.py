@@ -131,9 +131,7 @@ def fit_second_looks(
     saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
     refitted = saved > STANDARD_ERRORS * error
     alone = fit.without_answer if refitted else sigmoid(scaled)
-    lookahead = (
-        fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone, success) if telling else None
-    )
+    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone, success) if telling else None
     test = labels.take(rows)
     tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
     tested = np.asarray(tested / router.temperatures, dtype=np.float32)

@@ -146,8 +146,8 @@ def _decision(gains: Sequence[Gain], unrelated: int) -> str:
     if all(gain.answer == "does not pay" for gain in gains):
         return f"Do not look twice: at every budget it gains less than half a point. The most is {most}."
     return (
-        f"Too few rows to tell whether second looks pay: over {unrelated} unrelated test instructions no budget shows a "
-        f"sure gain of half a point. The most is {most}."
+        f"Too few rows to tell whether second looks pay: over {unrelated} unrelated test instructions no budget shows "
+        f"a sure gain of half a point. The most is {most}."
     )
 
 

@@ -103,7 +103,7 @@ def test_labels_with_signals_are_evaluated_as_before_without_second_looks(tellin
 FRACTIONS = np.linspace(0.1, 1.0, 14)
 
 
-def tested(gain, n, seed, policies=("mip_second_look", "mip", "mip_panel_refit")) -> TestedPolicies:
+def split_of(gain, n, seed) -> TestedPolicies:
     """One split of n rows on which two rounds succeed ``gain`` (F,) more often than either kind of one call."""
     rng = np.random.default_rng(seed)
     rates = [0.6 + np.asarray(gain), np.full(len(FRACTIONS), 0.6), np.full(len(FRACTIONS), 0.6)]
@@ -122,28 +122,28 @@ def tested(gain, n, seed, policies=("mip_second_look", "mip", "mip_panel_refit")
                 predicted_cost=nothing,
                 overspend_probability=nothing,
             )
-            for name, rate in zip(policies, rates, strict=True)
+            for name, rate in zip(("mip_second_look", "mip", "mip_panel_refit"), rates, strict=True)
         },
     )
 
 
 def test_few_rows_decide_nothing_however_large_the_gain():
-    verdict = judge_second_looks(FRACTIONS, [tested(np.full(14, 0.3), LEAST_UNRELATED - 1, 0)], replicates=200)
+    verdict = judge_second_looks(FRACTIONS, [split_of(np.full(14, 0.3), LEAST_UNRELATED - 1, 0)], replicates=200)
     assert not verdict.pays
     assert {gain.answer for gain in verdict.gains} == {"too few rows to tell"}
     assert "Too few rows to tell" in verdict.text
-    assert judge_second_looks(FRACTIONS, [tested(np.full(14, 0.3), LEAST_UNRELATED, 0)], replicates=200).pays
+    assert judge_second_looks(FRACTIONS, [split_of(np.full(14, 0.3), LEAST_UNRELATED, 0)], replicates=200).pays
 
 
 def test_of_many_budgets_none_pays_by_luck():
     claims = sum(
-        judge_second_looks(FRACTIONS, [tested(np.zeros(14), 400, seed)], replicates=200).pays for seed in range(30)
+        judge_second_looks(FRACTIONS, [split_of(np.zeros(14), 400, seed)], replicates=200).pays for seed in range(30)
     )
     assert claims <= 2  # one in forty is wrong by promise; pointwise intervals claim in every fourth
 
 
 def test_it_pays_where_it_gains_and_only_there():
-    verdict = judge_second_looks(FRACTIONS, [tested(np.where(FRACTIONS > 0.5, 0.1, 0.0), 3000, 1)], replicates=200)
+    verdict = judge_second_looks(FRACTIONS, [split_of(np.where(FRACTIONS > 0.5, 0.1, 0.0), 3000, 1)], replicates=200)
     np.testing.assert_allclose(verdict.budgets, FRACTIONS[FRACTIONS > 0.5])
     assert verdict.pays_at(0.8)
     assert verdict.pays_at(1.5)
@@ -153,7 +153,7 @@ def test_it_pays_where_it_gains_and_only_there():
 
 
 def test_a_gain_of_nothing_is_told_from_a_lack_of_rows():
-    split = tested(np.zeros(14), 400, 2)
+    split = split_of(np.zeros(14), 400, 2)
     same = replace(split, outcomes=dict.fromkeys(split.outcomes, split.outcomes["mip"]))
     verdict = judge_second_looks(FRACTIONS, [same], replicates=200)
     assert {gain.answer for gain in verdict.gains} == {"does not pay"}

@@ -7,8 +7,8 @@ carried out with cross-fitted posteriors. Least squares then give, for a new x,
     value_j(x) = E[P(decided model | x, s)],    usage_j(x) = c_j(x) + sum_k P(escalation to k | x) c_k(x).
 
 The value less price x second calls is regressed, and the calls. What they are regressed on is what a look decides
-between: the success p of model j, and the best net value a of another model; a polynomial of both, and their maximum. An
-expectation that is a function of the very numbers it competes with keeps what it promises; one of other features is
+between: the success p of model j, and the best net value a of another model; a polynomial of both, and their maximum.
+An expectation that is a function of the very numbers it competes with keeps what it promises; one of other features is
 chosen where it errs upward.
 
 These are columns of the same knapsack that has one column for each model alone.
@@ -96,7 +96,7 @@ class Lookahead:
         return float((promised - kept)[labelled].mean()) if labelled.any() else 0.0
 
     def _coefficients(self, price: float) -> Matrix:
-        """(J, B, 2 + K) of the net value, and of the shares of second calls: to the best other model, to each further."""
+        """(J, B, 2 + K) of the net value, and of the second calls: to the best other model, to each further one."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
         basis, other = _basis(self.alone, self.cost, self.first, price)
         kept = decided == self.first[:, None]
