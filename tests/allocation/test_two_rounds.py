@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing_assets.allocation import InfeasibleBudget
+from routing_assets.allocation import InfeasibleBudget, second_look
 from routing_assets.allocation.second_look import decide_second_round, plan_first_round
 
 
@@ -60,6 +60,38 @@ def test_an_instruction_that_may_not_go_everywhere_is_not_looked_at_by_plan():
     )  # fmt: skip
     assert not plan.looked_at[:5].any()
     assert plan.looked_at[5:].all()
+
+
+class CountedLooks:
+    """A look costs half of the second call; its value falls as money gets dearer."""
+
+    def __init__(self, success, cost, asked):
+        self.success, self.cost, self.asked = success, cost, asked
+
+    def __call__(self, price):
+        self.asked.append(len(self.success))
+        better = np.maximum(self.success[:, :1], self.success[:, 2:] - 0.01 * price)
+        return better, self.cost[:, :1] + 0.5 * self.cost[:, 2:]
+
+    def at(self, rows):
+        return CountedLooks(self.success[rows], self.cost[rows], self.asked)
+
+    def calls(self, price):
+        raise AssertionError("calls are asked for only under constraints")
+
+
+def test_the_price_of_a_large_batch_is_found_on_a_sample(monkeypatch):
+    success, cost, _ = batch(1, n=2000)
+    asked, budget = [], 0.4 * float(cost[:, 2].sum())
+    whole = plan_first_round(success, cost, budget, CountedLooks(success, cost, []), np.array([0]))
+    monkeypatch.setattr(second_look, "SAMPLE", 300)
+    plan = plan_first_round(success, cost, budget, CountedLooks(success, cost, asked), np.array([0]))
+    assert asked.count(2000) == 1
+    assert set(asked) == {300, 2000}
+    assert plan.planned_cost <= budget
+    assert plan.expected_success == pytest.approx(whole.expected_success, rel=0.01)
+    with pytest.raises(InfeasibleBudget):
+        plan_first_round(success, cost, 1.0, CountedLooks(success, cost, []), np.array([0]))
 
 
 def test_a_budget_that_does_not_pay_for_one_call_each_is_refused():

@@ -68,52 +68,35 @@ class Lookahead:
             cost: (m, K) USD of their calls.
             price: expected successes that a US dollar buys.
         """
-        j, (value, pairs) = len(self.first), self._coefficients(price)
-        coefficients = np.concatenate([value, pairs.coefficients], axis=1)
-        of_first = np.asarray(pairs.first[:, None] == np.arange(j), dtype=np.float32)
-        worth, usage = np.empty((len(features), j)), np.empty((len(features), j))
+        j, k = len(self.first), cost.shape[1]
+        coefficients, one = self._coefficients(price), np.ones(k, dtype=np.float32)
+        value, usage = np.empty((len(features), j)), np.empty((len(features), j))
         for rows in _blocks(len(features)):
-            predicted = np.clip(features[rows] @ coefficients, 0.0, 1.0)
-            shares, prices = predicted[:, j:], np.asarray(cost[rows], dtype=np.float32)
-            second = (shares * prices[:, pairs.model]) @ of_first / np.maximum(1.0, shares @ of_first)
-            worth[rows], usage[rows] = predicted[:, :j], cost[rows][:, self.first] + second
-        return worth, usage
+            predicted = features[rows] @ coefficients
+            shares = np.clip(predicted, 0.0, 1.0, out=predicted)[:, j:].reshape(-1, j, k)
+            second = np.matmul(shares, cost[rows].astype(np.float32)[:, :, None])[:, :, 0]
+            value[rows] = predicted[:, :j]
+            usage[rows] = cost[rows][:, self.first] + second / np.maximum(1.0, shares @ one)
+        return value, usage
 
     def calls(self, features: Matrix, price: float) -> Matrix:
-        """(m, J, K) expected second calls of each model if ``first`` is asked and its answer looked at.
+        """(m, J, K) expected second calls of each model, if ``first`` is asked and its answer looked at.
 
         Args:
             features: (m, F) of the instructions.
             price: expected successes that a US dollar buys.
         """
-        pairs = self._coefficients(price)[1]
-        calls = np.zeros((len(features), len(self.first), self.after.shape[2]), dtype=np.float32)
-        calls[:, pairs.first, pairs.model] = np.clip(features @ pairs.coefficients, 0.0, 1.0)
+        j, k = len(self.first), self.after.shape[2]
+        calls = np.clip(features @ self._coefficients(price)[:, j:], 0.0, 1.0).reshape(-1, j, k)
         return calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
 
-    def _coefficients(self, price: float) -> tuple[Matrix, _Escalations]:
-        """Ridge coefficients of the values, (F, J), and of the escalations that known rows show at this price."""
+    def _coefficients(self, price: float) -> Matrix:
+        """(F, J + J x K) ridge coefficients of the values, and of the shares of each second model."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
-        escalated = decided[:, :, None] == np.arange(self.after.shape[2])
-        escalated[np.arange(len(self.first)), :, self.first] = False
-        first, model = np.nonzero(escalated.any(axis=1))
-        targets = np.concatenate([value.T, escalated[first, :, model].T], axis=1)
-        found = np.asarray(self.operator @ targets, dtype=np.float32)
-        return found[:, : len(value)], _Escalations(first, model, found[:, len(value) :])
-
-
-@dataclass(frozen=True, eq=False)
-class _Escalations:
-    """The pairs of a first and a second model that known rows show, and the (F, P) coefficients of their shares."""
-
-    first: NDArray[np.int64]
-    model: NDArray[np.int64]
-    coefficients: Matrix
-
-
-def _blocks(rows: int) -> Iterator[slice]:
-    """Some rows at a time, so that what is predicted of them stays in the processor's cache."""
-    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
+        escalated = decided.T[:, :, None] == np.arange(self.after.shape[2])
+        escalated[:, np.arange(len(self.first)), self.first] = False
+        targets = np.concatenate([value.T, escalated.reshape(len(escalated), -1)], axis=1)
+        return np.asarray(self.operator @ targets, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,3 +163,8 @@ def decide_after(
     worth[rows, :, first] = after[rows, :, first]
     decided = worth.argmax(axis=2)
     return np.take_along_axis(after, decided[:, :, None], axis=2)[:, :, 0], decided
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    """Some rows at a time, so that what is predicted of them stays in the processor's cache."""
+    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))
