@@ -142,15 +142,34 @@ def _at(
 
 
 def _price_on_a_sample(problem: AllocationProblem, looks: LooksByRow, first: np.ndarray, seed: int) -> float:
-    """What a dollar buys, found in turns on some instructions with their share of the budget."""
-    n = len(problem)
+    n, allowed = len(problem), problem.allowed
     rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
-    cost, allowed = problem.cost_matrix[rows], problem.allowed
-    barred = None if allowed is None else ~allowed[rows]
-    least = cost.min(axis=1) if barred is None else np.where(barred, np.inf, cost).min(axis=1)
-    budget = max(problem.budget * SAMPLE / n, float(least.sum()) * (1 + 1e-9))
-    sample = AllocationProblem(problem.success[rows], cost, budget, forbidden=barred)
-    return _in_turns(sample, looks.at(rows), first, _ROUGHLY)[1]
+    own = None if allowed is None else allowed[rows]
+    return price_in_turns(
+        problem.success[rows], problem.cost_matrix[rows], own, problem.budget, n, looks.at(rows), first
+    )
+
+
+def price_in_turns(
+    success: np.ndarray,
+    cost: np.ndarray,
+    allowed: np.ndarray | None,
+    budget: float,
+    instructions: int,
+    looks: Looks,
+    first: np.ndarray,
+) -> float:
+    """What a dollar buys in a batch of ``instructions``, found in turns on a sample with its share of the budget.
+
+    Args:
+        success: (m, K) of the sample; ``cost`` (m, K) in USD; ``allowed`` (m, K) bool, or None.
+        budget: USD for the whole batch.
+        looks: at the instructions of the sample.
+    """
+    least = (cost if allowed is None else np.where(allowed, cost, np.inf)).min(axis=1)
+    share = max(budget * len(success) / instructions, float(least.sum()) * (1 + 1e-9))
+    sample = AllocationProblem(success, cost, share, forbidden=None if allowed is None else ~allowed)
+    return _in_turns(sample, looks, first, _ROUGHLY)[1]
 
 
 def decide_second_round(

@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing_assets.allocation import InfeasibleBudget, second_look
+from routing_assets.allocation import (
+    ArrayPart,
+    InfeasibleBudget,
+    PartedProblem,
+    second_look,
+    second_look_by_sweeps,
+)
 from routing_assets.allocation.second_look import decide_second_round, plan_first_round
+from routing_assets.allocation.second_look_by_sweeps import plan_first_round_by_parts
+from routing_assets.foundation.errors import InvalidInput
 
 
 def batch(seed, n=6):
@@ -123,3 +131,32 @@ def test_a_kept_answer_needs_no_permission():
     success, cost = np.array([[0.9, 0.1], [0.2, 0.9]]), np.ones((2, 2))
     decided = decide_second_round(success, cost, np.array([0, 0]), 5.0, forbidden=forbidden)
     assert decided.choice.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("cuts", [[], [137, 600], list(range(100, 2000, 100))])
+def test_a_batch_in_parts_is_planned_as_in_memory(cuts, monkeypatch):
+    success, cost, rng = batch(1, n=2000)
+    monkeypatch.setattr(second_look, "SAMPLE", 300)
+    monkeypatch.setattr(second_look_by_sweeps, "SAMPLE", 300)
+    allowed, budget, first = rng.random((2000, 3)) < 0.9, 0.4 * float(cost[:, 2].sum()), np.array([0])
+    allowed[:, 1] = True
+    whole = plan_first_round(success, cost, budget, CountedLooks(success, cost, []), first, forbidden=~allowed)
+    rows = np.split(np.arange(2000), cuts)
+    plan = plan_first_round_by_parts(
+        PartedProblem([ArrayPart(success[own], cost[own], allowed[own]) for own in rows], budget),
+        [CountedLooks(success[own], cost[own], []) for own in rows],
+        first,
+    )
+    assert (plan.choice == whole.choice).all()
+    assert (plan.looked_at == whole.looked_at).all()
+    assert plan.looked_at.any()
+    assert plan.allocation.total_cost == whole.planned_cost <= budget
+
+
+def test_parts_under_constraints_are_refused_with_how_many_instructions_fit():
+    success, cost, _ = batch(1, n=10)
+    problem = PartedProblem([ArrayPart(success, cost)], 9.0, ("a", "b", "c"), {"capacity": {"a": 3}})
+    with pytest.raises(InvalidInput, match="capacity need the batch in memory: at most 2000 instructions fit"):
+        plan_first_round_by_parts(
+            problem, [CountedLooks(success, cost, [])], np.array([0]), memory_bytes=2_000 * 250 * 4
+        )
