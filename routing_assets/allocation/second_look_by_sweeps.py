@@ -16,7 +16,7 @@ from routing_assets.allocation.by_sweeps import (
 )
 from routing_assets.allocation.carry_out import Keep, keep_choice
 from routing_assets.allocation.parts import Matrices, Part
-from routing_assets.allocation.second_look import SAMPLE, LooksByRow, price_in_turns
+from routing_assets.allocation.second_look import SAMPLE, Looks, LooksByRow, price_in_turns
 from routing_assets.allocation.solver.source import joined
 from routing_assets.engine import Engine, LocalEngine
 from routing_assets.foundation.errors import InvalidInput
@@ -115,14 +115,14 @@ def plan_first_round_by_parts(
 class _Joined:
     """Looks at the sampled instructions of all parts."""
 
-    looks: Sequence[LooksByRow]
+    looks: Sequence[Looks]
 
     def __call__(self, price: float, /) -> tuple[np.ndarray, np.ndarray]:
         found = [own(price) for own in self.looks]
         return np.concatenate([value for value, _ in found]), np.concatenate([usage for _, usage in found])
 
 
-def _sample(given: tuple[Part, LooksByRow, np.ndarray]) -> tuple[Matrices, LooksByRow]:
+def _sample(given: tuple[Part, LooksByRow, np.ndarray]) -> tuple[Matrices, Looks]:
     """The sampled rows of a part, and the looks at them."""
     part, looks, rows = given
     success, cost, allowed = part.read()
