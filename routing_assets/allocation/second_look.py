@@ -19,13 +19,14 @@ from routing_assets.allocation.allocate import allocate
 from routing_assets.allocation.answer import Allocation
 from routing_assets.allocation.errors import InfeasibleAllocation, UndecidedAllocation
 from routing_assets.allocation.problem import AllocationProblem
-from routing_assets.allocation.second_look_limits import with_floors_as_reached, left_over, with_looks
+from routing_assets.allocation.second_look_limits import left_over, with_floors_as_reached, with_looks
 from routing_assets.foundation.errors import InvalidInput
 
 TURNS = 3
 """How often columns and price are computed; the price changes little after the second."""
-SAMPLE = 8_192
+SAMPLE = 4_096
 """Instructions on which the price is found where the batch has more than twice as many."""
+_ROUGHLY = 1e-3  # relative gap; all that a sample is solved for is the price
 
 
 class Looks(Protocol):
@@ -84,6 +85,7 @@ def plan_first_round(
     models: tuple[str, ...] | None = None,
     forbidden: np.ndarray | None = None,
     constraints: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> FirstRound:
     """Choose the first model of every instruction, and whether its answer is looked at, within the budget.
 
@@ -97,6 +99,7 @@ def plan_first_round(
         forbidden: (N, K) bool; an instruction that may not go to every model is not looked at twice by plan.
         constraints: further fields of :class:`AllocationProblem`, such as ``{"capacity": {"big": 100}}``. They hold for
             both rounds together, in expectation, and for the first round alone.
+        seed: of the sample on which the price of a large batch is found.
 
     Raises InfeasibleAllocation where one call per instruction cannot keep the budget or the constraints.
     """
@@ -108,16 +111,18 @@ def plan_first_round(
                 remedy="Pass looks that have calls(price)",
             )
     elif len(problem) > 2 * SAMPLE and isinstance(looks, LooksByRow):
-        return _at(_price_on_a_sample(problem, looks, first), problem, looks, first)
+        return _at(_price_on_a_sample(problem, looks, first, seed), problem, looks, first)
     return _in_turns(problem, looks, first)[0]
 
 
-def _in_turns(problem: AllocationProblem, looks: Looks, first: np.ndarray) -> tuple[FirstRound, float]:
+def _in_turns(
+    problem: AllocationProblem, looks: Looks, first: np.ndarray, relative_gap: float | None = None
+) -> tuple[FirstRound, float]:
     """The best plan of some turns, and the price after the last one."""
-    once = allocate(problem)
+    once = allocate(problem, relative_gap=relative_gap)
     price, plan = once.shadow_price, FirstRound(once.choice, np.zeros(len(problem), dtype=bool), once)
     for _ in range(TURNS):
-        found, before = _at(price, problem, looks, first), price
+        found, before = _at(price, problem, looks, first, relative_gap), price
         price = found.allocation.shadow_price
         if found.expected_success > plan.expected_success:
             plan = found
@@ -126,24 +131,45 @@ def _in_turns(problem: AllocationProblem, looks: Looks, first: np.ndarray) -> tu
     return plan, price
 
 
-def _at(price: float, problem: AllocationProblem, looks: Looks, first: np.ndarray) -> FirstRound:
+def _at(
+    price: float, problem: AllocationProblem, looks: Looks, first: np.ndarray, relative_gap: float | None = None
+) -> FirstRound:
     """The plan whose columns are computed at a price."""
     calls = looks.calls(price) if problem.side_constraints and isinstance(looks, LooksByRow) else None
-    answer = allocate(with_looks(problem, *looks(price), np.asarray(first), calls))
+    answer = allocate(with_looks(problem, *looks(price), np.asarray(first), calls), relative_gap=relative_gap)
     k = problem.n_models
     return FirstRound(np.concatenate([np.arange(k), first])[answer.choice], np.asarray(answer.choice >= k), answer)
 
 
-def _price_on_a_sample(problem: AllocationProblem, looks: LooksByRow, first: np.ndarray) -> float:
-    """What a dollar buys, found in turns on some instructions with their share of the budget."""
-    n = len(problem)
-    rows = np.sort(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
-    cost, allowed = problem.cost_matrix[rows], problem.allowed
-    barred = None if allowed is None else ~allowed[rows]
-    least = cost.min(axis=1) if barred is None else np.where(barred, np.inf, cost).min(axis=1)
-    budget = max(problem.budget * SAMPLE / n, float(least.sum()) * (1 + 1e-9))
-    sample = AllocationProblem(problem.success[rows], cost, budget, forbidden=barred)
-    return _in_turns(sample, looks.at(rows), first)[1]
+def _price_on_a_sample(problem: AllocationProblem, looks: LooksByRow, first: np.ndarray, seed: int) -> float:
+    n, allowed = len(problem), problem.allowed
+    rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
+    own = None if allowed is None else allowed[rows]
+    return price_in_turns(
+        problem.success[rows], problem.cost_matrix[rows], own, problem.budget, n, looks.at(rows), first
+    )
+
+
+def price_in_turns(
+    success: np.ndarray,
+    cost: np.ndarray,
+    allowed: np.ndarray | None,
+    budget: float,
+    instructions: int,
+    looks: Looks,
+    first: np.ndarray,
+) -> float:
+    """What a dollar buys in a batch of ``instructions``, found in turns on a sample with its share of the budget.
+
+    Args:
+        success: (m, K) of the sample; ``cost`` (m, K) in USD; ``allowed`` (m, K) bool, or None.
+        budget: USD for the whole batch.
+        looks: at the instructions of the sample.
+    """
+    least = (cost if allowed is None else np.where(allowed, cost, np.inf)).min(axis=1)
+    share = max(budget * len(success) / instructions, float(least.sum()) * (1 + 1e-9))
+    sample = AllocationProblem(success, cost, share, forbidden=None if allowed is None else ~allowed)
+    return _in_turns(sample, looks, first, _ROUGHLY)[1]
 
 
 def decide_second_round(

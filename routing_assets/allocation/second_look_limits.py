@@ -15,15 +15,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from routing_assets.allocation.problem import AllocationProblem, ExtraBudget
+from routing_assets.allocation.problem import AllocationProblem, ExtraBudget, PerModel
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above
 from routing_assets.allocation.solver.rows import decimal
 
-_BY_CALLS = ("min_share", "max_share", "capacity", "token_capacity", "tokens", "mean_latency", "max_latency", "latency")
-"""Fields that are expressed as usage of calls."""
+_BY_CALLS: dict[str, Any] = dict.fromkeys(
+    ("min_share", "max_share", "capacity", "token_capacity", "tokens", "mean_latency", "max_latency", "latency")
+)
+"""Fields that are expressed as usage of calls instead."""
 _HAIR = 1e-9
 """Expected success; more than rounding can do to a mean."""
 
@@ -100,7 +103,7 @@ def left_over(problem: AllocationProblem, first: np.ndarray) -> AllocationProble
         forbidden=barred,
         extra_budgets=tuple(limits),
         max_changes=changes,
-        **dict.fromkeys(_BY_CALLS),
+        **_BY_CALLS,
     )
 
 
@@ -123,16 +126,17 @@ def with_floors_as_reached(problem: AllocationProblem, first: np.ndarray) -> All
 
 def _limits(problem: AllocationProblem) -> Iterator[ExtraBudget]:
     """Every upper limit on calls, as usage per model or pair."""
-    n, one = len(problem), np.eye(problem.n_models)
+    n, names = len(problem), problem.models or ()
     yield from (extra for extra in problem.extra_budgets if math.isfinite(extra.limit))
-    for k, name in enumerate(problem.models or ()):
-        if problem.max_share is not None and problem.max_share[k] < 1:
-            most = math.floor(decimal(problem.max_share[k]) * n)
-            yield ExtraBudget(name, one[k], most, f"max_share[{name}]")
-        if problem.capacity is not None and problem.capacity[k] < math.inf:
-            yield ExtraBudget(name, one[k], math.floor(problem.capacity[k]), f"capacity[{name}]")
-        if problem.token_capacity is not None and problem.tokens is not None and problem.token_capacity[k] < math.inf:
-            yield ExtraBudget(name, problem.tokens * one[k], problem.token_capacity[k], f"token_capacity[{name}]")
+    counts = np.minimum(_per_model(problem.capacity, problem, math.inf), n)
+    shares, tokens = _per_model(problem.max_share, problem, 1.0), _per_model(problem.token_capacity, problem, math.inf)
+    for name, one, count, share, most in zip(names, np.eye(len(names)), counts, shares, tokens, strict=True):
+        if count < n:
+            yield ExtraBudget(name, one, math.floor(count), f"capacity[{name}]")
+        if share < 1:
+            yield ExtraBudget(name, one, math.floor(decimal(share) * n), f"max_share[{name}]")
+        if problem.tokens is not None and math.isfinite(most):
+            yield ExtraBudget(name, problem.tokens * one, most, f"token_capacity[{name}]")
     if problem.mean_latency is not None and problem.latency is not None and math.isfinite(problem.mean_latency):
         total = float_not_above(Fraction(problem.mean_latency) * n)
         yield ExtraBudget("mean_latency", problem.latency, total, "mean_latency")
@@ -140,10 +144,10 @@ def _limits(problem: AllocationProblem) -> Iterator[ExtraBudget]:
 
 def _least_first_calls(problem: AllocationProblem, of_columns: np.ndarray) -> Iterator[ExtraBudget]:
     """Least shares, as the most instructions that may be asked of the other models first."""
-    if problem.min_share is None:
-        return
-    for k, name in enumerate(problem.models or ()):
-        least = math.ceil(decimal(problem.min_share[k]) * len(problem))
+    for k, (name, share) in enumerate(
+        zip(problem.models or (), _per_model(problem.min_share, problem, 0.0), strict=True)
+    ):
+        least = math.ceil(decimal(share) * len(problem))
         if least > 0:
             others = (of_columns != k).astype(np.float64)
             yield ExtraBudget(name, others, len(problem) - least, f"min_share[{name}]")
@@ -171,3 +175,8 @@ def _barred(problem: AllocationProblem, first: np.ndarray) -> np.ndarray | None:
             second = np.delete(latency, j, axis=1).max(axis=1, initial=0.0)
             barred[:, column] |= latency[:, j] + second > problem.max_latency
     return np.hstack([~problem.allowed, barred])
+
+
+def _per_model(values: PerModel | None, problem: AllocationProblem, default: float) -> np.ndarray:
+    """(K,) limits; validation has put them in the models' order."""
+    return np.full(problem.n_models, default) if values is None else np.asarray(values, np.float64)
