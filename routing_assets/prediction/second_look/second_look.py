@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSignal, SignalEncoding, Signals
 from routing_assets.prediction.second_look.networks import CorrectionConfig, Corrections
-from routing_assets.prediction.second_look.plan import LogitFeatures, Lookahead, fit_lookahead
+from routing_assets.prediction.second_look.plan import BatchLooks, LogitFeatures, Lookahead, fit_lookahead
 from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
 from routing_assets.prediction.second_look.quality import FirstModelQuality
 
@@ -63,9 +63,7 @@ class SecondLook:
         lookahead = replace(self.lookahead, after=self.lookahead.after[kept], first=self.lookahead.first[kept])
         return replace(self, lookahead=lookahead)
 
-    def looks(
-        self, scaled: Matrix, cost: NDArray[np.floating]
-    ) -> Callable[[float], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    def looks(self, scaled: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
         """The columns of second looks on m instructions, by the number of successes that a US dollar buys elsewhere.
 
         The calls that the regressions learnt from are priced as the batch: a model's mean cost is that of the batch.
@@ -76,8 +74,7 @@ class SecondLook:
         """
         known = self.lookahead.cost
         priced = replace(self.lookahead, cost=known * (cost.mean(axis=0) / np.maximum(known.mean(axis=0), 1e-300)))
-        features = priced.features(logits_of(scaled))
-        return lambda price: priced.columns(features, cost, price)
+        return BatchLooks(priced, priced.features(logits_of(scaled)), cost)
 
     def after(self, first: str, scaled: Matrix, signals: Signals) -> Matrix:
         """(m, K) probabilities once the answers of ``first`` are there; ``signals`` by name, (m,)."""
