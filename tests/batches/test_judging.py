@@ -17,7 +17,7 @@ from routing_assets.answers.graders.judge import Judge, Question, worth
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import read_manifest
-from routing_assets.batches.judging import JUDGE, Judging, is_verdict, judging_of, prefix_of, write_questions
+from routing_assets.batches.judging import JUDGE, Judging, is_verdict, prefix_of, questions_of, write_questions
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.schema import read_values
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
@@ -31,7 +31,7 @@ def judge(**settings: Any) -> Judge:
 
 
 def judging(asked: Judge, came: list[Answer] | None = None, answers: list[Gradable] | None = None) -> Judging:
-    return judging_of(asked, "weekly", answers or ANSWERS, came or [], CATALOG)
+    return questions_of(asked, "weekly", answers or ANSWERS, came or [], CATALOG).chosen()
 
 
 def verdicts(of: Judging, *texts: str, **more: Any) -> list[Answer]:
