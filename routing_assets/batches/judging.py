@@ -19,7 +19,7 @@ from routing_assets.answers.answer import Answer
 from routing_assets.answers.collect import collect
 from routing_assets.answers.costs import token_prices
 from routing_assets.answers.graders.grade import Gradable, Grade
-from routing_assets.answers.graders.judge import Judge, Question, Verdicts
+from routing_assets.answers.graders.judge import BothOrders, Judge, Question, Verdicts
 from routing_assets.answers.models import ModelNames
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import hand_off
@@ -54,12 +54,14 @@ class Judging:
         to_ask: the questions that are handed off now, each with its estimated USD.
         withheld: questions for which the budget has nothing left.
         spent: USD of the verdicts so far.
+        orders: how often they change with the order of two texts.
     """
 
     grader: Verdicts
     to_ask: list[tuple[Question, Fraction]] = field(default_factory=list)
     withheld: int = 0
     spent: Fraction = Fraction(0)
+    orders: BothOrders = BothOrders(0, 0)
 
     @property
     def asked_usd(self) -> Fraction:
@@ -105,9 +107,8 @@ class Questions:
         withheld -= seen
         whose = "the month's money" if short else f"the judge's budget of {self.grader.judge.budget_usd:g} USD"
         why = dict.fromkeys(withheld, f"not judged: {whose} has too little left")
-        return Judging(
-            replace(self.grader, why_none={**self.grader.why_none, **why}), to_ask, len(withheld), self.spent
-        )
+        grader = replace(self.grader, why_none={**self.grader.why_none, **why})
+        return Judging(grader, to_ask, len(withheld), self.spent, grader.both_orders(self.asked))
 
 
 def questions_of(

@@ -49,7 +49,10 @@ from routing_assets.storage.in_force import router_in_force
 from routing_assets.storage.partitioned import PartitionedTable
 
 ANSWERS = ("calls", "answered", "failed", "cost_unknown")
-GRADES = ("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa", "judge_spent_usd")
+GRADES = (
+    *("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa", "judge_spent_usd"),
+    *("judged_in_both_orders", "orders_differ"),
+)
 OUTCOMES = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
 """The figures of each asset that the commands print."""
 

@@ -111,6 +111,27 @@ def test_pairs_of_models_are_asked_once_for_both() -> None:
     assert "has no answer of another model" in found[2].reason
 
 
+@pytest.mark.parametrize(
+    ("compare", "said", "orders"),
+    [
+        ("pairwise", "A B", (1, 0)),
+        ("pairwise", "A A", (1, 1)),
+        ("pairwise", "tie A", (1, 1)),
+        ("pairwise", "A ?", (0, 0)),
+        ("reference", "A tie", (1, 1)),
+        ("reference", "B A", (1, 0)),
+        ("none", "right", (0, 0)),
+    ],
+)
+def test_it_is_counted_how_often_two_orders_differ(compare: Any, said: str, orders: tuple[int, int]) -> None:
+    settings = judge(compare=compare)
+    reference = "Lima" if compare == "reference" else None
+    asked = [Gradable("q", "large", "Cusco", reference, "?"), Gradable("q", "small", "Quito", None, "?")]
+    came = verdicts(judging(settings, answers=asked), *(f"Verdict: {word}" for word in said.split()))
+    found = judging(settings, came, asked).orders
+    assert (found.compared, found.differ) == orders
+
+
 def test_an_answer_that_is_its_reference_is_one_question_in_both_orders() -> None:
     same = [Gradable("q", "large", "Lima", "Lima", "?")]
     first = judging(judge(compare="reference"), answers=same)
