@@ -31,6 +31,7 @@ from routing_assets.pricing.catalog_table import catalog_table
 
 JUDGE = "judge"
 """The folder within the outbox folder of a batch."""
+NO_PAIRS = BothOrders(0, 0)
 OVERHEAD_TOKENS = 16
 """Of a request, beyond its text."""
 
@@ -61,7 +62,7 @@ class Judging:
     to_ask: list[tuple[Question, Fraction]] = field(default_factory=list)
     withheld: int = 0
     spent: Fraction = Fraction(0)
-    orders: BothOrders = BothOrders(0, 0)
+    orders: BothOrders = NO_PAIRS
 
     @property
     def asked_usd(self) -> Fraction:

@@ -14,6 +14,7 @@ OPTIONS = {
     "group": "--group-column",
     "input_tokens": "--tokens-column",
     "reference": "--reference-column",
+    "answer": "--answer-column",
 }
 """Our columns that may have another name in a table, and the option that gives that name."""
 
