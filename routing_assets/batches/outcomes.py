@@ -183,7 +183,7 @@ def receive_outcomes(
         refuse_retired(warehouse, batch_id)
         with private_copy(folders, path, encoding) as copy:
             with copy.naming(path):
-                remarks = [f"it is read as: {', '.join(copy.remarks)}"] if copy.remarks else []
+                remarks = [f"it is read as: {', '.join(copy.said)}"] if copy.said else []
                 kept_as = _under_our_names(copy.path, columns) if columns else copy.path
                 remarks += _checked_outcomes(warehouse, store, copy.path, decision, columns or {}, kept_as)
             sha256 = file_sha256(kept_as)
