@@ -79,7 +79,7 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
 def _missing_remedy(names: Sequence[str]) -> str:
     """What to do about all columns that are missing, at once."""
     if "messages" in names:
-        return "Chats in the column 'messages' are read from JSON Lines: write one object a line"
+        return "A chat in the column 'messages' is a list of objects with role and content, as such or as JSON"
     missing = [name for name in REQUIRED if name not in names]
     remedies = [f"{name}: {missing_column_remedy(names, name)}" for name in missing]
     return f"{'. '.join(remedies)}. The policy file says it by id_column, text_column or make_ids"

@@ -39,11 +39,11 @@ def write_requests(path: Path, target: Path) -> tuple[JoinedParts, str] | None:
     found = _field_of(path)
     if found is None:
         return None
-    rows = 0
-    records, first_row = _records(path)
+    (records, first_row), rows = _records(path), 0
     with target.open("w", encoding="utf-8") as file:
-        for rows, record in enumerate(records, start=1):
+        for record in records:
             file.write(json.dumps(_request(record), default=str) + "\n")
+            rows += 1
     said = f"conversations of '{found}', without answers at their ends" if found in CONVERSATIONS else ""
     return JoinedParts(target, (Part(path, {}, rows, first_row),)), said or f"requests in the column '{found}'"
 
