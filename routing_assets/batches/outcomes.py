@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from routing_assets.allocation.solver.exact import exact_sum
 from routing_assets.answers.outcomes import outcomes_of
-from routing_assets.answers.reading import is_answer_file
+from routing_assets.answers.reading import is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.answers import Sent, check_answers, check_outcomes, outcome_tables, sent_by
 from routing_assets.batches.first_answers import first_answers
@@ -36,6 +36,7 @@ from routing_assets.batches.policy import settings_from
 from routing_assets.batches.receive import private_copy
 from routing_assets.batches.resend import RESEND, hand_off_rows, to_resend
 from routing_assets.batches.route import LOOKED_AT, SECOND_LOOK, summary_of
+from routing_assets.batches.same_ids import remark_on_same_ids
 from routing_assets.batches.second_rounds import SecondCalls
 from routing_assets.datasets.column_mapping import map_columns
 from routing_assets.datasets.outcome_signals import signals_in
@@ -186,6 +187,10 @@ def receive_outcomes(
                 remarks = [f"it is read as: {', '.join(copy.said)}"] if copy.said else []
                 kept_as = _under_our_names(copy.path, columns) if columns else copy.path
                 remarks += _checked_outcomes(warehouse, store, copy.path, decision, columns or {}, kept_as)
+                if is_answer_file(copy.path):
+                    first = warehouse.fetch("batch_decisions", {"batch_id": batch_id})[0]["decided_at"]
+                    answers = read_answers(copy.path).answers
+                    remarks += remark_on_same_ids(folders, batch_id, answers, first.timestamp())
             sha256 = file_sha256(kept_as)
             folder = folders.received / batch_id / "outcomes"
             folder.mkdir(parents=True, exist_ok=True)
