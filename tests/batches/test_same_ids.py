@@ -37,7 +37,7 @@ def test_an_output_that_fits_another_batch_is_said(folders: BatchFolders) -> Non
 
 
 def test_answers_from_before_the_batch_are_those_of_the_other(folders: BatchFolders) -> None:
-    with pytest.raises(InvalidInput, match="made before batch 'tuesday' was routed.*also those of 'monday'"):
+    with pytest.raises(InvalidInput, match=r"made before batch 'tuesday' was routed.*also those of 'monday'"):
         remark_on_same_ids(folders, "tuesday", ANSWERS, decided_at=1_100_000)
     alone = remark_on_same_ids(folders, "other", [read_answer(chat("x", created=5))], decided_at=1_100_000)
     assert alone == [], "no other batch has this id"
