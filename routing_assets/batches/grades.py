@@ -124,7 +124,7 @@ def grade_batch(
     if isinstance(grader, Judge):
         came = filter(sent.is_verdict, received_answers(folders, sent))
         questions = questions_of(grader, batch_id, gradable(answers, asked), came, catalog)
-        judging = commit_judging(warehouse, batch_id, decision["dagster_run_id"], questions, request.settings)
+        judging = commit_judging(warehouse, batch_id, questions, request.settings)
         grader = judging.grader
         write_questions(folders, batch_id, run_id, judging, catalog)
     table = grade_answers(answers, asked, grader)

@@ -25,7 +25,6 @@ NO_DEMAND = json.dumps({"instructions": 0.0, "least_usd": 0.0, "price": [], "usd
 def commit_judging(
     warehouse: Warehouse,
     batch_id: str,
-    run_id: str,
     questions: Questions,
     settings: RoutingSettings,
     now: datetime | None = None,
@@ -33,11 +32,10 @@ def commit_judging(
     """Choose what to ask a judge now, and commit its bills and the estimates of what is asked, in one transaction.
 
     Under a period, nothing is asked that the month of ``now`` cannot pay. Bills are committed in any case. The money
-    counts to the month that paid for it last, as long as it does not grow.
+    counts to the month that paid for it last, as long as it does not grow. It is held under ``<batch>/judge``, which
+    stands for the run as well: no decision on the batch, and no end of a run, frees it.
 
     Args:
-        run_id: of the decision whose answers are judged. A commitment of the run that only grades would be freed when
-            that run ends.
         settings: of the batch.
         now: defaults to this moment.
     """
@@ -45,7 +43,7 @@ def commit_judging(
     if settings.period is not None:
         follow_plan(warehouse, period_budget(settings.period), now)
     with warehouse.transaction() as connection:
-        newest = {"batch_id": subject, "runs": [run_id]}
+        newest = {"batch_id": subject, "runs": [subject]}
         known = connection.sql(query("newest_commitment"), params=newest).to_arrow_table().to_pylist()
         held = known[0]["usd"] if known else 0.0
         room = None if settings.period is None else max(Fraction(held), _room(connection, subject, settings, now))
@@ -53,7 +51,7 @@ def commit_judging(
         usd = float_not_below(judging.spent + judging.asked_usd)
         if usd != held:
             at = known[0]["committed_at"].astimezone(UTC) if usd < held else now
-            row = {"batch_id": subject, "dagster_run_id": run_id, "usd": usd, "urgent": settings.urgent}
+            row = {"batch_id": subject, "dagster_run_id": subject, "usd": usd, "urgent": settings.urgent}
             rows = pa.Table.from_pylist([row | {"curve": NO_DEMAND, "committed_at": at}])
             append(connection, "commitments", rows)
     return judging

@@ -61,13 +61,13 @@ def held(home: Home) -> dict[str, PastBatch]:
 
 
 def test_estimates_are_committed_at_the_hand_off_and_give_way_to_bills(home: Home) -> None:
-    first = commit_judging(routed(home).warehouse, "weekly", "run", questions(), month(10.0), MARCH)
+    first = commit_judging(routed(home).warehouse, "weekly", questions(), month(10.0), MARCH)
     assert held(home)["weekly/judge"].usd == pytest.approx(float(4 * ONE))
     came = verdicts(first, tokens=5)
-    second = commit_judging(home.warehouse, "weekly", "run", questions(came[:3]), month(10.0), MARCH)
+    second = commit_judging(home.warehouse, "weekly", questions(came[:3]), month(10.0), MARCH)
     assert second.spent == 3 * 5 * Fraction(4000, 10**6)
     assert held(home)["weekly/judge"].usd == pytest.approx(float(second.spent + ONE))
-    commit_judging(home.warehouse, "weekly", "run", questions(came), month(10.0), MARCH)
+    commit_judging(home.warehouse, "weekly", questions(came), month(10.0), MARCH)
     assert held(home)["weekly/judge"].usd == pytest.approx(4 * 5 * 0.004)
     assert audit_journal(home.warehouse, home.folders).found == ()
     with home.warehouse.transaction() as connection:
@@ -77,7 +77,7 @@ def test_estimates_are_committed_at_the_hand_off_and_give_way_to_bills(home: Hom
 
 def test_batches_get_only_what_the_judge_leaves_of_the_month(home: Home) -> None:
     room = float(4 * ONE) + 0.5
-    commit_judging(routed(home).warehouse, "weekly", "run", questions(), month(room), MARCH)
+    commit_judging(routed(home).warehouse, "weekly", questions(), month(room), MARCH)
     problem = AllocationProblem(np.full((8, 2), [0.5, 0.9]), np.array([0.01, 1.0]), np.inf)
     paced = commit_budget(home.warehouse, "next", "other", problem, month(room), MARCH)
     assert 0.08 <= paced.budget_usd <= 0.5
@@ -87,15 +87,15 @@ def test_batches_get_only_what_the_judge_leaves_of_the_month(home: Home) -> None
 
 def test_a_judge_asks_no_more_than_the_month_can_pay_and_says_so(home: Home) -> None:
     for usd, asked in ((0.0, 0), (float(ONE) * 2.5, 2), (float(ONE) * 0.9, 2)):
-        judging = commit_judging(routed(home).warehouse, "weekly", "run", questions(), month(usd), MARCH)
+        judging = commit_judging(routed(home).warehouse, "weekly", questions(), month(usd), MARCH)
         assert (len(judging.to_ask), judging.withheld) == (asked, 4 - asked), "what is held stays"
         assert "the month's money has too little left" in list(judging.grader.grades(ANSWERS))[3].reason
 
 
 def test_bills_count_although_the_month_cannot_pay_them(home: Home) -> None:
-    first = commit_judging(routed(home).warehouse, "weekly", "run", questions(), month(10.0), MARCH)
+    first = commit_judging(routed(home).warehouse, "weekly", questions(), month(10.0), MARCH)
     dear = verdicts(first, tokens=1000)[:1]
-    second = commit_judging(home.warehouse, "weekly", "run", questions(dear), month(float(ONE)), MARCH)
+    second = commit_judging(home.warehouse, "weekly", questions(dear), month(float(ONE)), MARCH)
     assert second.to_ask == []
     assert held(home)["weekly/judge"].usd == pytest.approx(4.0)
 
@@ -103,27 +103,33 @@ def test_bills_count_although_the_month_cannot_pay_them(home: Home) -> None:
 def test_the_bills_of_an_earlier_judge_stay_counted(home: Home) -> None:
     other = Judge(model="large", budget_usd=10.0, max_tokens=100)
     came = verdicts(questions(judge=other).chosen(), tokens=50, model="large-2026-01-01")
-    judging = commit_judging(routed(home).warehouse, "weekly", "run", questions(came), month(10.0), MARCH)
+    judging = commit_judging(routed(home).warehouse, "weekly", questions(came), month(10.0), MARCH)
     assert judging.spent == 4 * 50 * Fraction(10, 10**6)
     assert len(judging.to_ask) == 4
 
 
 def test_money_counts_to_the_month_that_paid_until_more_is_asked(home: Home) -> None:
-    first = commit_judging(routed(home).warehouse, "weekly", "run", questions(), month(10.0), MARCH)
+    first = commit_judging(routed(home).warehouse, "weekly", questions(), month(10.0), MARCH)
     came = verdicts(first, tokens=5)
-    commit_judging(home.warehouse, "weekly", "run", questions(came), month(10.0), APRIL)
+    commit_judging(home.warehouse, "weekly", questions(came), month(10.0), APRIL)
     assert held(home)["weekly/judge"].at == MARCH
     dear = verdicts(first, tokens=1000)
-    commit_judging(home.warehouse, "weekly", "run", questions(dear), month(10.0), APRIL)
+    commit_judging(home.warehouse, "weekly", questions(dear), month(10.0), APRIL)
     assert held(home)["weekly/judge"].at == APRIL
     state = month_state(PeriodBudget(10.0), list(held(home).values()), APRIL)
     assert float(state.committed()) == pytest.approx(16.0)
 
 
+def test_a_new_decision_on_the_batch_frees_none_of_it(home: Home) -> None:
+    commit_judging(routed(home).warehouse, "weekly", questions(), month(10.0), MARCH)
+    decide(home.warehouse, "weekly", "second round", home.root / "routed.parquet")
+    assert held(home)["weekly/judge"].usd == pytest.approx(float(4 * ONE))
+
+
 def test_without_a_period_the_money_is_still_in_the_ledger(home: Home) -> None:
-    commit_judging(routed(home).warehouse, "weekly", "run", questions(), RoutingSettings(), MARCH)
+    commit_judging(routed(home).warehouse, "weekly", questions(), RoutingSettings(), MARCH)
     release_commitments(home.warehouse, undecided_runs(home.warehouse))
     assert held(home)["weekly/judge"].usd == pytest.approx(float(4 * ONE))
     before = home.warehouse.journal_head()
-    commit_judging(home.warehouse, "weekly", "run", questions(), RoutingSettings(), MARCH)
+    commit_judging(home.warehouse, "weekly", questions(), RoutingSettings(), MARCH)
     assert home.warehouse.journal_head() == before, "nothing new was asked"
