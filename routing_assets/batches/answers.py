@@ -62,6 +62,19 @@ class Sent:
         answers = [replace(a, instruction_id=ids.get(a.instruction_id, a.instruction_id)) for a in file.answers]
         return replace(file, answers=tuple(answers))
 
+    @property
+    def calls(self) -> pa.Table:
+        """``routed``, followed by the second calls."""
+        if self.second.calls is None:
+            return self.routed
+        first = self.routed.set_column(1, "model", self.routed["model"].cast(pa.string()))
+        return pa.concat_tables([first, self.second.calls.select(ROUTED).cast(first.schema)])
+
+    def asked(self, name: str, model: str) -> bool:
+        """Whether an instruction went to a model, in the first round or the second."""
+        first = self.model.get(name)
+        return first is not None and (self.names.model(model, first) or model) in (first, self.second.model.get(name))
+
     def is_verdict(self, answer: Answer) -> bool:
         """Whether this is the verdict of a judge on an answer to the batch."""
         return answer.instruction_id not in self.model and is_verdict(answer.instruction_id, self.batch_id)
@@ -135,9 +148,7 @@ def check_answers(path: Path, sent: Sent) -> list[str]:
     others = [
         (answer.instruction_id, answer.model)
         for answer in file.answers
-        if (to := sent.model.get(answer.instruction_id))
-        and answer.model
-        and sent.names.model(answer.model, to) not in (to, sent.second.model.get(answer.instruction_id))
+        if answer.instruction_id in sent.model and answer.model and not sent.asked(answer.instruction_id, answer.model)
     ]
     if others:
         remarks.append(f"{len(others)} answers are of another model than the one asked: {named(others)}")
@@ -152,8 +163,8 @@ def check_outcomes(outcomes: Outcomes, sent: Sent, *, usable: bool = False) -> l
     if missing := unpriced(known):
         remarks.append(f"tokens are not priced: the price list of the decision has no price per token for {missing}")
     if not usable:
-        require_usable(sent.routed, known, also="; ".join(remarks))
-    if unknown := [(name, model) for name, model in strays(sent.routed, known) if sent.second.model.get(name) != model]:
+        require_usable(sent.calls, known, also="; ".join(remarks))
+    if unknown := [pair for pair in strays(sent.routed, known) if not sent.asked(*pair)]:
         remarks.append(f"{len(unknown)} outcomes are not used: they match no assignment of the batch: {named(unknown)}")
     if outcomes.conflicts:
         remarks.append(f"{outcomes.conflicts} pairs of instruction and model have different outcomes; the last counts")

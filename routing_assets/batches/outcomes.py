@@ -194,17 +194,15 @@ def receive_outcomes(
 def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes, files: Sequence[Path]) -> None:
     """Raise InvalidInput where no outcome is of an instruction and the model that it was routed to."""
     pairs = zip(answers["instruction_id"].to_pylist(), answers["model"].to_pylist(), strict=True)
-    if any(sent.model.get(name) == model for name, model in pairs):
+    if any(sent.asked(name, model or "") for name, model in pairs):
         return
     if not any(has_signals(path, sent) for path in files if not is_answer_file(path)):
-        require_usable(sent.routed, outcomes)
+        require_usable(sent.calls, outcomes)
 
 
 def has_signals(path: Path, sent: Sent) -> bool:
     """Whether a table tells something of an answer to a routed instruction, such as whether a check passed."""
-    return any(
-        sent.model.get(name) == sent.names.model(model, sent.model.get(name)) for name, model, *_ in signals_in(path)
-    )
+    return any(sent.asked(name, model) for name, model, *_ in signals_in(path))
 
 
 def _checked_outcomes(warehouse: Warehouse, store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
