@@ -7,6 +7,7 @@ number of passes over the rows: few rows leave it near the linear solution.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,15 @@ def train_corrections(inputs: Tensor, logits: Tensor, success: Tensor, config: C
     loss = _Loss(torch.nan_to_num(success), torch.isfinite(success).float())
     _fit_linear(networks, inputs, logits, loss, config)
     _train_all(networks, inputs, logits, loss, config)
+    return networks.eval()
+
+
+def joined(parts: Sequence[Corrections], config: CorrectionConfig) -> Corrections:
+    """All networks of several sets, side by side."""
+    states = [part.state_dict() for part in parts]
+    tensors = {name: torch.cat([state[name] for state in states]) for name in states[0]}
+    networks = Corrections(len(tensors["linear"]), *tensors["linear"].shape[1:], config)
+    networks.load_state_dict(tensors)
     return networks.eval()
 
 
