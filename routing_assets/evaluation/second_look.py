@@ -122,6 +122,8 @@ def fit_second_looks(
         signals: by name, (N, K) of the answers.
     """
     logits, success, component = calibration_data(router.classifier, labels, split)
+    if router.refit is not None:
+        logits = router.refit.correct_unseen(logits, component)
     unseen = calibration_rows(router.classifier, split)
     scaled = np.asarray(logits / router.temperatures, dtype=np.float32)
     seen = {name: values[unseen] for name, values in signals.items()}
@@ -130,7 +132,7 @@ def fit_second_looks(
     telling = [j for j, first in enumerate(quality) if first.tells]
     lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling) if telling else None
     test = labels.take(rows)
-    tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
+    tested = router.corrected(router.classifier.logits(test.instruction, None if test.task is None else list(test.task)))
     tested = np.asarray(tested / router.temperatures, dtype=np.float32)
     refit = fit.posterior.without_answer(tested)
     saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)

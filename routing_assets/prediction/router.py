@@ -209,10 +209,22 @@ def fit_router(
     )
     logits, success, component = calibration_data(classifier, labels, split, config.calibration.sharpness_prior)
     trial = try_panel_refit(logits, success, component, seed=classifier.config.training.seed)
-    temperatures = fit_temperatures(trial.logits, success, config.calibration.temperature_prior)
-    buckets = fit_buckets(scale(trial.logits, temperatures), success, labels.models, config.calibration)
-    decision, why = choose_decision(trial.logits, success, labels.models, component, config)
-    return Router(classifier, temperatures, buckets, decision, why, refit=trial.refit)
+    return calibrated_router(classifier, trial.refit, trial.logits, success, component, config)
+
+
+def calibrated_router(
+    classifier: SuccessClassifier,
+    refit: PanelRefit | None,
+    logits: Matrix,
+    success: Matrix,
+    component: NDArray[np.integer],
+    config: RouterConfig,
+) -> Router:
+    """Temperatures, buckets and the estimate, from :func:`calibration_data`; ``logits`` are corrected by ``refit``."""
+    temperatures = fit_temperatures(logits, success, config.calibration.temperature_prior)
+    buckets = fit_buckets(scale(logits, temperatures), success, classifier.models, config.calibration)
+    decision, why = choose_decision(logits, success, classifier.models, component, config)
+    return Router(classifier, temperatures, buckets, decision, why, refit=refit)
 
 
 def calibration_data(

@@ -31,7 +31,7 @@ from routing_assets.prediction.panel_refit.networks import (
 
 Matrix = NDArray[np.float32]
 
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 2_048
 LEAST_COMPONENTS = 50
 """With fewer unrelated rows nothing is fitted."""
 STANDARD_ERRORS = 3.0
@@ -56,19 +56,15 @@ class PanelRefit:
     why: str
 
     def correct(self, logits: Matrix) -> Matrix:
-        """(N, K) corrected logits: the mean of the networks.
-
-        All products have the same shape, so that a row's last bits depend neither on its neighbours nor on threads.
-        """
+        """(N, K) corrected logits: the mean of the networks. The last bits do not depend on the number of threads."""
         corrected = np.empty_like(logits)
 
         @torch.no_grad()
         def work(left: Iterator[slice]) -> None:
             for rows in left:
-                part = logits[rows]
-                filled = torch.from_numpy(np.resize(part, (ROWS_AT_ONCE, part.shape[1])))
-                inputs = self._inputs(filled).expand(self.config.folds, -1, -1)
-                corrected[rows] = self.networks(inputs, filled).mean(dim=0)[: len(part)].numpy()
+                part = torch.tensor(logits[rows])
+                inputs = self._inputs(part).expand(self.config.folds, -1, -1)
+                corrected[rows] = self.networks(inputs, part).mean(dim=0).numpy()
 
         side_by_side(work, [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(logits), ROWS_AT_ONCE)])
         return corrected
@@ -163,7 +159,7 @@ def try_panel_refit(
 
 def _fitted(logits: Matrix, success: Matrix, component: NDArray[np.integer], config: CorrectionConfig) -> PanelRefit:
     centre, spread = logits.mean(axis=0), np.maximum(logits.std(axis=0), np.float32(1e-6))
-    z, target = torch.from_numpy(logits), torch.from_numpy(success)
+    z, target = torch.tensor(logits), torch.tensor(success)
     inputs = torch.from_numpy((logits - centre) / spread)[None]
     fold = component_folds(component, config.folds, config.seed)
     with one_thread():  # the steps are too short for several threads
