@@ -73,9 +73,10 @@ def joined(parts: Sequence[Corrections], config: CorrectionConfig) -> Correction
     """All networks of several sets, side by side."""
     states = [part.state_dict() for part in parts]
     tensors = {name: torch.cat([state[name] for state in states]) for name in states[0]}
-    networks = Corrections(len(tensors["linear"]), *tensors["linear"].shape[1:], config)
-    networks.load_state_dict(tensors)
-    return networks.eval()
+    networks, inputs, models = tensors["linear"].shape
+    whole = Corrections(networks, inputs, models, config)
+    whole.load_state_dict(tensors)
+    return whole.eval()
 
 
 @dataclass(frozen=True, eq=False)
