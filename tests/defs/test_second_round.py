@@ -24,7 +24,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.outcomes.sensors import outcomes_sensor
 from routing_assets.defs.second_round.jobs import second_round_sensor
 from routing_assets.home import Home
-from routing_assets.prediction.second_look.networks import CorrectionConfig
+from routing_assets.prediction.panel_refit.networks import CorrectionConfig
 
 AUC = 0.97
 REQUEST = {"budget_fraction": 0.3, "second_look": {"wait_hours": 24.0}}
