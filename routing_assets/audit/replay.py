@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.audit.chain import audit_journal
-from routing_assets.audit.route_again import inputs_of, route_again
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import kept_file
 from routing_assets.batches.ledger import GENESIS, is_as_recorded
@@ -93,6 +92,8 @@ def replay(
     Raises:
         InvalidInput: the ledger knows no such decision.
     """
+    from routing_assets.audit.route_again import inputs_of, route_again  # loads all that routes a batch
+
     entries = warehouse.fetch("batch_decisions", {"batch_id": batch_id})
     matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
     if not matching:

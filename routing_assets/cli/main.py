@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from routing_assets.cli.interrupts import exits_when_stopped
+from routing_assets.cli.errors import says_what_is_wrong
 from routing_assets.cli.label_options import ENCODING, FORMAT, label_options, layout_options
-from routing_assets.foundation.errors import InvalidInput
+from routing_assets.cli.output import with_json
 from routing_assets.foundation.packaged import beside_package
 from routing_assets.home import Home
 
@@ -69,28 +69,6 @@ CATALOG = (
 )
 
 
-def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an error that has a remedy in one line and exit with 2; exit with 130 or 143 after a signal."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        from sqlalchemy.exc import OperationalError
-
-        from routing_assets.cli.run_job import RunFailed
-
-        try:
-            with exits_when_stopped():
-                command(*args, **kwargs)
-        except (InvalidInput, RunFailed, OSError) as error:
-            click.secho(f"error: {error}", fg="red", err=True)
-            sys.exit(2)
-        except OperationalError as error:
-            click.secho(f"error: a database of {Home.from_env().root}: {error.orig}", fg="red", err=True)
-            sys.exit(2)
-
-    return wrapped
-
-
 def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The argument BATCH_ID, for commands on a batch that is already known. It may also be the batch's file name."""
 
@@ -100,9 +78,7 @@ def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], 
             from routing_assets.batches.known import known_batch
 
             if batch_id is not None:
-                home = Home.from_env().create()
-                home.warehouse.create()
-                batch_id = known_batch(home.warehouse, batch_id)
+                batch_id = known_batch(Home.from_env().ready().warehouse, batch_id)
             command(batch_id=batch_id, **others)
 
         return click.argument("batch_id", required=required)(wrapped)
@@ -114,6 +90,7 @@ def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], 
 @click.option("--size", type=COUNT, default=2500, show_default=True, help="Simulated instructions to learn from.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @says_what_is_wrong
+@with_json
 def demo(size: int, seed: int) -> None:
     """The whole system on simulated data: labels, router, a routed batch, budget curves."""
     from routing_assets.cli.demo import run_demo
@@ -139,6 +116,7 @@ def demo(size: int, seed: int) -> None:
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
+@with_json
 def train(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Train and calibrate a router.
 
@@ -161,6 +139,7 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
+@with_json
 def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: Any) -> None:
     """Add MODELS to the router in force from 20 to 500 labels each, without training.
 
@@ -176,6 +155,7 @@ def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **optio
 
 @main.command()
 @says_what_is_wrong
+@with_json
 def recalibrate() -> None:
     """Recalibrate the router in force by outcomes, without training; it takes over if it beats the present one."""
     from routing_assets.cli import routers as router_commands
@@ -185,11 +165,22 @@ def recalibrate() -> None:
 
 @main.command()
 @says_what_is_wrong
+@with_json
 def routers() -> None:
     """List routers: where each came from, which is in force and since when, and how good they are."""
-    from routing_assets.cli import routers as router_commands
+    from routing_assets.cli import listing
 
-    router_commands.routers(Home.from_env())
+    listing.routers(Home.from_env().ready())
+
+
+@main.command()
+@says_what_is_wrong
+@with_json
+def batches() -> None:
+    """List batches, the newest first: where each stands, and what was decided on it."""
+    from routing_assets.cli import listing
+
+    listing.batches(Home.from_env().ready())
 
 
 @main.command()
@@ -228,6 +219,7 @@ def rollback(version: str | None) -> None:
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
 @says_what_is_wrong
+@with_json
 def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any) -> None:
     """Route the instructions of BATCH: exactly one model each, within the budget in estimated cost.
 
@@ -244,16 +236,16 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any
 
 @main.command()
 @says_what_is_wrong
-def reroute() -> None:
+def reroute() -> bool:
     """Route every batch that waits or is out of date now, in one process, instead of by the schedule's runs."""
     from routing_assets.cli import batches as batch_commands
 
-    if not batch_commands.reroute(Home.from_env()):
-        sys.exit(1)
+    return batch_commands.reroute(Home.from_env())
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument()
 @click.argument("instruction_id")
 def explain(batch_id: str, instruction_id: str) -> None:
@@ -265,6 +257,7 @@ def explain(batch_id: str, instruction_id: str) -> None:
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument()
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @ENCODING
@@ -280,6 +273,7 @@ def outcomes(batch_id: str, file: Path, encoding: str | None) -> None:
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--grader", help=GRADER)
@@ -295,9 +289,11 @@ def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument(required=False)
 @click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
-def audit(batch_id: str | None, run_id: str | None) -> None:
+@click.option("--quick", is_flag=True, help="Do not repeat the decision, nor read the anchors in Dagster's log.")
+def audit(batch_id: str | None, run_id: str | None, quick: bool) -> bool:
     """Check the ledgers' chains, rows, anchors and files; with BATCH_ID, also repeat its decision, byte for byte.
 
     This proves the order of entries, and that none is missing up to the newest anchor or was changed since. It does not
@@ -305,18 +301,18 @@ def audit(batch_id: str | None, run_id: str | None) -> None:
     """
     from routing_assets.cli import audit as audit_commands
 
-    if not audit_commands.audit(Home.from_env(), batch_id, run_id):
-        sys.exit(1)
+    return audit_commands.audit(Home.from_env().ready(), batch_id, run_id, quick=quick)
 
 
 @main.command()
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]), default=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
 @says_what_is_wrong
+@with_json
 def report(day: datetime) -> None:
     """Print one DAY (YYYY-MM-DD, UTC; default: today so far): routed, spent, realised, drift, failures, refusals."""
-    from routing_assets.cli import batches as batch_commands
+    from routing_assets.cli import report as report_command
 
-    batch_commands.report(Home.from_env(), f"{day:%Y-%m-%d}")
+    report_command.report(Home.from_env().ready(), day.date())
 
 
 @main.command()
@@ -364,6 +360,7 @@ def withdraw(batch_id: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @says_what_is_wrong
+@with_json
 def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
     """Delete data, texts and partitions of batches dispatched or withdrawn before a day, once that is confirmed.
 
@@ -388,6 +385,7 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
 @CONFIRM_PRICES
 @says_what_is_wrong
+@with_json
 def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
     from routing_assets.cli import routers as router_commands
@@ -401,8 +399,7 @@ def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
     from routing_assets.routers.release_ledger import finish_release
 
-    home = Home.from_env().create()
-    home.warehouse.create()
+    home = Home.from_env().ready()
     finish_release(home.releases)
     os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
     workspace = ["--workspace", str(beside_package("workspace.yaml"))]

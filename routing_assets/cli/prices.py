@@ -10,6 +10,7 @@ import click
 import dagster as dg
 
 from routing_assets.batches.spend_margin import margin_in_words
+from routing_assets.cli.output import say
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.home import Home
 from routing_assets.pricing.catalog_table import absolute, read_catalog
@@ -43,9 +44,9 @@ def update_prices(
                 "price_release": {"force": force},
             },
         )
-    click.echo("the catalog is in force; batches that are not dispatched yet will be routed again")
+    say("the catalog is in force; batches that are not dispatched yet will be routed again")
     costs = costs_in_force(home)
-    click.echo(f"estimated costs come from: {costs.source}")
+    say(f"estimated costs come from: {costs.source}")
     if unmoved := costs.unmoved_by_prices:
         click.echo(
             f"warning: the prices of {', '.join(unmoved)} in it change no estimate, because the labels record what "
@@ -77,4 +78,4 @@ def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult, summary: Mapping[s
     if doubt := routed.asset_materializations_for_node("cost_matrix")[0].metadata.get("doubt"):
         click.echo(f"warning: {doubt.value}", err=True)
     if summary["settings"]["confidence"] is not None:
-        click.echo(margin_in_words(summary))
+        say(margin_in_words(summary))

@@ -9,8 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
-from routing_assets.dagster_instance.runs import fail_lost_runs, step_reason, was_interrupted
+from routing_assets.audit.failures import record_failure
+from routing_assets.cli.errors import RunFailed
+from routing_assets.dagster_instance.runs import fail_lost_runs, failure_reason, step_reason, was_interrupted
 from routing_assets.foundation.locks import run_alive
 from routing_assets.home import Home
 from routing_assets.routers.release_ledger import finish_release
@@ -18,21 +21,20 @@ from routing_assets.routers.release_ledger import finish_release
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
-class RunFailed(RuntimeError):
-    """A Dagster run failed; the message is the reason that the failing step gave."""
-
-
 @contextmanager
 def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of this installation, made on first use."""
+    """The Dagster instance of this installation, made on first use. Raises RunFailed where a database fails."""
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # no progress messages on the terminal
-    home.create()
-    home.warehouse.create()
+    home.ready()
     os.environ["ROUTING_HOME"], os.environ["DAGSTER_HOME"] = str(home.root), str(home.dagster)
-    with dg.DagsterInstance.get() as instance:
-        fail_lost_runs(instance, home.locks)
-        finish_release(home.releases)
-        yield instance
+    try:
+        with dg.DagsterInstance.get() as instance:
+            for run_id in fail_lost_runs(instance, home.locks):
+                _record_lost_run(home, instance, run_id)
+            finish_release(home.releases)
+            yield instance
+    except OperationalError as error:
+        raise RunFailed(f"a database of {home.root}: {error.orig}") from error
 
 
 def run_job(
@@ -76,8 +78,16 @@ def run_job(
         raise KeyboardInterrupt
     if not result.success:
         failures = [event for event in result.all_events if event.is_step_failure]
-        raise RunFailed(failed_check(result) or step_reason(failures) or f"run {run_id} failed; see its log in the UI")
+        reason = failed_check(result) or step_reason(failures) or f"run {run_id} failed; see its log in the UI"
+        record_failure(Home.from_env().failures, {"run_id": run_id, "job": job, "batch_id": batch_id, "reason": reason})
+        raise RunFailed(reason)
     return result
+
+
+def _record_lost_run(home: Home, instance: dg.DagsterInstance, run_id: str) -> None:
+    if run := instance.get_run_by_id(run_id):
+        batch_id, reason = run.tags.get("dagster/partition"), failure_reason(instance, run_id)
+        record_failure(home.failures, {"run_id": run_id, "job": run.job_name, "batch_id": batch_id, "reason": reason})
 
 
 def failed_check(result: dg.ExecuteInProcessResult) -> str | None:
