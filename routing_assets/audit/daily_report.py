@@ -72,7 +72,8 @@ def _time_of_day(value: Any) -> Any:
 
 def _budget(warehouse: Warehouse, policy_file: Path, now: datetime) -> Rows:
     """The month's money at ``now``: by the plan recorded for the month or, where there is none, by today's policy."""
-    if not policy_file.exists() and not any(row["plan"] for row in warehouse.fetch("month_plans", {"until": now})):
+    plans_known = [row["plan"] for row in warehouse.fetch("month_plans", {"until": now})]
+    if not policy_file.exists() and not any(json.loads(plan or "null") for plan in plans_known):
         return []
     from routing_assets.batches.money import month_state, period_budget, standing
     from routing_assets.batches.month_plans import plan_followed, recorded_plans

@@ -6,16 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from routing_assets.foundation.sql import query
-from routing_assets.monitoring.realised import Realised
 from routing_assets.storage.blocks import AnyTable, blocks
 from routing_assets.storage.journal import GENESIS, append
+
+if TYPE_CHECKING:
+    from routing_assets.monitoring.realised import Realised
 
 REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
 """Columns of a decision that the ledger keeps as double, so that it is hashed with the type it is read back with."""
@@ -80,7 +81,7 @@ def record_realised_traffic(
     }
     rows = _of_run(came, names, batch_id, run_id)
     for name in ("successes", "billed_usd"):
-        rows = rows.set_column(rows.column_names.index(name), name, pc.fill_null(rows[name], 0.0))
+        rows = rows.set_column(rows.column_names.index(name), name, rows[name].fill_null(0.0))
     connection.append("realised_traffic", rows.to_pandas(), by_name=True)
 
 
@@ -96,7 +97,7 @@ def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequen
     parts = []
     for block, beside in zip(blocks(table, ["model", *columns]), blocks(instructions, tenants), strict=True):
         nobody = pa.array(["-"] * block.num_rows, pa.string())
-        tenant = pc.fill_null(beside["group"], "-") if tenants == ["group"] else nobody
+        tenant = beside["group"].fill_null("-") if tenants == ["group"] else nobody
         named = block.set_column(0, "model", block["model"].cast(pa.string())).append_column("tenant", tenant)
         parts.append(named.group_by(["model", "tenant"]).aggregate(list(figures)))
     names = [f"{name}_{figure}" for name, figure in figures]

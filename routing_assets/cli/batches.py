@@ -13,7 +13,6 @@ import yaml
 
 from routing_assets.allocation import POLICIES
 from routing_assets.answers.graders.table import GraderChoice
-from routing_assets.batches.ends import dispatch_batch, withdraw_batch
 from routing_assets.batches.grades import ungraded
 from routing_assets.batches.judging import JUDGE
 from routing_assets.batches.known import decision_in_force
@@ -213,23 +212,6 @@ def _take_in(
         asset: {name: found.value for name, found in result.asset_materializations_for_node(asset)[0].metadata.items()}
         for asset in ("answers", "grades", "batch_outcomes")
     }
-
-
-def dispatch(home: Home, batch_id: str) -> None:
-    """Freeze the decision in force of a batch. A dispatched batch cannot be reopened."""
-    with instance_of(home):
-        run_id = dispatch_batch(home.warehouse, home.folders, batch_id)
-    if run_id is None:
-        say(f"batch {batch_id} is dispatched already")
-    else:
-        say(f"batch {batch_id} is dispatched as run {run_id} routed it")
-
-
-def withdraw(home: Home, batch_id: str) -> None:
-    """Withdraw a batch that was not sent out. Raises InvalidInput where it was sent out, or is unknown."""
-    with instance_of(home):
-        withdraw_batch(home.warehouse, home.folders, batch_id)
-    say(f"batch {batch_id} is withdrawn: its outbox folder is removed, its reserved money released")
 
 
 def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: bool = False) -> None:

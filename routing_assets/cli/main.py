@@ -8,15 +8,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from routing_assets.cli.errors import says_what_is_wrong
+from routing_assets.cli.errors import Command, says_what_is_wrong
 from routing_assets.cli.label_options import ENCODING, FORMAT, label_options, layout_options
 from routing_assets.cli.output import with_json
 from routing_assets.foundation.packaged import beside_package
-from routing_assets.home import Home
+
+if TYPE_CHECKING:
+    from routing_assets.home import Home
+
+
+def home() -> Home:
+    """The installation that ROUTING_HOME names. It loads only once a command runs, not for help."""
+    from routing_assets.home import Home
+
+    return Home.from_env()
 
 
 class PolicyName(click.ParamType):
@@ -69,17 +78,17 @@ CATALOG = (
 )
 
 
-def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def batch_argument(*, required: bool = True) -> Callable[[Command], Command]:
     """The argument BATCH_ID, for commands on a batch that is already known. It may also be the batch's file name."""
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         @wraps(command)
-        def wrapped(batch_id: str | None, **others: Any) -> None:
+        def wrapped(batch_id: str | None, **others: Any) -> bool | None:
             from routing_assets.batches.known import known_batch
 
             if batch_id is not None:
-                batch_id = known_batch(Home.from_env().ready().warehouse, batch_id)
-            command(batch_id=batch_id, **others)
+                batch_id = known_batch(home().ready().warehouse, batch_id)
+            return command(batch_id=batch_id, **others)
 
         return click.argument("batch_id", required=required)(wrapped)
 
@@ -95,7 +104,7 @@ def demo(size: int, seed: int) -> None:
     """The whole system on simulated data: labels, router, a routed batch, budget curves."""
     from routing_assets.cli.demo import run_demo
 
-    run_demo(Home.from_env(), size=size, seed=seed)
+    run_demo(home(), size=size, seed=seed)
 
 
 @main.command()
@@ -128,7 +137,7 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
     """
     from routing_assets.cli import routers as router_commands
 
-    router_commands.train(Home.from_env(), labels, catalog, format_, **options)
+    router_commands.train(home(), labels, catalog, format_, **options)
 
 
 @main.command("add-model")
@@ -150,7 +159,7 @@ def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **optio
     """
     from routing_assets.cli import routers as router_commands
 
-    router_commands.add_models(Home.from_env(), models, labels, catalog, **options)
+    router_commands.add_models(home(), models, labels, catalog, **options)
 
 
 @main.command()
@@ -160,7 +169,7 @@ def recalibrate() -> None:
     """Recalibrate the router in force by outcomes, without training; it takes over if it beats the present one."""
     from routing_assets.cli import routers as router_commands
 
-    router_commands.recalibrate(Home.from_env())
+    router_commands.recalibrate(home())
 
 
 @main.command()
@@ -170,7 +179,7 @@ def routers() -> None:
     """List routers: where each came from, which is in force and since when, and how good they are."""
     from routing_assets.cli import listing
 
-    listing.routers(Home.from_env().ready())
+    listing.routers(home().ready())
 
 
 @main.command()
@@ -180,7 +189,7 @@ def batches() -> None:
     """List batches, the newest first: where each stands, and what was decided on it."""
     from routing_assets.cli import listing
 
-    listing.batches(Home.from_env().ready())
+    listing.batches(home().ready())
 
 
 @main.command()
@@ -190,7 +199,7 @@ def rollback(version: str | None) -> None:
     """Put the previous router, or VERSION, in force. Nothing is deleted; open batches are routed again by it."""
     from routing_assets.cli import routers as router_commands
 
-    router_commands.rollback(Home.from_env(), version)
+    router_commands.rollback(home(), version)
 
 
 @main.command()
@@ -231,7 +240,7 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any
 
     of_file = {name: options.pop(name) for name in ("duplicate", "encoding", "grader")}
     given = {"budget_usd" if name == "budget" else name: v for name, v in options.items() if v is not None}
-    batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, **of_file)
+    batch_commands.route(home(), batch, given, batch_id=batch_id, output=output, **of_file)
 
 
 @main.command()
@@ -240,7 +249,7 @@ def reroute() -> bool:
     """Route every batch that waits or is out of date now, in one process, instead of by the schedule's runs."""
     from routing_assets.cli import batches as batch_commands
 
-    return batch_commands.reroute(Home.from_env())
+    return batch_commands.reroute(home())
 
 
 @main.command()
@@ -252,7 +261,7 @@ def explain(batch_id: str, instruction_id: str) -> None:
     """Everything behind one assignment: file, router, prices, policy, certificate, run."""
     from routing_assets.cli import audit as audit_commands
 
-    audit_commands.explain(Home.from_env(), batch_id, instruction_id)
+    audit_commands.explain(home(), batch_id, instruction_id)
 
 
 @main.command()
@@ -268,7 +277,7 @@ def outcomes(batch_id: str, file: Path, encoding: str | None) -> None:
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.outcomes(Home.from_env(), batch_id, file, encoding)
+    batch_commands.outcomes(home(), batch_id, file, encoding)
 
 
 @main.command()
@@ -284,7 +293,7 @@ def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.answers(Home.from_env(), batch_id, files, grader)
+    batch_commands.answers(home(), batch_id, files, grader)
 
 
 @main.command()
@@ -301,7 +310,7 @@ def audit(batch_id: str | None, run_id: str | None, quick: bool) -> bool:
     """
     from routing_assets.cli import audit as audit_commands
 
-    return audit_commands.audit(Home.from_env().ready(), batch_id, run_id, quick=quick)
+    return audit_commands.audit(home().ready(), batch_id, run_id, quick=quick)
 
 
 @main.command()
@@ -312,7 +321,7 @@ def report(day: datetime) -> None:
     """Print one DAY (YYYY-MM-DD, UTC; default: today so far): routed, spent, realised, drift, failures, refusals."""
     from routing_assets.cli import report as report_command
 
-    report_command.report(Home.from_env().ready(), day.date())
+    report_command.report(home().ready(), day.date())
 
 
 @main.command()
@@ -328,7 +337,7 @@ def prices(catalog: str, **options: Any) -> None:
     """
     from routing_assets.cli import prices as price_commands
 
-    price_commands.update_prices(Home.from_env(), catalog, **options)
+    price_commands.update_prices(home(), catalog, **options)
 
 
 @main.command()
@@ -336,9 +345,9 @@ def prices(catalog: str, **options: Any) -> None:
 @batch_argument()
 def dispatch(batch_id: str) -> None:
     """Mark BATCH_ID as handed to the LLM runners: it is never routed again."""
-    from routing_assets.cli import batches as batch_commands
+    from routing_assets.cli import ends
 
-    batch_commands.dispatch(Home.from_env(), batch_id)
+    ends.dispatch(home(), batch_id)
 
 
 @main.command()
@@ -350,9 +359,9 @@ def withdraw(batch_id: str) -> None:
     Its name cannot be used again. Only to replace its file or its settings, do not withdraw it: send or route it again
     under the same name.
     """
-    from routing_assets.cli import batches as batch_commands
+    from routing_assets.cli import ends
 
-    batch_commands.withdraw(Home.from_env(), batch_id)
+    ends.withdraw(home(), batch_id)
 
 
 @main.command()
@@ -368,7 +377,7 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.retire(Home.from_env(), before, dry_run=dry_run, yes=yes)
+    batch_commands.retire(home(), before, dry_run=dry_run, yes=yes)
 
 
 @main.command()
@@ -390,7 +399,7 @@ def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> 
     """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
     from routing_assets.cli import routers as router_commands
 
-    router_commands.evaluate(Home.from_env(), labels, catalog, format_, **options)
+    router_commands.evaluate(home(), labels, catalog, format_, **options)
 
 
 @main.command()
@@ -399,9 +408,9 @@ def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
     from routing_assets.routers.release_ledger import finish_release
 
-    home = Home.from_env().ready()
-    finish_release(home.releases)
-    os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+    here = home().ready()
+    finish_release(here.releases)
+    os.environ |= {"ROUTING_HOME": str(here.root), "DAGSTER_HOME": str(here.dagster)}
     workspace = ["--workspace", str(beside_package("workspace.yaml"))]
     address = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, *address]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import wraps
 from typing import Any
 
 import click
 
+from routing_assets.cli.errors import Command
 from routing_assets.cli.tables import text_table
 
 _SHOWN = f"{__name__}.shown"
@@ -33,7 +34,7 @@ def shown_as_json(content: Mapping[str, Any]) -> bool:
     return shown is not None
 
 
-def with_json(command: Callable[..., bool | None]) -> Callable[..., bool | None]:
+def with_json(command: Command) -> Command:
     """The option ``--json`` of a command that shows tables."""
 
     @wraps(command)

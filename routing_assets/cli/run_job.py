@@ -15,9 +15,22 @@ from routing_assets.audit.failures import record_failure
 from routing_assets.cli.errors import RunFailed
 from routing_assets.dagster_instance.runs import fail_lost_runs, failure_reason, step_reason, was_interrupted
 from routing_assets.foundation.locks import run_alive
+from routing_assets.foundation.progress import duration, working
 from routing_assets.home import Home
 from routing_assets.routers.release_ledger import finish_release
 
+DOING = {
+    "train_router": ("training a router", "a minute for each 2,000 labelled instructions"),
+    "add_model": ("adding a model to the router", "a minute"),
+    "recalibrate_router": ("recalibrating the router", "some seconds"),
+    "evaluate_router": ("evaluating", "some minutes"),
+    "route_batch": ("routing batch", "some seconds, and ten more for each 1,000 texts"),
+    "record_outcomes": ("recording outcomes of batch", "some seconds"),
+    "update_prices": ("putting prices in force", "some seconds"),
+    "watch_router": ("comparing outcomes with predictions", "some seconds"),
+}
+"""By job of a command: what it does, and how long that usually takes on two cores."""
+OTHER = ("working", "some minutes")
 QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -62,7 +75,7 @@ def run_job(
     if batch_id is not None:
         instance.add_dynamic_partitions(BATCHES, [batch_id])
     run_id = str(uuid4())
-    with run_alive(Home.from_env().locks, run_id):
+    with run_alive(Home.from_env().locks, run_id), working(_doing(job, batch_id), _how_long(instance, job)):
         result = defs.resolve_job_def(job).execute_in_process(
             run_config={
                 "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
@@ -82,6 +95,20 @@ def run_job(
         record_failure(Home.from_env().failures, {"run_id": run_id, "job": job, "batch_id": batch_id, "reason": reason})
         raise RunFailed(reason)
     return result
+
+
+def _doing(job: str, batch_id: str | None) -> str:
+    doing = DOING.get(job, OTHER)[0]
+    return f"{doing} {batch_id}" if batch_id else doing
+
+
+def _how_long(instance: dg.DagsterInstance, job: str) -> str:
+    """How long the last run of a job took or, for the first, how long it usually takes."""
+    done = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS])
+    for record in instance.get_run_records(done, limit=1):
+        if record.start_time and record.end_time:
+            return f"the last time it took {duration(record.end_time - record.start_time)}"
+    return f"usually {DOING.get(job, OTHER)[1]}"
 
 
 def _record_lost_run(home: Home, instance: dg.DagsterInstance, run_id: str) -> None:

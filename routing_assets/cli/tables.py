@@ -7,10 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from routing_assets.foundation.names import printable
 
 WIDER_THAN_ANY = 1_000_000
@@ -22,6 +18,10 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
     The head is bold in a terminal. Files and pipes get plain text.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     if not rows:
         return ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
