@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from routing_assets.foundation.sql import query
 from routing_assets.storage.blocks import AnyTable, blocks
-from routing_assets.storage.journal import GENESIS, append
+from routing_assets.storage.journal import GENESIS, append, insert_rows
 
 if TYPE_CHECKING:
     from routing_assets.monitoring.realised import Realised
@@ -82,7 +82,7 @@ def record_realised_traffic(
     rows = _of_run(came, names, batch_id, run_id)
     for name in ("successes", "billed_usd"):
         rows = rows.set_column(rows.column_names.index(name), name, rows[name].fill_null(0.0))
-    connection.append("realised_traffic", rows.to_pandas(), by_name=True)
+    insert_rows(connection, "realised_traffic", rows)
 
 
 def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequence[tuple[str, str]]) -> pa.Table:
@@ -132,7 +132,7 @@ def record_outcomes(
         "realised_usd": result.realised_usd,
         "dagster_run_id": run_id,
     }
-    connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+    insert_rows(connection, "outcomes", pa.Table.from_pylist([row]))
     if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():
         dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
         append(connection, "dispatches", pa.Table.from_pylist([dispatch]))
@@ -140,6 +140,4 @@ def record_outcomes(
 
 def record_grading(connection: duckdb.DuckDBPyConnection, grading: Mapping[str, Any], *, run_id: str) -> None:
     """Append by which grader the answers to a batch were graded."""
-    connection.append(
-        "gradings", pa.Table.from_pylist([{**grading, "dagster_run_id": run_id}]).to_pandas(), by_name=True
-    )
+    insert_rows(connection, "gradings", pa.Table.from_pylist([{**grading, "dagster_run_id": run_id}]))

@@ -325,6 +325,30 @@ def report(day: datetime) -> None:
 
 
 @main.command()
+@says_what_is_wrong
+@with_json
+def doctor() -> bool:
+    """Say what is wrong with ROUTING_HOME, and what to do about it; exits with 1 where something is."""
+    from routing_assets.cli import doctor as doctor_command
+
+    return doctor_command.doctor(home())
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script with which SHELL completes commands and options.
+
+    For bash: eval "$(routing-assets completion bash)", in ~/.bashrc.
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    if script is not None:
+        click.echo(script(main, {}, "routing-assets", "_ROUTING_ASSETS_COMPLETE").source())
+
+
+@main.command()
 @click.argument("catalog")
 @CATALOG_MODELS
 @CONFIRM_PRICES

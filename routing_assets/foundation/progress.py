@@ -63,7 +63,8 @@ def working(what: str, how_long: str) -> Iterator[None]:
 def progress_bar(label: str, total: int, unit: str, *, shown: bool = True, done: int = 0) -> Iterator[Advance]:
     """A progress bar on stderr, removed when the block ends; yields the function that reports finished steps.
 
-    Nothing is drawn when ``shown`` is false, in a worker process, and where stderr is not a terminal. A nested bar is drawn below the outer one.
+    Nothing is drawn when ``shown`` is false, in a worker process, or where stderr is not a terminal. A nested bar is
+    drawn below the outer one.
 
     Args:
         label: what is being done.
