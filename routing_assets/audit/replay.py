@@ -100,7 +100,9 @@ def replay(
         runs = ", ".join(entry["dagster_run_id"] for entry in entries)
         raise InvalidInput(
             f"the ledger holds no such decision on batch '{batch_id}'",
-            remedy=f"Its runs are {runs}: give one of them." if runs else "routing-assets report lists batches.",
+            remedy=f"Its runs are {runs}: give one of them."
+            if runs
+            else "routing-assets batches lists those that are known.",
         )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]

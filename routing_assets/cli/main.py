@@ -258,7 +258,10 @@ def reroute() -> bool:
 @batch_argument()
 @click.argument("instruction_id")
 def explain(batch_id: str, instruction_id: str) -> None:
-    """Everything behind one assignment: file, router, prices, policy, certificate, run."""
+    """Everything behind one assignment: file, router, prices, policy, certificate, run.
+
+    routing-assets batches lists batches; the instruction ids are those of the batch's file.
+    """
     from routing_assets.cli import audit as audit_commands
 
     audit_commands.explain(home(), batch_id, instruction_id)
@@ -368,7 +371,7 @@ def prices(catalog: str, **options: Any) -> None:
 @says_what_is_wrong
 @batch_argument()
 def dispatch(batch_id: str) -> None:
-    """Mark BATCH_ID as handed to the LLM runners: it is never routed again."""
+    """Mark BATCH_ID, from routing-assets batches, as handed to the LLM runners: it is never routed again."""
     from routing_assets.cli import ends
 
     ends.dispatch(home(), batch_id)

@@ -60,7 +60,10 @@ def refuse_to_unprice(home: Home, catalog: str, models: Sequence[str] = ()) -> N
     """Raise InvalidInput where no router is in force, or the catalog lacks one of its models."""
     prices, in_force = read_catalog(catalog, models), router_in_force(home.warehouse)
     if prices is not None:
-        prices.check_covers(candidate(home.warehouse, in_force["router_version"])["models"])
+        prices.check_covers(
+            candidate(home.warehouse, in_force["router_version"])["models"],
+            remedy="A catalog replaces the one before it, so give the prices of every model of the router in force.",
+        )
 
 
 def costs_in_force(home: Home) -> CostModel:
