@@ -19,12 +19,16 @@ UNITS = {
     "switching_price": " expected successes",
     "shadow_price": " expected successes per USD",
     **dict.fromkeys(
-        ("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd", "billed_usd"), " USD"
+        (
+            *("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd", "billed_usd"),
+            *("expected_second_usd", "second_cost_usd"),
+        ),
+        " USD",
     ),
     **dict.fromkeys(("input_price", "output_price"), " USD per 1M tokens"),
 }
 """Units of the figures that ``explain`` prints. The others are probabilities, counts or names."""
-OF_ANSWERS = ("answer", "answer_error", "grade_reason")
+OF_ANSWERS = ("answer", "answer_error", "grade_reason", "second_answer", "second_answer_error")
 LONGEST_TEXT = 300
 """Characters that ``explain`` prints of an answer."""
 
@@ -75,12 +79,13 @@ def audit(home: Home, batch_id: str | None, run_id: str | None, *, quick: bool =
         quick: replay nothing, and leave out the anchors in Dagster's log.
     """
     from routing_assets.audit.chain import audit_journal
-    from routing_assets.audit.replay import broken_decisions
+    from routing_assets.audit.replay import broken_decisions, broken_second_rounds
 
     if run_id is not None and batch_id is None:
         raise InvalidInput("a run is replayed on its batch", remedy="Give BATCH_ID before --run.")
     journal = audit_journal(home.warehouse, home.folders, {} if quick else anchors_of_dagster(home))
-    broken = [*broken_decisions(home.warehouse, home.store), *journal.found]
+    decisions = broken_decisions(home.warehouse, home.store)
+    broken = [*decisions, *broken_second_rounds(home.warehouse, home.store), *journal.found]
     entries = len(home.warehouse.fetch("ledger_entries"))
     show("faults", [{"fault": fault} for fault in broken])
     if not broken:
@@ -106,14 +111,22 @@ def anchors_of_dagster(home: Home) -> dict[str, list[Head]]:
 
 
 def _is_repeated(home: Home, batch_id: str, run_id: str | None) -> bool:
-    """Repeat a decision and print whether it came out the same."""
-    from routing_assets.audit.replay import replay
+    """Repeat a decision, and its second round, and print whether they came out the same."""
+    from routing_assets.audit.replay import replay, replay_second_round
+    from routing_assets.cli import second_round
 
     again = replay(home.warehouse, home.store, home.folders, home.shelf, batch_id, run_id)
     said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
     shown_as_json({"replay": {"run": again.dagster_run_id, "identical": again.identical, "result": said}})
     say(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
-    return again.identical
+    second = replay_second_round(home.warehouse, home.store, home.shelf, batch_id)
+    if second is None:
+        return again.identical
+    second_round.say_how_it_went(home, batch_id)
+    said = "identical, byte for byte" if second.identical else "; ".join(second.differences)
+    shown_as_json({"replay_of_second_round": {"run": second.dagster_run_id, "identical": second.identical}})
+    say(f"replay of its second round, run {second.dagster_run_id}: {said}")
+    return again.identical and second.identical
 
 
 def show_journal(journal: JournalAudit) -> None:

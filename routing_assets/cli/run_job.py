@@ -25,6 +25,7 @@ DOING = {
     "recalibrate_router": ("recalibrating the router", "some seconds"),
     "evaluate_router": ("evaluating", "some minutes"),
     "route_batch": ("routing batch", "some seconds, and ten more for each 1,000 texts"),
+    "decide_second_round": ("deciding the second round of batch", "some seconds"),
     "record_outcomes": ("recording outcomes of batch", "some seconds"),
     "update_prices": ("putting prices in force", "some seconds"),
     "watch_router": ("comparing outcomes with predictions", "some seconds"),
