@@ -33,7 +33,7 @@ def main() -> None:
         os.environ |= {"ROUTING_HOME": str(folder / "home"), "DAGSTER_HOME": str(folder / "home" / "dagster")}
         home = Home.from_env()
         if not home.shelf.folder.exists():
-            measure(home, 20, 0, profile=False)
+            measure(home, 20, 1, profile=False)
         instruction = home.store.read("routed_batch", BATCH)["instruction_id"][0].as_py()
         reading = (["--help"], ["routers"], ["batches"], ["explain", BATCH, instruction], ["report"])
         checking = (["audit", BATCH, "--quick"], ["audit"], ["audit", BATCH], ["doctor"])
