@@ -70,6 +70,14 @@ class LooksOfBatch:
         return calls
 
 
+def closed_to_all(problem: AllocationProblem) -> set[str]:
+    """The models that no instruction may go to, such as those that lack a required tag."""
+    if problem.allowed is None:
+        return set()
+    open_to_some = np.asarray(problem.allowed.any(axis=0))
+    return {model for model, open in zip(problem.models or (), open_to_some, strict=True) if not open}
+
+
 def constraints_of(problem: AllocationProblem) -> dict[str, Any]:
     """The constraints of a problem beside its budget and its forbidden pairs, as fields."""
     own = ("success", "cost", "budget", "models", "forbidden")
@@ -78,12 +86,17 @@ def constraints_of(problem: AllocationProblem) -> dict[str, Any]:
 
 
 def plan_looks(
-    problem: AllocationProblem, probabilities: pa.Table, kept: KeptSecondLook | None, settings: RoutingSettings
+    problem: AllocationProblem,
+    one_call: float,
+    probabilities: pa.Table,
+    kept: KeptSecondLook | None,
+    settings: RoutingSettings,
 ) -> PlannedLooks | str:
     """Plan both rounds within the budget of ``problem``; why one call is planned, in words, where it is.
 
     Args:
         problem: of one call per instruction.
+        one_call: mean expected success of the best allocation of one call.
         probabilities: the table of ``probability_matrix``.
         kept: the second look of the router; None where it has none.
         settings: with ``second_look``.
@@ -101,7 +114,9 @@ def plan_looks(
         )
     if why_not or kept is None:
         return why_not
-    look, models = _restricted(kept.second_look, wanted), tuple(problem.models or ())
+    models, closed = tuple(problem.models or ()), closed_to_all(problem)
+    look = _restricted(kept.second_look, wanted)
+    look = look.without(closed) if closed else look
     columns = [models.index(model) for model in look.models]
     first = np.array([models.index(model) for model in look.first])
     scaled, cost = matrix(probabilities, "scaled", models)[:, columns], problem.cost_matrix
@@ -126,6 +141,7 @@ def plan_looks(
         "signals": list(look.signals),
         "after": list(look.first),
         "wait_hours": wanted.wait_hours,
+        "expected_success_of_one_call": one_call,
     }
     # Rounded down, so that the sum of both columns keeps the budget as the plan does.
     second_cost = np.where(plan.looked_at, np.nextafter(planned - first_cost, 0.0), 0.0)

@@ -147,8 +147,8 @@ def test_answers_of_the_second_round_count_for_the_batch(
     batch_commands.outcomes(sent_out, "weekly", report(sent_out, truth, tmp_path / "second.jsonl", "second_round"))
     first, second = (sum(table[name].to_pylist()) for name in ("first_cost", "cost"))
     (month,) = sent_out.warehouse.fetch("spend_by_policy")
-    assert month["billed_usd"] == pytest.approx(first + second)
-    assert month["estimated_usd"] == pytest.approx(first + second)
+    assert month["usd_of_billed"] == pytest.approx(first + second)
+    assert month["estimated_usd_of_all"] == pytest.approx(first + second)
     escalated = table.filter(table["escalated"]).to_pylist()[0]
     said = run("explain", "weekly", escalated["instruction_id"])
     assert f"second_round           asks {escalated['model']}" in said
