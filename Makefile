@@ -10,6 +10,7 @@ WORKERS      ?= 2
 .PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
+	@echo "installing the packages into $(VENV): 2.4 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
