@@ -1,0 +1,206 @@
+"""Which instructions to have answered first, by which models, so that their answers can be learnt from.
+
+Nothing is labelled yet, and nothing is known of the instructions but their texts. Those that are chosen at random, each
+answered by all the models, are as good as any that were chosen with care: see ``docs/from-nothing.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from routing_assets.allocation.solver.exact import exact_sum
+from routing_assets.batches.handoff import Manifest, hand_off
+from routing_assets.batches.outbox import MANIFEST
+from routing_assets.batches.policy import RoutingSettings, bars
+from routing_assets.batches.request_files import original_requests
+from routing_assets.datasets.batch import BatchInstructions
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout
+from routing_assets.datasets.related import normalise_text, related_rows
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.files import atomic_path
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.catalog_table import catalog_table
+from routing_assets.pricing.first_costs import first_costs
+from routing_assets.pricing.recorded_costs import ASSUMED_OUTPUT_TOKENS
+from routing_assets.providers.lines import with_id
+
+PLAN = "plan.parquet"
+"""A row for each request of a plan: its id, instruction and model. In a folder beside the request files."""
+CATALOG = "catalog"
+"""In the metadata of the plan: the rows of the price list that it was made by."""
+
+
+NARROWING = 0.5
+"""How much narrower dear models are labelled than cheap ones: half as many labels at four times the price."""
+
+DEAREST_RATIO = 1_000.0
+"""Models that are cheaper by more than this count as cheaper by this; some are free."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPlan:
+    """What is to be answered.
+
+    Attributes:
+        instructions: all of the file that can be sent.
+        catalog: the K models.
+        cost: (N, K) estimated USD.
+        chosen: (N, K) whether the model is to answer the instruction.
+        left_out: instructions that are not chosen because their text is there already or is labelled.
+    """
+
+    instructions: BatchInstructions
+    catalog: ModelCatalog
+    cost: np.ndarray
+    chosen: np.ndarray
+    left_out: int
+
+    @property
+    def usd(self) -> Fraction:
+        """The sum of the estimated costs, exactly."""
+        return exact_sum(self.cost[self.chosen])
+
+
+def plan_labels(
+    batch: BatchInstructions,
+    catalog: ModelCatalog,
+    budget: Fraction,
+    *,
+    labelled: Collection[str] = (),
+    output_tokens: float = ASSUMED_OUTPUT_TOKENS,
+    seed: int = 0,
+) -> LabelPlan:
+    """Choose instructions at random, each with all models that can answer it, as long as the budget pays for them.
+
+    Equal texts are answered once. A greater budget with the same seed chooses the same instructions and more.
+
+    Args:
+        budget: USD; the sum of the estimated costs never exceeds it.
+        labelled: texts that have labels already.
+        output_tokens: of an answer, as far as its request does not bound it.
+
+    Raises:
+        InvalidInput: the budget does not pay for a single instruction, or no text is without labels.
+    """
+    order = np.random.default_rng(seed).permutation(len(batch))
+    known, text = {normalise_text(text) for text in labelled}, related_rows(batch.instruction)
+    first = order[np.sort(np.unique(text[order], return_index=True)[1])]
+    new = first[[normalise_text(text) not in known for text in batch.instruction[first]]]
+    if not len(new):
+        raise InvalidInput("all instructions are labelled already", remedy="Give a file with others.")
+    cost = first_costs(batch, catalog, output_tokens)
+    barred = bars(batch, catalog.names, catalog, RoutingSettings()).values()
+    able = ~np.logical_or.reduce([np.zeros_like(cost, bool), *barred])
+    payable = np.where(able, cost, 0.0)[new]
+    counts = _counts(payable, budget)
+    if not counts.all():
+        raise InvalidInput(
+            f"{float(budget):g} USD do not pay for one answer of each model",
+            remedy="Give a greater budget, fewer models, or a smaller --output-tokens.",
+        )
+    chosen = np.zeros_like(able)
+    for k, count in enumerate(counts):
+        chosen[new[:count], k] = able[new[:count], k]
+    return LabelPlan(batch, catalog, cost, chosen, len(batch) - len(new))
+
+
+def _counts(cost: np.ndarray, budget: Fraction) -> np.ndarray:
+    """(K,) how many of the N instructions, from the first, each model answers: as many as the budget pays for, in
+    proportion to the mean cost to the power of minus ``NARROWING``, and at most all.
+    """
+    mean = cost.mean(axis=0)
+    wide = mean.clip(min=max(mean.max() / DEAREST_RATIO, np.finfo(float).tiny)) ** -NARROWING
+    share = wide / wide.max()
+    spent = [list(accumulate(map(Fraction, column), initial=Fraction(0))) for column in cost.T]
+
+    def counts(widest: int) -> np.ndarray:
+        return np.minimum(np.floor(widest * share * (1 + 1e-12)), len(cost)).astype(np.int64)
+
+    def usd(widest: int) -> Fraction:
+        return sum((of_model[n] for of_model, n in zip(spent, counts(widest), strict=True)), Fraction(0))
+
+    return counts(bisect_right(range(math.ceil(len(cost) / share.min()) + 1), budget, key=usd) - 1)
+
+
+def write_plan(plan: LabelPlan, path: Path, folder: Path, layout: FileLayout = AS_OURS) -> Manifest:
+    """Hand the requests of a plan off into ``folder``, with the plan beside them.
+
+    Args:
+        path: the file of its instructions; requests keep their parameters.
+        layout: how the file differs from ours.
+
+    Raises:
+        InvalidInput: ``folder`` holds a plan.
+    """
+    if (folder / MANIFEST).exists():
+        raise InvalidInput(
+            "there is a plan here, whose answers may be paid for", source=str(folder), remedy="Give another --output."
+        )
+    table = plan_table(plan)
+    with atomic_path(folder / PLAN) as temporary:
+        pq.write_table(table, temporary)
+    lines = original_requests(path, plan.instructions.set_aside, layout)
+    return hand_off(
+        pa.table({"instruction_id": table["request_id"], "instruction": table["instruction"]}),
+        _routed(table, plan.catalog),
+        folder,
+        batch_id=folder.name,
+        originals=None if lines is None else _requests(plan, lines),
+        also=[folder / PLAN],
+    )
+
+
+def plan_table(plan: LabelPlan) -> pa.Table:
+    """A row per request, in the order of instructions and models."""
+    row, model = np.nonzero(plan.chosen)
+    names = ("instruction_id", "instruction", "task", "group", "reference")
+    columns = {
+        name: pa.array(values[row], pa.string())
+        for name in names
+        if (values := getattr(plan.instructions, name)) is not None
+    }
+    return pa.table(
+        {
+            "request_id": [
+                _request_id(plan.instructions.instruction_id[i], k) for i, k in zip(row, model, strict=True)
+            ],
+            "model": np.array(plan.catalog.names)[model],
+            "cost": plan.cost[plan.chosen],
+            **columns,
+        }
+    ).replace_schema_metadata({CATALOG: json.dumps(catalog_table(plan.catalog).to_pylist())})
+
+
+def _request_id(instruction_id: str, model: int) -> str:
+    """One instruction goes to several models: the id says which, for not every provider names it in its answers."""
+    return f"{instruction_id}-{model + 1}"
+
+
+def _routed(table: pa.Table, catalog: ModelCatalog) -> pa.Table:
+    """The requests as a hand-off takes them."""
+    return pa.table(
+        {
+            "instruction_id": table["request_id"],
+            "model": table["model"],
+            "expected_success": np.zeros(len(table)),
+            "cost": table["cost"],
+        }
+    ).replace_schema_metadata({"summary": json.dumps({"catalog": catalog_table(catalog).to_pylist()})})
+
+
+def _requests(plan: LabelPlan, lines: Iterator[str]) -> Iterator[str]:
+    """The original requests, each once for every model that it goes to."""
+    for name, models, line in zip(plan.instructions.instruction_id, plan.chosen, lines, strict=True):
+        for k in np.flatnonzero(models):
+            yield json.dumps(with_id(json.loads(line), _request_id(name, int(k))))

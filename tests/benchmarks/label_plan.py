@@ -1,0 +1,234 @@
+"""Routing value against labelling spend: planned pairs of instruction and model against random instructions.
+
+    python -m tests.benchmarks.label_plan [--data DIR] [--seeds 5] [--plans random spread ...] [--output DIR]
+
+The measured tables are masked: a plan buys some cells of the pool, a router is trained on these alone, and routes a
+test set that no plan sees. Routing value is the success of ``mip`` above the best fixed mixture of models for the same
+money, mean over budgets. Spend is a share of what all cells of the pool cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.cluster import KMeans
+from tqdm import tqdm
+
+from routing_assets.allocation import AllocationProblem, allocate
+from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.related import related_rows
+from routing_assets.datasets.splits import SplitFractions, split_instructions
+from routing_assets.evaluation.metrics import hull_success, non_decreasing_hull
+from routing_assets.prediction.classifier.config import ClassifierConfig
+from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
+from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
+from routing_assets.prediction.encoder.text import fit_text_preparation
+from routing_assets.prediction.router import RouterConfig, fit_router
+from routing_assets.pricing.recorded_costs import recorded_costs
+from routing_assets.routers.label_sources import read_labels
+from routing_assets.pricing.catalog_table import read_catalog
+
+MOST_INSTRUCTIONS = 2_500
+POOL = 1_000
+BUDGETS = (0.2, 0.3, 0.4, 0.5, 0.7)
+"""Of the dearest model's spend on the test set."""
+SHARES = (0.05, 0.1, 0.2, 0.4)
+THREE = ("gpt-4-1106-preview", "mistralai/mixtral-8x7b-chat", "mistralai/mistral-7b-chat")
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What a plan may see: no success."""
+
+    task: np.ndarray
+    price: np.ndarray  # (K,)
+    embedding: np.ndarray
+
+
+def everything(order: np.ndarray, pool: Pool, budget: float) -> np.ndarray:
+    chosen = np.zeros((len(order), len(pool.price)), bool)
+    chosen[order[: int(budget / pool.price.sum())]] = True
+    return chosen
+
+
+def random(pool: Pool, budget: float, rng: np.random.Generator) -> np.ndarray:
+    return everything(rng.permutation(len(pool.embedding)), pool, budget)
+
+
+def narrow(power: float, order: Callable[[Pool, int, np.random.Generator], np.ndarray]):
+    """As many labels of a model as its price to the minus ``power``, of the first instructions of one order."""
+
+    def plan(pool: Pool, budget: float, rng: np.random.Generator) -> np.ndarray:
+        n, price = len(pool.embedding), pool.price
+        low, high = 0.0, 1e12
+        count = lambda scale: np.minimum(n, scale * price**-power)
+        for _ in range(200):
+            middle = (low + high) / 2
+            low, high = (middle, high) if count(middle) @ price <= budget else (low, middle)
+        counts = count(low).astype(int)
+        ordered = order(pool, int(counts.max()), rng)
+        chosen = np.zeros((n, len(price)), bool)
+        for k, c in enumerate(counts):
+            chosen[ordered[:c], k] = True
+        return chosen
+
+    return plan
+
+
+def shuffled(pool: Pool, n: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(len(pool.embedding))
+
+
+def pairs(pool: Pool, budget: float, rng: np.random.Generator) -> np.ndarray:
+    """Random pairs."""
+    n, k = len(pool.embedding), len(pool.price)
+    cells = rng.permutation(n * k)
+    within = np.cumsum(pool.price[cells % k]) <= budget
+    chosen = np.zeros(n * k, bool)
+    chosen[cells[within]] = True
+    return chosen.reshape(n, k)
+
+
+def kmeans(pool: Pool, budget: float, rng: np.random.Generator) -> np.ndarray:
+    n = int(budget / pool.price.sum())
+    fitted = KMeans(n, n_init=1, max_iter=10, random_state=int(rng.integers(2**31))).fit(pool.embedding)
+    distance = fitted.transform(pool.embedding)
+    chosen = np.unique(distance.argmin(axis=0))
+    rest = rng.permutation(np.setdiff1d(np.arange(len(pool.embedding)), chosen))
+    return everything(np.concatenate([chosen, rest]), pool, budget)
+
+
+def farthest(pool: Pool, budget: float, rng: np.random.Generator) -> np.ndarray:
+    n = int(budget / pool.price.sum())
+    order = [int(rng.integers(len(pool.embedding)))]
+    near = pool.embedding @ pool.embedding[order[0]]
+    for _ in range(n - 1):
+        order.append(int(near.argmin()))
+        near = np.maximum(near, pool.embedding @ pool.embedding[order[-1]])
+    chosen = np.zeros((len(near), len(pool.price)), bool)
+    chosen[order] = True
+    return chosen
+
+
+def stratified_order(pool: Pool, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Proportionally from 20 clusters in turn."""
+    code = KMeans(20, n_init=1, random_state=int(rng.integers(2**31))).fit_predict(pool.embedding)
+    place = np.empty(len(code))
+    for c in np.unique(code):
+        rows = rng.permutation(np.flatnonzero(code == c))
+        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    return np.argsort(place, kind="stable")
+
+
+def stratified(pool: Pool, budget: float, rng: np.random.Generator) -> np.ndarray:
+    return everything(stratified_order(pool, 0, rng), pool, budget)
+
+
+PLANS = {
+    "random": random,
+    "pairs": pairs,
+    "kmeans": kmeans,
+    "farthest": farthest,
+    "stratified": stratified,
+    "narrow_0.5": narrow(0.5, shuffled),
+    "narrow_1": narrow(1.0, shuffled),
+    "narrow_0.5_stratified": narrow(0.5, stratified_order),
+}
+
+
+def tables(data: Path) -> dict[str, tuple[LabelledInstructions, np.ndarray]]:
+    router_bench = read_labels(str(data / "routerbench_subset.parquet"))
+    emotion = read_labels(str(data / "llm_uncertainty_bench_emotion"), signals=False)
+    catalog = read_catalog("simulated:llm_uncertainty_bench").select(emotion.models)
+    of_bench = np.nanmean(router_bench.cost, axis=0)
+    three = [router_bench.models.index(m) for m in THREE]
+    return {
+        "routerbench": (router_bench, of_bench),
+        "emotion": (emotion, np.nanmean(recorded_costs(emotion, catalog).cost, axis=0)),
+        "routerbench_three": (router_bench.of_models(THREE), of_bench[three]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=PLANS)
+    parser.add_argument("--tables", nargs="+")
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    cache = EmbeddingCache(SentenceEncoder(EncoderConfig()), options.output / "embeddings")
+    options.output.mkdir(parents=True, exist_ok=True)
+    with (options.output / "rows.jsonl").open("a") as out:
+        for seed in options.seeds:
+            for name, (labels, price) in tables(options.data).items():
+                if options.tables and name not in options.tables:
+                    continue
+                for row in measure(name, labels, price, seed, options.plans, options.shares, cache):
+                    out.write(json.dumps(row) + "\n")
+                    out.flush()
+                    print(row, flush=True)
+
+
+def measure(name, labels, price, seed, plans, shares, cache):
+    labels = labels.without_signals()
+    component = related_rows(labels.instruction, labels.group)
+    rng = np.random.default_rng((seed, 1))
+    first = np.unique(component, return_index=True)[1]
+    labels = labels.take(np.sort(rng.permutation(first)[:MOST_INSTRUCTIONS]))
+    preparation = fit_text_preparation(labels.instruction)
+    labels = replace(
+        labels, instruction=np.array(preparation.prepare(list(labels.instruction)), object), task=None, cost=None
+    )
+    component = related_rows(labels.instruction, labels.group)
+    order = rng.permutation(len(labels))
+    test, pool = labels.take(order[POOL:]), labels.take(order[:POOL])
+    embedding = cache.embed(list(pool.instruction))[:, -cache.encoder.width :]
+    seen = Pool(None, price, embedding)
+    whole = len(pool) * price.sum()
+    yield {"table": name, "seed": seed, "plan": "all", "share": 1.0, **value(pool, test, price, seed, cache)}
+    for plan in plans:
+        for share in shares:
+            chosen = PLANS[plan](seen, share * whole, np.random.default_rng((seed, 2)))
+            assert (chosen * price).sum() <= share * whole * (1 + 1e-9)
+            masked = replace(pool, success=np.where(chosen, pool.success, np.nan)).take(chosen.any(axis=1))
+            got = value(masked, test, price, seed, cache)
+            yield {
+                "table": name,
+                "seed": seed,
+                "plan": plan,
+                "share": share,
+                "rows": len(masked),
+                "labels": int(chosen.sum()),
+                **got,
+            }
+
+
+def value(labelled, test, price, seed, cache):
+    split = split_instructions(labelled.instruction, labelled.group, seed=seed)
+    config = ClassifierConfig(method="frozen")
+    config = replace(config, training=replace(config.training, seed=seed))
+    router = fit_router(labelled, split, RouterConfig(config), embeddings_cache=cache)
+    p = router.predict(test.instruction).decision
+    truth = test.success
+    hull = non_decreasing_hull(price, truth.mean(axis=0))
+    gains = []
+    for fraction in BUDGETS:
+        budget = fraction * price.max() * len(test) * (1 + 1e-9)
+        if fraction * price.max() < price.min():
+            continue
+        choice = allocate(AllocationProblem(p, price, budget), "mip").choice
+        gains.append(truth[np.arange(len(test)), choice].mean() - hull_success(hull, fraction * price.max()))
+    q = np.clip(router.predict(test.instruction).scaled, 1e-6, 1 - 1e-6)
+    loss = float(-(truth * np.log(q) + (1 - truth) * np.log(1 - q)).mean())
+    return {"value": float(np.mean(gains)), "log_loss": loss}
+
+
+if __name__ == "__main__":
+    main()
