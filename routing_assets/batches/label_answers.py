@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -117,8 +118,8 @@ def collect_labels(
         judge_catalog: prices of the judge; by default those of the plan.
 
     Raises:
-        InvalidInput: the folder holds no plan, a file cannot be read, no answer belongs to the plan, or the grader needs
-            references and the plan has none.
+        InvalidInput: the folder holds no plan, a file cannot be read, no answer belongs to the plan, or the grader
+            needs references that the plan lacks.
     """
     plan = _Plan.read(folder)
     if grader.uses_reference and "reference" not in plan.table.column_names:
@@ -177,6 +178,6 @@ def _labels(plan: _Plan, collected: Collected, grades: pa.Table) -> LabelledInst
     if not graded.any():
         return None
     texts = {c.removesuffix("_first"): first[c].to_numpy(zero_copy_only=False) for c in first.column_names}
-    known = {name: values for name, values in matrices.items() if not np.isnan(values).all()}
+    known: dict[str, Any] = {name: values for name, values in matrices.items() if not np.isnan(values).all()}
     table = LabelledInstructions(name=plan.name, models=models, **texts, **known)
     return table.of_models(np.array(models)[graded.any(axis=0)].tolist()).take(graded.any(axis=1))

@@ -173,7 +173,7 @@ def plan_table(plan: LabelPlan) -> pa.Table:
     return pa.table(
         {
             "request_id": [
-                _request_id(plan.instructions.instruction_id[i], k) for i, k in zip(row, model, strict=True)
+                _request_id(plan.instructions.instruction_id[i], int(k)) for i, k in zip(row, model, strict=True)
             ],
             "model": np.array(plan.catalog.names)[model],
             "cost": plan.cost[plan.chosen],

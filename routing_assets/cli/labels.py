@@ -19,14 +19,18 @@ from routing_assets.cli.tables import text_table
 from routing_assets.datasets import LabelledInstructions, load_labels
 from routing_assets.datasets.file_layout import FileLayout
 from routing_assets.datasets.portions import load_batch
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
+from routing_assets.home import Home
+from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import read_catalog
+from routing_assets.routers.catalog_in_force import catalog_in_force
 from routing_assets.routers.label_sources import read_labels
 
 
 def plan(
     instructions: Path,
-    catalog: str,
+    catalog: str | None,
     budget: float,
     output: Path,
     *,
@@ -41,7 +45,7 @@ def plan(
     known = [text for path in labelled for text in load_labels(path, allow_missing=True).instruction]
     made = plan_labels(
         load_batch(instructions, layout=layout),
-        read_catalog(catalog, catalog_models),
+        catalog_of(catalog, catalog_models),
         Fraction(budget),
         labelled=known,
         output_tokens=output_tokens,
@@ -63,11 +67,19 @@ def plan(
     )
     chosen = int(made.chosen.any(axis=1).sum())
     click.echo(
-        f"{chosen} of {len(made.instructions)} instructions for {float(made.usd):.6g} of {budget:g} USD, estimated with "
-        f"{output_tokens} tokens an answer"
+        f"{chosen} of {len(made.instructions)} instructions for {float(made.usd):.6g} of {budget:g} USD, estimated "
+        f"with {output_tokens} tokens an answer"
         + (f"; {made.left_out} are left out, as their text is there already or has labels" if made.left_out else "")
     )
     click.echo(f"{len(files)} request files in {output}")
+
+
+def catalog_of(source: str | None, models: Sequence[str]) -> ModelCatalog:
+    """The named models of the catalog at ``source``; without one, of the catalog in force."""
+    prices = read_catalog(source, models) if source else catalog_in_force(Home.from_env().store)
+    if prices is None:
+        raise InvalidInput("the prices of the models are unknown", remedy="Give a catalog: --catalog prices.yaml.")
+    return prices if source or not models else prices.select(name for of in models for name in of.split(","))
 
 
 def collect(folder: Path, files: Sequence[Path], grader: str, output: Path, catalog: str | None) -> None:
@@ -107,8 +119,8 @@ def curve(source: str, catalog: str | None, *, more: float, as_json: bool, seeds
     click.echo(text_table(list(found.points)))
     for gain in filter(None, (found.more, found.doubled)):
         click.echo(
-            f"another {gain.usd:.3g} USD ({gain.instructions} instructions) would buy about {100 * gain.gain:+.1f} points "
-            f"of success at 50 % budget ({100 * gain.lower:.1f} to {100 * gain.upper:.1f})"
+            f"another {gain.usd:.3g} USD ({gain.instructions} instructions) would buy about {100 * gain.gain:+.1f} "
+            f"points of success at 50 % budget ({100 * gain.lower:.1f} to {100 * gain.upper:.1f})"
         )
     verdict = "more labels gain little: stop here" if found.little else "more labels may pay"
     click.echo(f"{verdict} (twice as many gain {'less' if found.little else 'up to or over'} {100 * LITTLE:g} point)")

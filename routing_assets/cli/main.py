@@ -430,7 +430,9 @@ def labels() -> None:
 
 @labels.command("plan")
 @click.argument("instructions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--catalog", required=True, help="Model catalog (YAML), or LiteLLM's or OpenRouter's price list (JSON).")
+@click.option(
+    "--catalog", help="Model catalog (YAML), or LiteLLM's or OpenRouter's price list (JSON). Default: the one in force."
+)
 @CATALOG_MODELS
 @click.option("--budget", type=float, required=True, help="USD; the sum of the estimated costs never exceeds it.")
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
@@ -444,7 +446,7 @@ def labels() -> None:
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random choice.")
 @layout_options
 @says_what_is_wrong
-def plan_labels(instructions: Path, catalog: str, budget: float, output: Path, **options: Any) -> None:
+def plan_labels(instructions: Path, catalog: str | None, budget: float, output: Path, **options: Any) -> None:
     """Choose which of INSTRUCTIONS to have answered by all models under a budget, and write the request files.
 
     INSTRUCTIONS is a batch file; a column or field "reference" has the right answers. Nothing is sent. A greater budget

@@ -10,7 +10,7 @@ Scaling is Predictable, Empirically" (2017); Viering and Loog, "The Shape of Lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -23,7 +23,6 @@ from routing_assets.datasets.scarce import refuse_scarce_models
 from routing_assets.datasets.splits import Split, split_instructions
 from routing_assets.evaluation.policies import budgets
 from routing_assets.evaluation.protocol import for_seed, scored_rows
-from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.progress import progress_bar
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
@@ -115,19 +114,18 @@ def label_curve(
                 measured[s, f] = _measure(labels, _part(order, share), test, price, for_seed(config, seed), embeddings)
                 advance()
     n = np.array(SHARES) * len(labels)
-    success, log_loss = measured[..., 0], measured[..., 1].mean(axis=0)
     each = usd / len(labels)
-    further = int(Fraction(more_usd) / each) if each else None
-    points = (
-        {"instructions": round(m), "usd": float(each * round(m)), "success": float(success[:, f].mean()), "log_loss": l}
-        for f, (m, l) in enumerate(zip(n.tolist(), log_loss.tolist(), strict=True))
-    )
+    further = int(Fraction(more_usd) / each) if each else 0
+    mean = measured.mean(axis=0)
     return LabelCurve(
         len(labels),
         float(usd),
-        tuple(points),
-        further and _gain(n, success, further, float(each)),
-        _gain(n, success, len(labels), float(each)),
+        tuple(
+            {"instructions": round(m), "usd": float(each) * m, "success": float(success), "log_loss": float(loss)}
+            for m, (success, loss) in zip(n.tolist(), mean, strict=True)
+        ),
+        _gain(n, measured[..., 0], further, float(each)) if further else None,
+        _gain(n, measured[..., 0], len(labels), float(each)),
     )
 
 

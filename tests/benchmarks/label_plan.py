@@ -11,27 +11,26 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import KMeans
-from tqdm import tqdm
 
 from routing_assets.allocation import AllocationProblem, allocate
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
-from routing_assets.datasets.splits import SplitFractions, split_instructions
+from routing_assets.datasets.splits import split_instructions
 from routing_assets.evaluation.metrics import hull_success, non_decreasing_hull
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder.encoder import EncoderConfig, SentenceEncoder
 from routing_assets.prediction.encoder.text import fit_text_preparation
 from routing_assets.prediction.router import RouterConfig, fit_router
+from routing_assets.pricing.catalog_table import read_catalog
 from routing_assets.pricing.recorded_costs import recorded_costs
 from routing_assets.routers.label_sources import read_labels
-from routing_assets.pricing.catalog_table import read_catalog
 
 MOST_INSTRUCTIONS = 2_500
 POOL = 1_000
@@ -161,6 +160,8 @@ def main() -> None:
     parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=PLANS)
     parser.add_argument("--tables", nargs="+")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
+    parser.add_argument("--learner", choices=LEARNERS, default="heads")
+    parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     cache = EmbeddingCache(SentenceEncoder(EncoderConfig()), options.output / "embeddings")
@@ -170,13 +171,15 @@ def main() -> None:
             for name, (labels, price) in tables(options.data).items():
                 if options.tables and name not in options.tables:
                     continue
-                for row in measure(name, labels, price, seed, options.plans, options.shares, cache):
+                for row in measure(
+                    name, labels, price, seed, options.plans, options.shares, cache, options.learner, options.draws
+                ):
                     out.write(json.dumps(row) + "\n")
                     out.flush()
                     print(row, flush=True)
 
 
-def measure(name, labels, price, seed, plans, shares, cache):
+def measure(name, labels, price, seed, plans, shares, cache, learner, draws):
     labels = labels.without_signals()
     component = related_rows(labels.instruction, labels.group)
     rng = np.random.default_rng((seed, 1))
@@ -192,30 +195,69 @@ def measure(name, labels, price, seed, plans, shares, cache):
     embedding = cache.embed(list(pool.instruction))[:, -cache.encoder.width :]
     seen = Pool(None, price, embedding)
     whole = len(pool) * price.sum()
-    yield {"table": name, "seed": seed, "plan": "all", "share": 1.0, **value(pool, test, price, seed, cache)}
+    yield {"table": name, "seed": seed, "plan": "all", "share": 1.0, **value(pool, test, price, seed, cache, learner)}
     for plan in plans:
         for share in shares:
-            chosen = PLANS[plan](seen, share * whole, np.random.default_rng((seed, 2)))
-            assert (chosen * price).sum() <= share * whole * (1 + 1e-9)
-            masked = replace(pool, success=np.where(chosen, pool.success, np.nan)).take(chosen.any(axis=1))
-            got = value(masked, test, price, seed, cache)
-            yield {
-                "table": name,
-                "seed": seed,
-                "plan": plan,
-                "share": share,
-                "rows": len(masked),
-                "labels": int(chosen.sum()),
-                **got,
-            }
+            for draw in range(draws):
+                chosen = PLANS[plan](seen, share * whole, np.random.default_rng((seed, 2, draw)))
+                assert (chosen * price).sum() <= share * whole * (1 + 1e-9)
+                masked = replace(pool, success=np.where(chosen, pool.success, np.nan)).take(chosen.any(axis=1))
+                got = value(masked, test, price, seed, cache, learner)
+                yield {
+                    "table": name,
+                    "seed": seed,
+                    "plan": plan,
+                    "share": share,
+                    "draw": draw,
+                    "labels": int(chosen.sum()),
+                    **got,
+                }
 
 
-def value(labelled, test, price, seed, cache):
-    split = split_instructions(labelled.instruction, labelled.group, seed=seed)
-    config = ClassifierConfig(method="frozen")
+def heads(labelled, test, seed, cache):
+    """The heads on frozen embeddings of a router, as ``train --method frozen`` makes them, without companions."""
+    config = ClassifierConfig(method="frozen", companions=())
     config = replace(config, training=replace(config.training, seed=seed))
-    router = fit_router(labelled, split, RouterConfig(config), embeddings_cache=cache)
-    p = router.predict(test.instruction).decision
+    split = split_instructions(labelled.instruction, labelled.group, seed=seed)
+    return (
+        fit_router(labelled, split, RouterConfig(config, decision="scaled"), embeddings_cache=cache)
+        .predict(test.instruction)
+        .decision
+    )
+
+
+def ridge(labelled, test, seed, cache):
+    """Ridge regression on the first 128 principal components of the embeddings; its strength by leave-one-out."""
+    width = cache.encoder.width
+    x, z = (cache.embed(list(rows.instruction))[:, -width:].astype(np.float64) for rows in (labelled, test))
+    mean = x.mean(axis=0)
+    axes = np.linalg.eigh((x - mean).T @ (x - mean))[1][:, -128:]
+    x, z = (x - mean) @ axes, (z - mean) @ axes
+    out = np.empty(test.success.shape)
+    for k in range(out.shape[1]):
+        known = np.isfinite(labelled.success[:, k])
+        a, y = x[known], labelled.success[known, k].astype(np.float64)
+        centre, rate = a.mean(axis=0), (y.sum() + 1) / (len(y) + 2)
+        u, s, vt = np.linalg.svd(a - centre, full_matrices=False)
+        best = np.inf
+        for strength in (1.0, 3.0, 10.0, 30.0, 100.0, 1e6):
+            shrink = s**2 / (s**2 + strength)
+            fitted = rate + u @ (shrink * (u.T @ (y - rate)))
+            leverage = (u**2) @ shrink + 1 / len(y)
+            error = np.mean(((y - fitted) / np.maximum(1 - leverage, 0.05)) ** 2)
+            if error < best:
+                best, out[:, k] = (
+                    error,
+                    rate + (z - centre) @ (vt.T @ (shrink / np.maximum(s, 1e-12) * (u.T @ (y - rate)))),
+                )
+    return np.clip(out, 0.01, 0.99).astype(np.float32)
+
+
+LEARNERS = {"heads": heads, "ridge": ridge}
+
+
+def value(labelled, test, price, seed, cache, learner):
+    p = LEARNERS[learner](labelled, test, seed, cache)
     truth = test.success
     hull = non_decreasing_hull(price, truth.mean(axis=0))
     gains = []
@@ -225,7 +267,7 @@ def value(labelled, test, price, seed, cache):
             continue
         choice = allocate(AllocationProblem(p, price, budget), "mip").choice
         gains.append(truth[np.arange(len(test)), choice].mean() - hull_success(hull, fraction * price.max()))
-    q = np.clip(router.predict(test.instruction).scaled, 1e-6, 1 - 1e-6)
+    q = np.clip(p, 1e-6, 1 - 1e-6)
     loss = float(-(truth * np.log(q) + (1 - truth) * np.log(1 - q)).mean())
     return {"value": float(np.mean(gains)), "log_loss": loss}
 
