@@ -57,14 +57,12 @@ class LabelPlan:
         catalog: the K models.
         cost: (N, K) estimated USD.
         chosen: (N, K) whether the model is to answer the instruction.
-        left_out: instructions that are not chosen because their text is there already or is labelled.
     """
 
     instructions: BatchInstructions
     catalog: ModelCatalog
     cost: np.ndarray
     chosen: np.ndarray
-    left_out: int
 
     @property
     def usd(self) -> Fraction:
@@ -77,49 +75,51 @@ def plan_labels(
     catalog: ModelCatalog,
     budget: Fraction,
     *,
-    labelled: Collection[str] = (),
+    labelled: Collection[tuple[str, str]] = (),
     output_tokens: float = ASSUMED_OUTPUT_TOKENS,
     seed: int = 0,
 ) -> LabelPlan:
-    """Choose instructions at random, each with all models that can answer it, as long as the budget pays for them.
+    """Put the instructions in a random order, and have each model answer as many from the first as the budget pays for.
 
-    Equal texts are answered once. A greater budget with the same seed chooses the same instructions and more.
+    So a dear model answers a part of what a cheap one answers. Equal texts are answered once. A greater budget with the
+    same seed asks for the same answers and more.
 
     Args:
         budget: USD; the sum of the estimated costs never exceeds it.
-        labelled: texts that have labels already.
+        labelled: text and model of labels that are there already: they are not asked for again, and cost nothing.
         output_tokens: of an answer, as far as its request does not bound it.
 
     Raises:
-        InvalidInput: the budget does not pay for a single instruction, or no text is without labels.
+        InvalidInput: the budget does not pay for one answer of each model, or all are labelled.
     """
-    order = np.random.default_rng(seed).permutation(len(batch))
-    known, text = {normalise_text(text) for text in labelled}, related_rows(batch.instruction)
-    first = order[np.sort(np.unique(text[order], return_index=True)[1])]
-    new = first[[normalise_text(text) not in known for text in batch.instruction[first]]]
-    if not len(new):
-        raise InvalidInput("all instructions are labelled already", remedy="Give a file with others.")
+    shuffled = np.random.default_rng(seed).permutation(len(batch))
+    text = related_rows(batch.instruction)[shuffled]
+    order = shuffled[np.sort(np.unique(text, return_index=True)[1])]
     cost = first_costs(batch, catalog, output_tokens)
     barred = bars(batch, catalog.names, catalog, RoutingSettings()).values()
-    able = ~np.logical_or.reduce([np.zeros_like(cost, bool), *barred])
-    payable = np.where(able, cost, 0.0)[new]
-    counts = _counts(payable, budget)
-    if not counts.all():
+    wanted = ~np.logical_or.reduce([np.zeros_like(cost, bool), *barred])
+    had = {(normalise_text(text), model) for text, model in labelled}
+    if had:
+        texts = map(normalise_text, batch.instruction)
+        wanted &= [[(text, model) not in had for model in catalog.names] for text in texts]
+    if not wanted[order].any():
+        raise InvalidInput("all instructions are labelled already", remedy="Give a file with others.")
+    counts = _counts(np.where(wanted, cost, 0.0)[order], cost.mean(axis=0), budget)
+    chosen = np.zeros_like(wanted)
+    for k, count in enumerate(counts):
+        chosen[order[:count], k] = wanted[order[:count], k]
+    if not counts.all() or not chosen.any():
         raise InvalidInput(
-            f"{float(budget):g} USD do not pay for one answer of each model",
+            f"{float(budget):g} USD do not pay for one more answer of each model",
             remedy="Give a greater budget, fewer models, or a smaller --output-tokens.",
         )
-    chosen = np.zeros_like(able)
-    for k, count in enumerate(counts):
-        chosen[new[:count], k] = able[new[:count], k]
-    return LabelPlan(batch, catalog, cost, chosen, len(batch) - len(new))
+    return LabelPlan(batch, catalog, cost, chosen)
 
 
-def _counts(cost: np.ndarray, budget: Fraction) -> np.ndarray:
+def _counts(cost: np.ndarray, mean: np.ndarray, budget: Fraction) -> np.ndarray:
     """(K,) how many of the N instructions, from the first, each model answers: as many as the budget pays for, in
-    proportion to the mean cost to the power of minus ``NARROWING``, and at most all.
+    proportion to the ``mean`` cost to the power of minus ``NARROWING``, and at most all.
     """
-    mean = cost.mean(axis=0)
     wide = mean.clip(min=max(mean.max() / DEAREST_RATIO, np.finfo(float).tiny)) ** -NARROWING
     share = wide / wide.max()
     spent = [list(accumulate(map(Fraction, column), initial=Fraction(0))) for column in cost.T]

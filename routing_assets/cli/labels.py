@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import click
+import numpy as np
 import pyarrow.parquet as pq
 
 from routing_assets.batches.grades import ungraded
@@ -17,6 +18,7 @@ from routing_assets.batches.label_plan import plan_labels, write_plan
 from routing_assets.cli.batches import MOST_REASONS, grader_of
 from routing_assets.cli.tables import text_table
 from routing_assets.datasets import LabelledInstructions, load_labels
+from routing_assets.datasets.appending import merge_labels
 from routing_assets.datasets.file_layout import FileLayout
 from routing_assets.datasets.portions import load_batch
 from routing_assets.foundation.errors import InvalidInput
@@ -42,12 +44,11 @@ def plan(
 ) -> None:
     """Choose what to have answered, write the requests, and print what goes to each model."""
     layout = layout.fitting(instructions)
-    known = [text for path in labelled for text in load_labels(path, allow_missing=True).instruction]
     made = plan_labels(
         load_batch(instructions, layout=layout),
         catalog_of(catalog, catalog_models),
         Fraction(budget),
-        labelled=known,
+        labelled=[pair for path in labelled for pair in _labelled_pairs(load_labels(path, allow_missing=True))],
         output_tokens=output_tokens,
         seed=seed,
     )
@@ -69,7 +70,6 @@ def plan(
     click.echo(
         f"{chosen} of {len(made.instructions)} instructions for {float(made.usd):.6g} of {budget:g} USD, estimated "
         f"with {output_tokens} tokens an answer"
-        + (f"; {made.left_out} are left out, as their text is there already or has labels" if made.left_out else "")
     )
     click.echo(f"{len(files)} request files in {output}")
 
@@ -82,13 +82,20 @@ def catalog_of(source: str | None, models: Sequence[str]) -> ModelCatalog:
     return prices if source or not models else prices.select(name for of in models for name in of.split(","))
 
 
-def collect(folder: Path, files: Sequence[Path], grader: str, output: Path, catalog: str | None) -> None:
+def collect(
+    folder: Path, files: Sequence[Path], grader: str, output: Path, *, append_to: Path | None, catalog: str | None
+) -> None:
     """Grade the answers to a plan, write the label table, and print what came of it."""
     found = collect_labels(folder, files, grader_of(grader), judge_catalog=read_catalog(catalog))
     if found.labels is not None:
+        labels = (
+            found.labels
+            if append_to is None
+            else merge_labels(load_labels(append_to, allow_missing=True), found.labels)
+        )
         with atomic_path(output) as temporary:
-            pq.write_table(found.labels.to_arrow(), temporary)
-        click.echo(text_table(_of_models(found.labels)))
+            pq.write_table(labels.to_arrow(), temporary)
+        click.echo(text_table(_of_models(labels)))
     click.echo(
         f"{found.answered} of {found.requests} requests are answered for {float(found.spent):.6g} USD"
         + (f", {found.failed} calls failed" if found.failed else "")
@@ -99,7 +106,7 @@ def collect(folder: Path, files: Sequence[Path], grader: str, output: Path, cata
         click.echo(f"warning: {count} answers are not graded: {reason}", err=True)
     if found.judging and found.judging.to_ask:
         click.echo(f"to be judged: {len(found.judging.to_ask)} requests in {folder / JUDGE}")
-    click.echo(f"labels of {len(found.labels)} instructions are in {output}" if found.labels else "no label yet")
+    click.echo(f"labels of {len(labels)} instructions are in {output}" if found.labels else "no label yet")
 
 
 def curve(source: str, catalog: str | None, *, more: float, as_json: bool, seeds: int) -> None:
@@ -124,6 +131,12 @@ def curve(source: str, catalog: str | None, *, more: float, as_json: bool, seeds
         )
     verdict = "more labels gain little: stop here" if found.little else "more labels may pay"
     click.echo(f"{verdict} (twice as many gain {'less' if found.little else 'up to or over'} {100 * LITTLE:g} point)")
+
+
+def _labelled_pairs(labels: LabelledInstructions) -> Iterator[tuple[str, str]]:
+    """Text and model of each label."""
+    for row, model in np.argwhere(np.isfinite(labels.success)).tolist():
+        yield labels.instruction[row], labels.models[model]
 
 
 def _of_models(labels: LabelledInstructions) -> list[dict[str, object]]:

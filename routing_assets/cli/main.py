@@ -464,9 +464,12 @@ def plan_labels(instructions: Path, catalog: str | None, budget: float, output: 
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--grader", required=True, help="How answers are graded: a name, or YAML, such as '{number: 0.01}'.")
 @click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .parquet file.")
+@click.option(
+    "--append-to", type=click.Path(exists=True, path_type=Path), help="Labels that the output is to have too."
+)
 @click.option("--catalog", help="Prices of a judge that is not among the models.")
 @says_what_is_wrong
-def collect_labels(folder: Path, files: tuple[Path, ...], grader: str, output: Path, catalog: str | None) -> None:
+def collect_labels(folder: Path, files: tuple[Path, ...], grader: str, output: Path, **options: Any) -> None:
     """Grade the answers to the plan in FOLDER, and write a label table for train --labels.
 
     FILES are all output files of the providers, or tables of instruction_id, model, answer. Failed calls and answers
@@ -474,7 +477,7 @@ def collect_labels(folder: Path, files: tuple[Path, ...], grader: str, output: P
     """
     from routing_assets.cli import labels as label_commands
 
-    label_commands.collect(folder, files, grader, output, catalog)
+    label_commands.collect(folder, files, grader, output, **options)
 
 
 @labels.command("curve")

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from provider_lines import chat, claude, rate_limited, write
 
-from routing_assets.batches.label_plan import PLAN, LabelPlan, plan_labels, plan_table
+from routing_assets.batches.label_plan import NARROWING, PLAN, LabelPlan, plan_labels, plan_table
 from routing_assets.cli.main import main
 from routing_assets.datasets import BatchInstructions, load_labels
 from routing_assets.foundation.errors import InvalidInput
@@ -54,16 +54,29 @@ def test_estimates_never_exceed_the_budget_and_more_money_only_adds(usd: float, 
 def test_enough_money_labels_everything_once() -> None:
     twice = replace(batch(), instruction=np.array([f"What  IS 7 times {i % 30}" for i in range(60)], object))
     plan = plan_labels(twice, CATALOG, Fraction(10))
-    assert plan.left_out == 30
     assert plan.chosen.sum() == 30 * 3
     assert len({int(name[1:]) % 30 for name, _ in pairs(plan)}) == 30
 
 
-def test_texts_that_have_labels_are_left_out() -> None:
-    plan = plan_labels(batch(), CATALOG, Fraction(10), labelled=[f"what is 7 times {i}" for i in range(50)])
-    assert {name for name, _ in pairs(plan)} == {f"q{i}" for i in range(50, 60)}
+def test_what_is_labelled_is_not_asked_again_and_costs_nothing() -> None:
+    first = plan_labels(batch(), CATALOG, Fraction("0.04"))
+    text = dict(zip(batch().instruction_id, batch().instruction, strict=True))
+    had = [(text[name].upper(), model) for name, model in pairs(first)]
+    second = plan_labels(batch(), CATALOG, Fraction("0.04"), labelled=had)
+    assert not pairs(first) & pairs(second)
+    assert pairs(first) | pairs(second) <= pairs(plan_labels(batch(), CATALOG, Fraction("0.081")))
+    assert Fraction("0.03") < second.usd <= Fraction("0.04")
+    everything = [(text, model) for text in batch().instruction for model in CATALOG.names]
     with pytest.raises(InvalidInput, match="all instructions are labelled already"):
-        plan_labels(batch(), CATALOG, Fraction(10), labelled=list(batch().instruction))
+        plan_labels(batch(), CATALOG, Fraction(10), labelled=everything)
+
+
+def test_dear_models_are_asked_less_than_cheap_ones() -> None:
+    asked = plan_labels(batch(), CATALOG, Fraction("0.04")).chosen
+    small, mid, large = asked.sum(axis=0)
+    assert small > mid > large > 0
+    assert mid == pytest.approx(large * 10**NARROWING, abs=3)
+    assert (asked[:, 2] <= asked[:, 1]).all()
 
 
 def test_another_seed_chooses_others_and_the_same_one_the_same() -> None:
@@ -78,7 +91,7 @@ def test_a_model_is_not_asked_what_it_cannot_read() -> None:
 
 
 def test_too_little_money_is_said() -> None:
-    with pytest.raises(InvalidInput, match=r"0.0001 USD do not pay for one answer of each model"):
+    with pytest.raises(InvalidInput, match=r"0.0001 USD do not pay for one more answer of each model"):
         plan_labels(batch(), CATALOG, Fraction("0.0001"))
 
 
@@ -121,7 +134,7 @@ def answer_all(folder: Path, skilled: dict[str, float]) -> list[Path]:
             if file["provider"] == "anthropic":
                 dated["result"]["message"]["model"] = "mid-20250514"
             answers.append(dated)
-        outputs.append(write(folder.parent / f"output-{file['name']}", *answers))
+        outputs.append(write(folder.parent / f"output-{folder.name}-{file['name']}", *answers))
     return outputs
 
 
@@ -163,6 +176,22 @@ def test_what_fails_or_strays_leaves_a_cell_empty(run) -> None:  # type: ignore[
     labels = load_labels("labels.parquet")
     assert (labels.instruction_id.tolist(), labels.models) == (["q0", "q3", "q4"], ("small", "large"))
     np.testing.assert_array_equal(labels.success, np.array([[1, np.nan], [np.nan, 1], [0, np.nan]], np.float32))
+
+
+def test_a_second_plan_asks_what_the_first_did_not_and_is_appended(run) -> None:  # type: ignore[no-untyped-def]
+    write_questions()
+    skilled = {"small": 0.3, "mid": 0.6, "large": 0.9}
+    money = ("questions.jsonl", "--catalog", "prices.yaml", "--budget")
+    run("plan", *money, 0.05, "--output", "first")
+    run("collect", "first", *answer_all(Path("first"), skilled), "--grader", "exact", "--output", "labels.parquet")
+    first = load_labels("labels.parquet")
+    run("plan", *money, 5, "--labelled", "labels.parquet", "--output", "second")
+    both = ("--append-to", "labels.parquet", "--output", "both.parquet")
+    run("collect", "second", *answer_all(Path("second"), skilled), "--grader", "exact", *both)
+    labels = load_labels("both.parquet")
+    assert np.isnan(first.success).any()
+    assert labels.success.mean(axis=0).tolist() == pytest.approx([0.3, 0.6, 0.9])
+    assert np.isfinite(labels.output_tokens).all()
 
 
 def test_requests_keep_their_parameters_and_references_are_not_sent(run) -> None:  # type: ignore[no-untyped-def]

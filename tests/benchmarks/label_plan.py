@@ -49,6 +49,21 @@ class Pool:
     embedding: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Masked:
+    labels: LabelledInstructions
+    success: np.ndarray  # NaN where masked
+    features: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.success)
+
+    @property
+    def known(self) -> LabelledInstructions:
+        labelled = np.isfinite(self.success).any(axis=1)
+        return replace(self.labels, success=self.success).take(labelled)
+
+
 def everything(order: np.ndarray, pool: Pool, budget: float) -> np.ndarray:
     chosen = np.zeros((len(order), len(pool.price)), bool)
     chosen[order[: int(budget / pool.price.sum())]] = True
@@ -182,17 +197,20 @@ def main() -> None:
 def measure(name, labels, price, seed, plans, shares, cache, learner, draws):
     labels = labels.without_signals()
     component = related_rows(labels.instruction, labels.group)
-    rng = np.random.default_rng((seed, 1))
     first = np.unique(component, return_index=True)[1]
-    labels = labels.take(np.sort(rng.permutation(first)[:MOST_INSTRUCTIONS]))
+    labels = labels.take(np.sort(np.random.default_rng((0, 1)).permutation(first)[:MOST_INSTRUCTIONS]))
     preparation = fit_text_preparation(labels.instruction)
     labels = replace(
         labels, instruction=np.array(preparation.prepare(list(labels.instruction)), object), task=None, cost=None
     )
     component = related_rows(labels.instruction, labels.group)
-    order = rng.permutation(len(labels))
+    order = np.random.default_rng((seed, 1)).permutation(len(labels))
     test, pool = labels.take(order[POOL:]), labels.take(order[:POOL])
-    embedding = cache.embed(list(pool.instruction))[:, -cache.encoder.width :]
+    embedding = cache.embed(list(labels.instruction))[:, -cache.encoder.width :]
+    centred = embedding.astype(np.float64) - embedding.mean(axis=0)
+    features = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -64:]
+    embedding = embedding[order[:POOL]]
+    pool, test = Masked(pool, pool.success, features[order[:POOL]]), Masked(test, test.success, features[order[POOL:]])
     seen = Pool(None, price, embedding)
     whole = len(pool) * price.sum()
     yield {"table": name, "seed": seed, "plan": "all", "share": 1.0, **value(pool, test, price, seed, cache, learner)}
@@ -201,7 +219,7 @@ def measure(name, labels, price, seed, plans, shares, cache, learner, draws):
             for draw in range(draws):
                 chosen = PLANS[plan](seen, share * whole, np.random.default_rng((seed, 2, draw)))
                 assert (chosen * price).sum() <= share * whole * (1 + 1e-9)
-                masked = replace(pool, success=np.where(chosen, pool.success, np.nan)).take(chosen.any(axis=1))
+                masked = replace(pool, success=np.where(chosen, pool.success, np.nan))
                 got = value(masked, test, price, seed, cache, learner)
                 yield {
                     "table": name,
@@ -216,7 +234,8 @@ def measure(name, labels, price, seed, plans, shares, cache, learner, draws):
 
 def heads(labelled, test, seed, cache):
     """The heads on frozen embeddings of a router, as ``train --method frozen`` makes them, without companions."""
-    config = ClassifierConfig(method="frozen", companions=())
+    labelled, test = labelled.known, test.labels
+    config = ClassifierConfig(method="frozen", companions=(), members=3)
     config = replace(config, training=replace(config.training, seed=seed))
     split = split_instructions(labelled.instruction, labelled.group, seed=seed)
     return (
@@ -227,30 +246,25 @@ def heads(labelled, test, seed, cache):
 
 
 def ridge(labelled, test, seed, cache):
-    """Ridge regression on the first 128 principal components of the embeddings; its strength by leave-one-out."""
-    width = cache.encoder.width
-    x, z = (cache.embed(list(rows.instruction))[:, -width:].astype(np.float64) for rows in (labelled, test))
-    mean = x.mean(axis=0)
-    axes = np.linalg.eigh((x - mean).T @ (x - mean))[1][:, -128:]
-    x, z = (x - mean) @ axes, (z - mean) @ axes
+    """Ridge regression on 64 principal components of the embeddings of each model's labels; strength by leave-one-out."""
     out = np.empty(test.success.shape)
     for k in range(out.shape[1]):
         known = np.isfinite(labelled.success[:, k])
-        a, y = x[known], labelled.success[known, k].astype(np.float64)
+        a, y = labelled.features[known], labelled.success[known, k].astype(np.float64)
         centre, rate = a.mean(axis=0), (y.sum() + 1) / (len(y) + 2)
-        u, s, vt = np.linalg.svd(a - centre, full_matrices=False)
+        a = a - centre
+        s, v = np.linalg.eigh(a.T @ a)
+        s, u = np.maximum(s, 0.0), a @ v
+        seen = u.T @ (y - rate)
         best = np.inf
-        for strength in (1.0, 3.0, 10.0, 30.0, 100.0, 1e6):
-            shrink = s**2 / (s**2 + strength)
-            fitted = rate + u @ (shrink * (u.T @ (y - rate)))
-            leverage = (u**2) @ shrink + 1 / len(y)
+        for strength in (1.0, 3.0, 10.0, 30.0, 1e6):
+            fitted = rate + u @ (seen / (s + strength))
+            leverage = (u**2) @ (1 / (s + strength)) + 1 / len(y)
             error = np.mean(((y - fitted) / np.maximum(1 - leverage, 0.05)) ** 2)
             if error < best:
-                best, out[:, k] = (
-                    error,
-                    rate + (z - centre) @ (vt.T @ (shrink / np.maximum(s, 1e-12) * (u.T @ (y - rate)))),
-                )
-    return np.clip(out, 0.01, 0.99).astype(np.float32)
+                best, weights = error, v @ (seen / (s + strength))
+        out[:, k] = rate + (test.features - centre) @ weights
+    return np.clip(out, 0.01, 0.99)
 
 
 LEARNERS = {"heads": heads, "ridge": ridge}
@@ -258,18 +272,25 @@ LEARNERS = {"heads": heads, "ridge": ridge}
 
 def value(labelled, test, price, seed, cache, learner):
     p = LEARNERS[learner](labelled, test, seed, cache)
-    truth = test.success
+    truth, rows = test.success, np.arange(len(test))
     hull = non_decreasing_hull(price, truth.mean(axis=0))
     gains = []
     for fraction in BUDGETS:
-        budget = fraction * price.max() * len(test) * (1 + 1e-9)
-        if fraction * price.max() < price.min():
+        budget = fraction * price.max() * len(rows)
+        if budget < price.min() * len(rows):
             continue
-        choice = allocate(AllocationProblem(p, price, budget), "mip").choice
-        gains.append(truth[np.arange(len(test)), choice].mean() - hull_success(hull, fraction * price.max()))
+        low, high = 0.0, 1.0 / price.min()
+        for _ in range(30):  # the price of money at which the best choices cost no more than the budget
+            middle = (low + high) / 2
+            over = price[(p - middle * price).argmax(axis=1)].sum() > budget
+            low, high = (middle, high) if over else (low, middle)
+        choice = (p - high * price).argmax(axis=1)
+        gains.append(truth[rows, choice].mean() - hull_success(hull, fraction * price.max()))
     q = np.clip(p, 1e-6, 1 - 1e-6)
-    loss = float(-(truth * np.log(q) + (1 - truth) * np.log(1 - q)).mean())
-    return {"value": float(np.mean(gains)), "log_loss": loss}
+    return {
+        "value": float(np.mean(gains)),
+        "log_loss": float(-(truth * np.log(q) + (1 - truth) * np.log(1 - q)).mean()),
+    }
 
 
 if __name__ == "__main__":
