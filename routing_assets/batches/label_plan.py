@@ -1,7 +1,7 @@
 """Which instructions to have answered first, by which models, so that their answers can be learnt from.
 
-Nothing is labelled yet, and nothing is known of the instructions but their texts. Those that are chosen at random, each
-answered by all the models, are as good as any that were chosen with care: see ``docs/from-nothing.md``.
+Nothing is known of the instructions but their texts, and those that are chosen at random are as good as any that are
+chosen with care. What pays is to ask dear models less than cheap ones: see ``docs/from-nothing.md``.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ PLAN = "plan.parquet"
 """A row for each request of a plan: its id, instruction and model. In a folder beside the request files."""
 CATALOG = "catalog"
 """In the metadata of the plan: the rows of the price list that it was made by."""
-
-
 NARROWING = 0.5
-"""How much narrower dear models are labelled than cheap ones: half as many labels at four times the price."""
-
-DEAREST_RATIO = 1_000.0
-"""Models that are cheaper by more than this count as cheaper by this; some are free."""
+"""A model gets labels in proportion to its price to the power of minus this: half as many at four times the price. It
+is the least variance for the money where labels of all models tell equally much (Neyman's allocation of a sample).
+"""
+GREATEST_RATIO = 64.0
+"""Of prices; greater ones count as this, so that a dear model gets at least an eighth of the labels of a free one.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def plan_labels(
         wanted &= [[(text, model) not in had for model in catalog.names] for text in texts]
     if not wanted[order].any():
         raise InvalidInput("all instructions are labelled already", remedy="Give a file with others.")
-    counts = _counts(np.where(wanted, cost, 0.0)[order], cost.mean(axis=0), budget)
+    counts = widths(np.where(wanted, cost, 0.0)[order], cost.mean(axis=0), budget)
     chosen = np.zeros_like(wanted)
     for k, count in enumerate(counts):
         chosen[order[:count], k] = wanted[order[:count], k]
@@ -116,11 +116,11 @@ def plan_labels(
     return LabelPlan(batch, catalog, cost, chosen)
 
 
-def _counts(cost: np.ndarray, mean: np.ndarray, budget: Fraction) -> np.ndarray:
+def widths(cost: np.ndarray, mean: np.ndarray, budget: Fraction, narrowing: float = NARROWING) -> np.ndarray:
     """(K,) how many of the N instructions, from the first, each model answers: as many as the budget pays for, in
-    proportion to the ``mean`` cost to the power of minus ``NARROWING``, and at most all.
+    proportion to the ``mean`` cost to the power of minus ``narrowing``, and at most all.
     """
-    wide = mean.clip(min=max(mean.max() / DEAREST_RATIO, np.finfo(float).tiny)) ** -NARROWING
+    wide = mean.clip(min=max(mean.max() / GREATEST_RATIO, np.finfo(float).tiny)) ** -narrowing
     share = wide / wide.max()
     spent = [list(accumulate(map(Fraction, column), initial=Fraction(0))) for column in cost.T]
 
