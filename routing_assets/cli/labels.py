@@ -88,11 +88,9 @@ def collect(
     """Grade the answers to a plan, write the label table, and print what came of it."""
     found = collect_labels(folder, files, grader_of(grader), judge_catalog=read_catalog(catalog))
     if found.labels is not None:
-        labels = (
-            found.labels
-            if append_to is None
-            else merge_labels(load_labels(append_to, allow_missing=True), found.labels)
-        )
+        labels = found.labels
+        if append_to is not None:
+            labels = merge_labels(load_labels(append_to, allow_missing=True), labels)
         with atomic_path(output) as temporary:
             pq.write_table(labels.to_arrow(), temporary)
         click.echo(text_table(_of_models(labels)))
@@ -129,8 +127,12 @@ def curve(source: str, catalog: str | None, *, more: float, as_json: bool, seeds
             f"another {gain.usd:.3g} USD ({gain.instructions} instructions) would buy about {100 * gain.gain:+.1f} "
             f"points of success at 50 % budget ({100 * gain.lower:.1f} to {100 * gain.upper:.1f})"
         )
-    verdict = "more labels gain little: stop here" if found.little else "more labels may pay"
-    click.echo(f"{verdict} (twice as many gain {'less' if found.little else 'up to or over'} {100 * LITTLE:g} point)")
+    upper = 100 * found.doubled.upper
+    click.echo(
+        f"more labels gain little: twice as many would add less than {100 * LITTLE:g} point"
+        if found.little
+        else f"more labels may pay: twice as many could add {upper:.1f} points"
+    )
 
 
 def _labelled_pairs(labels: LabelledInstructions) -> Iterator[tuple[str, str]]:

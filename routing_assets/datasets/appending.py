@@ -71,7 +71,8 @@ def merge_labels(base: LabelledInstructions, more: LabelledInstructions) -> Labe
             remedy="Give different instructions different ids",
         )
     table = append_labels(base, more.take(~shared))
-    cells = np.ix_(rows, [table.models.index(model) for model in again.models])
+    columns = np.array([table.models.index(model) for model in again.models])
+    cells = np.ix_(rows, columns)
     amounts: dict[str, Any] = {}
     for name in ("success", *PER_MODEL_SUFFIXES):
         if (new := getattr(again, name)) is not None:

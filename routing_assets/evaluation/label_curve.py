@@ -3,8 +3,10 @@
 Routers are trained on nested random shares of the labels and judged on the same held-out instructions. A power law,
 ``success(n) = limit - b * n ** -c`` with ``b >= 0``, is fitted to the mean over several splits. Four shares do not
 determine the exponent: each bootstrap replicate draws one from the range that learning curves are found to have, so
-that the interval covers what is unknown about it. Source of the form and of the range: Hestness et al., "Deep Learning
-Scaling is Predictable, Empirically" (2017); Viering and Loog, "The Shape of Learning Curves: A Review" (2021).
+that the interval covers what is unknown about it. The splits overlap, so that a replicate takes fewer than all of them.
+Sources of the form and of the range: Hestness et al., "Deep Learning Scaling is Predictable, Empirically" (2017);
+Viering and Loog, "The Shape of Learning Curves: A Review" (2021). Of what overlap does to the variance: Nadeau and
+Bengio, "Inference for the Generalization Error" (2003).
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ EXPONENTS = (0.2, 1.0)
 LITTLE = 0.01
 """More labels gain little where twice as many would, at the upper end of the interval, add less success than this."""
 LEVEL, REPLICATES = 0.9, 2000
+TESTED = 0.25
+"""Held-out instructions of a split for each of the others."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,8 @@ def label_curve(
             {"instructions": round(m), "usd": float(each) * m, "success": float(success), "log_loss": float(loss)}
             for m, (success, loss) in zip(n.tolist(), mean, strict=True)
         ),
-        _gain(n, measured[..., 0], further, float(each)) if further else None,
-        _gain(n, measured[..., 0], len(labels), float(each)),
+        gain_of(n, measured[..., 0], further, float(each)) if further else None,
+        gain_of(n, measured[..., 0], len(labels), float(each)),
     )
 
 
@@ -153,12 +157,12 @@ def _measure(
     return float(test.success[np.arange(len(test)), choice].mean(dtype=np.float64)), float(loss)
 
 
-def _gain(n: np.ndarray, success: np.ndarray, further: int, usd: float, seed: int = 0) -> Gain:
-    """What ``further`` instructions would add to the success (S, F) measured with ``n`` (F,)."""
-    rng = np.random.default_rng(seed)
-    gains = np.empty(REPLICATES)
+def gain_of(n: np.ndarray, success: np.ndarray, further: int, usd: float, seed: int = 0) -> Gain:
+    """What ``further`` instructions at ``usd`` each would add to the success (S, F) of S splits with ``n`` (F,)."""
+    rng, gains = np.random.default_rng(seed), np.empty(REPLICATES)
+    independent = max(1, round(len(success) / (1 + TESTED * len(success))))
     for r in range(REPLICATES):
-        mean = success[rng.integers(len(success), size=len(success))].mean(axis=0)
+        mean = success[rng.integers(len(success), size=independent)].mean(axis=0)
         gains[r] = power_law_gain(n, mean, n[-1] + further, rng.uniform(*EXPONENTS))
     tails = (1 - LEVEL) / 2
     lower, middle, upper = np.quantile(gains, [tails, 0.5, 1 - tails])

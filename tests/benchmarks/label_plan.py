@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from routing_assets.batches.label_plan import widths
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 from routing_assets.datasets.splits import split_instructions
+from routing_assets.evaluation.label_curve import BUDGET, gain_of
+from routing_assets.evaluation.label_curve import SHARES as SHARES_OF_CURVE
 from routing_assets.evaluation.metrics import cost_to_reach, hull_success, non_decreasing_hull
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
@@ -169,19 +171,20 @@ def ridge(known: Rows, test: Rows, seed: int, cache: EmbeddingCache) -> np.ndarr
 LEARNERS = {"ridge": ridge, "heads": heads}
 
 
-def value(p: np.ndarray, truth: np.ndarray, price: np.ndarray) -> dict[str, float]:
-    """Routing value and log-loss of predictions (n, K)."""
-    rows, gains = np.arange(len(truth)), []
+def value(p: np.ndarray, truth: np.ndarray, price: np.ndarray, budgets: Sequence[float] = BUDGETS) -> dict[str, float]:
+    """Routing value, success and log-loss of predictions (n, K)."""
+    rows, gains, successes = np.arange(len(truth)), list[float](), list[float]()
     hull = non_decreasing_hull(price, truth.mean(axis=0))
-    for mean_budget in (fraction * price.max() for fraction in BUDGETS if fraction * price.max() >= price.min()):
+    for mean_budget in (fraction * price.max() for fraction in budgets if fraction * price.max() >= price.min()):
         low, high = 0.0, 1.0 / price.min()
         for _ in range(30):  # the least price of money at which the best choices keep the budget
             middle = (low + high) / 2
             dear = price[(p - middle * price).argmax(axis=1)].mean() > mean_budget
             low, high = (middle, high) if dear else (low, middle)
-        gains.append(truth[rows, (p - high * price).argmax(axis=1)].mean() - hull_success(hull, mean_budget))
+        successes.append(float(truth[rows, (p - high * price).argmax(axis=1)].mean()))
+        gains.append(successes[-1] - float(hull_success(hull, mean_budget)))
     loss = -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean()
-    return {"value": float(np.mean(gains)), "log_loss": float(loss)}
+    return {"value": float(np.mean(gains)), "success": float(np.mean(successes)), "log_loss": float(loss)}
 
 
 def tables(data: Path) -> dict[str, tuple[LabelledInstructions, np.ndarray]]:
@@ -246,6 +249,31 @@ def measure(
             chosen = np.isfinite(pool.success) if plan == "all" else PLANS[plan](seen, share * whole, rng)
             predicted = learn(pool.masked(chosen), test, seed, cache)
             yield about | {"labels": int(chosen.sum())} | value(predicted, test.success, price)
+
+
+def promises(name: str, labels: LabelledInstructions, price: np.ndarray, cache: EmbeddingCache, seeds: Sequence[int]):
+    """What ``labels curve`` would promise of twice as many labels, with half of a pool, and what they really add."""
+    everything, _ = rows_of(labels, cache)
+    half = POOL // 2
+    n = np.array(SHARES_OF_CURVE) * half
+
+    def success(learnt: np.ndarray, judged: np.ndarray) -> float:
+        known, test = (
+            Rows(everything.labels.take(rows), everything.success[rows], everything.features[rows])
+            for rows in (learnt, judged)
+        )
+        return value(ridge(known, test, 0, cache), test.success, price, budgets=(BUDGET,))["success"]
+
+    for seed in seeds:
+        order = np.random.default_rng((seed, 1)).permutation(len(everything.success))
+        measured = np.empty((5, len(n)))
+        for s in range(5):
+            split = np.random.default_rng((seed, 3, s)).permutation(order[:half])
+            held_out, rest = split[: half // 5], split[half // 5 :]
+            measured[s] = [success(rest[: int(share * len(rest))], held_out) for share in SHARES_OF_CURVE]
+        promised = gain_of(n, measured, half, 0.0)
+        really = success(order[:POOL], order[POOL:]) - success(order[:half], order[POOL:])
+        yield {"table": name, "seed": seed, "really": really, **asdict(promised)}
 
 
 def report(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -315,6 +343,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
     parser.add_argument("--draws", type=int, default=2, help="of a plan on each pool")
+    parser.add_argument("--promises", action="store_true", help="instead: how far promises of labels curve are kept")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -323,6 +352,11 @@ def main() -> None:
         EmbeddingCache(SentenceEncoder(EncoderConfig()), options.output / "embeddings"),
     )
     path.touch()
+    if options.promises:
+        for name, (labels, price) in tables(options.data).items():
+            for row in promises(name, labels, price, cache, options.seeds):
+                print(json.dumps(row), flush=True)
+        return
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     known = {tuple(row[name] for name in ("table", "learner", "seed", "plan", "share", "draw")) for row in rows}
     with path.open("a") as file:
