@@ -22,17 +22,17 @@ from routing_assets.answers.graders.judge import Judge
 from routing_assets.answers.models import ModelNames
 from routing_assets.answers.reading import is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
-from routing_assets.batches.handoff import read_manifest
 from routing_assets.batches.judging import JUDGE, Judging, is_verdict, judging_of, replace_questions
 from routing_assets.batches.label_plan import CATALOG, PLAN
 from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.datasets.labels import LabelledInstructions
+from routing_assets.datasets.reading import require_file
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import about
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_rows
 
-_COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+_COUNTS = ("input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,12 @@ class _Plan:
 
     @classmethod
     def read(cls, folder: Path) -> _Plan:
-        read_manifest(folder)
+        require_file(folder / PLAN)
         table = pq.read_table(folder / PLAN)
         catalog = catalog_from_rows(json.loads(about(table)[CATALOG]))
         if catalog is None:
             raise InvalidInput("the plan names no models", source=str(folder / PLAN), remedy="Plan again.")
-        return cls(folder.name, table, catalog)
+        return cls(folder.resolve().name, table, catalog)
 
     def answers(self, files: Iterable[Path]) -> tuple[list[Answer], list[Answer], int]:
         """The answers under the names of instruction and model; those that may be verdicts; and how many stray."""

@@ -155,7 +155,7 @@ def write_plan(plan: LabelPlan, path: Path, folder: Path, layout: FileLayout = A
         pa.table({"instruction_id": table["request_id"], "instruction": table["instruction"]}),
         _routed(table, plan.catalog),
         folder,
-        batch_id=folder.name,
+        batch_id=folder.resolve().name,
         originals=None if lines is None else _requests(plan, lines),
         also=[folder / PLAN],
     )
