@@ -109,6 +109,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-unt
     return invoke
 
 
+def test_each_command_explains_itself(run) -> None:  # type: ignore[no-untyped-def]
+    for command in main.commands["labels"].commands:  # type: ignore[attr-defined]
+        assert len(run(command, "--help").output) > 300
+
+
 def write_questions(n: int = 60) -> None:
     questions = ({"instruction_id": f"q{i}", "instruction": f"{i} x 7?", "reference": str(7 * i)} for i in range(n))
     write(Path("questions.jsonl"), *questions)
