@@ -22,7 +22,7 @@ from routing_assets.answers.graders.judge import Judge
 from routing_assets.answers.models import ModelNames
 from routing_assets.answers.reading import is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
-from routing_assets.batches.judging import JUDGE, Judging, is_verdict, judging_of, replace_questions
+from routing_assets.batches.judging import JUDGE, Judging, is_verdict, questions_of, replace_questions
 from routing_assets.batches.label_plan import CATALOG, PLAN
 from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.datasets.labels import LabelledInstructions
@@ -140,7 +140,7 @@ def collect_labels(
     table, judging = collected.to_arrow(), None
     if isinstance(grader, Judge):
         prices = judge_catalog or plan.catalog
-        judging = judging_of(grader, plan.name, gradable(table, asked), verdicts, prices)
+        judging = questions_of(grader, plan.name, gradable(table, asked), verdicts, prices).chosen()
         replace_questions(folder / JUDGE, folder / f".{JUDGE}", plan.name, None, judging, prices)
         grader = judging.grader
     grades = grade_answers(table, asked, grader)
