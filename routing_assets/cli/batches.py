@@ -12,6 +12,7 @@ import click
 import yaml
 
 from routing_assets.allocation import POLICIES
+from routing_assets.answers.graders.grade import Grader
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.grades import ungraded
 from routing_assets.batches.judging import JUDGE
@@ -200,13 +201,18 @@ def answers(
 
 def _chosen(grader: str) -> dict[str, Any]:
     """A grader as YAML says it, as the asset ``grades`` takes it."""
+    choice = grader_of(grader)
+    return {choice.name: choice.chosen_settings}
+
+
+def grader_of(grader: str) -> Grader:
+    """The grader that YAML says."""
     try:
-        choice = read_values(GraderChoice, yaml.safe_load(grader), source="--grader").grader
+        return read_values(GraderChoice, yaml.safe_load(grader), source="--grader").grader
     except yaml.YAMLError as error:
         raise InvalidInput(
             f"{grader!r} is not YAML", source="--grader", remedy="Give a name, such as exact."
         ) from error
-    return {choice.name: choice.chosen_settings}
 
 
 def _take_in(

@@ -458,6 +458,77 @@ def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> 
     router_commands.evaluate(home(), labels, catalog, format_, **options)
 
 
+@main.group()
+def labels() -> None:
+    """From nothing to labels: what to have answered first, a label table from the answers, what more would buy."""
+
+
+@labels.command("plan")
+@click.argument("instructions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--catalog", help="Model catalog (YAML), or LiteLLM's or OpenRouter's price list (JSON). Default: the one in force."
+)
+@CATALOG_MODELS
+@click.option("--budget", type=float, required=True, help="USD; the sum of the estimated costs never exceeds it.")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@click.option(
+    "--labelled",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Label table whose texts need no more labels (repeatable).",
+)
+@click.option("--output-tokens", type=COUNT, default=128, show_default=True, help="Tokens of an answer, on average.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random choice.")
+@layout_options
+@says_what_is_wrong
+def plan_labels(instructions: Path, catalog: str | None, budget: float, output: Path, **options: Any) -> None:
+    """Choose which of INSTRUCTIONS to have answered by all models under a budget, and write the request files.
+
+    INSTRUCTIONS is a batch file; a column or field "reference" has the right answers. Nothing is sent. A greater budget
+    with the same seed asks for the same answers and more.
+    """
+    from routing_assets.batches.policy import LAYOUT_SETTINGS, layout_of
+    from routing_assets.cli import labels as label_commands
+
+    given = {name: value for name in LAYOUT_SETTINGS if (value := options.pop(name)) is not None}
+    label_commands.plan(instructions, catalog, budget, output, layout=layout_of(given), **options)
+
+
+@labels.command("collect")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--grader", required=True, help="How answers are graded: a name, or YAML, such as '{number: 0.01}'.")
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .parquet file.")
+@click.option(
+    "--append-to", type=click.Path(exists=True, path_type=Path), help="Labels that the output is to have too."
+)
+@click.option("--catalog", help="Prices of a judge that is not among the models.")
+@says_what_is_wrong
+def collect_labels(folder: Path, files: tuple[Path, ...], grader: str, output: Path, **options: Any) -> None:
+    """Grade the answers to the plan in FOLDER, and write a label table for train --labels.
+
+    FILES are all output files of the providers, or tables of instruction_id, model, answer. Failed calls and answers
+    that cannot be graded stay without a label.
+    """
+    from routing_assets.cli import labels as label_commands
+
+    label_commands.collect(folder, files, grader, output, **options)
+
+
+@labels.command("curve")
+@click.argument("source", metavar="LABELS")
+@click.option("--catalog", help=CATALOG)
+@click.option("--more", type=float, default=10.0, show_default=True, help="USD for further labels.")
+@click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@says_what_is_wrong
+def label_curve(source: str, catalog: str | None, **options: Any) -> None:
+    """What more labels would buy, and when to stop: routers trained on a quarter to all of LABELS, extrapolated."""
+    from routing_assets.cli import labels as label_commands
+
+    label_commands.curve(source, catalog, **options)
+
+
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 def ui(port: int) -> None:
