@@ -23,6 +23,7 @@ from routing_assets.batches.first_round import constraints_of
 from routing_assets.batches.policy import RoutingSettings, settings_from
 from routing_assets.batches.priced_batch import PRICES
 from routing_assets.batches.route import batch_problem, summary_of
+from routing_assets.batches.second_look_settings import confidence_of_round
 from routing_assets.datasets import BatchInstructions
 from routing_assets.foundation.long_table import matrix
 from routing_assets.pricing.catalog_table import catalog_from_rows
@@ -193,7 +194,7 @@ def _decided(
     if confidence is None or not again.any():
         return allocation
     estimate = cost_estimate(tables.costs.filter(pa.array(again)), models)
-    return decide(left * estimate.safe_share(allocation.choice[again], confidence))
+    return decide(left * estimate.safe_share(allocation.choice[again], confidence_of_round(confidence)))
 
 
 def moves_of(table: pa.Table) -> list[dict[str, Any]]:

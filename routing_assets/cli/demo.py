@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import click
 import numpy as np
 import pyarrow as pa
 
@@ -14,8 +13,8 @@ from routing_assets.batches.receive import receive
 from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import routers as router_commands
+from routing_assets.cli.output import say, show
 from routing_assets.cli.run_job import instance_of, run_job
-from routing_assets.cli.tables import text_table
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import Twin, simulate
 from routing_assets.datasets.tokens import proxy_tokens_of
@@ -36,12 +35,10 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     """
     refuse_real_router(home)
     source = f"simulated:{TWIN}"
-    click.secho(f"1/4  training on {size} simulated instructions, 16 models", bold=True)
+    say(f"1/4  training on {size} simulated instructions, 16 models", bold=True)
     router_commands.train_router(home, source, None, "auto", method=METHOD, seed=seed, size=size)
 
-    click.secho(
-        f"\n2/4  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True
-    )
+    say(f"\n2/4  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True)
     truth = simulate(TWIN, size=BATCH_SIZE, seed=seed + 1_000_003)
     file = home.root / "demo" / "demo_batch.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,29 +60,29 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
         shown = {name: summary[name] for name in ("policy", "budget USD", "cost USD", "expected success")}
         rows.append({**shown, "realised (simulated)": realised_success(routed, truth)})
 
-    click.secho("\n3/4  the answers come back, in the form of a provider, and are graded", bold=True)
+    say("\n3/4  the answers come back, in the form of a provider, and are graded", bold=True)
     output = write_answers(store.read("routed_batch", batch.batch_id), truth, file.with_name("output.jsonl"))
     batch_commands.answers(home, batch.batch_id, [output], "choice")
     with instance_of(home) as instance:
         run_job(instance, "watch_router")
     found = home.warehouse.fetch("latest_advice")[0]
-    click.echo(f"drift: {found['advice']} ({found['why']})")
+    say(f"drift: {found['advice']} ({found['why']})")
 
-    click.secho(f"\n4/4  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
+    say(f"\n4/4  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
     router_commands.evaluate(
         home, source, None, "auto", method=METHOD, seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation"
     )
-    click.secho("\nWhat was learnt", bold=True)
-    click.echo(f"{router_commands.learnt(home)}\n")
-    click.secho(f"How the batch of {BATCH_SIZE} was routed", bold=True)
-    click.echo(text_table(rows))
+    say("\nWhat was learnt", bold=True)
+    say(f"{router_commands.learnt(home)}\n")
+    say(f"How the batch of {BATCH_SIZE} was routed", bold=True)
+    show("policies", rows)
     best = truth.models[int(truth.success.mean(axis=0).argmax())]
     dearest = f"{best}, the best single model, would realise {truth.success.mean(axis=0).max():.4g} on all of it"
-    click.echo(f"{dearest}, whatever it costs.\n")
-    click.secho("Where to look next", bold=True)
-    click.echo(f"routed batch:   {home.folders.outbox / batch.batch_id / 'routed.parquet'}")
-    click.echo(f"budget curves:  {home.root / 'demo' / 'evaluation' / 'curves.png'}")
-    click.echo("every step:     make ui (or: routing-assets ui)")
+    say(f"{dearest}, whatever it costs.\n")
+    say("Where to look next", bold=True)
+    say(f"routed batch:   {home.folders.outbox / batch.batch_id / 'routed.parquet'}")
+    say(f"budget curves:  {home.root / 'demo' / 'evaluation' / 'curves.png'}")
+    say("every step:     make ui (or: routing-assets ui)")
 
 
 def refuse_real_router(home: Home) -> None:

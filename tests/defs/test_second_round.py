@@ -16,15 +16,16 @@ from helpers import SMALL_TRAINING, TWIN, MadeOnce, copy_installation
 from routing_assets.audit.replay import broken_entries, replay, replay_second_round
 from routing_assets.batches.known import decision_in_force
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.errors import RunFailed
 from routing_assets.cli.main import main
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.outcomes.sensors import outcomes_sensor
 from routing_assets.defs.second_round.jobs import second_round_sensor
 from routing_assets.home import Home
-from routing_assets.prediction.second_look.networks import CorrectionConfig
+from routing_assets.prediction.panel_refit.networks import CorrectionConfig
 
 AUC = 0.97
 REQUEST = {"budget_fraction": 0.3, "second_look": {"wait_hours": 24.0}}

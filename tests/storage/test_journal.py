@@ -57,7 +57,7 @@ def write_all(home: Home) -> Warehouse:
     release_commitments(warehouse, ["run-b"])
     warehouse.append("dispatches", pa.table({"batch_id": ["a"], "dagster_run_id": ["run-a"]}))
     with warehouse.transaction() as connection:
-        record_second_round(connection, "a", "run-2", SECOND_ROUND, "routed", "sha256")
+        record_second_round(connection, "a", "run-2", SECOND_ROUND, "routed", home.store.version_sha256("routed"))
     warehouse.append("withdrawals", pa.table({"batch_id": ["c"]}))
     warehouse.append("retirements", pa.table({"batch_id": ["a"], "why": ["old"]}))
     return warehouse
@@ -156,7 +156,7 @@ def test_removed_last_entries_are_found_by_the_anchors_alone(written: Home) -> N
     last = len(written.warehouse.fetch("journal"))
     tamper(written, *(statement.format(n=last - 1) for statement in CUT))
     (line,) = broken_entries(written.warehouse, written.store, written.folders)
-    assert f"anchors name entries that the journal lacks, from {last - 1} to {last}" in line
+    assert f"anchors of entries that the journal lacks, from {last - 1} to {last}" in line
     written.warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
     written.warehouse.append("withdrawals", pa.table({"batch_id": ["y"]}))
     # the fault still shows once the journal has grown past the anchors
@@ -206,7 +206,7 @@ def test_an_older_database_with_older_anchors_is_found_by_the_hand_offs_and_dags
     manifest = {"ledger_entry": head.entry, "ledger_hash": head.entry_hash}
     (folder / MANIFEST).write_text(json.dumps(manifest))
     (line,) = broken_entries(written.warehouse, written.store, written.folders)
-    assert line.startswith("hand-offs in the outbox: 1 anchors name entries that the journal lacks")
+    assert line.startswith("hand-offs in the outbox: 1 anchor of entries that the journal lacks")
 
 
 @pytest.mark.parametrize("next_command", [lambda home: None, lambda home: home.warehouse.create()])
@@ -223,7 +223,7 @@ def test_a_removed_journal_is_found(written: Home) -> None:
     written.warehouse.create()
     found = broken_entries(written.warehouse, written.store, written.folders)
     assert found[0] == "the journal is empty"
-    assert any("anchors name entries that the journal lacks" in line for line in found)
+    assert any("anchors of entries that the journal lacks" in line for line in found)
     assert sum("is in the ledger, but not in the journal" in line for line in found) > len(LEDGERS)
 
 

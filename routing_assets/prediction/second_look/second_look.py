@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from routing_assets.prediction.panel_refit.networks import CorrectionConfig, Corrections
 from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSignal, SignalEncoding, Signals
-from routing_assets.prediction.second_look.networks import CorrectionConfig, Corrections
 from routing_assets.prediction.second_look.plan import BatchLooks, Lookahead, fit_lookahead
 from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
 from routing_assets.prediction.second_look.quality import FirstModelQuality
