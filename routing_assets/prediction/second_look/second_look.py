@@ -68,22 +68,22 @@ class SecondLook:
     def without(self, models: Collection[str]) -> SecondLook:
         """The same, where no second call goes to these models."""
         closed = [k for k, model in enumerate(self.models) if model in models]
-        after = self.lookahead.after.copy()
-        after[:, :, closed] = NEVER
-        return replace(self, lookahead=replace(self.lookahead, after=after))
+        alone, after = self.lookahead.alone.copy(), self.lookahead.after.copy()
+        alone[:, closed] = after[:, :, closed] = NEVER
+        return replace(self, lookahead=replace(self.lookahead, alone=alone, after=after))
 
-    def looks(self, scaled: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
+    def looks(self, alone: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
         """The columns of second looks on m instructions, by the number of successes that a US dollar buys elsewhere.
 
         The calls that the regressions learnt from are priced as the batch: a model's mean cost is that of the batch.
 
         Args:
-            scaled: (m, K) temperature-scaled probabilities of the router.
+            alone: (m, K) probabilities by which one call is planned.
             cost: (m, K) USD of the calls.
         """
-        known = self.lookahead.cost
+        known, closed = self.lookahead.cost, (self.lookahead.alone == NEVER).all(axis=0)
         priced = replace(self.lookahead, cost=known * (cost.mean(axis=0) / np.maximum(known.mean(axis=0), 1e-300)))
-        return BatchLooks(priced, scaled, cost)
+        return BatchLooks(priced, np.where(closed, NEVER, alone).astype(np.float32), cost)
 
     def after(self, first: str, scaled: Matrix, signals: Signals) -> Matrix:
         """(m, K) probabilities once the answers of ``first`` are there; ``signals`` by name, (m,)."""
