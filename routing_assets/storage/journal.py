@@ -28,6 +28,7 @@ LEDGERS = {
     "routers": "router_version",
     "price_releases": "price_version",
     "month_plans": "month",
+    "submissions": "batch_id",
 }
 """The append-only tables in the chain, each with the column that names the subject of a row."""
 TAKEN_ON_TRUST = "taken on trust"
@@ -64,8 +65,10 @@ def take_up(connection: duckdb.DuckDBPyConnection) -> None:
     """Begin the journal with the rows that are older than it; does nothing when it has entries already."""
     if connection.table("journal").limit(1).fetchall():
         return
-    known = [(table, row) for table in LEDGERS for row in stored_rows(connection, table)]
-    counts = {table: sum(name == table for name, _ in known) for table in LEDGERS}
+    there = {name for (name,) in connection.execute("show tables").fetchall()}  # others come by later migrations
+    ledgers = [table for table in LEDGERS if table in there]
+    known = [(table, row) for table in ledgers for row in stored_rows(connection, table)]
+    counts = {table: sum(name == table for name, _ in known) for table in ledgers}
     _enter(connection, [(TAKEN_ON_TRUST, counts), *known])
 
 

@@ -1,0 +1,129 @@
+"""Which files of a batch are sent: their money is held, and the intent recorded, before anything else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from routing_assets.allocation.solver.exact import float_not_below
+from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.outbox import MANIFEST
+from routing_assets.batches.request_files import HandedFile
+from routing_assets.batches.resend import RESEND
+from routing_assets.batches.submissions.desk import Desk
+from routing_assets.batches.submissions.ledger import INTENDED, SET_ASIDE, Submission, append_row, submissions_of
+from routing_assets.batches.submissions.room import Progress, instructions_in, progress_of
+from routing_assets.batches.submissions.sent_files import ids_in, keep, sent_file
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.locks import batch_lock
+from routing_assets.foundation.names import printable
+from routing_assets.foundation.sql import query
+
+
+def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[Submission]:
+    """Record the intent to send each file of a batch that can be sent now; returns what was recorded as intended.
+
+    A file is sent if none of its requests is answered or under way, none was sent too often, and the money of the
+    batch and of the month pays for it. A file that will never be sent is set aside with the reason.
+
+    Args:
+        remarks: gets a sentence about each file that has to wait.
+    """
+    batch_id, intended = decision["batch_id"], []
+    with batch_lock(desk.folders.locks, batch_id):  # so that no other hand-off comes in between
+        files = list(_unsent(desk, decision, remarks))
+        for path, file in files:
+            submissions = submissions_of(desk.warehouse, batch_id)
+            row = _judged(desk, decision, path, file, progress_of(desk, decision, submissions))
+            if row is None or row.submission in {of.submission for of in submissions}:
+                continue
+            if row.state == INTENDED:
+                keep(path, sent_file(desk.folders, row))
+            if not _recorded(desk, row):
+                remarks.append(f"{file.name} waits: with it, more than {desk.settings.most_usd:g} USD were sent this month")
+            elif row.state == INTENDED:
+                intended.append(row)
+            else:
+                remarks.append(f"{file.name} is set aside: {row.why}")
+    return intended
+
+
+def _unsent(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> Iterator[tuple[Path, HandedFile]]:
+    """The request files of the hand-off that were never sent, and all that are to be sent again."""
+    batch_id, run_id = decision["batch_id"], decision["dagster_run_id"]
+    sent = {(of.decision_run_id, of.file_sha256) for of in submissions_of(desk.warehouse, batch_id)}
+    folder = desk.folders.outbox / batch_id
+    for part in (folder, folder / RESEND):
+        if not (part / MANIFEST).exists():
+            continue
+        manifest = read_manifest(part)
+        if manifest.dagster_run_id != run_id:
+            raise InvalidInput("the hand-off is not of the decision in force", source=str(part / MANIFEST))
+        for file in manifest.files:
+            if file.provider not in desk.settings.providers or (part == folder and (run_id, file.sha256) in sent):
+                continue
+            try:
+                desk.clients.of(file.provider)
+            except InvalidInput as missing:
+                remarks.append(str(missing))
+            else:
+                yield part / file.name, file
+
+
+def _judged(
+    desk: Desk, decision: Mapping[str, Any], path: Path, file: HandedFile, progress: Progress
+) -> Submission | None:
+    """The row of a file that is intended or set aside; None where it has to wait for outcomes to be recorded."""
+    names = instructions_in(ids_in(path, str(file.provider)), progress.sent)
+    strangers = [name for name in names if progress.sent.model.get(name) != file.model]
+    if strangers or len(names) != file.rows:
+        some = printable(strangers[0]) if strangers else file.rows
+        raise InvalidInput(f"the file has other requests than the decision, such as {some}", source=str(path))
+    if not progress.under_way.isdisjoint(names) or not progress.answered.isdisjoint(names):
+        return None
+    usd, times = progress.estimated(names), max(progress.times_sent.get(name, 0) for name in names)
+    why = None
+    if times > desk.settings.resends:
+        why = f"some of its requests were sent {times} times and failed"
+    elif usd > progress.room:
+        why = f"it costs {float(usd):.6g} USD, and {float(max(progress.room, Fraction(0))):.6g} USD of the batch's are left"
+    batch_id, run_id, now = decision["batch_id"], decision["dagster_run_id"], desk.now().astimezone(UTC)
+    return Submission(
+        _name(batch_id, run_id, str(times), file.sha256),
+        batch_id,
+        run_id,
+        times,
+        file.name,
+        file.sha256,
+        len(names),
+        str(file.model),
+        str(file.api_name),
+        str(file.provider),
+        str(file.endpoint),
+        INTENDED if why is None else SET_ASIDE,
+        float_not_below(usd) if why is None else 0.0,
+        now,
+        now,
+        desk.run_id,
+        why=why,
+    )
+
+
+def _recorded(desk: Desk, row: Submission) -> bool:
+    """Append the row, unless the month's money does not pay for it."""
+    with desk.warehouse.transaction() as connection:
+        sent = connection.execute(query("sent_in_month"), {"now": row.intended_at}).fetchall()
+        total = sum((Fraction(usd) for (usd,) in sent), Fraction(row.usd))
+        if row.state == INTENDED and total > Fraction(str(desk.settings.most_usd)):
+            return False
+        append_row(connection, row)
+    return True
+
+
+def _name(*parts: str) -> str:
+    """A name that every provider keeps; the same for the same file of the same decision in the same round."""
+    return f"routing-assets-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
