@@ -1,4 +1,4 @@
-"""Carry the submissions of a batch on: send, find again after a crash, and fetch. May be stopped and repeated anywhere."""
+"""Carry the submissions of a batch on: send, find again after a crash, fetch. May be stopped and repeated anywhere."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ def _carry_on(desk: Desk, of: Submission, remarks: list[str]) -> None:
                 case Adopt(job):
                     of = record(desk.warehouse, of.becomes(SUBMITTED, desk.now(), desk.run_id, job_id=job.id))
                 case Compare(jobs):
-                    job = next((job for job in jobs if _is_of(desk, client, of, job)), None)
+                    own = next((job for job in jobs if _is_of(desk, client, of, job)), None)
                     others |= {job.id for job in jobs}
-                    if job is not None:
-                        of = record(desk.warehouse, of.becomes(SUBMITTED, desk.now(), desk.run_id, job_id=job.id))
+                    if own is not None:
+                        of = record(desk.warehouse, of.becomes(SUBMITTED, desk.now(), desk.run_id, job_id=own.id))
                 case Collect(job):
                     if (fetched := _collect(desk, client, of, job)) is None:
                         remarks.append(f"{of.file_name} waits: the results are not whole yet")
@@ -133,7 +133,9 @@ def _send(desk: Desk, client: BatchClient, of: Submission) -> Submission:
     with _turn(desk, client):
         if not client.names_jobs and _mistakable(desk, of):
             why = f"{of.provider} names no jobs, and one of as many requests may be under way unrecorded"
-            return record(desk.warehouse, of.becomes(INTENDED, desk.now(), desk.run_id, not_before=desk.now() + PAUSE, why=why))
+            return record(
+                desk.warehouse, of.becomes(INTENDED, desk.now(), desk.run_id, not_before=desk.now() + PAUSE, why=why)
+            )
         of = record(desk.warehouse, of.becomes(SENDING, desk.now(), desk.run_id))
         try:
             job = client.create(uploaded, of.submission, model=of.api_name, endpoint=of.endpoint)
@@ -161,7 +163,11 @@ def _turn(desk: Desk, client: BatchClient) -> AbstractContextManager[None]:
 def _mistakable(desk: Desk, of: Submission) -> bool:
     """Whether the job of a call that was cut off could be taken for this one."""
     sending = (other for other in open_submissions(desk.warehouse) if other.state == SENDING)
-    return any((other.provider, other.requests) == (of.provider, of.requests) for other in sending if other.submission != of.submission)
+    return any(
+        (other.provider, other.requests) == (of.provider, of.requests)
+        for other in sending
+        if other.submission != of.submission
+    )
 
 
 def _is_of(desk: Desk, client: BatchClient, of: Submission, job: Job) -> bool:

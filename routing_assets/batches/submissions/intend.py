@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from fractions import Fraction
 from pathlib import Path
@@ -35,27 +35,35 @@ def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[
     """
     batch_id, intended = decision["batch_id"], []
     with batch_lock(desk.folders.locks, batch_id):  # so that no other hand-off comes in between
-        files = list(_unsent(desk, decision, remarks))
+        submissions = submissions_of(desk.warehouse, batch_id)
+        files = list(_unsent(desk, decision, submissions, remarks))
+        if not files:
+            return []
+        progress = progress_of(desk, decision, submissions)
         for path, file in files:
-            submissions = submissions_of(desk.warehouse, batch_id)
-            row = _judged(desk, decision, path, file, progress_of(desk, decision, submissions))
+            names = instructions_in(ids_in(path, str(file.provider)), progress.sent)
+            row = _judged(desk, decision, file, names, progress)
             if row is None or row.submission in {of.submission for of in submissions}:
                 continue
             if row.state == INTENDED:
                 keep(path, sent_file(desk.folders, row))
             if not _recorded(desk, row):
-                remarks.append(f"{file.name} waits: with it, more than {desk.settings.most_usd:g} USD were sent this month")
+                most = f"{desk.settings.most_usd:g}"
+                remarks.append(f"{file.name} waits: with it, more than {most} USD would be sent this month")
             elif row.state == INTENDED:
                 intended.append(row)
+                progress = progress.with_under_way(names)
             else:
                 remarks.append(f"{file.name} is set aside: {row.why}")
     return intended
 
 
-def _unsent(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> Iterator[tuple[Path, HandedFile]]:
+def _unsent(
+    desk: Desk, decision: Mapping[str, Any], submissions: Iterable[Submission], remarks: list[str]
+) -> Iterator[tuple[Path, HandedFile]]:
     """The request files of the hand-off that were never sent, and all that are to be sent again."""
     batch_id, run_id = decision["batch_id"], decision["dagster_run_id"]
-    sent = {(of.decision_run_id, of.file_sha256) for of in submissions_of(desk.warehouse, batch_id)}
+    sent = {(of.decision_run_id, of.file_sha256) for of in submissions}
     folder = desk.folders.outbox / batch_id
     for part in (folder, folder / RESEND):
         if not (part / MANIFEST).exists():
@@ -75,14 +83,13 @@ def _unsent(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> Iter
 
 
 def _judged(
-    desk: Desk, decision: Mapping[str, Any], path: Path, file: HandedFile, progress: Progress
+    desk: Desk, decision: Mapping[str, Any], file: HandedFile, names: Sequence[str], progress: Progress
 ) -> Submission | None:
     """The row of a file that is intended or set aside; None where it has to wait for outcomes to be recorded."""
-    names = instructions_in(ids_in(path, str(file.provider)), progress.sent)
     strangers = [name for name in names if progress.sent.model.get(name) != file.model]
     if strangers or len(names) != file.rows:
         some = printable(strangers[0]) if strangers else file.rows
-        raise InvalidInput(f"the file has other requests than the decision, such as {some}", source=str(path))
+        raise InvalidInput(f"the file has other requests than the decision, such as {some}", source=file.name)
     if not progress.under_way.isdisjoint(names) or not progress.answered.isdisjoint(names):
         return None
     usd, times = progress.estimated(names), max(progress.times_sent.get(name, 0) for name in names)
@@ -90,7 +97,8 @@ def _judged(
     if times > desk.settings.resends:
         why = f"some of its requests were sent {times} times and failed"
     elif usd > progress.room:
-        why = f"it costs {float(usd):.6g} USD, and {float(max(progress.room, Fraction(0))):.6g} USD of the batch's are left"
+        left = float(max(progress.room, Fraction(0)))
+        why = f"it is estimated at {float(usd):.6g} USD, and the batch has {left:.6g} USD left"
     batch_id, run_id, now = decision["batch_id"], decision["dagster_run_id"], desk.now().astimezone(UTC)
     return Submission(
         _name(batch_id, run_id, str(times), file.sha256),

@@ -88,7 +88,7 @@ def append_row(connection: duckdb.DuckDBPyConnection, row: Submission) -> None:
 
 
 def _read(row: dict[str, Any]) -> Submission:
-    values = {field.name: row[field.name] for field in fields(Submission)}
-    return Submission(
-        **{name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
-    )
+    def plain(value: Any) -> Any:
+        return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+    return Submission(**{field.name: plain(row[field.name]) for field in fields(Submission)})

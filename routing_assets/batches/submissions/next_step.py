@@ -10,7 +10,7 @@ from routing_assets.batches.submissions.ledger import INTENDED, SENDING, Submiss
 from routing_assets.providers.clients.client import Job
 
 SETTLED = timedelta(minutes=15)
-"""After this long, a call that was cut off has created its job, or never will; and results of an ended job are whole."""
+"""After this long, a call that was cut off has created its job or never will, and an ended job's results are whole."""
 CLOCKS_DIFFER = timedelta(hours=1)
 """At most, between this machine and a provider."""
 

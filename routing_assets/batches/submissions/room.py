@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,10 @@ class Progress:
     def room(self) -> Fraction:
         """USD that are neither spent nor needed for what is under way."""
         return self.budget - self.spent - self.estimated(self.under_way)
+
+    def with_under_way(self, instructions: Iterable[str]) -> Progress:
+        """The same once these are sent, too."""
+        return replace(self, under_way=self.under_way | frozenset(instructions))
 
     def estimated(self, instructions: Iterable[str]) -> Fraction:
         """USD that these instructions are estimated to cost."""

@@ -27,7 +27,7 @@ class ProviderFault(Exception):
     def __init__(self, why: str, status: int | None = None, retry_after: str | None = None) -> None:
         super().__init__(f"HTTP {status}: {why}" if status else why)
         self.status = status
-        self.retry_after = float(retry_after) if (retry_after or "").replace(".", "", 1).isdigit() else None
+        self.retry_after = float(retry_after) if retry_after and retry_after.isdecimal() else None
 
     @property
     def refused(self) -> bool:
@@ -79,6 +79,7 @@ class BatchClient(ABC):
     newest_first: ClassVar[bool] = True
     """Whether jobs are certainly listed from the newest to the oldest."""
 
+    @abstractmethod
     def __init__(self, key: str) -> None:
         """Raises ModuleNotFoundError where the SDK is not installed."""
 
