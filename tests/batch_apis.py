@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
                 apis = self.server_apis
                 call = {"query": query, "body": body, "headers": self.headers, "url": self.path}
                 return apis.handle(operation, self, lambda: serve(apis, found.groups(), call))
-        return self.reply(b"{}", {}, status=404)
+        return self.reply(json.dumps({"error": {"message": f"no {self.command} {parts.path}"}}).encode(), {}, status=404)
 
 
 def _json(value: Any) -> tuple[bytes, dict[str, str]]:
@@ -309,7 +309,8 @@ def _anthropic_results(apis: BatchApis, found: Any, _: Any) -> Any:
 
 
 def _gemini_start(apis: BatchApis, _: Any, call: Any) -> Any:
-    return b"{}", {"x-goog-upload-url": "http://elsewhere/gemini/upload/v1beta/data", "x-goog-upload-status": "active"}
+    url = f"{apis.environment['GOOGLE_GEMINI_BASE_URL']}/upload/v1/data"
+    return b"{}", {"x-goog-upload-url": url, "x-goog-upload-status": "active"}
 
 
 def _gemini_data(apis: BatchApis, _: Any, call: Any) -> Any:
@@ -357,11 +358,11 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Any]], ...] = (
     ("GET", "/anthropic/v1/messages/batches", "page", _anthropic_list),
     ("GET", "/anthropic/v1/messages/batches/([^/]+)", "job", lambda a, f, c: _json(_anthropic_batch(a, _job(a, f[0])))),
     ("GET", "/anthropic/v1/messages/batches/([^/]+)/results", "results", _anthropic_results),
-    ("POST", "/gemini/upload/v1beta/files", "upload", _gemini_start),
-    ("POST", "/gemini/upload/v1beta/data", "upload", _gemini_data),
-    ("POST", "/gemini/v1beta/models/([^:]+):batchGenerateContent", "create", _gemini_create),
-    ("GET", "/gemini/v1beta/batches", "page", _gemini_list),
-    ("GET", "/gemini/v1beta/batches/([^/]+)", "job", lambda a, f, c: _json(_gemini_batch(a, _job(a, f[0])))),
-    ("GET", "/gemini/v1beta/files/out-([^/:]+):download", "results", _gemini_results),
+    ("POST", "/gemini/upload/v1(?:beta)?/files", "upload", _gemini_start),
+    ("POST", "/gemini/upload/v1(?:beta)?/data", "upload", _gemini_data),
+    ("POST", "/gemini/v1(?:beta)?/models/([^:]+):batchGenerateContent", "create", _gemini_create),
+    ("GET", "/gemini/v1(?:beta)?/batches", "page", _gemini_list),
+    ("GET", "/gemini/v1(?:beta)?/batches/([^/]+)", "job", lambda a, f, c: _json(_gemini_batch(a, _job(a, f[0])))),
+    ("GET", "/gemini/v1(?:beta)?/files/out-([^/:]+):download", "results", _gemini_results),
 )
 START = datetime(2026, 11, 2, 8, tzinfo=UTC)

@@ -61,18 +61,20 @@ def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[
 def _unsent(
     desk: Desk, decision: Mapping[str, Any], submissions: Iterable[Submission], remarks: list[str]
 ) -> Iterator[tuple[Path, HandedFile]]:
-    """The request files of the hand-off that were never sent, and all that are to be sent again."""
+    """The request files of the hand-off that were never sent, and those to be sent again that are not set aside."""
     batch_id, run_id = decision["batch_id"], decision["dagster_run_id"]
-    sent = {(of.decision_run_id, of.file_sha256) for of in submissions}
+    known = [of for of in submissions if of.decision_run_id == run_id]
+    sent = {of.file_sha256 for of in known}
+    aside = {of.file_sha256 for of in known if of.state == SET_ASIDE}
     folder = desk.folders.outbox / batch_id
-    for part in (folder, folder / RESEND):
+    for part, done in ((folder, sent), (folder / RESEND, aside)):
         if not (part / MANIFEST).exists():
             continue
         manifest = read_manifest(part)
         if manifest.dagster_run_id != run_id:
             raise InvalidInput("the hand-off is not of the decision in force", source=str(part / MANIFEST))
         for file in manifest.files:
-            if file.provider not in desk.settings.providers or (part == folder and (run_id, file.sha256) in sent):
+            if file.provider not in desk.settings.providers or file.sha256 in done:
                 continue
             try:
                 desk.clients.of(file.provider)

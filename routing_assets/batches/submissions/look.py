@@ -88,7 +88,7 @@ def _to_send(desk: Desk) -> tuple[dict[str, int], list[str]]:
                 batches[row["batch_id"]] = row["entry"]
             except InvalidInput as why:
                 missing[str(why)] = None
-        if row["has_news"] and (folder / RESEND / MANIFEST).exists():
+        if row["has_news"] and _unsent(desk, folder / RESEND / MANIFEST, row["files_aside"]):
             batches[row["batch_id"]] = row["entry"]
     return batches, list(missing)
 

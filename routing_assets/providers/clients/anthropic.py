@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from routing_assets.providers.clients.client import READ_S, TRANSFER_S, BatchClient, Job, Page, ProviderFault
+from routing_assets.providers.clients.client import READ_S, TRANSFER_S, BatchClient, Job, Page, faults_of
 
 
 class AnthropicBatches(BatchClient):
@@ -48,16 +48,8 @@ class AnthropicBatches(BatchClient):
         error = {"type": "error", "error": {"type": "not_answered", "message": why}}
         return {"custom_id": request_id, "result": {"type": "errored", "error": error}}
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        import httpx2
-
-        try:
-            yield
-        except self._sdk.APIStatusError as error:
-            raise ProviderFault(error.message, error.status_code, error.response.headers.get("retry-after")) from error
-        except (self._sdk.AnthropicError, httpx2.HTTPError) as error:
-            raise ProviderFault(str(error)) from error
+    def _faults(self) -> AbstractContextManager[None]:
+        return faults_of(self._sdk.APIStatusError, self._sdk.AnthropicError)
 
 
 def _job(batch: Any) -> Job:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -111,6 +112,24 @@ class BatchClient(ABC):
     @abstractmethod
     def failure(self, request_id: str, why: str) -> dict[str, Any]:
         """The line of the results that this provider would write for a request that failed."""
+
+
+@contextmanager
+def faults_of(status: type[Any], other: type[Exception]) -> Iterator[None]:
+    """Raise ProviderFault for the errors of an SDK, and for answers that are cut off.
+
+    Args:
+        status: its error for an answer of HTTP that is not a success.
+        other: the base of its errors.
+    """
+    import httpx2
+
+    try:
+        yield
+    except status as error:
+        raise ProviderFault(error.message, error.status_code, error.response.headers.get("retry-after")) from error
+    except (other, httpx2.HTTPError, ValueError) as error:
+        raise ProviderFault(str(error)) from error
 
 
 def write_lines(pieces: Iterator[bytes], file: IO[bytes]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from routing_assets.providers.clients.client import READ_S, TRANSFER_S, BatchClient, Job, Page, ProviderFault
+from routing_assets.providers.clients.client import READ_S, TRANSFER_S, BatchClient, Job, Page, faults_of
 
 _NAME = "submission"
 _STATES = {"completed": "done", "failed": "failed", "cancelled": "failed", "expired": "expired"}
@@ -55,16 +55,8 @@ class OpenAIBatches(BatchClient):
     def failure(self, request_id: str, why: str) -> dict[str, Any]:
         return {"custom_id": request_id, "response": None, "error": {"code": "not_answered", "message": why}}
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        import httpx2
-
-        try:
-            yield
-        except self._sdk.APIStatusError as error:
-            raise ProviderFault(error.message, error.status_code, error.response.headers.get("retry-after")) from error
-        except (self._sdk.OpenAIError, httpx2.HTTPError) as error:
-            raise ProviderFault(str(error)) from error
+    def _faults(self) -> AbstractContextManager[None]:
+        return faults_of(self._sdk.APIStatusError, self._sdk.OpenAIError)
 
 
 def _job(batch: Any) -> Job:
