@@ -210,7 +210,9 @@ class _Handler(BaseHTTPRequestHandler):
                 apis = self.server_apis
                 call = {"query": query, "body": body, "headers": self.headers, "url": self.path}
                 return apis.handle(operation, self, lambda: serve(apis, found.groups(), call))
-        return self.reply(json.dumps({"error": {"message": f"no {self.command} {parts.path}"}}).encode(), {}, status=404)
+        return self.reply(
+            json.dumps({"error": {"message": f"no {self.command} {parts.path}"}}).encode(), {}, status=404
+        )
 
 
 def _json(value: Any) -> tuple[bytes, dict[str, str]]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from batch_apis import INPUT_TOKENS, OUTPUT_TOKENS, BatchApis
 
 from routing_assets.allocation.solver.exact import float_not_below
 from routing_assets.answers.graders.table import GraderChoice
+from routing_assets.audit.chain import audit_journal
 from routing_assets.batches.answers import collect_answers
 from routing_assets.batches.ends import dispatch_batch
 from routing_assets.batches.grades import GradingRequest, grade_batch
@@ -20,8 +22,10 @@ from routing_assets.batches.handoff import export_batch
 from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.outcomes import RecordedOutcomes, record_batch_outcomes
 from routing_assets.batches.receive import receive
+from routing_assets.batches.submissions.advance import advance
 from routing_assets.batches.submissions.desk import Clients, Desk
 from routing_assets.batches.submissions.ledger import Submission, submissions_of
+from routing_assets.batches.submissions.look import look
 from routing_assets.batches.submissions.settings import SubmitSettings
 from routing_assets.foundation.schema import read_values
 from routing_assets.home import Home
@@ -79,8 +83,18 @@ def route(
     total = sum((Fraction(cost) for cost in routed["cost"].to_pylist()), Fraction(0))
     decision: dict[str, Any] = dict.fromkeys(("router_version", "price_version", "settings_version", "status"), "x")
     decision |= dict.fromkeys(("expected_success", "upper_bound", "gap", "shadow_price"), 0.5)
-    decision |= {"batch_id": batch_id, "dagster_run_id": run_id, "policy": "mip", "settings": "{}", "instructions": size}
-    decision |= {"budget": float_not_below(total) if budget is None else budget, "total_cost": float(total), "routed_path": path}
+    decision |= {
+        "batch_id": batch_id,
+        "dagster_run_id": run_id,
+        "policy": "mip",
+        "settings": "{}",
+        "instructions": size,
+    }
+    decision |= {
+        "budget": float_not_below(total) if budget is None else budget,
+        "total_cost": float(total),
+        "routed_path": path,
+    }
     decision |= {"routed_sha256": home.store.version_sha256(path), "file_sha256": received.file_sha256}
     with home.warehouse.transaction() as connection:
         record_decision(connection, decision)
@@ -122,6 +136,42 @@ def history(home: Home, of: Submission) -> list[str]:
     return [state for (state,) in rows]
 
 
-def kept(path: Path) -> list[Path]:
-    """Files of a folder, however deep."""
-    return sorted(file for file in path.rglob("*") if file.is_file())
+def tick(home: Home, apis: BatchApis, cursor: Path, **settings: Any) -> None:
+    """One tick of the sensor and all runs that it asks for; the cursor is saved at its end, as Dagster does."""
+    at, entry = desk(home, apis, **settings), int(cursor.read_text()) if cursor.exists() else 0
+    for batch in look(at).batches:
+        advance(at, batch)
+    ended = home.warehouse.fetch("ended_submissions_since", {"entry": entry})
+    for row in ended:
+        take_in(home, row["batch_id"])
+    if ended:
+        cursor.write_text(str(ended[-1]["entry"]))
+
+
+def require_all_is_well(home: Home, apis: BatchApis, batches: Sequence[str], size: int) -> dict[str, int]:
+    """No request was paid for twice and none lost; money and ledger fit. Returns counts of what became of them."""
+    paid, rows = apis.paid, submissions_of(home.warehouse)
+    assert set(paid.values()) <= {1}, paid.most_common(1)
+    assert [of for of in rows if of.is_open] == []
+    aside, judged, billed = 0, 0, Fraction(0)
+    for batch in batches:
+        recorded, own = take_in(home, batch), [of for of in rows if of.batch_id == batch]
+        answers = collect_answers(home.warehouse, home.store, home.folders, batch)
+        decision = home.warehouse.fetch("current_decision", {"batch_id": batch})[0]
+        assert answers.spent <= Fraction(decision["budget"])
+        billed += answers.spent
+        answered = sum(1 for n in range(size) if paid[f"{batch}, question {n}"])
+        assert recorded.realised.judged == answered
+        judged += answered
+        if answered < size:
+            assert any(of.state == "set aside" and of.why for of in own), batch
+            aside += size - answered
+    assert billed == sum(usd(model) * n for model, n in _paid_by_model(apis).items())
+    assert float(billed) == pytest.approx(sum(of.usd for of in rows if of.state != "set aside"), rel=1e-9)
+    assert audit_journal(home.warehouse, home.folders).found == ()
+    return {"jobs": len(apis.jobs), "submissions": len(rows), "answered": judged, "set aside": aside}
+
+
+def _paid_by_model(apis: BatchApis) -> dict[str, int]:
+    models = {entry.provider: entry.name for entry in CATALOG.models}
+    return {models[p]: sum(sum(job.answered) for job in apis.jobs if job.provider == p) for p in models}

@@ -236,7 +236,9 @@ def test_without_a_key_the_others_are_sent_and_the_message_says_which_is_missing
     monkeypatch.delenv("ANTHROPIC_API_KEY")
     at = desk(home, apis)
     assert any("ANTHROPIC_API_KEY" in line for line in look(at).remarks)
-    assert any("nothing is sent to anthropic: the environment has no ANTHROPIC_API_KEY" in s for s in advance(at, batch))
+    assert any(
+        "nothing is sent to anthropic: the environment has no ANTHROPIC_API_KEY" in s for s in advance(at, batch)
+    )
     assert states(home) == [("gemini", 0, "submitted"), ("openai", 0, "submitted")]
     monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
     assert look(desk(home, apis)).batches.keys() == {batch}
