@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.parser import BytesParser
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -209,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             if method == self.command and (found := re.fullmatch(pattern, parts.path)):
                 apis = self.server_apis
                 call = {"query": query, "body": body, "headers": self.headers, "url": self.path}
-                return apis.handle(operation, self, lambda: serve(apis, found.groups(), call))
+                return apis.handle(operation, self, partial(serve, apis, found.groups(), call))
         return self.reply(
             json.dumps({"error": {"message": f"no {self.command} {parts.path}"}}).encode(), {}, status=404
         )

@@ -1,4 +1,4 @@
-"""Small routed batches whose requests go to three providers, and what the sensors and runs do for them, without Dagster."""
+"""Small routed batches whose requests go to three providers, and what sensors and runs do for them, without Dagster."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def route(
     budget: float | None = None,
     dispatch: bool = True,
 ) -> str:
-    """Route a batch, its instructions to the models in turn, and dispatch it. The budget just pays for it by default."""
+    """Route a batch, its instructions to the models in turn, and dispatch it. By default, the budget just pays."""
     ids = [f"q{n}" for n in range(size)]
     texts = [f"{batch_id}, question {n}" for n in range(size)]
     right = [f"answer to {text}" for text in texts]
@@ -106,11 +106,11 @@ def route(
     return batch_id
 
 
-def desk(home: Home, apis: BatchApis, **settings: Any) -> Desk:
+def desk(home: Home, apis: BatchApis, clients: Clients | None = None, **settings: Any) -> Desk:
     """What a run acts with; its clock is the server's."""
     values = {"providers": ("openai", "anthropic", "gemini"), "most_usd": 100.0} | settings
     form = read_values(SubmitSettings, values, source="test")
-    return Desk(home.warehouse, home.store, home.folders, form, "submitting", Clients(), lambda: apis.now)
+    return Desk(home.warehouse, home.store, home.folders, form, "submitting", clients or Clients(), lambda: apis.now)
 
 
 def take_in(home: Home, batch_id: str = "weekly") -> RecordedOutcomes:

@@ -38,7 +38,7 @@ class Logged(CrashPoints):
 
 
 def work(home: Home, apis: BatchApis, fatal: int, folder: Path) -> None:
-    """One tick, in a child that kills itself at a moment before or after a commit, a file's move or a provider's call."""
+    """One tick, in a child that kills itself just before or after a commit, a file's move or a provider's call."""
     points = Logged(fatal, folder / "moments")
     points.install_on_files().install_on_commits()
     for client in CLIENTS.values():

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 from routing_assets.batches.outbox import MANIFEST
@@ -48,6 +49,8 @@ def look(desk: Desk, pages: Mapping[str, str] | None = None) -> Look:
             goes_on |= {provider: after} if after else {}
         except (ProviderFault, InvalidInput) as fault:
             remarks.append(f"{provider}: {fault}")
+    if _month_is_spent(desk):
+        return Look(batches, goes_on, [*remarks, f"no more is sent this month than {desk.settings.most_usd:g} USD"])
     waiting, missing = _to_send(desk)
     return Look(waiting | batches, goes_on, [*remarks, *missing])
 
@@ -74,6 +77,11 @@ def _poll(
         if after is None or (client.newest_first and page.jobs and page.jobs[-1].created < oldest):
             return found, None
     return found, after
+
+
+def _month_is_spent(desk: Desk) -> bool:
+    sent = (Fraction(row["usd"]) for row in desk.warehouse.fetch("sent_in_month", {"now": desk.now()}))
+    return sum(sent, Fraction(0)) >= Fraction(str(desk.settings.most_usd))
 
 
 def _to_send(desk: Desk) -> tuple[dict[str, int], list[str]]:

@@ -70,8 +70,14 @@ def test_pages_lead_to_every_job(apis: BatchApis, provider: str) -> None:
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize(
     ("fault", "refused", "lasting", "created"),
-    [("429", True, False, 0), ("400", True, True, 0), ("401", True, False, 0), ("500", False, False, 0), ("cut", False, False, 1)],
-)  # fmt: skip
+    [
+        ("429", True, False, 0),
+        ("400", True, True, 0),
+        ("401", True, False, 0),
+        ("500", False, False, 0),
+        ("cut", False, False, 1),
+    ],
+)
 def test_a_fault_says_whether_the_call_had_an_effect_and_is_not_repeated(
     apis: BatchApis, tmp_path: Path, provider: str, fault: str, refused: bool, lasting: bool, created: int
 ) -> None:
