@@ -16,8 +16,8 @@ from routing_assets.batches.request_files import HandedFile
 from routing_assets.batches.resend import RESEND
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.ledger import INTENDED, SET_ASIDE, Submission, append_row, submissions_of
-from routing_assets.batches.submissions.room import Progress, instructions_in, progress_of
-from routing_assets.batches.submissions.sent_files import ids_in, keep, sent_file
+from routing_assets.batches.submissions.room import Call, Progress, calls_in, progress_of
+from routing_assets.batches.submissions.sent_files import keep, sent_file
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.foundation.names import printable
@@ -41,8 +41,8 @@ def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[
             return []
         progress = progress_of(desk, decision, submissions)
         for path, file in files:
-            names = instructions_in(ids_in(path, str(file.provider)), progress.sent)
-            row = _judged(desk, decision, file, names, progress)
+            calls = calls_in(path, str(file.provider), str(file.model), progress.sent)
+            row = _judged(desk, decision, file, calls, progress)
             if row is None or row.submission in {of.submission for of in submissions}:
                 continue
             if row.state == INTENDED:
@@ -52,7 +52,7 @@ def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[
                 remarks.append(f"{file.name} waits: with it, more than {most} USD would be sent this month")
             elif row.state == INTENDED:
                 intended.append(row)
-                progress = progress.with_under_way(names)
+                progress = progress.with_under_way(calls)
             else:
                 remarks.append(f"{file.name} is set aside: {row.why}")
     return intended
@@ -85,16 +85,14 @@ def _unsent(
 
 
 def _judged(
-    desk: Desk, decision: Mapping[str, Any], file: HandedFile, names: Sequence[str], progress: Progress
+    desk: Desk, decision: Mapping[str, Any], file: HandedFile, calls: Sequence[Call], progress: Progress
 ) -> Submission | None:
     """The row of a file that is intended or set aside; None where it has to wait for outcomes to be recorded."""
-    strangers = [name for name in names if progress.sent.model.get(name) != file.model]
-    if strangers or len(names) != file.rows:
-        some = printable(strangers[0]) if strangers else file.rows
-        raise InvalidInput(f"the file has other requests than the decision, such as {some}", source=file.name)
-    if not progress.under_way.isdisjoint(names) or not progress.answered.isdisjoint(names):
+    if strangers := [name for name, model in calls if (name, model) not in progress.estimate]:
+        raise InvalidInput(f"the decision does not ask {file.model} {printable(strangers[0])!r}", source=file.name)
+    if not progress.under_way.isdisjoint(calls) or not progress.answered.isdisjoint(calls):
         return None
-    usd, times = progress.estimated(names), max(progress.times_sent.get(name, 0) for name in names)
+    usd, times = progress.estimated(calls), max(progress.times_sent.get(call, 0) for call in calls)
     why = None
     if times > desk.settings.resends:
         why = f"some of its requests were sent {times} times and failed"
@@ -109,7 +107,7 @@ def _judged(
         times,
         file.name,
         file.sha256,
-        len(names),
+        len(calls),
         str(file.model),
         str(file.api_name),
         str(file.provider),

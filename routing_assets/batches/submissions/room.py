@@ -17,24 +17,28 @@ from routing_assets.batches.submissions.ledger import SET_ASIDE, Submission
 from routing_assets.batches.submissions.sent_files import ids_in, sent_file
 
 
+Call = tuple[str, str]
+"""An instruction, and the model that is asked."""
+
+
 @dataclass(frozen=True)
 class Progress:
-    """How far the requests of a batch have come.
+    """How far the calls of a batch have come.
 
     Attributes:
-        estimate: by instruction, USD of the decision.
-        answered: instructions with an answer from their model.
-        under_way: instructions that a provider may be answering.
-        times_sent: by instruction, how often it was sent.
+        estimate: USD of each call of the decision.
+        answered: calls that have an answer.
+        under_way: calls that a provider may be answering.
+        times_sent: how often each call was sent.
         spent: USD of all calls that came back.
         budget: USD of the decision.
     """
 
     sent: Sent
-    estimate: Mapping[str, Fraction]
-    answered: frozenset[str]
-    under_way: frozenset[str]
-    times_sent: Mapping[str, int]
+    estimate: Mapping[Call, Fraction]
+    answered: frozenset[Call]
+    under_way: frozenset[Call]
+    times_sent: Mapping[Call, int]
     spent: Fraction
     budget: Fraction
 
@@ -43,59 +47,59 @@ class Progress:
         """USD that are neither spent nor needed for what is under way."""
         return self.budget - self.spent - self.estimated(self.under_way)
 
-    def with_under_way(self, instructions: Iterable[str]) -> Progress:
+    def with_under_way(self, calls: Iterable[Call]) -> Progress:
         """The same once these are sent, too."""
-        return replace(self, under_way=self.under_way | frozenset(instructions))
+        return replace(self, under_way=self.under_way | frozenset(calls))
 
-    def estimated(self, instructions: Iterable[str]) -> Fraction:
-        """USD that these instructions are estimated to cost."""
-        return sum((self.estimate[name] for name in instructions), Fraction(0))
+    def estimated(self, calls: Iterable[Call]) -> Fraction:
+        """USD that these calls are estimated to cost."""
+        return sum((self.estimate[call] for call in calls), Fraction(0))
 
 
 def progress_of(desk: Desk, decision: Mapping[str, Any], submissions: Iterable[Submission]) -> Progress:
     """The progress of a batch, from the files that were sent and those that were received."""
-    sent, batch_id = sent_by(desk.store, decision), decision["batch_id"]
-    estimate = estimates(sent)
-    times, under_way = Counter[str](), set[str]()
+    sent = sent_by(desk.store, decision)
+    times, under_way = Counter[Call](), set[Call]()
     for of in submissions:
         if of.state == SET_ASIDE:
             continue
-        names = instructions_in(ids_in(sent_file(desk.folders, of), of.provider), sent)
-        times.update(names)
-        under_way |= set(names) if of.is_open else set()
-    found = collect_answers(desk.warehouse, desk.store, desk.folders, batch_id)
-    answered = {
-        name
+        calls = calls_in(sent_file(desk.folders, of), of.provider, of.model, sent)
+        times.update(calls)
+        under_way |= set(calls) if of.is_open else set()
+    estimate = estimates(sent)
+    found = collect_answers(desk.warehouse, desk.store, desk.folders, decision["batch_id"])
+    answered = frozenset(
+        (name, str(model))
         for (name, model), calls in found.calls.items()
-        if sent.model.get(name) == model and any(answer.error is None for answer, _ in calls)
-    }
-    budget = Fraction(decision["budget"])
-    return Progress(sent, estimate, frozenset(answered), frozenset(under_way), times, spent_on(found, estimate), budget)
+        if any(answer.error is None for answer, _ in calls)
+    )
+    spent, budget = spent_on(found, estimate), Fraction(decision["budget"])
+    return Progress(sent, estimate, answered, frozenset(under_way), times, spent, budget)
 
 
-def instructions_in(ids: list[str], sent: Sent) -> list[str]:
-    """The instructions of requests."""
+def calls_in(path: Path, provider: str, model: str, sent: Sent) -> list[Call]:
+    """The calls of a request file."""
+    ids = ids_in(path, provider)
     replaced = replaced_ids(ids, sent.model)
-    return [replaced.get(name, name) for name in ids]
+    return [(replaced.get(name, name), model) for name in ids]
 
 
-def estimates(sent: Sent) -> dict[str, Fraction]:
-    """By instruction, USD of the decision."""
-    names, costs = (sent.routed[column].to_pylist() for column in ("instruction_id", "cost"))
-    return {name: Fraction(cost) for name, cost in zip(names, costs, strict=True)}
+def estimates(sent: Sent) -> dict[Call, Fraction]:
+    """USD of each call of a decision."""
+    columns = (sent.routed[name].to_pylist() for name in ("instruction_id", "model", "cost"))
+    return {(name, model): Fraction(cost) for name, model, cost in zip(*columns, strict=True)}
 
 
 def billed(sent: Sent, results: Path) -> Fraction:
     """USD of the results in a file."""
-    estimate = estimates(sent)
     found = collect(sent.answers_in(results).answers, sent.model, sent.names, sent.prices)
-    return spent_on(found, estimate)
+    return spent_on(found, estimates(sent))
 
 
-def spent_on(found: Collected, estimate: Mapping[str, Fraction]) -> Fraction:
+def spent_on(found: Collected, estimate: Mapping[Call, Fraction]) -> Fraction:
     """USD of calls. An answer that does not tell counts as estimated, and a call that failed counts nothing then."""
     total = found.spent
-    for (name, _), calls in found.calls.items():
+    for (name, model), calls in found.calls.items():
         unknown = sum(cost.usd is None and answer.error is None for answer, cost in calls)
-        total += unknown * estimate.get(name, Fraction(0))
+        total += unknown * estimate.get((name, str(model)), Fraction(0))
     return total
