@@ -16,7 +16,6 @@ from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.ledger import SET_ASIDE, Submission
 from routing_assets.batches.submissions.sent_files import ids_in, sent_file
 
-
 Call = tuple[str, str]
 """An instruction, and the model that is asked."""
 
