@@ -110,7 +110,7 @@ def allocate_parts(
     :class:`InvalidInput` then names the part.
     """
     chosen, options = named_policy(policy), Options(target, seed, exact, time_limit_s, relative_gap)
-    tied = _tying_constraints(problem)
+    tied = tying_constraints(problem)
     if tied and chosen.ignores_side_constraints:
         raise _cannot_keep(policy, tied)
     if tied:
@@ -142,7 +142,8 @@ def allocate_parts(
     )
 
 
-def _tying_constraints(problem: PartedProblem) -> list[str]:
+def tying_constraints(problem: PartedProblem) -> list[str]:
+    """The constraints in use that tie instructions together beyond the budget."""
     if unknown := sorted(set(problem.constraints) - {field.name for field in fields(AllocationProblem)}):
         raise InvalidInput(f"there is no constraint '{unknown[0]}'", remedy=f"Known: {', '.join(SIDE_CONSTRAINTS)}")
     return [name for name in SIDE_CONSTRAINTS if problem.constraints.get(name) not in (None, ())]

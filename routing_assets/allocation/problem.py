@@ -31,11 +31,15 @@ PerModel = Mapping[str, float] | Sequence[float] | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class ExtraBudget:
-    """A second resource with a hard limit, such as GPU-seconds: ``usage`` (K,) or (N, K), ``limit`` for the batch."""
+    """A second resource with a hard limit, such as GPU-seconds: ``usage`` (K,) or (N, K), ``limit`` for the batch.
+
+    ``constraint`` names the constraint that it stands for, such as ``capacity[big]``; by default itself.
+    """
 
     name: str
     usage: np.ndarray
     limit: float
+    constraint: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,8 @@ class AllocationProblem:
     def side_constraints(self) -> tuple[str, ...]:
         """The fields in use that tie instructions together beyond the budget."""
         used = tuple(name for name in SIDE_CONSTRAINTS[:-1] if getattr(self, name) is not None)
-        return (*used, "extra_budgets") if self.extra_budgets else used
+        extra = (("extra_budgets" if e.constraint is None else e.constraint.split("[")[0]) for e in self.extra_budgets)
+        return (*used, *dict.fromkeys(extra))
 
     def chosen(self, matrix: np.ndarray, choice: np.ndarray) -> np.ndarray:
         """Return each instruction's entry of a (N, K) ``matrix`` at its chosen model, (N,)."""

@@ -2,22 +2,31 @@
 
 "Ask j first, then decide" is one more option per instruction in the same knapsack, with an expected success and an
 expected cost. Which decision follows an answer depends on what a dollar buys elsewhere in the batch, and that is known
-only when the knapsack is solved; so the columns and the price are computed in turns.
+only when the knapsack is solved; so the columns and the price are computed in turns. In a large batch the turns are
+taken on a sample, and the columns of the whole batch are computed once, at the price that was found.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from routing_assets.allocation.allocate import allocate
 from routing_assets.allocation.answer import Allocation
+from routing_assets.allocation.errors import InfeasibleAllocation, UndecidedAllocation
 from routing_assets.allocation.problem import AllocationProblem
+from routing_assets.allocation.second_look_limits import left_over, with_floors_as_reached, with_looks
+from routing_assets.foundation.errors import InvalidInput
 
 TURNS = 3
 """How often columns and price are computed; the price changes little after the second."""
+SAMPLE = 4_096
+"""Instructions on which the price is found where the batch has more than twice as many."""
+_ROUGHLY = 1e-3  # relative gap; all that a sample is solved for is the price
 
 
 class Looks(Protocol):
@@ -25,6 +34,19 @@ class Looks(Protocol):
 
     def __call__(self, price: float, /) -> tuple[np.ndarray, np.ndarray]:
         """Expected success and expected cost in USD, each (N, J), if a dollar buys ``price`` expected successes."""
+        ...
+
+
+@runtime_checkable
+class LooksByRow(Looks, Protocol):
+    """Looks that can be asked about some instructions, and for the second calls that are expected."""
+
+    def at(self, rows: np.ndarray, /) -> Looks:
+        """Looks at some of the instructions."""
+        ...
+
+    def calls(self, price: float, /) -> np.ndarray:
+        """(N, J, K) expected second calls of each model, after the answer of each first model."""
         ...
 
 
@@ -62,6 +84,8 @@ def plan_first_round(
     *,
     models: tuple[str, ...] | None = None,
     forbidden: np.ndarray | None = None,
+    constraints: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> FirstRound:
     """Choose the first model of every instruction, and whether its answer is looked at, within the budget.
 
@@ -69,40 +93,83 @@ def plan_first_round(
         success: (N, K) probabilities of each model alone.
         cost: (N, K) USD.
         budget: USD for both rounds.
-        looks: the columns of second looks, by price.
+        looks: the columns of second looks, by price; :class:`LooksByRow` where the batch is large or constrained.
         first: (J,) the model that is asked first in each column of ``looks``.
         models: K names.
         forbidden: (N, K) bool; an instruction that may not go to every model is not looked at twice by plan.
+        constraints: further fields of :class:`AllocationProblem`, such as ``{"capacity": {"big": 100}}``. They hold for
+            both rounds together, in expectation, and for the first round alone.
+        seed: of the sample on which the price of a large batch is found.
 
-    Raises InfeasibleBudget where one call per instruction is too much.
+    Raises InfeasibleAllocation where one call per instruction cannot keep the budget or the constraints.
     """
-    names = models or tuple(f"model_{k}" for k in range(success.shape[1]))
-    alone = AllocationProblem(success, cost, budget, models=names, forbidden=forbidden)
-    best = allocate(alone)
-    n, k = success.shape
-    joined = (*names, *(f"{names[j]}, then decide" for j in first))
-    barred = (
-        None
-        if forbidden is None
-        else np.hstack([forbidden, np.repeat(forbidden.any(axis=1, keepdims=True), len(first), axis=1)])
-    )
-    price = best.shadow_price
-    plan = FirstRound(best.choice, np.zeros(n, dtype=bool), best)
+    problem = AllocationProblem(success, cost, budget, models=models, forbidden=forbidden, **(constraints or {}))
+    if problem.side_constraints:
+        if not isinstance(looks, LooksByRow):
+            raise InvalidInput(
+                f"second looks under {', '.join(problem.side_constraints)} need the expected second calls",
+                remedy="Pass looks that have calls(price)",
+            )
+    elif len(problem) > 2 * SAMPLE and isinstance(looks, LooksByRow):
+        return _at(_price_on_a_sample(problem, looks, first, seed), problem, looks, first)
+    return _in_turns(problem, looks, first)[0]
+
+
+def _in_turns(
+    problem: AllocationProblem, looks: Looks, first: np.ndarray, relative_gap: float | None = None
+) -> tuple[FirstRound, float]:
+    """The best plan of some turns, and the price after the last one."""
+    once = allocate(problem, relative_gap=relative_gap)
+    price, plan = once.shadow_price, FirstRound(once.choice, np.zeros(len(problem), dtype=bool), once)
     for _ in range(TURNS):
-        value, usage = looks(price)
-        problem = AllocationProblem(
-            np.hstack([success, value]),
-            np.hstack([alone.cost_matrix, usage]),
-            budget,
-            models=joined,
-            forbidden=barred,
-        )
-        answer = allocate(problem)
-        price = answer.shadow_price
-        if answer.expected_success > plan.expected_success:
-            choice = np.concatenate([np.arange(k), first])[answer.choice]
-            plan = FirstRound(choice, np.asarray(answer.choice >= k), answer)
-    return plan
+        found, before = _at(price, problem, looks, first, relative_gap), price
+        price = found.allocation.shadow_price
+        if found.expected_success > plan.expected_success:
+            plan = found
+        if price == before:
+            break
+    return plan, price
+
+
+def _at(
+    price: float, problem: AllocationProblem, looks: Looks, first: np.ndarray, relative_gap: float | None = None
+) -> FirstRound:
+    """The plan whose columns are computed at a price."""
+    calls = looks.calls(price) if problem.side_constraints and isinstance(looks, LooksByRow) else None
+    answer = allocate(with_looks(problem, *looks(price), np.asarray(first), calls), relative_gap=relative_gap)
+    k = problem.n_models
+    return FirstRound(np.concatenate([np.arange(k), first])[answer.choice], np.asarray(answer.choice >= k), answer)
+
+
+def _price_on_a_sample(problem: AllocationProblem, looks: LooksByRow, first: np.ndarray, seed: int) -> float:
+    n, allowed = len(problem), problem.allowed
+    rows = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
+    own = None if allowed is None else allowed[rows]
+    return price_in_turns(
+        problem.success[rows], problem.cost_matrix[rows], own, problem.budget, n, looks.at(rows), first
+    )
+
+
+def price_in_turns(
+    success: np.ndarray,
+    cost: np.ndarray,
+    allowed: np.ndarray | None,
+    budget: float,
+    instructions: int,
+    looks: Looks,
+    first: np.ndarray,
+) -> float:
+    """What a dollar buys in a batch of ``instructions``, found in turns on a sample with its share of the budget.
+
+    Args:
+        success: (m, K) of the sample; ``cost`` (m, K) in USD; ``allowed`` (m, K) bool, or None.
+        budget: USD for the whole batch.
+        looks: at the instructions of the sample.
+    """
+    least = (cost if allowed is None else np.where(allowed, cost, np.inf)).min(axis=1)
+    share = max(budget * len(success) / instructions, float(least.sum()) * (1 + 1e-9))
+    sample = AllocationProblem(success, cost, share, forbidden=None if allowed is None else ~allowed)
+    return _in_turns(sample, looks, first, _ROUGHLY)[1]
 
 
 def decide_second_round(
@@ -113,6 +180,7 @@ def decide_second_round(
     *,
     models: tuple[str, ...] | None = None,
     forbidden: np.ndarray | None = None,
+    constraints: Mapping[str, Any] | None = None,
 ) -> Allocation:
     """Keep each first answer, which costs nothing, or ask another model, within what the budget has left.
 
@@ -124,12 +192,19 @@ def decide_second_round(
         first: (N,) the model that has answered.
         left: USD; nothing is asked where it is zero or less.
         models: K names.
-        forbidden: (N, K) bool.
+        forbidden: (N, K) bool; True everywhere where no answer is there to look at.
+        constraints: those of the first round, for both rounds together. In ``tokens`` and ``latency`` the entries of
+            the first calls are what these really took, where that is known. Success floors that the answers have put
+            out of reach, and a gap that they have widened, are lowered to what keeping every answer gives.
     """
-    rows = np.arange(len(first))
-    cost = np.array(np.broadcast_to(cost, success.shape), dtype=np.float64)
-    cost[rows, first] = 0.0
-    if forbidden is not None:
-        forbidden = forbidden.copy()
-        forbidden[rows, first] = False
-    return allocate(AllocationProblem(success, cost, max(0.0, left), models=models, forbidden=forbidden))
+    whole = AllocationProblem(success, cost, max(0.0, left), models=models, forbidden=forbidden, **(constraints or {}))
+    problem = left_over(whole, first)
+    if not problem.side_constraints:
+        return allocate(problem)
+    for attempt in (problem, with_floors_as_reached(problem, first)):
+        with suppress(InfeasibleAllocation, UndecidedAllocation):
+            return allocate(attempt)
+    others = np.ones(success.shape, dtype=bool)
+    others[np.arange(len(first)), first] = False
+    kept = allocate(AllocationProblem(success, problem.cost, problem.budget, models=models, forbidden=others))
+    return replace(kept, status="feasible", upper_bound=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -67,17 +68,28 @@ class Collected:
 
 
 def collect(
-    answers: Iterable[Answer], routed: Mapping[str, str], names: ModelNames, prices: Mapping[str, TokenPrices]
+    answers: Iterable[Answer],
+    routed: Mapping[str, str],
+    names: ModelNames,
+    prices: Mapping[str, TokenPrices],
+    second: Mapping[str, str] | None = None,
+    since: float = math.inf,
 ) -> Collected:
     """Match answers with the models of a decision, drop repeated ones, number attempts and price them.
 
     Args:
         answers: of all files, in any order. The same call in two files counts once.
         routed: by instruction, the model that it was routed to. It is taken where the provider names no model.
+        second: by instruction, the model that was asked after the first answer. It is taken for a new answer of no
+            named model that was made after ``since`` (seconds since 1970).
     """
     calls: dict[Pair, dict[Answer, Answer]] = {}
     for answer in answers:
         sent = routed.get(answer.instruction_id)
+        if answer.model is None and second and answer.instruction_id in second and (answer.created or 0.0) > since:
+            first = replace(answer, model=sent, created=None)
+            if first not in calls.get((answer.instruction_id, sent), {}):
+                sent = second[answer.instruction_id]
         model = sent if answer.model is None else names.model(answer.model, sent) or answer.model
         named = answer if answer.model == model else replace(answer, model=model)
         calls.setdefault((named.instruction_id, model), {}).setdefault(replace(named, created=None), named)

@@ -11,9 +11,12 @@ from typing import Any
 from routing_assets.audit.chain import audit_journal
 from routing_assets.audit.route_again import inputs_of, route_again
 from routing_assets.batches.folders import BatchFolders
-from routing_assets.batches.known import kept_file
+from routing_assets.batches.known import decision_in_force, kept_file
 from routing_assets.batches.ledger import GENESIS, is_as_recorded
+from routing_assets.batches.second_round import decide_again, first_round_tables, known_in
+from routing_assets.batches.second_rounds import second_round_of
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.routers.second_look import kept_second_look
 from routing_assets.routers.shelf import Shelf
 from routing_assets.storage.blocks import blocks
 from routing_assets.storage.in_force import price_list
@@ -27,7 +30,8 @@ def broken_entries(warehouse: Warehouse, store: Store, folders: BatchFolders) ->
 
     See ``audit_journal`` for the ledgers that the journal covers.
     """
-    return [*broken_decisions(warehouse, store), *audit_journal(warehouse, folders).found]
+    journal = audit_journal(warehouse, folders).found
+    return [*broken_decisions(warehouse, store), *broken_second_rounds(warehouse, store), *journal]
 
 
 def broken_decisions(warehouse: Warehouse, store: Store) -> list[str]:
@@ -46,6 +50,16 @@ def broken_decisions(warehouse: Warehouse, store: Store) -> list[str]:
         if fault and not (fault is _GONE and row["batch_id"] in retired):
             found.append(f"{name}: {row['routed_path']} {fault}")
         previous, expected = row["entry_hash"], row["entry"] + 1
+    return found
+
+
+def broken_second_rounds(warehouse: Warehouse, store: Store) -> list[str]:
+    """The faults of the tables that second rounds name, one line each. The journal covers their ledger."""
+    found, retired = [], {row["batch_id"] for row in warehouse.fetch("retirements")}
+    for row in warehouse.fetch("second_rounds"):
+        fault = _fault_of_version(store, row["routed_path"], row["routed_sha256"])
+        if fault and not (fault is _GONE and row["batch_id"] in retired):
+            found.append(f"second round of batch {row['batch_id']}: {row['routed_path']} {fault}")
     return found
 
 
@@ -114,6 +128,26 @@ def replay(
         identical = scratch.version_sha256(version) == decision["routed_sha256"]
         differences = () if identical else tuple(_differences(recorded, scratch.at(version)))
     return Replay(batch_id, decision["dagster_run_id"], identical, differences)
+
+
+def replay_second_round(warehouse: Warehouse, store: Store, shelf: Shelf, batch_id: str) -> Replay | None:
+    """Repeat the second round of a batch, from the matrices of its first round and what was known of the answers; None
+    where there was none.
+    """
+    decided = second_round_of(warehouse, batch_id)
+    if decided is None:
+        return None
+    recorded = store.at(decided["routed_path"])
+    table = recorded.read()
+    tables = first_round_tables(store, decision_in_force(warehouse, batch_id))
+    look = kept_second_look(shelf, decided["second_look_version"])
+    again = decide_again(tables, known_in(table), look.second_look, decided["budget"], look.version)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Store(Path(folder))
+        version = str(scratch.write(again, "second_round", None, "replay").relative_to(scratch.root))
+        identical = scratch.version_sha256(version) == decided["routed_sha256"]
+        differences = () if identical else tuple(_differences(recorded, scratch.at(version)))
+    return Replay(batch_id, decided["dagster_run_id"], identical, differences)
 
 
 def _missing_inputs(

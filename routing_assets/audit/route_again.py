@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -22,7 +22,7 @@ from routing_assets.batches.matrices import (
 )
 from routing_assets.batches.policy import RoutingSettings, settings_from
 from routing_assets.batches.priced_batch import PricedBatch
-from routing_assets.batches.route import SET_ASIDE, of_file, route_batch, set_barred_aside, summary_of
+from routing_assets.batches.route import SECOND_LOOK, SET_ASIDE, of_file, route_batch, set_barred_aside, summary_of
 from routing_assets.batches.route_parts import route_priced
 from routing_assets.datasets import load_batch
 from routing_assets.engine import LocalEngine
@@ -31,11 +31,15 @@ from routing_assets.foundation.long_table import HasSchema
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_rows
 from routing_assets.pricing.cost_matrix import BEYOND_TEXT, REQUESTS_COUNTED, price_batch
+from routing_assets.routers.second_look import kept_second_look
 from routing_assets.routers.shelf import Shelf
 from routing_assets.storage.draft import Draft
 from routing_assets.storage.in_force import price_list
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
+
+if TYPE_CHECKING:
+    from routing_assets.prediction.second_look import KeptSecondLook
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,8 @@ class PastInputs:
     """The routed table before it, where the settings limit how many assignments may change."""
     summary: Mapping[str, Any]
     """The summary that was stored with the decision."""
+    second_look: KeptSecondLook | None = None
+    """Where the decision planned to look at answers."""
 
     @property
     def by_length(self) -> bool:
@@ -87,6 +93,9 @@ def inputs_of(
     if cost_model is None:
         raise InvalidInput(f"price list {decision['price_version']} is gone")
     settings = settings_from(summary["settings"], source=f"the ledger's settings of batch {decision['batch_id']}")
+    second_look = None
+    if "version" in summary.get(SECOND_LOOK, {}):
+        second_look = kept_second_look(shelf, summary[SECOND_LOOK]["version"])
     return PastInputs(
         file,
         decision["file_sha256"],
@@ -98,6 +107,7 @@ def inputs_of(
         decision["policy"],
         store.at(before["routed_path"]).read() if settings.limits_churn and before else None,
         summary,
+        second_look,
     )
 
 
@@ -126,6 +136,7 @@ def _in_memory(past: PastInputs) -> pa.Table:
         past.policy,
         previous=past.previous,
         recorded=past.summary,
+        second_look=past.second_look,
     ).table
 
 
@@ -161,6 +172,7 @@ def _in_parts(past: PastInputs, store: Store) -> pa.Table | PartitionedTable:
         partial(_draft, store),
         previous=past.previous,
         recorded=past.summary,
+        second_look=past.second_look,
     )
     return route(past.policy).table
 

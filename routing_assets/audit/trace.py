@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routing_assets.batches.known import decision_in_force
+from routing_assets.batches.route import LOOKED_AT
+from routing_assets.batches.second_round import SIGNAL
+from routing_assets.batches.second_rounds import second_round_of
 from routing_assets.foundation.wide_matrix import models_of
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
@@ -52,7 +55,36 @@ def trace_instruction(
     asked = {"batch_id": batch_id, "instruction_id": instruction_id, **assigned, **scores}
     asked |= _answer(store, batch_id, instruction_id, assigned["model"])
     (traced,) = warehouse.fetch("trace_instruction", asked)
-    return traced
+    return traced | _second_round(warehouse, store, batch_id, instruction_id, routed[0])
+
+
+def _second_round(
+    warehouse: Warehouse, store: Store, batch_id: str, instruction_id: str, routed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was planned after the first answer, and what followed; nothing where one call was planned for the batch."""
+    if LOOKED_AT not in routed:
+        return {}
+    planned = {
+        "looked_at": routed[LOOKED_AT],
+        "first_success": routed["first_success"],
+        "expected_second_usd": routed["second_cost"],
+    }
+    decided = second_round_of(warehouse, batch_id)
+    if decided is None:
+        return planned | {"second_round": "not decided yet"}
+    (row,) = store.at(decided["routed_path"]).where("instruction_id", instruction_id)
+    told = {name.replace(SIGNAL, "told_"): value for name, value in row.items() if name.startswith(SIGNAL)}
+    followed = {
+        "second_round": f"asks {row['model']}" if row["escalated"] else "keeps the answer",
+        "second_run_id": decided["dagster_run_id"],
+        **told,
+        "success_after_answer": row["expected_success"],
+        "second_cost_usd": row["cost"],
+    }
+    if row["escalated"]:
+        answer = _answer(store, batch_id, instruction_id, row["model"])
+        followed |= {f"second_{name}": answer[name] for name in ("answer", "answer_error", "grade")}
+    return planned | followed
 
 
 def _answer(store: Store, batch_id: str, instruction_id: str, model: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from routing_assets.batches.judging import is_verdict
 from routing_assets.batches.known import decision_in_force, outcome_files
 from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.batches.route import summary_of
+from routing_assets.batches.second_rounds import NO_SECOND_CALLS, SecondCalls, second_calls, second_round_of
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, named, require_usable, strays
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.names import printable
@@ -33,6 +34,7 @@ from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
 
 ROUTED = ("instruction_id", "model", "expected_success", "cost")
+FIRST_SUCCESS = "first_success"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class Sent:
     Attributes:
         routed: ``instruction_id, model, expected_success, cost``, in the batch's order.
         model: by instruction, the model that it was routed to.
+        second: what the second round asked.
         prices: by model, per token; of the price list in force when the batch was routed.
     """
 
@@ -50,6 +53,7 @@ class Sent:
     model: dict[str, str]
     names: ModelNames
     prices: dict[str, TokenPrices]
+    second: SecondCalls = field(default_factory=lambda: NO_SECOND_CALLS)
 
     def answers_in(self, path: Path, arrived: float | None = None) -> AnswerFile:
         """The answers in a provider's file, under the ids of their instructions."""
@@ -58,20 +62,40 @@ class Sent:
         answers = [replace(a, instruction_id=ids.get(a.instruction_id, a.instruction_id)) for a in file.answers]
         return replace(file, answers=tuple(answers))
 
+    @property
+    def calls(self) -> pa.Table:
+        """``routed``, followed by the second calls."""
+        if self.second.calls is None:
+            return self.routed
+        first = self.routed.set_column(1, "model", self.routed["model"].cast(pa.string()))
+        return pa.concat_tables([first, self.second.calls.select(ROUTED).cast(first.schema)])
+
+    def asked(self, name: str, model: str) -> bool:
+        """Whether an instruction went to a model, in the first round or the second."""
+        first = self.model.get(name)
+        return first is not None and (self.names.model(model, first) or model) in (first, self.second.model.get(name))
+
     def is_verdict(self, answer: Answer) -> bool:
         """Whether this is the verdict of a judge on an answer to the batch."""
         return answer.instruction_id not in self.model and is_verdict(answer.instruction_id, self.batch_id)
 
 
-def sent_by(store: Store, decision: Mapping[str, Any]) -> Sent:
-    """What a decision sent, from its routed table."""
+def sent_by(warehouse: Warehouse, store: Store, decision: Mapping[str, Any]) -> Sent:
+    """What a decision sent, from its routed table, and what its second round sent.
+
+    Where answers are looked at, ``expected_success`` is that of the first model alone.
+    """
     version = store.at(decision["routed_path"])
     routed, catalog = version.read(ROUTED), catalog_of(version)
+    if FIRST_SUCCESS in version.schema.names:
+        alone = version.read([FIRST_SUCCESS])[FIRST_SUCCESS]
+        routed = routed.set_column(ROUTED.index("expected_success"), "expected_success", alone)
     models = routed["model"].cast(pa.string())
     to = dict(zip(routed["instruction_id"].to_pylist(), models.to_pylist(), strict=True))
     known = dict.fromkeys([*(catalog.names if catalog else ()), *pc.unique(models).to_pylist()])
     of_api = {entry.api_name: entry.name for entry in catalog.models if entry.api_name} if catalog else {}
-    return Sent(decision["batch_id"], routed, to, ModelNames(known, of_api), token_prices(catalog))
+    second = second_calls(store, second_round_of(warehouse, decision["batch_id"]))
+    return Sent(decision["batch_id"], routed, to, ModelNames(known, of_api), token_prices(catalog), second)
 
 
 def catalog_of(routed: PartitionedTable) -> ModelCatalog | None:
@@ -85,9 +109,9 @@ def collect_answers(warehouse: Warehouse, store: Store, folders: BatchFolders, b
     Raises:
         InvalidInput: the batch is not routed.
     """
-    sent = sent_by(store, decision_in_force(warehouse, batch_id))
+    sent = sent_by(warehouse, store, decision_in_force(warehouse, batch_id))
     answers = [answer for answer in received_answers(folders, sent) if not sent.is_verdict(answer)]
-    return collect(answers, sent.model, sent.names, sent.prices)
+    return collect(answers, sent.model, sent.names, sent.prices, sent.second.model, sent.second.since)
 
 
 def received_answers(folders: BatchFolders, sent: Sent) -> Iterator[Answer]:
@@ -124,7 +148,7 @@ def check_answers(path: Path, sent: Sent) -> list[str]:
     others = [
         (answer.instruction_id, answer.model)
         for answer in file.answers
-        if (to := sent.model.get(answer.instruction_id)) and answer.model and sent.names.model(answer.model, to) != to
+        if answer.instruction_id in sent.model and answer.model and not sent.asked(answer.instruction_id, answer.model)
     ]
     if others:
         remarks.append(f"{len(others)} answers are of another model than the one asked: {named(others)}")
@@ -139,8 +163,8 @@ def check_outcomes(outcomes: Outcomes, sent: Sent, *, usable: bool = False) -> l
     if missing := unpriced(known):
         remarks.append(f"tokens are not priced: the price list of the decision has no price per token for {missing}")
     if not usable:
-        require_usable(sent.routed, known, also="; ".join(remarks))
-    if unknown := strays(sent.routed, known):
+        require_usable(sent.calls, known, also="; ".join(remarks))
+    if unknown := [pair for pair in strays(sent.routed, known) if not sent.asked(*pair)]:
         remarks.append(f"{len(unknown)} outcomes are not used: they match no assignment of the batch: {named(unknown)}")
     if outcomes.conflicts:
         remarks.append(f"{outcomes.conflicts} pairs of instruction and model have different outcomes; the last counts")

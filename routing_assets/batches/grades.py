@@ -107,7 +107,7 @@ def grade_batch(
     if request is None:
         return BatchGrades(SCHEMA.empty_table())
     decision = decision_in_force(warehouse, batch_id)
-    sent = sent_by(store, decision)
+    sent = sent_by(warehouse, store, decision)
     instructions = store.parts("batch_instructions", batch_id, decision["dagster_run_id"])
     if request.of_batch:
         require_references(instructions, request.grader, batch_id)

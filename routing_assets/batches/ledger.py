@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from routing_assets.foundation.long_table import HasSchema
 from routing_assets.foundation.sql import query
 from routing_assets.monitoring.realised import Realised
 from routing_assets.storage.blocks import AnyTable, blocks
@@ -92,7 +94,7 @@ def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequen
         figures: (column, ``count`` or ``sum``).
     """
     columns = list(dict.fromkeys(name for name, _ in figures))
-    tenants = ["group"] if "group" in instructions.schema.names else ["instruction_id"]
+    tenants = tenants_in(instructions)
     parts = []
     for block, beside in zip(blocks(table, ["model", *columns]), blocks(instructions, tenants), strict=True):
         nobody = pa.array(["-"] * block.num_rows, pa.string())
@@ -106,6 +108,11 @@ def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequen
     )
 
 
+def tenants_in(instructions: HasSchema) -> list[str]:
+    """The column of a batch that names tenants; its ids where there is none."""
+    return ["group"] if "group" in instructions.schema.names else ["instruction_id"]
+
+
 def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: str) -> pa.Table:
     renamed = table.rename_columns([names.get(name, name) for name in table.column_names])
     for name, value in (("batch_id", batch_id), ("dagster_run_id", run_id)):
@@ -113,10 +120,39 @@ def _of_run(table: pa.Table, names: Mapping[str, str], batch_id: str, run_id: st
     return renamed
 
 
-def record_outcomes(
-    connection: duckdb.DuckDBPyConnection, decision: Mapping[str, Any], result: Realised, *, run_id: str
+def record_first_round(
+    connection: duckdb.DuckDBPyConnection, batch_id: str, run_id: str, looks: Mapping[str, Any], routed: AnyTable
 ) -> None:
-    """Append the outcomes of a decision so far, and freeze its batch."""
+    """Append what a decision plans to look at, by its summary and its table."""
+    first, second = (
+        math.fsum(value for block in blocks(routed, [name]) for value in block[name].to_pylist())
+        for name in ("cost", "second_cost")
+    )
+    row = {
+        "batch_id": batch_id,
+        "dagster_run_id": run_id,
+        "second_look_version": looks["version"],
+        "looked_at": looks["looked_at"],
+        "first_usd": first,
+        "second_usd": second,
+        "wait_hours": looks["wait_hours"],
+    }
+    connection.append("first_rounds", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+
+
+def record_outcomes(
+    connection: duckdb.DuckDBPyConnection,
+    decision: Mapping[str, Any],
+    result: Realised,
+    *,
+    run_id: str,
+    unseen: int | None = None,
+) -> None:
+    """Append the outcomes of a decision so far, and freeze its batch.
+
+    Args:
+        unseen: answers to be looked at that did not come yet; None where none is looked at.
+    """
     batch_id = decision["batch_id"]
     row = {
         "batch_id": batch_id,
@@ -130,6 +166,7 @@ def record_outcomes(
         "estimated_usd": result.estimated_usd,
         "realised_usd": result.realised_usd,
         "dagster_run_id": run_id,
+        "unseen": unseen,
     }
     connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
     if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():

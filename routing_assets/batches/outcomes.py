@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from routing_assets.allocation.solver.exact import exact_sum
 from routing_assets.answers.outcomes import outcomes_of
 from routing_assets.answers.reading import is_answer_file
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.answers import Sent, check_answers, check_outcomes, outcome_tables, sent_by
+from routing_assets.batches.first_answers import first_answers
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.grades import grading_of
 from routing_assets.batches.known import (
@@ -26,16 +30,20 @@ from routing_assets.batches.known import (
     received_file,
     refuse_retired,
 )
-from routing_assets.batches.ledger import record_grading, record_outcomes, record_realised_traffic
+from routing_assets.batches.ledger import record_grading, record_outcomes, record_realised_traffic, tenants_in
 from routing_assets.batches.policy import settings_from
 from routing_assets.batches.receive import private_copy
-from routing_assets.batches.resend import to_resend, write_resend
+from routing_assets.batches.resend import RESEND, hand_off_rows, to_resend
+from routing_assets.batches.route import LOOKED_AT, SECOND_LOOK, summary_of
+from routing_assets.batches.second_rounds import SecondCalls
+from routing_assets.datasets.outcome_signals import signals_in
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, require_usable
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.monitoring.realised import Realised, realised
 from routing_assets.storage.parquet_store import Store
+from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
 
 
@@ -57,6 +65,8 @@ class RecordedOutcomes:
     resend: Path | None = None
     to_resend: int = 0
     withheld: int = 0
+    final: pa.Table | None = None
+    """The rows after a second round: its calls and their outcomes in place of the first ones; None without one."""
 
 
 def record_batch_outcomes(
@@ -85,25 +95,61 @@ def record_batch_outcomes(
         if not decisions or not files:
             raise InvalidInput(f"batch '{batch_id}' has no decision or no outcomes yet")
         decided = decisions[0]
-        sent = sent_by(store, decided)
+        sent = sent_by(warehouse, store, decided)
         tables = outcome_tables(folders, batch_id, sent)
         outcomes = merge_outcomes(outcomes_of(answers, grades), *tables)
-        _require_some(sent, answers, outcomes)  # again, for the batch may have been routed again since they came
+        _require_some(sent, answers, outcomes, files)  # again, for the batch may have been routed again since they came
         matched, _ = match_outcomes(sent.routed, outcomes)
         result = realised(sent.routed, outcomes)
         instructions = store.parts("batch_instructions", batch_id, decided["dagster_run_id"])
-        resend = to_resend(matched, answers, decided["budget"])
+        pending = sent.second.in_place_of(sent.routed)
+        final, _ = match_outcomes(pending, outcomes)
+        resend = to_resend(final, answers, Fraction(decided["budget"]) - settled(matched, sent.second))
         received = received_file(warehouse, folders, batch_id, decided["file_sha256"])
         # Before the ledger: a process that dies in between leaves no outcomes on record, and its run is made again.
         layout = settings_from(json.loads(decided["settings"]), source="the ledger's settings").layout
-        folder = write_resend(folders, decided, resend, sent.routed, instructions, received, layout)
+        of_decision = batch_id, decided["dagster_run_id"]
+        folder = hand_off_rows(folders, RESEND, *of_decision, resend.rows, pending, instructions, received, layout)
         with warehouse.transaction() as ledger:
             record_realised_traffic(ledger, batch_id, run_id, matched, instructions)
-            record_outcomes(ledger, decided, result, run_id=run_id)
+            if sent.second.model:
+                again = pc.is_in(final["instruction_id"], pa.array(list(sent.second.model)))
+                of_second = instructions.read(tenants_in(instructions)).filter(again)
+                record_realised_traffic(ledger, batch_id, run_id, final.filter(again), of_second)
+            unseen = count_unseen(store.at(decided["routed_path"]), sent, matched, answers, grades, files)
+            record_outcomes(ledger, decided, result, run_id=run_id, unseen=unseen)
             if grades is not None and (grading := grading_of(grades)):
                 record_grading(ledger, grading, run_id=run_id)
-    again, conflicts = int(resend.rows.sum()), merge_outcomes(*tables).conflicts if tables else 0
-    return RecordedOutcomes(matched, result, len(files), conflicts, folder, again, resend.withheld)
+    conflicts = merge_outcomes(*tables).conflicts if tables else 0
+    again = final if sent.second.model else None
+    return RecordedOutcomes(
+        matched, result, len(files), conflicts, folder, int(resend.rows.sum()), resend.withheld, again
+    )
+
+
+def settled(matched: pa.Table, second: SecondCalls) -> Fraction:
+    """USD of the first calls that a second one followed: bills, and estimates where there is none."""
+    if not second.model:
+        return Fraction(0)
+    rows = matched.filter(pc.is_in(matched["instruction_id"], pa.array(list(second.model))))
+    return exact_sum(pc.coalesce(rows["billed_usd"], rows["cost"]).to_numpy())
+
+
+def count_unseen(
+    routed: PartitionedTable,
+    sent: Sent,
+    matched: pa.Table,
+    answers: pa.Table,
+    grades: pa.Table | None,
+    files: Sequence[Path],
+) -> int | None:
+    """Answers to be looked at that did not come yet; None where none is looked at."""
+    if LOOKED_AT not in routed.schema.names:
+        return None
+    wanted = dict.fromkeys(summary_of(routed)[SECOND_LOOK]["signals"], True)
+    came = first_answers(sent, matched, answers, grades, files, wanted)
+    looked_at = routed.read([LOOKED_AT])[LOOKED_AT].to_numpy()
+    return int((looked_at & ~came.answered).sum())
 
 
 def receive_outcomes(
@@ -133,7 +179,7 @@ def receive_outcomes(
         with private_copy(folders, path, encoding) as copy:
             with copy.naming(path):
                 remarks = [f"it is read as: {', '.join(copy.remarks)}"] if copy.remarks else []
-                remarks += _checked_outcomes(store, copy.path, decision)
+                remarks += _checked_outcomes(warehouse, store, copy.path, decision)
             sha256 = file_sha256(copy.path)
             folder = folders.received / batch_id / "outcomes"
             folder.mkdir(parents=True, exist_ok=True)
@@ -145,17 +191,24 @@ def receive_outcomes(
         return remarks
 
 
-def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes) -> None:
+def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes, files: Sequence[Path]) -> None:
     """Raise InvalidInput where no outcome is of an instruction and the model that it was routed to."""
     pairs = zip(answers["instruction_id"].to_pylist(), answers["model"].to_pylist(), strict=True)
-    if not any(sent.model.get(name) == model for name, model in pairs):
-        require_usable(sent.routed, outcomes)
+    if any(sent.asked(name, model or "") for name, model in pairs):
+        return
+    if not any(has_signals(path, sent) for path in files if not is_answer_file(path)):
+        require_usable(sent.calls, outcomes)
 
 
-def _checked_outcomes(store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
+def has_signals(path: Path, sent: Sent) -> bool:
+    """Whether a table tells something of an answer to a routed instruction, such as whether a check passed."""
+    return any(sent.asked(name, model) for name, model, *_ in signals_in(path))
+
+
+def _checked_outcomes(warehouse: Warehouse, store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
     """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
     if is_answer_file(path):
-        return check_answers(path, sent_by(store, decision))
-    outcomes, sent = load_outcomes(path), sent_by(store, decision)
+        return check_answers(path, sent_by(warehouse, store, decision))
+    outcomes, sent = load_outcomes(path), sent_by(warehouse, store, decision)
     answered = any(answer.instruction_id in sent.model for answer in read_answer_table(path))
-    return check_outcomes(outcomes, sent, usable=answered)
+    return check_outcomes(outcomes, sent, usable=answered or has_signals(path, sent))

@@ -21,6 +21,7 @@ from routing_assets.allocation.solver.exact import exact_sum, float_not_above, f
 from routing_assets.allocation.solver.rows import decimal
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.join_small_files import Coalescing
+from routing_assets.batches.second_look_settings import Written
 from routing_assets.batches.submissions.settings import SubmitSettings
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.column_mapping import MadeIds
@@ -53,7 +54,7 @@ COLUMN_SETTINGS = {
 }
 """By our name for a column, the setting that names the file's own."""
 LAYOUT_SETTINGS = (*COLUMN_SETTINGS.values(), "make_ids")
-_LATER = ("strict", *LAYOUT_SETTINGS)
+_LATER = ("strict", "second_look", *LAYOUT_SETTINGS)
 _MADE_IDS: Mapping[str | None, MadeIds] = {"position": "row", "content": "text"}
 DEFAULT_FRACTION = 0.5
 GREATEST_FRACTION = 2.0
@@ -129,6 +130,11 @@ class RoutingSettings:
     )
     constraints: Annotated[Mapping[str, Any], AsWritten(Constraints)] = Field(
         default_factory=dict, description="Limits that the allocation keeps besides the budget, by name."
+    )
+    second_look: Written | None = Field(
+        default=None,
+        description="Whether first answers are looked at, and some instructions then go on to another model within "
+        "the same budget: auto (where it paid on held-out labels), or a mapping.",
     )
     id_column: Text | None = Field(default=None, description="Column of a batch file that holds the ids.")
     text_column: Text | None = Field(default=None, description="Column of a batch file that holds the texts.")

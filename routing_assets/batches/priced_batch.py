@@ -64,7 +64,7 @@ class PricedBatch:
         """The whole batch in memory."""
         return HeldBatch(
             BatchInstructions.from_arrow(self.instructions.read()),
-            self.probabilities.read(["decision"]),
+            self.probabilities.read(["scaled", "decision"]),
             self.costs.read(prices_in(self.costs.schema)),
         )
 
@@ -155,7 +155,8 @@ def whole_for(batch: PricedBatch, catalog: ModelCatalog | None, settings: Routin
     first = BatchInstructions.from_arrow(batch.instructions.parts[0].read().slice(0, 1))
     tying = unscored_problem(np.zeros((1, len(batch.models))), batch.models, first, catalog, settings).side_constraints
     of_success = tuple(name for name in OF_SUCCESS if name in settings.constraints)
-    return (*tying, *of_success, *(() if settings.confidence is None else ("confidence",)))
+    of_all = tuple(name for name in ("confidence", "second_look") if getattr(settings, name) is not None)
+    return (*tying, *of_success, *of_all)
 
 
 def refuse_too_many(batch: PricedBatch, reasons: Sequence[str]) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,13 +37,13 @@ class Resend:
     withheld: int
 
 
-def to_resend(matched: pa.Table, answers: pa.Table, budget: float) -> Resend:
+def to_resend(matched: pa.Table, answers: pa.Table, budget: float | Fraction) -> Resend:
     """Choose what to send again, in the batch's order, so that bills and estimates together keep the budget.
 
     Args:
         matched: the routed rows with ``success`` and ``billed_usd``; what has no bill yet counts as estimated.
         answers: as ``collect`` makes it.
-        budget: USD of the decision.
+        budget: USD for these calls.
     """
     failures = answers.filter(pc.and_(answers["newest"], pc.is_valid(answers["error"])))
     failed = set(zip(failures["instruction_id"].to_pylist(), failures["model"].to_pylist(), strict=True))
@@ -61,40 +59,43 @@ def to_resend(matched: pa.Table, answers: pa.Table, budget: float) -> Resend:
     return Resend(rows, int(unanswered.sum() - rows.sum()))
 
 
-def write_resend(
+def hand_off_rows(
     folders: BatchFolders,
-    decision: Mapping[str, Any],
-    resend: Resend,
+    name: str,
+    batch_id: str,
+    run_id: str,
+    rows: np.ndarray,
     routed: pa.Table,
     instructions: PartitionedTable,
     received: Path,
     layout: FileLayout,
 ) -> Path | None:
-    """Write the requests that are to be sent again into ``outbox/<batch>/resend``, in place of those before; returns
-    the folder. Nothing to send again leaves no folder.
+    """Write the requests of some instructions into ``outbox/<batch>/<name>``, in place of those before; returns the
+    folder. No row leaves no folder.
 
     Args:
-        resend: of the rows of ``routed``.
+        run_id: the Dagster run that decided on them.
+        rows: (N,) bool, of the batch.
+        routed: the N rows, with the model of each.
         instructions: of the batch, in the same order.
         received: the batch as it came, of whose requests these are some.
         layout: how it differs from ours.
     """
-    batch_id = decision["batch_id"]
-    folder = folders.outbox / batch_id / RESEND
-    if not resend.rows.any():
+    folder = folders.outbox / batch_id / name
+    if not rows.any():
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    wanted = pa.array(resend.rows)
+    wanted = pa.array(rows)
     originals = original_requests(received, set_aside_of(instructions), layout)
-    with next_decision(folder, folders.staged / batch_id / RESEND) as new:
+    with next_decision(folder, folders.staged / batch_id / name) as new:
         hand_off(
             instructions.read(("instruction_id", "instruction")).filter(wanted),
             routed.filter(wanted),
             new,
             batch_id=batch_id,
-            run_id=decision["dagster_run_id"],
-            originals=None if originals is None else compress(originals, resend.rows),
+            run_id=run_id,
+            originals=None if originals is None else compress(originals, rows),
         )
     return folder
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from routing_assets.allocation import (
     allocate,
     unsupported_constraints,
 )
+from routing_assets.batches.first_round import PlannedLooks, plan_looks
 from routing_assets.batches.matrices import PART_ROWS
 from routing_assets.batches.policy import (
     RoutingSettings,
@@ -35,6 +36,9 @@ from routing_assets.pricing.catalog_table import catalog_table
 from routing_assets.pricing.cost_matrix import BEYOND_TEXT, REQUESTS_COUNTED, cost_estimate
 from routing_assets.pricing.held_out_spend import HeldOutCalls
 
+if TYPE_CHECKING:
+    from routing_assets.prediction.second_look import KeptSecondLook
+
 SET_ASIDE = "set_aside"
 """The key for the number of records of the file that are not routed; absent from a summary where all are."""
 ROUTED = pa.schema(
@@ -48,6 +52,12 @@ ROUTED = pa.schema(
     ]
 )
 """Columns of a routed table, whose metadata hold the summary."""
+LOOKED_AT = "looked_at"
+SECOND_LOOK = "second_look"
+"""The key for what a summary says of second looks. Where they are planned, the table has further columns:
+``looked_at``, ``first_success`` (of the first model alone) and ``second_cost`` (USD expected of a second call);
+``expected_success`` is that after both rounds, and ``cost`` that of the first call.
+"""
 FORMAT = 2
 """Of a routed table. In format 1, whose summaries name none, a switching price could be negative."""
 
@@ -104,6 +114,7 @@ def route_batch(
     previous: pa.Table | None = None,
     held_out: HeldOutCalls | None = None,
     recorded: Mapping[str, Any] | None = None,
+    second_look: KeptSecondLook | None = None,
 ) -> RoutedBatch:
     """Allocate a batch.
 
@@ -117,9 +128,10 @@ def route_batch(
         previous: the routed table that is to be changed little, where a churn limit is set.
         held_out: calls by which the part of the budget that a confidence holds back is calibrated.
         recorded: summary of a past decision, from which the format and the part held back are taken.
+        second_look: of the router, where the settings want answers to be looked at.
 
     Raises:
-        InvalidInput: the costs lack a model of the probabilities.
+        InvalidInput: the costs lack a model of the probabilities, or second looks are demanded and cannot be planned.
         InfeasibleAllocation: no assignment of this policy keeps budget and constraints.
     """
     problem = batch_problem(batch, probabilities, costs, catalog, budget, settings, previous=previous)
@@ -137,13 +149,19 @@ def route_batch(
     else:
         safe = allocate_safely(solve, allocation, estimate, settings, catalog, held_out, left_out)
     format = FORMAT if recorded is None else format_of(recorded)
-    certified = safe.allocation
+    certified, looks = safe.allocation, None
+    if settings.second_look is not None and policy == settings.policy:
+        looks = plan_looks(certified.problem, probabilities, second_look, settings)
+    planned = looks if isinstance(looks, PlannedLooks) else None
+    certified = certified if planned is None else planned.plan.allocation
     summary = {
         **decided(certified, certified.problem.budget, safe.overspend_probability, safe.margin, budget, not_kept),
         **decided_by(len(batch), count_set_aside(batch.set_aside), probabilities, costs, catalog, settings),
         **({"format": format} if format > 1 else {}),
+        **({} if looks is None else {SECOND_LOOK: planned.about if planned else {"not_planned": looks}}),
     }
-    return RoutedBatch(safe.allocation, _table(batch, safe.allocation, summary, format))
+    table = _table(batch, certified, format) if planned is None else _table_of_looks(batch, planned)
+    return RoutedBatch(certified, table.replace_schema_metadata({b"summary": json.dumps(summary).encode()}))
 
 
 def decided(
@@ -265,7 +283,7 @@ def summary_of(table: HasSchema) -> dict[str, Any]:
     return json.loads(about(table)["summary"])
 
 
-def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, Any], format: int) -> pa.Table:
+def _table(batch: BatchInstructions, allocation: Allocation, format: int) -> pa.Table:
     problem, choice = allocation.problem, allocation.choice
     names = pa.array(allocation.models, pa.string())
     runner_up = pa.array(allocation.runner_up, pa.int32(), mask=allocation.runner_up < 0)
@@ -277,7 +295,25 @@ def _table(batch: BatchInstructions, allocation: Allocation, summary: dict[str, 
         "runner_up": pa.DictionaryArray.from_arrays(runner_up, names),
         "switching_price": pa.array(allocation.reduced_cost if format == 1 else allocation.switching_price),
     }
-    return pa.table(columns).replace_schema_metadata({b"summary": json.dumps(summary).encode()})
+    return pa.table(columns)
+
+
+def _table_of_looks(batch: BatchInstructions, planned: PlannedLooks) -> pa.Table:
+    """A routed table of first calls, with what is planned to follow them."""
+    allocation, models = planned.plan.allocation, planned.models
+    table = _table(batch, allocation, FORMAT)
+    names = pa.array(models, pa.string())
+    first = {
+        "model": pa.DictionaryArray.from_arrays(pa.array(planned.plan.choice, pa.int32()), names),
+        "cost": pa.array(planned.first_cost),
+        LOOKED_AT: pa.array(planned.plan.looked_at),
+        "first_success": pa.array(planned.first_success),
+        "second_cost": pa.array(planned.second_cost),
+    }
+    for name, values in first.items():
+        place = table.schema.get_field_index(name)
+        table = table.append_column(name, values) if place < 0 else table.set_column(place, name, values)
+    return table
 
 
 def _previous_choice(batch: BatchInstructions, previous: pa.Table, models: tuple[str, ...]) -> np.ndarray:

@@ -38,8 +38,10 @@ def count_assigned(routed: AnyTable, instructions: AnyTable) -> Assigned:
 
 
 def spend_of(routed: AnyTable) -> Fraction:
-    """USD of a routed table, exact."""
-    return sum((exact_sum(block["cost"].to_numpy()) for block in blocks(routed, ["cost"])), Fraction(0))
+    """USD of a routed table, exact, with the second calls that are expected."""
+    names = [name for name in ("cost", "second_cost") if name in routed.schema.names]
+    sums = (exact_sum(block[name].to_numpy()) for block in blocks(routed, names) for name in names)
+    return sum(sums, Fraction(0))
 
 
 def traffic_of(routed: AnyTable) -> list[dict[str, object]]:

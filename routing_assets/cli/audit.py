@@ -8,6 +8,7 @@ import click
 
 from routing_assets.audit.chain import JournalAudit
 from routing_assets.batches.known import decision_in_force, end_of_batch, refuse_retired
+from routing_assets.cli import second_round
 from routing_assets.cli.run_job import instance_of
 from routing_assets.cli.tables import text_table
 from routing_assets.dagster_instance.runs import runs_of
@@ -19,12 +20,16 @@ UNITS = {
     "switching_price": " expected successes",
     "shadow_price": " expected successes per USD",
     **dict.fromkeys(
-        ("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd", "billed_usd"), " USD"
+        (
+            *("estimated_cost_usd", "budget_usd", "batch_cost_usd", "model_mean_cost_usd", "billed_usd"),
+            *("expected_second_usd", "second_cost_usd"),
+        ),
+        " USD",
     ),
     **dict.fromkeys(("input_price", "output_price"), " USD per 1M tokens"),
 }
 """Units of the figures that ``explain`` prints. The others are probabilities, counts or names."""
-OF_ANSWERS = ("answer", "answer_error", "grade_reason")
+OF_ANSWERS = ("answer", "answer_error", "grade_reason", "second_answer", "second_answer_error")
 LONGEST_TEXT = 300
 """Characters that ``explain`` prints of an answer."""
 
@@ -60,7 +65,7 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     prove that entries were true when written. Somebody who can rewrite the database and every anchor is not detected.
     """
     from routing_assets.audit.chain import audit_journal
-    from routing_assets.audit.replay import broken_decisions, replay
+    from routing_assets.audit.replay import broken_decisions, broken_second_rounds, replay, replay_second_round
     from routing_assets.dagster_instance.anchors import materialised_heads
 
     if run_id is not None and batch_id is None:
@@ -69,7 +74,8 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
         journal = audit_journal(
             home.warehouse, home.folders, {"materialisation events in Dagster's log": materialised_heads(instance)}
         )
-        broken = [*broken_decisions(home.warehouse, home.store), *journal.found]
+        decisions = broken_decisions(home.warehouse, home.store)
+        broken = [*decisions, *broken_second_rounds(home.warehouse, home.store), *journal.found]
     entries = len(home.warehouse.fetch("ledger_entries"))
     click.echo("\n".join(broken) if broken else f"ledger: {entries} decisions, chain and files as recorded")
     show_journal(journal)
@@ -87,7 +93,12 @@ def audit(home: Home, batch_id: str | None, run_id: str | None) -> bool:
     again = replay(home.warehouse, home.store, home.folders, home.shelf, batch_id, run_id)
     said = "identical, byte for byte" if again.identical else "; ".join(again.differences)
     click.echo(f"replay of batch {batch_id}, run {again.dagster_run_id}: {said}")
-    return again.identical and not broken
+    second = replay_second_round(home.warehouse, home.store, home.shelf, batch_id)
+    if second is not None:
+        second_round.show(home, batch_id)
+        said = "identical, byte for byte" if second.identical else "; ".join(second.differences)
+        click.echo(f"replay of its second round, run {second.dagster_run_id}: {said}")
+    return again.identical and not broken and (second is None or second.identical)
 
 
 def show_journal(journal: JournalAudit) -> None:

@@ -136,6 +136,8 @@ def demo(size: int, seed: int) -> None:
     show_default=True,
     help="Precision of scoring; bf16 is refused where it changes decisions on held-out instructions.",
 )
+@click.option("--second-look", is_flag=True, help="Also learn what answers tell, from a benchmark's own files.")
+@click.option("--check-auc", type=float, help="Quality of a check of the answers of a simulated twin, as 0.9.")
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
@@ -276,6 +278,20 @@ def outcomes(batch_id: str, file: Path, encoding: str | None) -> None:
     from routing_assets.cli import batches as batch_commands
 
     batch_commands.outcomes(Home.from_env(), batch_id, file, encoding)
+
+
+@main.command(name="second-round")
+@says_what_is_wrong
+@batch_argument()
+def second_round(batch_id: str) -> None:
+    """Look at the answers to BATCH_ID that came: keep each, or ask another model, within the same budget.
+
+    For a batch that was routed with second_look. In the background, a sensor does it once all answers came or their
+    time is up. A batch has two rounds at most.
+    """
+    from routing_assets.cli import second_round as second_round_commands
+
+    second_round_commands.decide(Home.from_env(), batch_id)
 
 
 @main.command()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from routing_assets.datasets.labels import PARTS
 from routing_assets.datasets.reading import read_raw_table
+from routing_assets.datasets.signals import KNOWN
 from routing_assets.datasets.validation import (
     amount_column,
     require_columns,
@@ -88,8 +89,9 @@ def load_outcomes(path: str | Path) -> Outcomes:
     """Reads outcomes from Parquet, CSV or JSONL, by the extension; rows further down are taken for later ones.
 
     Columns are ``instruction_id, model, [success], [cost], [input_tokens], [output_tokens], [tokens], [latency_s]``, of
-    which ``success``, ``cost`` or tokens at least; others are not used, and named in ``unused``. Those of ``ANSWERS``
-    are read as answers. ``cached_tokens`` are part of the input tokens, ``reasoning_tokens`` of the output tokens.
+    which ``success``, ``cost`` or tokens at least, or a signal of the answer such as ``check``. Others are not used,
+    and named in ``unused``. Those of ``ANSWERS`` are read as answers, and signals by ``outcome_signals``.
+    ``cached_tokens`` are part of the input tokens, ``reasoning_tokens`` of the output tokens.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
@@ -97,7 +99,7 @@ def load_outcomes(path: str | Path) -> Outcomes:
     raw = read_raw_table(path)
     present = raw.columns.column_names
     require_columns(raw, _NAMES)
-    if not {"success", "cost", "input_tokens", "output_tokens", "tokens", "answer"} & set(present):
+    if not {"success", "cost", "input_tokens", "output_tokens", "tokens", "answer", *KNOWN} & set(present):
         remedy = "Add success in [0, 1], or cost in USD or input_tokens and output_tokens for a file of bills"
         require_columns(raw, ("success",), remedy=remedy)
     fields = {name: np.full(len(raw), np.nan) for name in _FIELDS}
@@ -111,7 +113,7 @@ def load_outcomes(path: str | Path) -> Outcomes:
             require_part(raw, part, whole)
     if "cached_tokens" in present:
         fields["cached_tokens"] = amount_column(raw, "cached_tokens", "number of tokens")
-    unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS, *ANSWERS))
+    unused = tuple(name for name in present if name not in (*_NAMES, *_FIELDS, *ANSWERS, *KNOWN))
     ids, models = text_column(raw, "instruction_id"), text_column(raw, "model")
     return _latest(ids, models, fields, contradicted=np.zeros(len(raw), bool), unused=unused)
 

@@ -22,6 +22,7 @@ from routing_assets.evaluation.results import PolicyOutcome
 from routing_assets.prediction.calibration.temperatures import sigmoid
 from routing_assets.prediction.router import Router, calibration_data, calibration_rows
 from routing_assets.prediction.second_look import (
+    BatchLooks,
     FirstModelQuality,
     Lookahead,
     Posterior,
@@ -204,12 +205,11 @@ def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.nd
         return _one_call(looks.alone, split, budget, cost)
     lookahead = looks.lookahead
     try:
-        features = lookahead.features(looks.logits)
         plan = plan_first_round(
             looks.alone,
             cost,
             budget,
-            lambda price: lookahead.columns(features, cost, price),
+            BatchLooks(lookahead, lookahead.features(looks.logits), cost),
             lookahead.first,
             models=split.models,
         )

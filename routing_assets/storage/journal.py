@@ -21,6 +21,7 @@ from routing_assets.foundation.sql import query
 GENESIS = "0" * 64
 LEDGERS = {
     "decisions": "batch_id",
+    "second_rounds": "batch_id",
     "commitments": "batch_id",
     "dispatches": "batch_id",
     "withdrawals": "batch_id",
@@ -65,10 +66,10 @@ def take_up(connection: duckdb.DuckDBPyConnection) -> None:
     """Begin the journal with the rows that are older than it; does nothing when it has entries already."""
     if connection.table("journal").limit(1).fetchall():
         return
-    there = {name for (name,) in connection.execute("show tables").fetchall()}  # others come by later migrations
-    ledgers = [table for table in LEDGERS if table in there]
-    known = [(table, row) for table in ledgers for row in stored_rows(connection, table)]
-    counts = {table: sum(name == table for name, _ in known) for table in ledgers}
+    there = {name for (name,) in connection.execute("show tables").fetchall()}
+    older = [table for table in LEDGERS if table in there]
+    known = [(table, row) for table in older for row in stored_rows(connection, table)]
+    counts = {table: sum(name == table for name, _ in known) for table in older}
     _enter(connection, [(TAKEN_ON_TRUST, counts), *known])
 
 

@@ -22,6 +22,7 @@ from routing_assets.audit.replay import broken_entries
 from routing_assets.batches.money import commit_budget, commit_cost, release_commitments
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.policy import RoutingSettings
+from routing_assets.batches.second_rounds import record_second_round
 from routing_assets.foundation.packaged import PACKAGE, beside_package
 from routing_assets.home import Home
 from routing_assets.storage import journal
@@ -34,6 +35,11 @@ PACED = RoutingSettings(budget_usd=0.1, period={"budget_usd": 10.0})
 ROUTER = dict.fromkeys(
     ("router_version", "classifier_id", "label_hash", "temperatures_id", "buckets_id", "decision_estimate"), "r"
 ) | {"mlflow_run_id": "m", "mlflow_model_version": 1, "dagster_run_id": "run", "reason": "first"}
+SECOND_ROUND = {
+    **{"first_run_id": "run-a", "second_look_version": "s", "answered": 4, "escalated": 1, "status": "optimal"},
+    **dict.fromkeys(("expected_success", "upper_bound", "gap", "shadow_price"), 0.5),
+    **dict.fromkeys(("budget_usd", "spent_usd", "cost_usd"), 0.1),
+}
 
 
 SUBMISSION = dict.fromkeys(
@@ -57,6 +63,8 @@ def write_all(home: Home) -> Warehouse:
     release_commitments(warehouse, ["run-b"])
     warehouse.append("submissions", pa.Table.from_pylist([SUBMISSION]))
     warehouse.append("dispatches", pa.table({"batch_id": ["a"], "dagster_run_id": ["run-a"]}))
+    with warehouse.transaction() as connection:
+        record_second_round(connection, "a", "run-2", SECOND_ROUND, "routed", "sha256")
     warehouse.append("withdrawals", pa.table({"batch_id": ["c"]}))
     warehouse.append("retirements", pa.table({"batch_id": ["a"], "why": ["old"]}))
     return warehouse
@@ -104,6 +112,7 @@ def test_the_money_of_a_lost_run_is_freed_by_a_row_of_its_own(written: Home) -> 
     ("ledger", "change", "said"),
     [
         ("decisions", "total_cost = 2", "total_cost was 0.03333333333333333 and is 2.0"),
+        ("second_rounds", "spent = 0", "spent was 0.1 and is 0.0"),
         ("commitments", "usd = usd / 2", "usd was 0.1 and is 0.05"),
         ("commitments", "curve = '{}'", "curve was "),
         ("dispatches", "dagster_run_id = 'other'", "dagster_run_id was run-a and is other"),

@@ -78,7 +78,8 @@ def decimal(value: float) -> Fraction:
 def _extra_budgets(problem: AllocationProblem) -> Iterator[Row]:
     for extra in problem.extra_budgets:
         if math.isfinite(extra.limit):
-            yield Row(f"extra_budget[{extra.name}]", np.asarray(extra.usage, np.float64), Fraction(extra.limit))
+            name = extra.constraint or f"extra_budget[{extra.name}]"
+            yield Row(name, np.asarray(extra.usage, np.float64), Fraction(extra.limit))
 
 
 def _per_model(problem: AllocationProblem) -> Iterator[Row]:

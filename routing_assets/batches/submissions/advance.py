@@ -190,7 +190,7 @@ def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job) -> Submi
         return None
     why = job.why if job.state != "done" else "the provider's results lack it"
     missing = complete(client, results, sent, f"job {job.id}: {why}")
-    usd = billed(sent_by(desk.store, decision_in_force(desk.warehouse, of.batch_id)), results)
+    usd = billed(sent_by(desk.warehouse, desk.store, decision_in_force(desk.warehouse, of.batch_id)), results)
     changes: dict[str, Any] = {"usd": float_not_below(usd)}
     if missing:
         changes["why"] = f"{len(missing)} of {len(sent)} requests have no result: {why}"

@@ -14,6 +14,7 @@ from routing_assets.batches.handoff import read_manifest
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.request_files import HandedFile
 from routing_assets.batches.resend import RESEND
+from routing_assets.batches.second_rounds import SECOND, second_round_of
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.ledger import INTENDED, SET_ASIDE, Submission, append_row, submissions_of
 from routing_assets.batches.submissions.room import Call, Progress, calls_in, progress_of
@@ -61,17 +62,19 @@ def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[
 def _unsent(
     desk: Desk, decision: Mapping[str, Any], submissions: Iterable[Submission], remarks: list[str]
 ) -> Iterator[tuple[Path, HandedFile]]:
-    """The request files of the hand-off that were never sent, and those to be sent again that are not set aside."""
+    """The request files of both rounds that were never sent, and those to be sent again that are not set aside."""
     batch_id, run_id = decision["batch_id"], decision["dagster_run_id"]
+    second = second_round_of(desk.warehouse, batch_id)
+    runs = (run_id, second and second["dagster_run_id"])
     known = [of for of in submissions if of.decision_run_id == run_id]
     sent = {of.file_sha256 for of in known}
     aside = {of.file_sha256 for of in known if of.state == SET_ASIDE}
     folder = desk.folders.outbox / batch_id
-    for part, done in ((folder, sent), (folder / RESEND, aside)):
+    for part, done in ((folder, sent), (folder / SECOND, sent), (folder / RESEND, aside)):
         if not (part / MANIFEST).exists():
             continue
         manifest = read_manifest(part)
-        if manifest.dagster_run_id != run_id:
+        if manifest.dagster_run_id not in runs:
             raise InvalidInput("the hand-off is not of the decision in force", source=str(part / MANIFEST))
         for file in manifest.files:
             if file.provider not in desk.settings.providers or file.sha256 in done:

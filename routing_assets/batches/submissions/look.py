@@ -11,6 +11,7 @@ from pathlib import Path
 
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.resend import RESEND
+from routing_assets.batches.second_rounds import SECOND
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.ledger import INTENDED, SENDING, Submission, open_submissions
 from routing_assets.batches.submissions.next_step import CLOCKS_DIFFER, SETTLED
@@ -90,7 +91,8 @@ def _to_send(desk: Desk) -> tuple[dict[str, int], list[str]]:
     rows = desk.warehouse.fetch("submittable_batches", {"routed": desk.settings.when == "routed"})
     for row in rows:
         folder = desk.folders.outbox / row["batch_id"]
-        for provider in sorted(_unsent(desk, folder / MANIFEST, row["sent_files"])):
+        rounds = (_unsent(desk, part / MANIFEST, row["sent_files"]) for part in (folder, folder / SECOND))
+        for provider in sorted(set[str]().union(*rounds)):
             try:
                 desk.clients.of(provider)
                 batches[row["batch_id"]] = row["entry"]
@@ -102,9 +104,9 @@ def _to_send(desk: Desk) -> tuple[dict[str, int], list[str]]:
 
 
 def _unsent(desk: Desk, manifest: Path, sent: Collection[str]) -> set[str]:
-    """The providers of the files in a hand-off that were not sent yet."""
+    """The providers of the files in a hand-off that were not sent yet; none where there is no such hand-off."""
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except FileNotFoundError:  # the folder was taken away
+    except FileNotFoundError:
         return set()
     return {file["provider"] for file in files if file["sha256"] not in sent} & set(desk.settings.providers)

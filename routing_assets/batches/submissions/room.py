@@ -57,7 +57,7 @@ class Progress:
 
 def progress_of(desk: Desk, decision: Mapping[str, Any], submissions: Iterable[Submission]) -> Progress:
     """The progress of a batch, from the files that were sent and those that were received."""
-    sent = sent_by(desk.store, decision)
+    sent = sent_by(desk.warehouse, desk.store, decision)
     times, under_way = Counter[Call](), set[Call]()
     for of in submissions:
         if of.state == SET_ASIDE:
@@ -84,14 +84,19 @@ def calls_in(path: Path, provider: str, model: str, sent: Sent) -> list[Call]:
 
 
 def estimates(sent: Sent) -> dict[Call, Fraction]:
-    """USD of each call of a decision."""
-    columns = (sent.routed[name].to_pylist() for name in ("instruction_id", "model", "cost"))
-    return {(name, model): Fraction(cost) for name, model, cost in zip(*columns, strict=True)}
+    """USD of each call of a decision, and of its second round."""
+    return {
+        (name, model): Fraction(cost)
+        for calls in (sent.routed, sent.second.calls)
+        if calls is not None
+        for name, model, cost in zip(*(calls[c].to_pylist() for c in ("instruction_id", "model", "cost")), strict=True)
+    }
 
 
 def billed(sent: Sent, results: Path) -> Fraction:
     """USD of the results in a file."""
-    found = collect(sent.answers_in(results).answers, sent.model, sent.names, sent.prices)
+    answers, second = sent.answers_in(results).answers, sent.second
+    found = collect(answers, sent.model, sent.names, sent.prices, second.model, second.since)
     return spent_on(found, estimates(sent))
 
 

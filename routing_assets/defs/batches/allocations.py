@@ -14,7 +14,7 @@ from routing_assets.batches.frontier import Place, around, around_budget, draw_f
 from routing_assets.batches.known import routed_before
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.batches.priced_batch import PricedBatch, commit_budget_of, frontier_of_batch
-from routing_assets.batches.route import no_allocation, summary_of
+from routing_assets.batches.route import SECOND_LOOK, no_allocation, summary_of
 from routing_assets.batches.route_parts import Routed, route_priced
 from routing_assets.batches.routed_table import count_assigned, spend_of, traffic_of
 from routing_assets.defs.batches.refusals import refused
@@ -34,6 +34,7 @@ from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
 from routing_assets.engine import Engine
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import about
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_from_table
 from routing_assets.storage.blocks import AnyTable
@@ -134,6 +135,11 @@ def allocations(
         from routing_assets.routers.held_out_calls import held_out_calls
 
         held_out = held_out_calls(paths.warehouse, paths.store, paths.shelf, probability_matrix, cost_matrix, catalog)
+    look = None
+    if settings.second_look is not None:
+        from routing_assets.routers.second_look import second_look_of_router
+
+        look = second_look_of_router(paths.warehouse, paths.shelf, about(probability_matrix)["router_version"])
     decided_on = f"{probability_matrix.data_version} {cost_matrix.data_version} {budget} {settings.version}"
     route = route_priced(
         work,
@@ -143,6 +149,7 @@ def allocations(
         settings,
         partial(draft_of_run, context, paths.store, decided_on),
         held_out=held_out,
+        second_look=look,
         previous=routed_before(paths.warehouse, paths.store, context.partition_key) if settings.limits_churn else None,
     )
     for policy in POLICIES:
@@ -243,6 +250,7 @@ def allocation_metadata(table: AnyTable) -> dict[str, Any]:
         **{name: shown(summary[name]) for name in numbers},
         **{name: summary[name] for name in ("status", "router_version", "price_version", "settings_version")},
         "binding": ", ".join(summary["binding"]) or "nothing",
+        **({SECOND_LOOK: dg.MetadataValue.json(summary[SECOND_LOOK])} if SECOND_LOOK in summary else {}),
         **({"notes": dg.MetadataValue.json(summary["notes"])} if summary["notes"] else {}),
         "traffic": markdown_table(traffic_of(table)),
     }

@@ -32,6 +32,9 @@ class RoutingRequest(dg.ConfigurableResource):
         default=None, description="Refuse the batch where a record cannot be routed, instead of setting it aside."
     )
     constraints: dict[str, Any] | None = Field(default=None, description="Further constraints of the allocation.")
+    second_look: dict[str, Any] | None = Field(
+        default=None, description="Whether first answers are looked at, as in the policy file; {when: auto} for auto."
+    )
     id_column: str | None = Field(default=None, description="Column of the file that holds the ids.")
     text_column: str | None = Field(default=None, description="Column of the file that holds the texts.")
     task_column: str | None = Field(default=None, description="Column of the file that holds the tasks.")

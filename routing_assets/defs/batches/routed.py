@@ -10,10 +10,10 @@ import pyarrow as pa
 from routing_assets.allocation import POLICIES
 from routing_assets.batches.handoff import export_batch
 from routing_assets.batches.known import received_file, refuse_ended
-from routing_assets.batches.ledger import record_decision, record_traffic
+from routing_assets.batches.ledger import record_decision, record_first_round, record_traffic
 from routing_assets.batches.money import commit_cost
 from routing_assets.batches.policy import settings_from
-from routing_assets.batches.route import of_file, summary_of
+from routing_assets.batches.route import SECOND_LOOK, of_file, summary_of
 from routing_assets.batches.what_moved import compare_decisions
 from routing_assets.dagster_instance.anchors import materialised_anchor
 from routing_assets.dagster_instance.runs import runs_of
@@ -137,6 +137,9 @@ def batch_export(
         with paths.warehouse.transaction() as ledger:
             record_decision(ledger, decision)
             record_traffic(ledger, batch_id, context.run_id, routed_batch, batch_instructions)
+            looks = summary_of(routed_batch).get(SECOND_LOOK, {})
+            if "version" in looks:
+                record_first_round(ledger, batch_id, context.run_id, looks, routed_batch)
             head = journal.head(ledger)
     return dg.MaterializeResult(
         metadata={

@@ -33,6 +33,12 @@ class LabelsConfig(LabelTable):
         "simulated:r1_math; null: what the router in force learnt from, read as it was.",
     )
     seed: int = Field(default=0, description="Seed of the simulation.")
+    second_look: bool = Field(
+        default=False, description="Read what a benchmark's files tell about the answers, to plan second looks."
+    )
+    check_auc: float | None = Field(
+        default=None, description="Simulated twins: give every answer a check of this quality, such as 0.9."
+    )
     outcomes: int = Field(
         default=1000,
         description="Judged outcomes of so many most recent batches are added as partial labels; 0: of none.",
@@ -78,7 +84,8 @@ def labelled_instructions(
         config = LabelsConfig(**labels_config(paths.warehouse, config.model_dump()))
         place = str(config.labels)
         source_hash = source_sha256(place)  # taken before reading, so that a file written meanwhile counts as new
-        source = config.read(place, seed=config.seed)
+        signals = config.signals or config.second_look
+        source = config.read(place, seed=config.seed, signals=signals, check_auc=config.check_auc)
         kept = kept_labels(paths.store)
         catalog = catalog_from_table(model_catalog)
         if not config.confirm_prices:

@@ -11,7 +11,7 @@ These are columns of the same knapsack that has one column for each model alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 
+BLOCK = 1_024
 LANDMARKS = 200
 PENALTY = 5.0
 
@@ -67,17 +68,63 @@ class Lookahead:
             cost: (m, K) USD of their calls.
             price: expected successes that a US dollar buys.
         """
-        j, n, k = self.after.shape
+        j, k = len(self.first), cost.shape[1]
+        coefficients, one = self._coefficients(price), np.ones(k, dtype=np.float32)
+        value, usage = np.empty((len(features), j)), np.empty((len(features), j))
+        for rows in _blocks(len(features)):
+            predicted = features[rows] @ coefficients
+            shares = np.clip(predicted, 0.0, 1.0, out=predicted)[:, j:].reshape(-1, j, k)
+            second = np.matmul(shares, cost[rows].astype(np.float32)[:, :, None])[:, :, 0]
+            value[rows] = predicted[:, :j]
+            usage[rows] = cost[rows][:, self.first] + second / np.maximum(1.0, shares @ one)
+        return value, usage
+
+    def calls(self, features: Matrix, price: float) -> Matrix:
+        """(m, J, K) expected second calls of each model, if ``first`` is asked and its answer looked at.
+
+        Args:
+            features: (m, F) of the instructions.
+            price: expected successes that a US dollar buys.
+        """
+        j, k = len(self.first), self.after.shape[2]
+        calls = np.clip(features @ self._coefficients(price)[:, j:], 0.0, 1.0).reshape(-1, j, k)
+        return calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
+
+    def _coefficients(self, price: float) -> Matrix:
+        """(F, J + J x K) ridge coefficients of the values, and of the shares of each second model."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
-        escalated = np.zeros((n, j, k))
-        np.put_along_axis(escalated, decided.T[:, :, None], 1.0, axis=2)
-        escalated[:, np.arange(j), self.first] = 0.0
-        targets = np.concatenate([value.T, escalated.reshape(n, -1)], axis=1)
-        predicted = features @ np.asarray(self.operator @ targets, dtype=np.float32)
-        shares = np.clip(predicted[:, j:].reshape(-1, j, k), 0.0, 1.0)
-        shares /= np.maximum(1.0, shares.sum(axis=2, keepdims=True))
-        usage = cost[:, self.first] + np.einsum("mjk,mk->mj", shares, cost)
-        return np.clip(predicted[:, :j], 0.0, 1.0).astype(np.float64), usage
+        escalated = decided.T[:, :, None] == np.arange(self.after.shape[2])
+        escalated[:, np.arange(len(self.first)), self.first] = False
+        targets = np.concatenate([value.T, escalated.reshape(len(escalated), -1)], axis=1)
+        return np.asarray(self.operator @ targets, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchLooks:
+    """Second looks at the instructions of a batch, as :func:`~routing_assets.allocation.second_look.plan_first_round`
+    takes them.
+
+    Attributes:
+        lookahead: of the first models.
+        features: (N, F) of the instructions.
+        cost: (N, K) USD of their calls.
+    """
+
+    lookahead: Lookahead
+    features: Matrix
+    cost: NDArray[np.floating]
+
+    def __call__(self, price: float, /) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Value and usage in USD, each (N, J)."""
+        return self.lookahead.columns(self.features, self.cost, price)
+
+    def calls(self, price: float, /) -> Matrix:
+        """(N, J, K) expected second calls."""
+        return self.lookahead.calls(self.features, price)
+
+    def at(self, rows: NDArray[np.integer], /) -> BatchLooks:
+        """Looks at some of the instructions."""
+        return BatchLooks(self.lookahead, self.features[rows], self.cost[rows])
 
 
 def fit_lookahead(
@@ -116,3 +163,8 @@ def decide_after(
     worth[rows, :, first] = after[rows, :, first]
     decided = worth.argmax(axis=2)
     return np.take_along_axis(after, decided[:, :, None], axis=2)[:, :, 0], decided
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    """Some rows at a time, so that what is predicted of them stays in the processor's cache."""
+    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))

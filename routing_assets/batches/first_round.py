@@ -1,0 +1,127 @@
+"""The first round of a batch that is looked at twice: who is asked first, and whose answer is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from routing_assets.allocation import AllocationProblem
+from routing_assets.allocation.policies import DEFAULT_POLICY
+from routing_assets.allocation.second_look import FirstRound, plan_first_round
+from routing_assets.batches.policy import RoutingSettings
+from routing_assets.batches.second_look_settings import SecondLookSettings
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import matrix
+
+if TYPE_CHECKING:  # torch loads with a second look, not with the definitions
+    from routing_assets.prediction.second_look import KeptSecondLook, SecondLook
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedLooks:
+    """A first round, and what is planned to follow it.
+
+    Attributes:
+        models: the K models.
+        plan: the first models, and the allocation with its certificate over both rounds.
+        first_success: (N,) probability of success of the first model alone.
+        first_cost: (N,) USD of the first call.
+        second_cost: (N,) USD that a second call is expected to cost; 0 where the answer is not looked at.
+        about: what the summary of the decision says of it.
+    """
+
+    models: tuple[str, ...]
+    plan: FirstRound
+    first_success: np.ndarray
+    first_cost: np.ndarray
+    second_cost: np.ndarray
+    about: dict[str, Any]
+
+
+def plan_looks(
+    problem: AllocationProblem, probabilities: pa.Table, kept: KeptSecondLook | None, settings: RoutingSettings
+) -> PlannedLooks | str:
+    """Plan both rounds within the budget of ``problem``; why one call is planned, in words, where it is.
+
+    Args:
+        problem: of one call per instruction.
+        probabilities: the table of ``probability_matrix``.
+        kept: the second look of the router; None where it has none.
+        settings: with ``second_look``.
+
+    Raises:
+        InvalidInput: second looks are demanded and cannot be planned.
+    """
+    wanted = SecondLookSettings.of(settings.second_look or {})
+    why_not = _why_not(problem, kept, settings, wanted)
+    if why_not and not wanted.only_where_it_pays:
+        raise InvalidInput(
+            f"second looks cannot be planned: {why_not}",
+            source="second_look",
+            remedy="Mend this, or set second_look: auto, which then plans one call.",
+        )
+    if why_not or kept is None:
+        return why_not
+    look, models = _restricted(kept.second_look, wanted), tuple(problem.models or ())
+    columns = [models.index(model) for model in look.models]
+    first = np.array([models.index(model) for model in look.first])
+    scaled, cost = matrix(probabilities, "scaled", models)[:, columns], problem.cost_matrix
+    forbidden = None if problem.allowed is None else ~problem.allowed
+    plan = plan_first_round(
+        problem.success,
+        cost,
+        problem.budget,
+        look.looks(scaled, cost[:, columns]),
+        first,
+        models=models,
+        forbidden=forbidden,
+    )
+    if not plan.looked_at.any():
+        return "no answer is worth a look at this budget"
+    rows, allocation = np.arange(len(problem)), plan.allocation
+    first_cost = cost[rows, plan.choice]
+    planned = allocation.problem.chosen(allocation.problem.cost_matrix, allocation.choice)
+    about = {
+        "version": kept.version,
+        "looked_at": int(plan.looked_at.sum()),
+        "signals": list(look.signals),
+        "after": list(look.first),
+        "wait_hours": wanted.wait_hours,
+    }
+    # Rounded down, so that the sum of both columns keeps the budget as the plan does.
+    second_cost = np.where(plan.looked_at, np.nextafter(planned - first_cost, 0.0), 0.0)
+    return PlannedLooks(models, plan, problem.success[rows, plan.choice], first_cost, second_cost, about)
+
+
+def _why_not(
+    problem: AllocationProblem, kept: KeptSecondLook | None, settings: RoutingSettings, wanted: SecondLookSettings
+) -> str:
+    """Why second looks are not planned; empty where they are."""
+    if settings.policy != DEFAULT_POLICY:
+        return f"they are options of the policy {DEFAULT_POLICY}, and the policy is {settings.policy}"
+    if kept is None:
+        return "the labels of the router had no signals of answers that tell more than the instruction"
+    look = kept.second_look
+    if lacking := sorted(set(look.models) - set(problem.models or ())):
+        return f"they rest on answers of {', '.join(lacking)}, which the router no longer knows"
+    if wanted.signals is not None and (unknown := sorted(set(look.signals) - set(wanted.signals))):
+        return f"the router reads {', '.join(unknown)} of an answer, and second_look.signals does not name it"
+    if wanted.after is not None and not set(wanted.after) & set(look.first):
+        return f"the answers of {', '.join(wanted.after)} tell nothing more than the instruction"
+    if problem.side_constraints:
+        return f"they cannot be combined with {', '.join(problem.side_constraints)}"
+    if wanted.only_where_it_pays:
+        gain = kept.gain_at(problem.budget / float(problem.cost_matrix.sum(axis=0).max()))
+        if not gain.pays:
+            return (
+                f"at {gain.budget_fraction:.0%} of the dearest model's cost they gained {100 * gain.gain:.1f} points "
+                f"on {gain.instructions} held-out instructions, which is not sure to pay"
+            )
+    return ""
+
+
+def _restricted(look: SecondLook, wanted: SecondLookSettings) -> SecondLook:
+    return look if wanted.after is None else look.after_only(wanted.after)

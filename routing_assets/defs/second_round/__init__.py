@@ -1,0 +1,1 @@
+"""The second round of a batch: first answers are kept, or another model is asked."""

@@ -1,0 +1,170 @@
+"""All that is known about second looks after a training: kept in a folder, and applied to new batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSignal, SignalEncoding, Signals
+from routing_assets.prediction.second_look.networks import CorrectionConfig, Corrections
+from routing_assets.prediction.second_look.plan import BatchLooks, LogitFeatures, Lookahead, fit_lookahead
+from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
+from routing_assets.prediction.second_look.quality import FirstModelQuality
+
+Matrix = NDArray[np.float32]
+ARRAYS, ABOUT = "second_look.safetensors", "second_look.json"
+LEAST, MOST = 1e-7, 1 - 1e-7
+"""Probabilities beyond these have no finite logit in single precision."""
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLook:
+    """The posterior after each telling first model, and the regressions that plan looks at their answers.
+
+    Attributes:
+        posterior: of every model after an answer.
+        lookahead: of the first models whose answers tell something.
+    """
+
+    posterior: Posterior
+    lookahead: Lookahead
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The K models that it knows."""
+        return self.posterior.models
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """The models whose answers tell more than the instruction, in the order of the plan's columns."""
+        return tuple(self.models[k] for k in self.lookahead.first)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What it reads of an answer."""
+        return self.posterior.encoding.names
+
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """The names of these signals, and whether each is a class."""
+        return {signal.name: isinstance(signal, ClassSignal) for signal in self.posterior.encoding.signals}
+
+    def after_only(self, first: Sequence[str]) -> SecondLook:
+        """The same, where only the answers of these first models are looked at."""
+        kept = [j for j, name in enumerate(self.first) if name in first]
+        lookahead = replace(self.lookahead, after=self.lookahead.after[kept], first=self.lookahead.first[kept])
+        return replace(self, lookahead=lookahead)
+
+    def looks(self, scaled: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
+        """The columns of second looks on m instructions, by the number of successes that a US dollar buys elsewhere.
+
+        The calls that the regressions learnt from are priced as the batch: a model's mean cost is that of the batch.
+
+        Args:
+            scaled: (m, K) temperature-scaled probabilities of the router.
+            cost: (m, K) USD of the calls.
+        """
+        known = self.lookahead.cost
+        priced = replace(self.lookahead, cost=known * (cost.mean(axis=0) / np.maximum(known.mean(axis=0), 1e-300)))
+        return BatchLooks(priced, priced.features(logits_of(scaled)), cost)
+
+    def after(self, first: str, scaled: Matrix, signals: Signals) -> Matrix:
+        """(m, K) probabilities once the answers of ``first`` are there; ``signals`` by name, (m,)."""
+        return self.posterior.after(first, logits_of(scaled), signals)
+
+    def save(self, directory: Path) -> None:
+        """Write safetensors and JSON into ``directory``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        posterior = self.posterior
+        arrays: dict[str, np.ndarray] = {"centre": posterior.centre, "scale": posterior.scale}
+        arrays |= {f"lookahead.{name}": values for name, values in _arrays_of(self.lookahead).items()}
+        arrays |= {f"features.{name}": values for name, values in _arrays_of(self.lookahead.features).items()}
+        for n, member in enumerate(posterior.members):
+            arrays |= {f"member{n}.{name}": tensor.numpy() for name, tensor in member.state_dict().items()}
+        save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, directory / ARRAYS)
+        about = {
+            "models": posterior.models,
+            "first": posterior.first,
+            "members": len(posterior.members),
+            "signals": [
+                {"kind": "class" if isinstance(signal, ClassSignal) else "number", **asdict(signal)}
+                for signal in posterior.encoding.signals
+            ],
+        }
+        (directory / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> SecondLook:
+        """Inverse of :meth:`save`."""
+        about = json.loads((directory / ABOUT).read_text(encoding="utf-8"))
+        arrays = load_file(directory / ARRAYS)
+        posterior = Posterior(
+            tuple(about["models"]),
+            tuple(about["first"]),
+            SignalEncoding(tuple(map(_signal, about["signals"]))),
+            arrays["centre"],
+            arrays["scale"],
+            tuple(_member(_within(arrays, f"member{n}.")) for n in range(about["members"])),
+        )
+        features = LogitFeatures(**_within(arrays, "features."))
+        return cls(posterior, Lookahead(features=features, **_within(arrays, "lookahead.")))
+
+
+def second_look_of(
+    fit: CrossFit,
+    quality: Sequence[FirstModelQuality],
+    logits: Matrix,
+    cost: NDArray[np.floating],
+    rows: NDArray[np.integer] | slice = slice(None),
+) -> SecondLook | None:
+    """What a cross-fitted posterior makes of second looks; None where no answer tells anything.
+
+    Args:
+        logits: (n, K) scaled logits of the rows that it was fitted to.
+        cost: (n, K) USD of their calls.
+        rows: those of the n that the plan learns from.
+    """
+    telling = [j for j, first in enumerate(quality) if first.tells]
+    if not telling:
+        return None
+    columns = [fit.posterior.models.index(quality[j].first) for j in telling]
+    lookahead = fit_lookahead(logits[rows], fit.after[telling][:, rows], cost[rows], columns)
+    return SecondLook(fit.posterior, lookahead)
+
+
+def logits_of(probability: Matrix) -> Matrix:
+    """Logits of probabilities."""
+    p = np.clip(probability, LEAST, MOST)
+    return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float32)
+
+
+def _arrays_of(values: Any) -> dict[str, np.ndarray]:
+    """The fields of a data class that are arrays."""
+    found = {field.name: getattr(values, field.name) for field in fields(values)}
+    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+
+
+def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+
+
+def _signal(about: Mapping[str, Any]) -> NumberSignal | ClassSignal:
+    values = {name: value for name, value in about.items() if name != "kind"}
+    if about["kind"] == "class":
+        return ClassSignal(values["name"], tuple(values["classes"]))
+    return NumberSignal(**values)
+
+
+def _member(state: Mapping[str, np.ndarray]) -> Corrections:
+    networks, inputs, hidden = state["first"].shape
+    member = Corrections(networks, inputs, state["second"].shape[2], CorrectionConfig(hidden=hidden))
+    member.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+    return member.eval()

@@ -1,0 +1,2 @@
+-- Every second round, oldest first.
+from second_rounds order by entry;
