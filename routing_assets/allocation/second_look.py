@@ -122,7 +122,10 @@ def _in_turns(
     once = allocate(problem, relative_gap=relative_gap)
     price, plan = once.shadow_price, FirstRound(once.choice, np.zeros(len(problem), dtype=bool), once)
     for _ in range(TURNS):
-        found, before = _at(price, problem, looks, first, relative_gap), price
+        try:
+            found, before = _at(price, problem, looks, first, relative_gap), price
+        except (InfeasibleAllocation, UndecidedAllocation):  # by rounding or time only: one call each is possible
+            break
         price = found.allocation.shadow_price
         if found.expected_success > plan.expected_success:
             plan = found

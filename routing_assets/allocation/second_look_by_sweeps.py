@@ -17,6 +17,7 @@ from routing_assets.allocation.by_sweeps import (
 from routing_assets.allocation.carry_out import Keep, keep_choice
 from routing_assets.allocation.parts import Matrices, Part
 from routing_assets.allocation.second_look import SAMPLE, Looks, LooksByRow, price_in_turns
+from routing_assets.allocation.second_look_limits import THEN_DECIDE
 from routing_assets.allocation.solver.source import joined
 from routing_assets.engine import Engine, LocalEngine
 from routing_assets.foundation.errors import InvalidInput
@@ -105,7 +106,7 @@ def plan_first_round_by_parts(
     whole = PartedProblem(
         [LookedAtPart(part, own, first, price) for part, own in zip(problem.parts, looks, strict=True)],
         problem.budget,
-        (*names, *(f"{names[j]}, then decide" for j in first)),
+        (*names, *(f"{names[j]}{THEN_DECIDE}" for j in first)),
     )
     allocation = allocate_parts(whole, engine=engine, keep=keep, seed=seed)
     return PartedFirstRound(allocation, np.concatenate([np.arange(success.shape[1]), first]))

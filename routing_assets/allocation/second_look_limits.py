@@ -27,6 +27,8 @@ _BY_CALLS: dict[str, Any] = dict.fromkeys(
     ("min_share", "max_share", "capacity", "token_capacity", "tokens", "mean_latency", "max_latency", "latency")
 )
 """Fields that are expressed as usage of calls instead."""
+THEN_DECIDE = ", then decide"
+"""What the name of a second look's column ends with, after that of its first model."""
 _HAIR = 1e-9
 """Expected success; more than rounding can do to a mean."""
 
@@ -52,7 +54,7 @@ def with_looks(
         np.hstack([problem.success, value]),
         np.hstack([problem.cost_matrix, usage]),
         problem.budget,
-        models=(*names, *(f"{names[j]}, then decide" for j in first)),
+        models=(*names, *(f"{names[j]}{THEN_DECIDE}" for j in first)),
         forbidden=_barred(problem, first),
         group=problem.group,
         group_floor=problem.group_floor,
@@ -165,16 +167,21 @@ def _changes(problem: AllocationProblem, of_columns: np.ndarray, calls: np.ndarr
 
 
 def _barred(problem: AllocationProblem, first: np.ndarray) -> np.ndarray | None:
-    """Barred pairs. An instruction that may not go to every model, or may wait too long for two, is not looked at."""
-    if problem.allowed is None:
+    """Barred pairs. An instruction that may not go to every model, or may wait too long for two, is not looked at.
+
+    Models that no instruction may go to do not count.
+    """
+    allowed = problem.allowed
+    if allowed is None:
         return None
-    barred = np.repeat(~problem.allowed.all(axis=1, keepdims=True), len(first), axis=1)
+    barred = np.repeat(~allowed[:, allowed.any(axis=0)].all(axis=1, keepdims=True), len(first), axis=1)
+    barred |= ~allowed[:, first]
     if problem.max_latency is not None:
         latency = np.broadcast_to(np.asarray(problem.latency), problem.success.shape)
         for column, j in enumerate(first):
             second = np.delete(latency, j, axis=1).max(axis=1, initial=0.0)
             barred[:, column] |= latency[:, j] + second > problem.max_latency
-    return np.hstack([~problem.allowed, barred])
+    return np.hstack([~allowed, barred])
 
 
 def _per_model(values: PerModel | None, problem: AllocationProblem, default: float) -> np.ndarray:

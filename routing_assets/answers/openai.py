@@ -15,6 +15,8 @@ from routing_assets.answers.answer import Answer, Reply, count, explain, failed,
 NAME = "OpenAI Batch output"
 _OK = range(200, 300)
 _FILTERED = ("content_filter", "safety")
+_CACHED = ("cached_tokens", "cached_tokens", "prompt_cache_hit_tokens")
+"""Of OpenAI, in the details; of Together and of DeepSeek, beside them."""
 
 
 def recognise(record: Mapping[str, Any]) -> bool:
@@ -26,6 +28,8 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     """The id that was sent, and the body of the response or, where there is none, the failed call."""
     name, response = record.get("custom_id"), mapping(record.get("response"))
     body, status = mapping(response.get("body")), count(response.get("status_code"))
+    if not body and not {"choices", "output"}.isdisjoint(response):
+        body = response  # as Fireworks writes it
     line = words(record.get("id"))
     if record.get("error"):
         return name, failed(str(name), explain(record["error"]), words(body.get("model")), line)
@@ -53,13 +57,21 @@ def read_chat(body: Mapping[str, Any]) -> Reply:
         words(body.get("model")),
         refusal,
         count(usage.get("prompt_tokens")),
-        count(read.get("cached_tokens")),
-        count(usage.get("completion_tokens")),
+        count(next((of[name] for of, name in zip((read, usage, usage), _CACHED, strict=True) if name in of), None)),
+        _written(usage),
         count(written.get("reasoning_tokens")),
         created=count(body.get("created")),
         response_id=words(body.get("id")),
         other_texts=others(map(_text, choices)),
     )
+
+
+def _written(usage: Mapping[str, Any]) -> int | None:
+    """All tokens that were written: some services count those of reasoning in the total alone."""
+    read, written, both = (count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens"))
+    if read is None or written is None or both is None:
+        return written
+    return max(written, both - read)
 
 
 def read_response(body: Mapping[str, Any]) -> Reply:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from routing_assets.answers.answer import Answer, count
+from routing_assets.datasets.column_mapping import map_columns
 from routing_assets.datasets.labels import PARTS
 from routing_assets.datasets.reading import RawTable, read_raw_table
 from routing_assets.datasets.validation import amount_column, require_part, text_column
@@ -19,7 +21,9 @@ def has_answers(raw: RawTable) -> bool:
     return "answer" in raw.columns.column_names
 
 
-def read_answer_table(path: Path, arrived: float | None = None) -> tuple[Answer, ...]:
+def read_answer_table(
+    path: Path, arrived: float | None = None, columns: Mapping[str, str] | None = None
+) -> tuple[Answer, ...]:
     """The answers of a table; none where it has no column ``answer``.
 
     A row without an answer is a failed call where it has an ``error``, and is left out where it has none.
@@ -27,11 +31,12 @@ def read_answer_table(path: Path, arrived: float | None = None) -> tuple[Answer,
     Args:
         path: Parquet, CSV or JSONL.
         arrived: when the file arrived, in seconds since 1970.
+        columns: by our name of a column, the file's own.
 
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
     """
-    raw = read_raw_table(path)
+    raw = map_columns(read_raw_table(path), columns or {})
     if not has_answers(raw):
         return ()
     for part, whole in PARTS.items():

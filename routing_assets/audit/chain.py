@@ -130,16 +130,20 @@ def _contradictions(where: str, anchors: Sequence[Head], entries: Rows) -> Itera
     lacking = [anchor.entry for anchor in anchors if anchor.entry and anchor.entry not in hashes]
     if lacking:
         yield (
-            f"{where}: {len(lacking)} anchors name entries that the journal lacks, from {min(lacking)} to "
+            f"{where}: {_counted(lacking)} of entries that the journal lacks, from {min(lacking)} to "
             f"{max(lacking)}; the journal ends at {max(hashes, default=0)}: entries were removed, or an older copy of "
             "the database was restored"
         )
     differing = [a.entry for a in anchors if a.entry in hashes and hashes[a.entry] != a.entry_hash]
     if differing:
         yield (
-            f"{where}: {len(differing)} anchors have other hashes than the journal's entries, from {min(differing)} to "
+            f"{where}: {_counted(differing)} of entries with another hash than the journal's, from {min(differing)} to "
             f"{max(differing)}: the journal was rewritten after they were made"
         )
+
+
+def _counted(anchors: Sequence[int]) -> str:
+    return "1 anchor" if len(anchors) == 1 else f"{len(anchors)} anchors"
 
 
 def _handed_heads(folders: BatchFolders) -> list[Head]:

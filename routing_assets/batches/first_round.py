@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import matrix
 
 if TYPE_CHECKING:  # torch loads with a second look, not with the definitions
-    from routing_assets.prediction.second_look import KeptSecondLook, SecondLook
+    from routing_assets.prediction.second_look import BatchLooks, KeptSecondLook, SecondLook
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +41,62 @@ class PlannedLooks:
     about: dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class LooksOfBatch:
+    """Second looks by a posterior that knows some of the models of a batch.
+
+    Attributes:
+        looks: by the models that the posterior knows.
+        columns: of these among the K models of the batch.
+    """
+
+    looks: BatchLooks
+    columns: list[int]
+    models: int
+
+    def __call__(self, price: float, /) -> tuple[np.ndarray, np.ndarray]:
+        """Value and usage in USD, each (N, J)."""
+        return self.looks(price)
+
+    def at(self, rows: np.ndarray, /) -> LooksOfBatch:
+        """Looks at some of the instructions."""
+        return replace(self, looks=self.looks.at(rows))
+
+    def calls(self, price: float, /) -> np.ndarray:
+        """(N, J, K) expected second calls."""
+        known = self.looks.calls(price)
+        calls = np.zeros((*known.shape[:2], self.models), dtype=known.dtype)
+        calls[:, :, self.columns] = known
+        return calls
+
+
+def closed_to_all(problem: AllocationProblem) -> set[str]:
+    """The models that no instruction may go to, such as those that lack a required tag."""
+    if problem.allowed is None:
+        return set()
+    open_to_some = np.asarray(problem.allowed.any(axis=0))
+    return {model for model, open in zip(problem.models or (), open_to_some, strict=True) if not open}
+
+
+def constraints_of(problem: AllocationProblem) -> dict[str, Any]:
+    """The constraints of a problem beside its budget and its forbidden pairs, as fields."""
+    own = ("success", "cost", "budget", "models", "forbidden")
+    given = {field.name: getattr(problem, field.name) for field in fields(problem) if field.name not in own}
+    return {name: value for name, value in given.items() if value is not None and value != ()}
+
+
 def plan_looks(
-    problem: AllocationProblem, probabilities: pa.Table, kept: KeptSecondLook | None, settings: RoutingSettings
+    problem: AllocationProblem,
+    one_call: float,
+    probabilities: pa.Table,
+    kept: KeptSecondLook | None,
+    settings: RoutingSettings,
 ) -> PlannedLooks | str:
     """Plan both rounds within the budget of ``problem``; why one call is planned, in words, where it is.
 
     Args:
         problem: of one call per instruction.
+        one_call: mean expected success of the best allocation of one call.
         probabilities: the table of ``probability_matrix``.
         kept: the second look of the router; None where it has none.
         settings: with ``second_look``.
@@ -65,19 +114,21 @@ def plan_looks(
         )
     if why_not or kept is None:
         return why_not
-    look, models = _restricted(kept.second_look, wanted), tuple(problem.models or ())
+    models, closed = tuple(problem.models or ()), closed_to_all(problem)
+    look = _restricted(kept.second_look, wanted)
+    look = look.without(closed) if closed else look
     columns = [models.index(model) for model in look.models]
     first = np.array([models.index(model) for model in look.first])
     scaled, cost = matrix(probabilities, "scaled", models)[:, columns], problem.cost_matrix
-    forbidden = None if problem.allowed is None else ~problem.allowed
     plan = plan_first_round(
         problem.success,
         cost,
         problem.budget,
-        look.looks(scaled, cost[:, columns]),
+        LooksOfBatch(look.looks(scaled, cost[:, columns]), columns, len(models)),
         first,
         models=models,
-        forbidden=forbidden,
+        forbidden=problem.forbidden,
+        constraints=constraints_of(problem),
     )
     if not plan.looked_at.any():
         return "no answer is worth a look at this budget"
@@ -90,6 +141,7 @@ def plan_looks(
         "signals": list(look.signals),
         "after": list(look.first),
         "wait_hours": wanted.wait_hours,
+        "expected_success_of_one_call": one_call,
     }
     # Rounded down, so that the sum of both columns keeps the budget as the plan does.
     second_cost = np.where(plan.looked_at, np.nextafter(planned - first_cost, 0.0), 0.0)
@@ -111,8 +163,6 @@ def _why_not(
         return f"the router reads {', '.join(unknown)} of an answer, and second_look.signals does not name it"
     if wanted.after is not None and not set(wanted.after) & set(look.first):
         return f"the answers of {', '.join(wanted.after)} tell nothing more than the instruction"
-    if problem.side_constraints:
-        return f"they cannot be combined with {', '.join(problem.side_constraints)}"
     if wanted.only_where_it_pays:
         gain = kept.gain_at(problem.budget / float(problem.cost_matrix.sum(axis=0).max()))
         if not gain.pays:

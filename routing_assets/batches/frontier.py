@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from routing_assets.allocation import Allocation, AllocationProblem, Frontier, InfeasibleAllocation, frontier
+from routing_assets.allocation.second_look_limits import THEN_DECIDE
 from routing_assets.pacing import SpendCurve
 
 FACTORS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
@@ -34,9 +35,10 @@ class Place:
 
 
 def place_of(allocation: Allocation) -> Place:
-    """Where an allocation in memory stands."""
+    """Where an allocation in memory stands. A second look is no model for all."""
     problem = allocation.problem
-    single = problem.cost_matrix.sum(axis=0, dtype=np.float64), problem.success.mean(axis=0)
+    alone = [k for k, name in enumerate(allocation.models) if not name.endswith(THEN_DECIDE)]
+    single = problem.cost_matrix[:, alone].sum(axis=0, dtype=np.float64), problem.success[:, alone].mean(axis=0)
     return Place(problem.budget, allocation.total_cost, allocation.expected_success, *single)
 
 

@@ -19,9 +19,10 @@ from routing_assets.answers.graders.judge import Judge
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.answers import outcome_tables, received_answers, sent_by
 from routing_assets.batches.folders import BatchFolders
-from routing_assets.batches.judging import Judging, judging_of, write_questions
+from routing_assets.batches.judge_money import commit_judging
+from routing_assets.batches.judging import Judging, questions_of, write_questions
 from routing_assets.batches.known import decision_in_force, latest_revision
-from routing_assets.batches.policy import GRADER, read_policy
+from routing_assets.batches.policy import GRADER, RoutingSettings, read_policy, settings_of_request
 from routing_assets.datasets.outcomes import Outcomes, merge_outcomes
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.long_table import about
@@ -37,10 +38,16 @@ GRADING = "grading"
 
 @dataclass(frozen=True)
 class GradingRequest:
-    """The grader of a batch, and whether it was chosen for this batch rather than by the policy file."""
+    """How a batch is graded.
+
+    Attributes:
+        of_batch: whether the grader was chosen for this batch rather than by the policy file.
+        settings: of the batch; their period pays a judge.
+    """
 
     grader: Grader
     of_batch: bool
+    settings: RoutingSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +82,14 @@ def grading_request(
     """
     if asked is None and (chosen := warehouse.fetch("chosen_grader", {"batch_id": batch_id})):
         asked = {chosen[0]["grader"]: json.loads(chosen[0]["settings"])}
-    asked = asked or latest_revision(warehouse, folders, batch_id).request.get(GRADER)
-    if asked is not None:
-        source = f"the grader of batch {batch_id}"
-        return GradingRequest(read_values(GraderChoice, asked, source=source).grader, of_batch=True)
-    choice = read_policy(policy_file).grader
-    return None if choice is None else GradingRequest(choice.grader, of_batch=False)
+    own, standing = latest_revision(warehouse, folders, batch_id).request, read_policy(policy_file)
+    source = f"the grader of batch {batch_id}"
+    asked = asked or own.get(GRADER)
+    choice = standing.grader if asked is None else read_values(GraderChoice, asked, source=source)
+    if choice is None:
+        return None
+    settings = settings_of_request(own, standing.settings, source=f"the request of batch {batch_id}")
+    return GradingRequest(choice.grader, asked is not None, settings)
 
 
 def grade_batch(
@@ -114,7 +123,8 @@ def grade_batch(
     asked, grader, judging = asked_in(instructions, answers), request.grader, None
     if isinstance(grader, Judge):
         came = filter(sent.is_verdict, received_answers(folders, sent))
-        judging = judging_of(grader, batch_id, gradable(answers, asked), came, catalog)
+        questions = questions_of(grader, batch_id, gradable(answers, asked), came, catalog)
+        judging = commit_judging(warehouse, batch_id, questions, request.settings)
         grader = judging.grader
         write_questions(folders, batch_id, run_id, judging, catalog)
     table = grade_answers(answers, asked, grader)

@@ -10,16 +10,16 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import pyarrow as pa
 
 from routing_assets.answers.answer import Answer
 from routing_assets.answers.collect import collect
-from routing_assets.answers.costs import TokenPrices
+from routing_assets.answers.costs import token_prices
 from routing_assets.answers.graders.grade import Gradable, Grade
-from routing_assets.answers.graders.judge import Judge, Question, Verdicts
+from routing_assets.answers.graders.judge import BothOrders, Judge, Question, Verdicts
 from routing_assets.answers.models import ModelNames
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import hand_off
@@ -31,6 +31,7 @@ from routing_assets.pricing.catalog_table import catalog_table
 
 JUDGE = "judge"
 """The folder within the outbox folder of a batch."""
+NO_PAIRS = BothOrders(0, 0)
 OVERHEAD_TOKENS = 16
 """Of a request, beyond its text."""
 
@@ -54,35 +55,82 @@ class Judging:
         to_ask: the questions that are handed off now, each with its estimated USD.
         withheld: questions for which the budget has nothing left.
         spent: USD of the verdicts so far.
+        orders: how often they change with the order of two texts.
     """
 
     grader: Verdicts
     to_ask: list[tuple[Question, Fraction]] = field(default_factory=list)
     withheld: int = 0
     spent: Fraction = Fraction(0)
+    orders: BothOrders = NO_PAIRS
+
+    @property
+    def asked_usd(self) -> Fraction:
+        """Estimated USD of the questions that are handed off now."""
+        return sum((usd for _, usd in self.to_ask), Fraction(0))
 
 
-def judging_of(
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Everything that a judge is to say of a batch.
+
+    Attributes:
+        grader: the judge with the verdicts that came back.
+        asked: for each answer its questions, or why there are none.
+        estimate: USD by question.
+        spent: USD of the verdicts so far.
+    """
+
+    grader: Verdicts
+    asked: list[tuple[Question, ...] | Grade]
+    estimate: dict[str, Fraction]
+    spent: Fraction
+
+    def chosen(self, month_usd: Fraction | None = None) -> Judging:
+        """What to ask now, in the order of the answers: all questions about one answer, or none. Bills and estimates
+        together keep the judge's budget and, for what is asked now, ``month_usd``.
+        """
+        own = Fraction(str(self.grader.judge.budget_usd))
+        short = month_usd is not None and month_usd < own
+        room = (month_usd if month_usd is not None and short else own) - self.spent
+        to_ask, withheld, seen = list[tuple[Question, Fraction]](), set[str](), set[str]()
+        for of_answer in self.asked:
+            if isinstance(of_answer, Grade):
+                continue
+            new = {q.id: q for q in of_answer if q.id not in self.grader.texts and q.id not in seen}
+            usd = sum((self.estimate[name] for name in new), Fraction(0))
+            if usd > room:
+                withheld |= new.keys()
+                continue
+            room -= usd
+            seen |= new.keys()
+            to_ask += [(question, self.estimate[name]) for name, question in new.items()]
+        withheld -= seen
+        whose = "the month's money" if short else f"the judge's budget of {self.grader.judge.budget_usd:g} USD"
+        why = dict.fromkeys(withheld, f"not judged: {whose} has too little left")
+        grader = replace(self.grader, why_none={**self.grader.why_none, **why})
+        return Judging(grader, to_ask, len(withheld), self.spent, grader.both_orders(self.asked))
+
+
+def questions_of(
     judge: Judge, batch_id: str, answers: Sequence[Gradable], came: Iterable[Answer], catalog: ModelCatalog | None
-) -> Judging:
-    """Read the verdicts, and choose what to ask now, in the order of the answers: bills and estimates together keep the
-    judge's budget. All questions about one answer are asked, or none.
+) -> Questions:
+    """What to ask about the answers, and the verdicts and bills that came back.
 
     Args:
-        came: every answer of the judge that came back.
+        came: every answer of a judge of this batch that came back, of an earlier judge too.
         catalog: of the prices in force.
 
     Raises:
         InvalidInput: the judge has no price.
     """
-    entry = catalog[judge.model] if catalog and judge.model in catalog.names else None
-    if entry is None:
+    if catalog is None or judge.model not in catalog.names:
         raise InvalidInput(
             f"the judge {judge.model!r} has no price in the catalog in force",
             source="grader.judge.model",
             remedy="Add it to the catalog, and put that in force: routing-assets prices CATALOG.",
         )
-    prices, also = {judge.model: TokenPrices.of(entry)}, {entry.api_name: judge.model} if entry.api_name else {}
+    prices, also = token_prices(catalog), {entry.api_name: entry.name for entry in catalog.models if entry.api_name}
     asked = judge.questions(answers, prefix_of(batch_id))
     questions = {q.id: q for of_answer in asked if not isinstance(of_answer, Grade) for q in of_answer}
     estimate = {
@@ -92,7 +140,7 @@ def judging_of(
     texts: dict[str, str] = {}
     why_none: dict[str, str] = {}
     spent = Fraction(0)
-    found = collect(came, dict.fromkeys(questions, judge.model), ModelNames((judge.model,), also), prices)
+    found = collect(came, dict.fromkeys(questions, judge.model), ModelNames(catalog.names, also), prices)
     for (name, model), calls in found.calls.items():
         for call, cost in calls:
             # What a verdict without token counts cost is unknown, and not nothing.
@@ -103,31 +151,7 @@ def judging_of(
                 texts[name] = call.text or ""
             else:
                 why_none[name] = f"the judge's call failed: {call.error}"
-    grader = Verdicts(judge, prefix_of(batch_id), texts, why_none)
-    return _chosen(grader, asked, estimate, spent)
-
-
-def _chosen(
-    grader: Verdicts, asked: list[tuple[Question, ...] | Grade], estimate: dict[str, Fraction], spent: Fraction
-) -> Judging:
-    budget = Fraction(str(grader.judge.budget_usd))
-    room, to_ask, withheld, seen = budget - spent, list[tuple[Question, Fraction]](), set[str](), set[str]()
-    none_left = dict(grader.why_none)
-    for of_answer in asked:
-        if isinstance(of_answer, Grade):
-            continue
-        new = {q.id: q for q in of_answer if q.id not in grader.texts and q.id not in seen}
-        usd = sum((estimate[name] for name in new), Fraction(0))
-        if usd > room:
-            withheld |= new.keys()
-            continue
-        room -= usd
-        seen |= new.keys()
-        to_ask += [(question, estimate[name]) for name, question in new.items()]
-    withheld -= seen
-    why = f"not judged: the judge's budget of {grader.judge.budget_usd:g} USD has too little left"
-    none_left |= dict.fromkeys(withheld, why)
-    return Judging(Verdicts(grader.judge, grader.prefix, grader.texts, none_left), to_ask, len(withheld), spent)
+    return Questions(Verdicts(judge, prefix_of(batch_id), texts, why_none), asked, estimate, spent)
 
 
 def write_questions(

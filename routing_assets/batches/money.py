@@ -98,7 +98,7 @@ def commit_share(
         return BatchBudget(own, SET_FOR_BATCH)
     wanted = demand()
     plan, now = period_budget(settings.period), (now or datetime.now(UTC)).astimezone(UTC)
-    _follow_plan(warehouse, plan, now)
+    follow_plan(warehouse, plan, now)
     with warehouse.transaction() as connection:
         others = [past for name, past in standing(connection) if name != batch_id]
         plans = recorded_plans(connection)
@@ -236,7 +236,7 @@ def waiting_instructions(connection: duckdb.DuckDBPyConnection, batch_id: str, n
     return float(instructions)
 
 
-def _follow_plan(warehouse: Warehouse, plan: PeriodBudget, now: datetime) -> None:
+def follow_plan(warehouse: Warehouse, plan: PeriodBudget, now: datetime) -> None:
     """Record the plan of the month of ``now``, unless the month follows it already."""
     with warehouse.reader() as connection:
         plans = recorded_plans(connection)

@@ -14,10 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from routing_assets.allocation.solver.exact import exact_sum
 from routing_assets.answers.outcomes import outcomes_of
-from routing_assets.answers.reading import is_answer_file
+from routing_assets.answers.reading import is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
 from routing_assets.batches.answers import Sent, check_answers, check_outcomes, outcome_tables, sent_by
 from routing_assets.batches.first_answers import first_answers
@@ -35,11 +36,14 @@ from routing_assets.batches.policy import settings_from
 from routing_assets.batches.receive import private_copy
 from routing_assets.batches.resend import RESEND, hand_off_rows, to_resend
 from routing_assets.batches.route import LOOKED_AT, SECOND_LOOK, summary_of
+from routing_assets.batches.same_ids import remark_on_same_ids
 from routing_assets.batches.second_rounds import SecondCalls
+from routing_assets.datasets.column_mapping import map_columns
 from routing_assets.datasets.outcome_signals import signals_in
 from routing_assets.datasets.outcomes import Outcomes, load_outcomes, match_outcomes, merge_outcomes, require_usable
+from routing_assets.datasets.reading import read_raw_table
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.files import file_sha256
+from routing_assets.foundation.files import file_sha256, sync
 from routing_assets.foundation.locks import batch_lock
 from routing_assets.monitoring.realised import Realised, realised
 from routing_assets.storage.parquet_store import Store
@@ -161,11 +165,13 @@ def receive_outcomes(
     *,
     move: bool = False,
     encoding: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
 
     Args:
         encoding: of a text file that is not UTF-8; it is kept as UTF-8.
+        columns: of a table, by our name the table's own; it is kept under ours.
 
     Returns:
         The unused parts of the file, in words: rows that match no assignment of the batch, and columns.
@@ -178,17 +184,34 @@ def receive_outcomes(
         refuse_retired(warehouse, batch_id)
         with private_copy(folders, path, encoding) as copy:
             with copy.naming(path):
-                remarks = [f"it is read as: {', '.join(copy.remarks)}"] if copy.remarks else []
-                remarks += _checked_outcomes(warehouse, store, copy.path, decision)
-            sha256 = file_sha256(copy.path)
+                remarks = [f"it is read as: {', '.join(copy.said)}"] if copy.said else []
+                kept_as = _under_our_names(copy.path, columns) if columns else copy.path
+                remarks += _checked_outcomes(warehouse, store, copy.path, decision, columns or {}, kept_as)
+                if is_answer_file(copy.path):
+                    first = warehouse.fetch("batch_decisions", {"batch_id": batch_id})[0]["decided_at"]
+                    answers = read_answers(copy.path).answers
+                    remarks += remark_on_same_ids(folders, batch_id, answers, first.timestamp())
+            sha256 = file_sha256(kept_as)
             folder = folders.received / batch_id / "outcomes"
             folder.mkdir(parents=True, exist_ok=True)
             known = sorted(folder.glob(f"*-{sha256[:16]}.*"))
-            kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{copy.path.suffix}"
-            os.replace(copy.path, kept)
+            kept = known[0] if known else folder / f"{time.time_ns():020d}-{sha256[:16]}{kept_as.suffix}"
+            os.replace(kept_as, kept)
         if move:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         return remarks
+
+
+def _under_our_names(path: Path, columns: Mapping[str, str]) -> Path:
+    """The table beside the file, as Parquet."""
+    if is_answer_file(path):
+        raise InvalidInput(
+            "this is a provider's output, which has no columns to name", remedy="Leave the --...-column options out"
+        )
+    renamed = path.with_name(".renamed.parquet")
+    pq.write_table(map_columns(read_raw_table(path), columns).columns, renamed)
+    sync(renamed)
+    return renamed
 
 
 def _require_some(sent: Sent, answers: pa.Table, outcomes: Outcomes, files: Sequence[Path]) -> None:
@@ -205,10 +228,17 @@ def has_signals(path: Path, sent: Sent) -> bool:
     return any(sent.asked(name, model) for name, model, *_ in signals_in(path))
 
 
-def _checked_outcomes(warehouse: Warehouse, store: Store, path: Path, decision: Mapping[str, Any]) -> list[str]:
+def _checked_outcomes(
+    warehouse: Warehouse,
+    store: Store,
+    path: Path,
+    decision: Mapping[str, Any],
+    columns: Mapping[str, str],
+    under_our_names: Path,
+) -> list[str]:
     """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
     if is_answer_file(path):
         return check_answers(path, sent_by(warehouse, store, decision))
-    outcomes, sent = load_outcomes(path), sent_by(warehouse, store, decision)
-    answered = any(answer.instruction_id in sent.model for answer in read_answer_table(path))
-    return check_outcomes(outcomes, sent, usable=answered or has_signals(path, sent))
+    outcomes, sent = load_outcomes(path, columns), sent_by(warehouse, store, decision)
+    answered = any(answer.instruction_id in sent.model for answer in read_answer_table(path, columns=columns))
+    return check_outcomes(outcomes, sent, usable=answered or has_signals(under_our_names, sent))

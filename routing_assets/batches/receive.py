@@ -24,6 +24,7 @@ from routing_assets.batches.known import (
     refuse_ended,
 )
 from routing_assets.batches.policy import layout_of, layout_settings
+from routing_assets.datasets.chats import write_requests
 from routing_assets.datasets.containers import is_other_than_utf8, write_as_utf8
 from routing_assets.datasets.file_layout import AS_OURS, FileLayout
 from routing_assets.datasets.part_files import JoinedParts, join_parts
@@ -93,14 +94,14 @@ def receive(
         if warehouse.fetch("batch_ids_alike", {"batch_id": batch_id}):
             batch_id = told_apart(batch_id, batch_id)
         refuse_ended(warehouse, batch_id, remedy="Give the new batch another name.")
-        with private_copy(folders, path, admission.encoding) as copy:
+        with private_copy(folders, path, admission.encoding, of_requests=True) as copy:
             with copy.naming(path):
                 standing = layout_settings(admission.layout.fitting(copy.path))
                 request = {**standing, **(request or {})}
                 layout = layout_of(request)
                 with open_batch(copy.path, strict=admission.strict, layout=layout) as portions:
                     instructions = portions.instructions
-                read_as = copy.remarks
+                read_as = copy.said
             sha256 = file_sha256(copy.path)
             repeats = repeated_batches(warehouse, batch_id, sha256)
             if repeats and not admission.may_repeat:
@@ -143,14 +144,7 @@ class PrivateCopy:
     path: Path
     joined: JoinedParts | None = None
     said: tuple[str, ...] = ()
-    """What was done to it."""
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What is unusual in how it is read."""
-        if self.joined is None:
-            return (*self.said, *remarks_on(self.path))
-        return self.joined.remark, *remarks_on(self.joined.parts[0].path)
+    """What was done to it, and what is unusual in how it is read."""
 
     @contextmanager
     def naming(self, path: Path) -> Iterator[None]:
@@ -163,27 +157,40 @@ class PrivateCopy:
 
 
 @contextmanager
-def private_copy(folders: BatchFolders, path: Path, encoding: str | None = None) -> Iterator[PrivateCopy]:
+def private_copy(
+    folders: BatchFolders, path: Path, encoding: str | None = None, *, of_requests: bool = False
+) -> Iterator[PrivateCopy]:
     """A copy that nobody else writes to; removed at the end unless it was moved. Raises InvalidInput where it cannot be
     read.
 
     Args:
         encoding: of a text file that is not UTF-8; the copy is.
+        of_requests: whether requests that are rows of a table become lines of requests.
     """
     require_file_or_folder(path)
     folders.claimed.mkdir(parents=True, exist_ok=True)
-    copy = PrivateCopy(folders.claimed / f".copy{path.suffix.lower()[:16]}")
+    copy, requests = (
+        PrivateCopy(folders.claimed / f".copy{path.suffix.lower()[:16]}"),
+        folders.claimed / ".requests.jsonl",
+    )
     try:
         try:
             if path.is_dir():
                 joined = join_parts(path, folders.claimed / ".copy")
-                copy = PrivateCopy(joined.path, joined)
+                copy = PrivateCopy(joined.path, joined, (joined.remark,))
             elif encoding is not None and is_other_than_utf8(path, MOST_BYTES):
-                copy = PrivateCopy(copy.path, said=(f"{encoding} text",))
                 write_as_utf8(path, encoding, copy.path, MOST_BYTES)
+                copy = PrivateCopy(copy.path, said=(f"{encoding} text",))
             else:
                 require_size(path)
                 shutil.copyfile(path, copy.path)
+            with copy.naming(path):
+                first = copy.path if copy.joined is None else copy.joined.parts[0].path
+                copy = replace(copy, said=(*copy.said, *remarks_on(first)))
+                if of_requests and (written := write_requests(copy.path, requests)):
+                    lines, said = written
+                    copy.path.unlink()
+                    copy = PrivateCopy(requests, copy.joined or lines, (*copy.said, said))
             sync(copy.path)
         except PermissionError as error:
             raise InvalidInput(
@@ -191,7 +198,8 @@ def private_copy(folders: BatchFolders, path: Path, encoding: str | None = None)
             ) from error
         yield copy
     finally:
-        copy.path.unlink(missing_ok=True)
+        for made in {copy.path, requests}:
+            made.unlink(missing_ok=True)
 
 
 def require_file_or_folder(path: Path) -> None:

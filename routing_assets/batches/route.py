@@ -25,6 +25,7 @@ from routing_assets.batches.policy import (
     bars,
     incapable,
 )
+from routing_assets.batches.second_look_settings import confidence_of_round
 from routing_assets.batches.spend_margin import SafeAllocation, allocate_as_recorded, allocate_safely
 from routing_assets.datasets import BatchInstructions
 from routing_assets.datasets.set_aside import count_set_aside
@@ -147,11 +148,11 @@ def route_batch(
     elif recorded is not None:
         safe = allocate_as_recorded(solve, problem, recorded)
     else:
-        safe = allocate_safely(solve, allocation, estimate, settings, catalog, held_out, left_out)
+        safe = allocate_safely(solve, allocation, estimate, of_one_round(settings), catalog, held_out, left_out)
     format = FORMAT if recorded is None else format_of(recorded)
     certified, looks = safe.allocation, None
     if settings.second_look is not None and policy == settings.policy:
-        looks = plan_looks(certified.problem, probabilities, second_look, settings)
+        looks = plan_looks(certified.problem, certified.expected_success, probabilities, second_look, settings)
     planned = looks if isinstance(looks, PlannedLooks) else None
     certified = certified if planned is None else planned.plan.allocation
     summary = {
@@ -162,6 +163,13 @@ def route_batch(
     }
     table = _table(batch, certified, format) if planned is None else _table_of_looks(batch, planned)
     return RoutedBatch(certified, table.replace_schema_metadata({b"summary": json.dumps(summary).encode()}))
+
+
+def of_one_round(settings: RoutingSettings) -> RoutingSettings:
+    """The settings with the confidence of one round, where there may be two."""
+    if settings.second_look is None or settings.confidence is None:
+        return settings
+    return replace(settings, confidence=confidence_of_round(settings.confidence))
 
 
 def decided(

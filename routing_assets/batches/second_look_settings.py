@@ -58,3 +58,8 @@ class SecondLookSettings:
         named = {name: tuple(written[name]) for name in ("signals", "after") if name in written}
         hours = float(written.get("wait_hours", WAIT_HOURS))
         return cls(**named, wait_hours=hours, only_where_it_pays=written.get("when") == AUTO)
+
+
+def confidence_of_round(confidence: float) -> float:
+    """The confidence of each of two rounds, so that together they keep the budget with ``confidence``."""
+    return (1.0 + confidence) / 2.0

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.allocation import Allocation
+from routing_assets.allocation import Allocation, AllocationProblem
 from routing_assets.allocation.second_look import decide_second_round
 from routing_assets.allocation.solver.exact import exact_sum, float_not_above
 from routing_assets.batches.first_answers import FirstAnswers
+from routing_assets.batches.first_round import constraints_of
 from routing_assets.batches.policy import RoutingSettings, settings_from
 from routing_assets.batches.priced_batch import PRICES
 from routing_assets.batches.route import batch_problem, summary_of
+from routing_assets.batches.second_look_settings import confidence_of_round
 from routing_assets.datasets import BatchInstructions
 from routing_assets.foundation.long_table import matrix
 from routing_assets.pricing.catalog_table import catalog_from_rows
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from routing_assets.prediction.second_look import SecondLook
 
 SUMMARY = "summary"
-TOLD, BILLED, SIGNAL = "first_success", "first_billed_usd", "signal "
+TOLD, BILLED, SIGNAL = "told_success", "billed_usd", "signal "
 """Columns for what was known of a first answer: its success, its bill, and each of its signals."""
 
 
@@ -91,25 +93,21 @@ def decide_again(
     probability = probabilities_after(
         problem.success, matrix(tables.probabilities, "scaled", models), first, came, look, models
     )
-    rows = np.flatnonzero(came.answered)
     left = float_not_above(Fraction(budget) - exact_sum(first_cost))
-    forbidden = None if problem.allowed is None else ~problem.allowed[rows]
-    allocation = _decided(tables, rows, probability, problem.cost_matrix, first, left, models, forbidden)
-    model, success, cost = first.copy(), probability[np.arange(len(first)), first], np.zeros(len(first))
-    model[rows] = allocation.choice
-    success[rows] = probability[rows, allocation.choice]
-    cost[rows] = allocation.problem.chosen(allocation.problem.cost_matrix, allocation.choice)
-    names, not_better_by = pa.array(models, pa.string()), allocation.upper_bound - allocation.expected_success
+    allocation = _decided(tables, problem, probability, first, came.answered, left)
+    model, names = allocation.choice, pa.array(models, pa.string())
+    success = allocation.problem.chosen(probability, model)
+    cost = allocation.problem.chosen(allocation.problem.cost_matrix, model)
     summary = {
         "second_look_version": second_look_version,
         "first_run_id": tables.decision["dagster_run_id"],
         "budget_usd": budget,
         "spent_usd": float(exact_sum(first_cost)),
         "cost_usd": allocation.total_cost,
-        "answered": len(rows),
+        "answered": int(came.answered.sum()),
         "escalated": int((model != first).sum()),
-        "expected_success": float(success.mean()),
-        "upper_bound": float(success.mean() + not_better_by * len(rows) / len(first)),
+        "expected_success": allocation.expected_success,
+        "upper_bound": allocation.upper_bound,
         "gap": allocation.gap,
         "shadow_price": allocation.shadow_price,
         "status": allocation.status,
@@ -174,27 +172,29 @@ def probabilities_after(
 
 def _decided(
     tables: FirstRoundTables,
-    rows: np.ndarray,
+    problem: AllocationProblem,
     probability: np.ndarray,
-    cost: np.ndarray,
     first: np.ndarray,
+    answered: np.ndarray,
     left: float,
-    models: tuple[str, ...],
-    forbidden: np.ndarray | None,
 ) -> Allocation:
-    """The second round of the answered rows; with a confidence, so much is held back as uncertain bills need."""
+    """The second round within ``left`` USD; with a confidence, so much is held back as uncertain bills need."""
+    models, constraints = tuple(problem.models or ()), constraints_of(problem)
+    barred = np.repeat(~answered[:, None], len(models), axis=1)
+    if problem.forbidden is not None:
+        barred |= problem.forbidden
 
     def decide(usd: float) -> Allocation:
-        return decide_second_round(probability[rows], cost[rows], first[rows], usd, models=models, forbidden=forbidden)
+        return decide_second_round(
+            probability, problem.cost_matrix, first, usd, models=models, forbidden=barred, constraints=constraints
+        )
 
     allocation, confidence = decide(left), tables.settings.confidence
-    if confidence is None:
+    again = allocation.choice != first
+    if confidence is None or not again.any():
         return allocation
-    again = allocation.choice != first[rows]
-    if not again.any():
-        return allocation
-    estimate = cost_estimate(tables.costs.take(pa.array(rows[again])), models)
-    return decide(left * estimate.safe_share(allocation.choice[again], confidence))
+    estimate = cost_estimate(tables.costs.filter(pa.array(again)), models)
+    return decide(left * estimate.safe_share(allocation.choice[again], confidence_of_round(confidence)))
 
 
 def moves_of(table: pa.Table) -> list[dict[str, Any]]:

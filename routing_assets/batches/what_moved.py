@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -58,19 +59,22 @@ class Rerouting:
         }
 
 
-def compare_decisions(before: AnyTable, after: AnyTable, probabilities: AnyTable, costs: AnyTable) -> Rerouting:
+def compare_decisions(
+    before: AnyTable, after: AnyTable, probabilities: AnyTable, costs: AnyTable, spill: Path
+) -> Rerouting:
     """Compare a routed table with the one before it, block by block.
 
     Args:
         before, after: routed tables, each with its summary and the hash of its batch file.
         probabilities, costs: the wide or long tables that ``after`` was decided on, in its order; more models may be
             priced than are known.
+        spill: a folder for what does not fit into memory meanwhile.
     """
     known, priced = (json.loads(about(table)["models"]) for table in (probabilities, costs))
     pairs: Counter[tuple[str, str]] = Counter()
     success_change = cost_change = 0.0
     decided = zip(
-        _former_models(before, after),
+        _former_models(before, after, spill),
         _matrices(probabilities, "decision", known),
         _matrices(costs, "cost", priced),
         strict=True,
@@ -101,8 +105,8 @@ def _reasons(before: AnyTable, after: AnyTable) -> tuple[str, ...]:
     return (*reasons, *(cause for name, cause in _CAUSES.items() if old[name] != new[name]))
 
 
-def _former_models(before: AnyTable, after: AnyTable) -> Iterator[pa.Table]:
-    with duckdb.connect() as connection:
+def _former_models(before: AnyTable, after: AnyTable, spill: Path) -> Iterator[pa.Table]:
+    with duckdb.connect(config={"temp_directory": str(spill)}) as connection:
         view(connection, "before", before)
         view(connection, "after", after)
         yield from in_blocks(connection.sql(query("former_models")).to_arrow_reader(BATCH_ROWS))

@@ -49,7 +49,10 @@ from routing_assets.storage.in_force import router_in_force
 from routing_assets.storage.partitioned import PartitionedTable
 
 ANSWERS = ("calls", "answered", "failed", "cost_unknown")
-GRADES = ("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa", "judge_spent_usd")
+GRADES = (
+    *("grader", "graded", "ungraded", "mean_grade", "compared_with_people", "agreement", "kappa", "judge_spent_usd"),
+    *("judged_in_both_orders", "orders_differ"),
+)
 OUTCOMES = ("judged", "missing", "predicted_success", "realised_success", "estimated_usd", "realised_usd")
 """The figures of each asset that the commands print."""
 
@@ -155,19 +158,30 @@ def reroute(home: Home) -> bool:
     return not failed
 
 
-def outcomes(home: Home, batch_id: str, file: Path, encoding: str | None = None) -> None:
+def outcomes(
+    home: Home, batch_id: str, file: Path, encoding: str | None = None, columns: Mapping[str, str] | None = None
+) -> None:
     """Record the outcomes of a batch, and print how they compare with the predictions."""
-    made = _take_in(home, batch_id, [file], encoding=encoding)
+    made = _take_in(home, batch_id, [file], encoding=encoding, columns=columns)
     click.echo(text_table([{name: made["batch_outcomes"][name] for name in OUTCOMES}]))
 
 
-def answers(home: Home, batch_id: str, files: Sequence[Path], grader: str | None = None) -> None:
+def answers(
+    home: Home,
+    batch_id: str,
+    files: Sequence[Path],
+    grader: str | None = None,
+    encoding: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> None:
     """Take in the answers to a batch, grade them, and print what came of it.
 
     Args:
         grader: as the policy file has it, in YAML; it is that of the batch from now on.
+        encoding, columns: of tables, see ``receive_outcomes``.
     """
-    made = _take_in(home, batch_id, files, {} if grader is None else {"grades": {"grader": _chosen(grader)}})
+    ops = {} if grader is None else {"grades": {"grader": _chosen(grader)}}
+    made = _take_in(home, batch_id, files, ops, encoding=encoding, columns=columns)
     for asset, names in (("answers", ANSWERS), ("grades", GRADES), ("batch_outcomes", OUTCOMES)):
         shown = {name: made[asset][name] for name in names if name in made[asset]}
         click.echo(text_table([shown]) if shown else "", nl=bool(shown))
@@ -197,12 +211,16 @@ def _take_in(
     batch_id: str,
     files: Sequence[Path],
     ops: Mapping[str, Mapping[str, Any]] | None = None,
-    encoding: str | None = None,
+    *,
+    encoding: str | None,
+    columns: Mapping[str, str] | None,
 ) -> dict[str, dict[str, Any]]:
     """Receive files of a batch, and record its outcomes; returns the figures of each asset."""
     with instance_of(home) as instance:
         for file in files:
-            for remark in receive_outcomes(home.warehouse, home.store, home.folders, file, batch_id, encoding=encoding):
+            for remark in receive_outcomes(
+                home.warehouse, home.store, home.folders, file, batch_id, encoding=encoding, columns=columns
+            ):
                 click.echo(remark)
         result = run_job(instance, "record_outcomes", ops=ops, batch_id=batch_id)
     return {

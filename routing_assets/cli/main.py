@@ -13,7 +13,15 @@ from typing import Any
 import click
 
 from routing_assets.cli.interrupts import exits_when_stopped
-from routing_assets.cli.label_options import ENCODING, FORMAT, label_options, layout_options
+from routing_assets.cli.label_options import (
+    ENCODING,
+    FORMAT,
+    OF_OUTCOMES,
+    column_options,
+    few_label_options,
+    label_options,
+    layout_options,
+)
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.packaged import beside_package
 from routing_assets.home import Home
@@ -160,6 +168,7 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 @click.option("--labels", required=True, help="Label table with the success of MODELS on 20 or more instructions.")
 @click.option("--catalog", help="Model catalog or price list with MODELS too. Without it, costs come from the labels.")
 @CATALOG_MODELS
+@few_label_options
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
@@ -269,15 +278,16 @@ def explain(batch_id: str, instruction_id: str) -> None:
 @says_what_is_wrong
 @batch_argument()
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
+@column_options(OF_OUTCOMES)
 @ENCODING
-def outcomes(batch_id: str, file: Path, encoding: str | None) -> None:
+def outcomes(batch_id: str, file: Path, encoding: str | None, columns: dict[str, str]) -> None:
     """Record the outcomes of BATCH_ID: FILE is a table of instruction_id, model, success, cost.
 
     Outcomes freeze the batch, as dispatch does: it is never routed again.
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.outcomes(Home.from_env(), batch_id, file, encoding)
+    batch_commands.outcomes(Home.from_env(), batch_id, file, encoding, columns)
 
 
 @main.command(name="second-round")
@@ -299,14 +309,16 @@ def second_round(batch_id: str) -> None:
 @batch_argument()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--grader", help=GRADER)
-def answers(batch_id: str, files: tuple[Path, ...], grader: str | None) -> None:
+@column_options(OF_OUTCOMES)
+@ENCODING
+def answers(batch_id: str, files: tuple[Path, ...], **options: Any) -> None:
     """Take in the answers to BATCH_ID from FILES of its providers, grade them, and price them.
 
     Without FILES, those that came before are graded again. Failed calls are written out to be sent again.
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.answers(Home.from_env(), batch_id, files, grader)
+    batch_commands.answers(Home.from_env(), batch_id, files, **options)
 
 
 @main.command()

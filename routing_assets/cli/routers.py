@@ -113,8 +113,13 @@ def add_models(
     catalog_models: Sequence[str] = (),
     force: bool = False,
     confirm_prices: bool = False,
+    **table: Any,
 ) -> None:
-    """Add models to the router in force by a few labels, and say whether the extended router took over."""
+    """Add models to the router in force by a few labels, and say whether the extended router took over.
+
+    Args:
+        table: how the labels are read, see ``read_few``.
+    """
     labels, catalog = absolute(labels), None if catalog is None else absolute(catalog)
     with instance_of(home) as instance:
         router_in_force(home.warehouse)
@@ -123,12 +128,12 @@ def add_models(
                 "the prices in force come from a catalog", remedy="Give one that names the new models too."
             )
         prices = read_catalog(catalog, catalog_models)
-        checked_addition(home.warehouse, home.store, home.shelf, labels, models, prices)
+        checked_addition(home.warehouse, home.store, home.shelf, labels, models, prices, **table)
         result = run_job(
             instance,
             "add_model",
             ops={
-                "added_labels": {"labels": labels, "models": list(models), "confirm_prices": confirm_prices},
+                "added_labels": {"labels": labels, "models": list(models), "confirm_prices": confirm_prices, **table},
                 "model_catalog": {
                     "catalog": catalog,
                     "catalog_models": list(catalog_models),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,12 +17,15 @@ from routing_assets.datasets.raw_portions import RawPortions
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.set_aside import Faults, Step, marked
 from routing_assets.datasets.validation import (
+    DECIMAL_COMMA,
+    NO_NUMBER,
     already_there,
     has_values,
     hashes_of,
     is_no_amount,
     no_amount,
     number_column,
+    refuse_mixed_marks,
     repeated_hashes,
     require_names,
     text_values,
@@ -79,7 +83,7 @@ def filled_columns(raw: RawPortions, known: Sequence[str], faults: Faults, rows:
 def _missing_remedy(names: Sequence[str]) -> str:
     """What to do about all columns that are missing, at once."""
     if "messages" in names:
-        return "Chats in the column 'messages' are read from JSON Lines: write one object a line"
+        return "A chat in the column 'messages' is a list of objects with role and content, as such or as JSON"
     missing = [name for name in REQUIRED if name not in names]
     remedies = [f"{name}: {missing_column_remedy(names, name)}" for name in missing]
     return f"{'. '.join(remedies)}. The policy file says it by id_column, text_column or make_ids"
@@ -146,6 +150,7 @@ def _amounts(raw: RawTable, name: str, *, strict: bool = False) -> tuple[np.ndar
     except InvalidInput:
         if strict or not pa.types.is_string(raw.columns[name].type):
             raise
+    refuse_mixed_marks(raw, name)
     numbers = [_number(text) for text in raw.columns[name].to_pylist()]
     unread = np.array([number is None for number in numbers])
     return np.array([np.nan if number is None else number for number in numbers]), np.flatnonzero(unread)
@@ -154,10 +159,10 @@ def _amounts(raw: RawTable, name: str, *, strict: bool = False) -> tuple[np.ndar
 def _number(text: str | None) -> float | None:
     """The number that a text says, read as :func:`number_column` reads it, or as Python does; None where it is none."""
     text = (text or "").strip()
-    if not text or text.lower() in _TRUTHS:
+    if text.lower() in (*NO_NUMBER, *_TRUTHS):
         return _TRUTHS.get(text.lower(), np.nan)
     try:
-        return float(text)
+        return float(re.sub(DECIMAL_COMMA, r"\1\3.\2\4", text))
     except ValueError:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 OPTIONS = {
     "instruction_id": "--id-column",
@@ -14,6 +15,7 @@ OPTIONS = {
     "group": "--group-column",
     "input_tokens": "--tokens-column",
     "reference": "--reference-column",
+    "answer": "--answer-column",
 }
 """Our columns that may have another name in a table, and the option that gives that name."""
 
@@ -47,10 +49,10 @@ LIKELY = {
 
 def missing_column_remedy(names: Sequence[str], missing: str) -> str:
     """What to do about a missing column, given the names of the table's columns."""
-    lower = {name.lower(): name for name in names}
-    found = next((lower[name] for name in LIKELY.get(missing, ()) if name in lower), None)
-    if found is not None:
-        return f"If the column {found!r} holds it, add {OPTIONS[missing]} {found}"
+    lower = {name.strip().lower(): name for name in names}
+    found = next((lower[name] for name in (missing, *LIKELY.get(missing, ())) if name in lower), None)
+    if found is not None and missing in OPTIONS:
+        return f"If the column {found!r} holds it, add {OPTIONS[missing]} {quote(found)}"
     if missing == "instruction_id":
         return "Name the column that holds it (--id-column), or have ids made (--make-ids position, or content)"
     option = f" ({OPTIONS[missing]})" if missing in OPTIONS else ""

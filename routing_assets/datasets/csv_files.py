@@ -24,6 +24,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 LONGEST_ROW = 32 << 20
 """Bytes."""
 _ROWS_LOOKED_AT = 100
+_BYTES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,36 @@ class _Checked(io.RawIOBase):
         self._path, self._text, self._dialect = path, text, dialect
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._line, self._quotes, self._held, self._ended = 1, 0, b"", False
+        self._rows, self._within_quotes = b"", False
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        if self._ended:
-            return b""
+        """Whole rows, of a megabyte or one row: what Arrow holds follows what it is given at once."""
+        while not self._ended and len(self._rows) < size:
+            self._rows += self._part(min(size - len(self._rows), _BYTES_AT_ONCE))
+            if end := self._end_of_rows():
+                rows, self._rows = self._rows[:end], self._rows[end:]
+                return rows
+        rows, self._rows = self._rows, b""
+        self._within_quotes ^= bool(rows.count(b'"') % 2)
+        return rows
+
+    def _end_of_rows(self) -> int:
+        """Where the last row that is whole ends: at a line break that is not within quotes; 0 where none is."""
+        end = len(self._rows)
+        within = self._within_quotes ^ bool(self._rows.count(b'"') % 2)
+        while end:
+            before = self._rows.rfind(b"\n", 0, end) + 1
+            within ^= bool(self._rows.count(b'"', before, end) % 2)
+            if before and not within:
+                self._within_quotes = False
+                return before
+            end = before - 1 if before else 0
+        return 0
+
+    def _part(self, size: int) -> bytes:
         block = self._text.read(size)
         self._ended = not block
         try:

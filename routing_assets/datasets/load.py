@@ -34,6 +34,7 @@ LabelFormat = Literal[
     "embedllm",
     "routellm",
     "swe_bench",
+    "swe_bench_reports",
 ]
 
 
@@ -76,7 +77,9 @@ def load_labels(
     logs = _logs(path, format)
     if logs:
         rule = None if preferences is None else read_rule(preferences)
-        calls = chain.from_iterable(log.read(file, rule) for file, log in logs.items())
+        folder = path if path.is_dir() else path.parent
+        files = {log.name: [file for file, own in logs.items() if own is log] for log in logs.values()}
+        calls = chain.from_iterable(LOGS[name].read(of_log, rule, folder) for name, of_log in files.items())
         return labels_of_calls(calls, str(path), default_name(path, options.get("name")))
     if format == "llm_uncertainty_bench" or (format == "auto" and is_llm_uncertainty_bench(path)):
         if options.pop("ignore_columns", ()):
@@ -94,7 +97,8 @@ def load_labels(
 def _logs(path: Path, format: str) -> dict[Path, CallLog]:
     """The files of evaluation results at a path, where there are any and the format allows for it."""
     if format in LOGS:
-        files = sorted(file for file in path.rglob("*.json*") if file.is_file()) if path.is_dir() else [path]
+        ending = "*.json" if LOGS[format].is_document else "*.json*"
+        files = sorted(file for file in path.rglob(ending) if file.is_file()) if path.is_dir() else [path]
         return dict.fromkeys(files, LOGS[format])
     if format != "auto":
         return {}

@@ -6,7 +6,7 @@ earlier one, field by field, so that a bill may follow a verdict; contradicting 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from routing_assets.datasets.column_mapping import map_columns
 from routing_assets.datasets.labels import PARTS
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.signals import KNOWN
@@ -85,7 +86,7 @@ class Outcomes:
         return pa.table(names | {name: pa.array(getattr(self, name), from_pandas=True) for name in _FIELDS})
 
 
-def load_outcomes(path: str | Path) -> Outcomes:
+def load_outcomes(path: str | Path, columns: Mapping[str, str] | None = None) -> Outcomes:
     """Reads outcomes from Parquet, CSV or JSONL, by the extension; rows further down are taken for later ones.
 
     Columns are ``instruction_id, model, [success], [cost], [input_tokens], [output_tokens], [tokens], [latency_s]``, of
@@ -93,10 +94,13 @@ def load_outcomes(path: str | Path) -> Outcomes:
     and named in ``unused``. Those of ``ANSWERS`` are read as answers, and signals by ``outcome_signals``.
     ``cached_tokens`` are part of the input tokens, ``reasoning_tokens`` of the output tokens.
 
+    Args:
+        columns: by our name of a column, the file's own.
+
     Raises:
         InvalidInput: naming file, row and column of the first fault found.
     """
-    raw = read_raw_table(path)
+    raw = map_columns(read_raw_table(path), columns or {})
     present = raw.columns.column_names
     require_columns(raw, _NAMES)
     if not {"success", "cost", "input_tokens", "output_tokens", "tokens", "answer", *KNOWN} & set(present):

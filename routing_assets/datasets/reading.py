@@ -139,24 +139,18 @@ def read_json_lines(path: str | Path) -> Iterator[dict[str, Any]]:
             object with distinct keys.
     """
     path = Path(path)
-    count, blank = 0, None
-    for number, line in _lines(path):
-        if _is_blank(line):
-            blank = blank or number
-        elif blank is not None and count:
-            raise _not_json("the line is empty", path, blank)
-        else:
-            count += 1
-            if count > MOST_ROWS:
-                raise too_large(str(path), f"it has more than {MOST_ROWS:,} rows")
-            yield _json_object(line, path, number)
+    count = 0
+    for count, line in enumerate(json_lines(path), start=1):
+        if count > MOST_ROWS:
+            raise too_large(str(path), f"it has more than {MOST_ROWS:,} rows")
+        yield _json_object(line, path, count)
     if not count:
         raise no_rows(str(path))
 
 
 def json_lines(path: Path) -> Iterator[bytes]:
-    """The lines of the objects of :func:`read_json_lines`, as they stand in the file."""
-    return (line for _, line in _lines(path) if not _is_blank(line))
+    """The lines of the objects of :func:`read_json_lines`. Blank ones and commas at their ends are left out."""
+    return (line.rstrip().removesuffix(b",") for _, line in _lines(path) if not _is_blank(line))
 
 
 def is_json_lines(path: Path) -> bool:
@@ -345,7 +339,7 @@ def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 
 def _not_json(problem: str, path: Path, row: int) -> InvalidInput:
-    remedy = "Write one JSON object per line, without blank lines between"
+    remedy = "Write one JSON object per line"
     return InvalidInput(problem, source=str(path), row=row, remedy=remedy)
 
 

@@ -60,7 +60,7 @@ def texts_with_faults(raw: RawTable, name: str) -> tuple[pa.ChunkedArray, list[t
         InvalidInput: when the column holds neither text nor integers.
     """
     column = _plain(raw.columns[name])
-    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
+    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type) or _is_whole_decimal(column.type)):
         raise InvalidInput(
             f"the column holds values of type {column.type}, not text",
             source=raw.source,
@@ -80,6 +80,11 @@ def texts_with_faults(raw: RawTable, name: str) -> tuple[pa.ChunkedArray, list[t
         (pc.fill_null(wrong, False).to_numpy(), InvalidInput(problem, column=name, remedy=remedy))
         for wrong, problem, remedy in faults
     ]
+
+
+def _is_whole_decimal(kind: pa.DataType) -> bool:
+    """Whether the type is that of whole numbers in many databases, such as NUMBER(38, 0)."""
+    return pa.types.is_decimal(kind) and kind.scale == 0
 
 
 def optional_text_column(raw: RawTable, name: str) -> np.ndarray | None:
@@ -106,10 +111,12 @@ def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, su
     column = _plain(raw.columns[name])
     if pa.types.is_string(column.type):
         trimmed = pc.utf8_trim_whitespace(column)
-        column = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+        missing = pc.is_in(pc.utf8_lower(trimmed), pa.array(NO_NUMBER))
+        column = pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
         for word, digit in (("true", "1"), ("false", "0")):
             column = pc.if_else(pc.equal(pc.utf8_lower(column), word), digit, column)
-        column = pc.replace_substring_regex(column, _DECIMAL_COMMA, r"\1\3.\2\4")
+        refuse_mixed_marks(raw, name)
+        column = pc.replace_substring_regex(column, DECIMAL_COMMA, r"\1\3.\2\4")
     try:
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -121,7 +128,24 @@ def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, su
         ) from error
 
 
-_DECIMAL_COMMA = r"^(-?\d+),(\d{1,2}|\d{4,})$|^(-?0),(\d+)$"
+def refuse_mixed_marks(raw: RawTable, name: str) -> None:
+    """Raise InvalidInput where a column of texts has decimal commas and ``1.234``, which is probably a thousand."""
+    column = pc.utf8_trim_whitespace(_plain(raw.columns[name]))
+    thousands = pc.fill_null(pc.match_substring_regex(column, r"^-?[1-9]\d{0,2}(\.\d{3})+$"), False)
+    if pc.any(thousands).as_py() and pc.any(pc.match_substring_regex(column, DECIMAL_COMMA)).as_py():
+        index = pc.index(thousands, True).as_py()
+        raise InvalidInput(
+            f"{column[index].as_py()!r} may be thousands or a fraction, as other cells have decimal commas",
+            source=raw.source,
+            row=raw.row(index),
+            column=name,
+            remedy="Write all numbers with one mark for decimals, and none for thousands",
+        )
+
+
+NO_NUMBER = ("", "-", "--", "na", "n/a", "#n/a", "<na>", "nan", "none", "null")
+"""What stands for a missing number, in any case."""
+DECIMAL_COMMA = r"^(-?\d+),(\d{1,2}|\d{4,})$|^(-?0),(\d+)$"
 """A number of spreadsheets in most of Europe; three digits behind a comma may be thousands, except after a zero."""
 
 
@@ -161,8 +185,9 @@ def success_column(raw: RawTable, name: str, *, allow_missing: bool, remedy: str
 
 
 SUCCESS_WORDS = {
-    **dict.fromkeys(("true", "pass", "passed", "correct", "c", "yes", "success", "resolved"), "1"),
-    **dict.fromkeys(("false", "fail", "failed", "incorrect", "wrong", "i", "no", "failure", "unresolved"), "0"),
+    **dict.fromkeys(("true", "t", "yes", "y", "pass", "passed", "correct", "c", "success", "resolved"), "1"),
+    **dict.fromkeys(("false", "f", "no", "n", "fail", "failed", "incorrect", "i", "wrong"), "0"),
+    **dict.fromkeys(("failure", "unresolved"), "0"),
 }
 """What a success or a failure is called, in any case."""
 
@@ -175,8 +200,9 @@ def with_numbers_for_words(raw: RawTable, name: str) -> RawTable:
     words = pc.utf8_lower(pc.utf8_trim_whitespace(column))
     place = pc.index_in(words, pa.array(SUCCESS_WORDS))
     number = pc.take(pa.array(SUCCESS_WORDS.values()), place)
-    percent = pc.match_substring_regex(words, r"^\d+(\.\d+)?\s*%$")
-    hundredth = pc.if_else(percent, pc.replace_substring_regex(words, r"\s*%$", "e-2"), column)
+    percent = pc.match_substring_regex(words, r"^\d+([.,]\d+)?\s*%$")
+    exponent = pc.replace_substring(pc.replace_substring_regex(words, r"\s*%$", "e-2"), ",", ".")
+    hundredth = pc.if_else(percent, exponent, column)
     index = raw.columns.schema.get_field_index(name)
     return RawTable(raw.source, raw.columns.set_column(index, name, pc.coalesce(number, hundredth)), raw.first_row)
 

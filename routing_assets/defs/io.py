@@ -28,7 +28,7 @@ COLUMNS = {
     "calibrated": "Observed success rate of the bucket.",
     "decision": "The estimate that the allocation uses.",
     "temperature": "scaled = sigmoid(logit / temperature).",
-    "logit": "Log-odds of success by the classifier.",
+    "logit": "Log-odds of success, before the temperature.",
     "success": "Recorded success in [0, 1].",
     "split": "train, validation, calibration or test.",
     "lower": "Lower edge of the bucket, inclusive.",

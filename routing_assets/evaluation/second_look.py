@@ -19,6 +19,7 @@ from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.splits import Split
 from routing_assets.evaluation.policies import TestSplit
 from routing_assets.evaluation.results import PolicyOutcome
+from routing_assets.prediction.calibration.quality import loss_saved
 from routing_assets.prediction.calibration.temperatures import sigmoid
 from routing_assets.prediction.router import Router, calibration_data, calibration_rows
 from routing_assets.prediction.second_look import (
@@ -30,7 +31,7 @@ from routing_assets.prediction.second_look import (
     fit_posterior,
     judge_first_models,
 )
-from routing_assets.prediction.second_look.quality import STANDARD_ERRORS, loss_saved
+from routing_assets.prediction.second_look.quality import STANDARD_ERRORS
 from routing_assets.pricing.cost_model import CostModel
 
 SECOND_LOOK, REFIT = "mip_second_look", "mip_panel_refit"
@@ -122,6 +123,8 @@ def fit_second_looks(
         signals: by name, (N, K) of the answers.
     """
     logits, success, component = calibration_data(router.classifier, labels, split)
+    if router.refit is not None:
+        logits = router.refit.correct_unseen(logits, component)
     unseen = calibration_rows(router.classifier, split)
     scaled = np.asarray(logits / router.temperatures, dtype=np.float32)
     seen = {name: values[unseen] for name, values in signals.items()}
@@ -131,7 +134,7 @@ def fit_second_looks(
     lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling) if telling else None
     test = labels.take(rows)
     tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
-    tested = np.asarray(tested / router.temperatures, dtype=np.float32)
+    tested = np.asarray(router.corrected(tested) / router.temperatures, dtype=np.float32)
     refit = fit.posterior.without_answer(tested)
     saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
     return SecondLooks(

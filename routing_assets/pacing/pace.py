@@ -118,7 +118,7 @@ def paced_budget(
 
 def _coming(instructions: int, now: datetime, plan: PeriodBudget, state: PacingState) -> Forecast:
     """The work still to arrive in the period, this batch being the latest arrival."""
-    arrivals = [*(batch.arrival for batch in state.past), Arrival(now, instructions)]
+    arrivals = [*(batch.arrival for batch in state.past if batch.curve.instructions), Arrival(now, instructions)]
     days = (state.end - state.start).total_seconds() / 86_400
     per_day = None if plan.expected_instructions is None else plan.expected_instructions / days
     return forecast(arrivals, now, state.end, prior_per_day=per_day)

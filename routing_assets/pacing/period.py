@@ -83,7 +83,10 @@ class PeriodBudget:
 
 @dataclass(frozen=True, eq=False)
 class PastBatch:
-    """A batch that was routed: when, for how many USD, and what it would have spent at other prices."""
+    """A batch that was routed: when, for how many USD, and what it would have spent at other prices.
+
+    Other spending of the period, such as that of a judge, has a curve of no instructions.
+    """
 
     at: datetime
     usd: float

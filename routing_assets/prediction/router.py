@@ -1,4 +1,4 @@
-"""The router: classifier, temperatures and buckets of one training, and the estimate that the allocation uses."""
+"""The router: classifier, panel refit, temperatures and buckets of one training, and the estimate that decides."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from routing_assets.prediction.classifier.train import train_classifier
 from routing_assets.prediction.encoder.embedding_cache import EmbeddingCache
 from routing_assets.prediction.encoder.encoder import best_device
 from routing_assets.prediction.encoder.precision import Precision, remark
+from routing_assets.prediction.panel_refit import PanelRefit, try_panel_refit
 
 Matrix = NDArray[np.float32]
 
@@ -57,8 +58,8 @@ class RouterConfig:
 class ProbabilityMatrix:
     """P(success) of N instructions on K models after each step, each (N, K) float32 in [0, 1].
 
-    ``raw`` from the classifier, ``scaled`` by temperature, ``calibrated`` the observed rate of the bucket,
-    ``decision`` what the allocation uses.
+    ``raw`` from the classifier, ``scaled`` by temperature, after the panel refit where there is one, ``calibrated`` the
+    observed rate of the bucket, ``decision`` what the allocation uses.
     """
 
     models: tuple[str, ...]
@@ -71,7 +72,8 @@ class ProbabilityMatrix:
 @dataclass(frozen=True, eq=False)
 class Router:
     """Everything that turns an instruction into probabilities. ``decision`` is the resolved estimate, ``why`` says
-    how it was chosen; ``shifts`` (K,) are added to the scaled logits of a router that was recalibrated by outcomes.
+    how it was chosen; ``shifts`` (K,) are added to the scaled logits of a router that was recalibrated by outcomes;
+    ``refit`` corrects the logits of the trained models, where held-out rows showed that it helps.
     """
 
     classifier: SuccessClassifier
@@ -80,6 +82,7 @@ class Router:
     decision: Estimate
     why: str
     shifts: NDArray[np.float64] | None = None
+    refit: PanelRefit | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -110,10 +113,17 @@ class Router:
 
     def probabilities(self, logits: Matrix) -> ProbabilityMatrix:
         """Probabilities for logits of this router's classifier."""
-        scaled = scale(logits, self.temperatures, self.shifts)
+        scaled = scale(self.corrected(logits), self.temperatures, self.shifts)
         calibrated = apply_buckets(scaled, self.buckets)
         decision = estimate(self.decision, scaled, self.buckets)
         return ProbabilityMatrix(self.models, sigmoid(logits), scaled, calibrated, decision)
+
+    def corrected(self, logits: Matrix) -> Matrix:
+        """The logits that are calibrated, for those of the classifier; the refit leaves added models as they are."""
+        if self.refit is None:
+            return logits
+        trained = len(self.classifier.trained_models)
+        return np.concatenate([self.refit.correct(logits[:, :trained]), logits[:, trained:]], axis=1)
 
     def with_new_model(self, name: str, panel: Matrix, success: NDArray[np.floating]) -> Router:
         """A router with one more model, learnt from a few labelled instructions (n from about 20).
@@ -144,6 +154,8 @@ class Router:
         """Write the router into ``directory``: safetensors, Parquet and JSON."""
         directory = Path(directory)
         self.classifier.save(directory / "classifier")
+        if self.refit is not None:
+            self.refit.save(directory)
         pq.write_table(self.buckets, directory / "calibration_buckets.parquet")
         about = {
             "temperatures": self.temperatures.tolist(),
@@ -161,7 +173,8 @@ class Router:
         about = json.loads((directory / "router.json").read_text())
         buckets = pq.read_table(directory / "calibration_buckets.parquet")
         shifts = None if about.get("shifts") is None else np.array(about["shifts"])
-        return cls(classifier, np.array(about["temperatures"]), buckets, about["decision"], about["why"], shifts)
+        temperatures, refit = np.array(about["temperatures"]), PanelRefit.load(directory)
+        return cls(classifier, temperatures, buckets, about["decision"], about["why"], shifts, refit)
 
 
 def _with_value(values: NDArray[np.float64], place: int, value: float) -> NDArray[np.float64]:
@@ -181,7 +194,8 @@ def fit_router(
     """Train, calibrate and choose the decision estimate. Nothing of ``split.test`` is read.
 
     The steps are public functions, so that each can be an asset of its own: :func:`train_classifier`,
-    :func:`calibration_data`, :func:`fit_temperatures`, :func:`fit_buckets`, :func:`choose_decision`.
+    :func:`calibration_data`, :func:`try_panel_refit`, :func:`fit_temperatures`, :func:`fit_buckets`,
+    :func:`choose_decision`.
     """
     config = config or RouterConfig()
     classifier = train_classifier(
@@ -194,10 +208,23 @@ def fit_router(
         progress=progress,
     )
     logits, success, component = calibration_data(classifier, labels, split, config.calibration.sharpness_prior)
+    trial = try_panel_refit(logits, success, component, seed=classifier.config.training.seed)
+    return calibrated_router(classifier, trial.refit, trial.logits, success, component, config)
+
+
+def calibrated_router(
+    classifier: SuccessClassifier,
+    refit: PanelRefit | None,
+    logits: Matrix,
+    success: Matrix,
+    component: NDArray[np.integer],
+    config: RouterConfig,
+) -> Router:
+    """Temperatures, buckets and the estimate, from :func:`calibration_data`; ``logits`` are corrected by ``refit``."""
     temperatures = fit_temperatures(logits, success, config.calibration.temperature_prior)
-    buckets = fit_buckets(scale(logits, temperatures), success, labels.models, config.calibration)
-    decision, why = choose_decision(logits, success, labels.models, component, config)
-    return Router(classifier, temperatures, buckets, decision, why)
+    buckets = fit_buckets(scale(logits, temperatures), success, classifier.models, config.calibration)
+    decision, why = choose_decision(logits, success, classifier.models, component, config)
+    return Router(classifier, temperatures, buckets, decision, why, refit=refit)
 
 
 def calibration_data(

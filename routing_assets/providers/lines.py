@@ -21,7 +21,7 @@ BODIES = {"body": "custom_id", "params": "custom_id", "request": "key", "modelIn
 """By the field that holds the body, the field that holds the id; in plain chat lines the body is the line itself."""
 _IDS = ("custom_id", "key", "recordId", "instruction_id", "id")
 _NOT_OF_CHAT = (*_IDS, "task", "group", "source_file")
-_CHAT_FIELDS = (
+CHAT_FIELDS = (
     *("messages", "model", "tools", "tool_choice", "response_format", "parallel_tool_calls", "functions"),
     *("function_call", "logprobs", "top_logprobs", "logit_bias", "modalities", "audio", "reasoning_effort"),
     *(key for own in Chat.parameters.values() for key in own),
@@ -83,7 +83,7 @@ def batch_line(record: Mapping[str, Any]) -> BatchLine:
     usual = BODIES.get(envelope or "", "custom_id")
     id_field = next((name for name in (usual, *_IDS) if record.get(name) is not None), usual)
     if envelope is None and "messages" in record:
-        body: Any = {name: record[name] for name in _CHAT_FIELDS if name in record}
+        body: Any = {name: record[name] for name in CHAT_FIELDS if name in record}
     else:
         body = record.get(envelope or "body")
     url = record.get("url") if envelope == "body" else None

@@ -7,15 +7,17 @@ one, leave it out of the catalog.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions, append_labels
+from routing_assets.datasets.column_mapping import MadeIds, map_columns
 from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS
 from routing_assets.datasets.part_files import one_file
 from routing_assets.datasets.reading import read_raw_table
@@ -36,16 +38,25 @@ LEAST_LABELS = 20
 
 
 def checked_addition(
-    warehouse: Warehouse, store: Store, shelf: Shelf, path: str, models: Sequence[str], catalog: ModelCatalog | None
+    warehouse: Warehouse,
+    store: Store,
+    shelf: Shelf,
+    path: str,
+    models: Sequence[str],
+    catalog: ModelCatalog | None,
+    **options: Any,
 ) -> LabelledInstructions:
     """All labels of added models, with those of the named ones in a label table.
+
+    Args:
+        options: how the table is read, see :func:`read_few`.
 
     Raises:
         InvalidInput: the table cannot be used, the router in force was trained on one of the models, there is no price
             of one, or too few labels to learn one from.
     """
     router = router_in_force(warehouse)["router_version"]
-    few = read_few(path, models)
+    few = read_few(path, models, **options)
     trained = json.loads((shelf.folder / router / "classifier" / "classifier.json").read_text())["models"]
     if known := [model for model in models if model in trained]:
         raise InvalidInput(
@@ -65,23 +76,35 @@ def checked_addition(
     return together
 
 
-def read_few(path: str, models: Sequence[str]) -> LabelledInstructions:
+def read_few(
+    path: str,
+    models: Sequence[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    made_ids: MadeIds | None = None,
+    success_scale: float = 1.0,
+    encoding: str | None = None,
+) -> LabelledInstructions:
     """The named models' labels in a label table. Empty cells are unlabelled; rows without a label are left out.
 
     Columns that are neither part of a label table nor of these models are not read.
 
+    Args:
+        columns: by our name of a column, the table's own.
+        made_ids, success_scale, encoding: see ``load_labels``.
+
     Raises:
         InvalidInput: the table cannot be read, or does not label one of the models.
     """
-    with one_file(Path(path)) as file:
-        raw = replace(read_raw_table(file), source=path)
-    columns = raw.columns.column_names
-    is_long = "model" in columns
+    with one_file(Path(path), encoding) as file:
+        raw = map_columns(replace(read_raw_table(file), source=path), columns or {}, made_ids)
+    names = raw.columns.column_names
+    is_long = "model" in names
     layout = (*RESERVED_COLUMNS, *(("model", "success", *PER_MODEL_SUFFIXES) if is_long else models))
-    others = [name for name in columns if name not in layout and name.rpartition("|")[0] not in models]
+    others = [name for name in names if name not in layout and name.rpartition("|")[0] not in models]
     if not is_long:
-        refuse_unlabelled(models, [name for name in columns if name not in RESERVED_COLUMNS and "|" not in name], path)
-    labels = table_labels(raw, ignore_columns=others, allow_missing=True)
+        refuse_unlabelled(models, [name for name in names if name not in RESERVED_COLUMNS and "|" not in name], path)
+    labels = table_labels(raw, ignore_columns=others, allow_missing=True, success_scale=success_scale)
     labelled = ~np.isnan(labels.success).all(axis=0)
     refuse_unlabelled(models, [name for name, known in zip(labels.models, labelled, strict=True) if known], path)
     return labels_of(labels, models)

@@ -70,7 +70,7 @@ def recalibrate(
             f"{len(fit)} outcomes of what router {parent} decided are too few to recalibrate it",
             remedy=f"Load more: about {2 * LEAST_GROUPS} at least.",
         )
-    logits = router.classifier.logits(fit.instruction, fit.task)
+    logits = router.corrected(router.classifier.logits(fit.instruction, fit.task))
     temperatures, shifts = fit_shifted_temperatures(logits, fit.success, router.temperatures, router.shifts)
     scaled = scale(logits, temperatures, shifts)
     buckets = recount_buckets(router.buckets, scaled, enough_for_buckets(fit.success), router.models)

@@ -85,7 +85,7 @@ def fit_second_look(
 
     Args:
         classifier: of the router.
-        logits: of these rows, as ``held_out_logits`` makes them.
+        logits: of these rows, as ``panel_refit`` makes them: corrected where the router corrects them.
         temperatures: of the router, by model.
     """
     rows = calibration_rows(classifier, split)

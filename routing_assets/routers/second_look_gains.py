@@ -10,8 +10,8 @@ import numpy as np
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
 from routing_assets.allocation.second_look import decide_second_round, plan_first_round
 from routing_assets.prediction.calibration.temperatures import sigmoid
+from routing_assets.prediction.panel_refit.networks import component_folds
 from routing_assets.prediction.second_look import CrossFit, FirstModelQuality, Gain, second_look_of
-from routing_assets.prediction.second_look.networks import component_folds
 
 FRACTIONS = tuple(round(0.1 * step, 1) for step in range(1, 11))
 """Budgets that are tried, as fractions of sending everything to the dearest model."""

@@ -16,8 +16,8 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.related import related_rows
 from routing_assets.datasets.splits import Split
 from routing_assets.foundation.content_version import content_version
-from routing_assets.foundation.files import file_sha256
-from routing_assets.foundation.long_table import long_table, matrix
+from routing_assets.foundation.files import atomic_folder, file_sha256
+from routing_assets.foundation.long_table import about, long_table, matrix
 from routing_assets.prediction.calibration.buckets import STEPS, CalibrationConfig, config_of, fit_buckets
 from routing_assets.prediction.calibration.quality import calibration_metrics
 from routing_assets.prediction.calibration.temperatures import fit_temperatures, scale, sigmoid
@@ -26,6 +26,7 @@ from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.classifier.train import train_classifier
 from routing_assets.prediction.encoder.encoder import EncoderConfig
 from routing_assets.prediction.encoder.precision import Precision
+from routing_assets.prediction.panel_refit import PanelRefit, try_panel_refit
 from routing_assets.prediction.router import Router, RouterConfig, calibration_data, choose_decision
 from routing_assets.routers import mlflow_registry as tracking
 from routing_assets.routers.precision import in_bf16
@@ -101,11 +102,37 @@ def train_and_log(
 
 def held_out_logits(shelf: Shelf, record: Mapping[str, Any], labels: LabelledInstructions, split: Split) -> pa.Table:
     """Logit and success of every labelled pair that calibrates: instructions the classifier did not learn from."""
-    logits, success, component = calibration_data(_classifier(shelf, record), labels, split)
-    rows = np.arange(len(logits)).astype(str)
-    related = np.repeat(component[:, None], len(labels.models), axis=1)
+    return _pairs(labels.models, *calibration_data(_classifier(shelf, record), labels, split), about={})
+
+
+def panel_refit(shelf: Shelf, record: Mapping[str, Any], logits: pa.Table, models: tuple[str, ...]) -> pa.Table:
+    """The held-out logits, corrected by the panel refit where it is kept, each by a network that had not seen it.
+
+    The table's metadata say ``why``; a refit that is kept is stored under ``routers/refits`` by its ``refit_id``.
+    """
+    success, component = (matrix(logits, name, models) for name in ("success", "component"))
+    seed = _classifier(shelf, record).config.training.seed
+    trial = try_panel_refit(matrix(logits, "logit", models), success, component[:, 0], seed)
+    said = {"why": trial.why}
+    if trial.refit is not None:
+        said["refit_id"] = trial.refit.version
+        with atomic_folder(shelf.folder / "refits" / said["refit_id"]) as work:
+            trial.refit.save(work)
+    return _pairs(models, trial.logits, success, component[:, 0], about=said)
+
+
+def _pairs(
+    models: tuple[str, ...],
+    logits: np.ndarray,
+    success: np.ndarray,
+    component: np.ndarray,
+    *,
+    about: Mapping[str, str],
+) -> pa.Table:
+    """One row per instruction and model: ``logit, success, component``."""
+    related = np.repeat(component[:, None], len(models), axis=1)
     columns: dict[str, np.ndarray] = {"logit": logits, "success": success, "component": related}
-    return long_table(rows, labels.models, columns, about={})
+    return long_table(np.arange(len(logits)).astype(str), models, columns, about=about)
 
 
 def temperatures(logits: pa.Table, models: tuple[str, ...]) -> pa.Table:
@@ -159,11 +186,14 @@ def assemble(
 ) -> AssembledRouter:
     """Join the steps to one router, choose the estimate that feeds the allocation, and keep it all on disk.
 
+    ``logits`` are those of :func:`panel_refit`.
     Stored with the router are hashes of the texts it learnt from and the rows to judge it by. Raises InvalidInput where
     it is to score in bf16 and that changes too much on held-out rows.
     """
     classifier, fitted = _classifier(shelf, record), temperatures["temperature"].to_numpy()
     plain_buckets = buckets.drop(["buckets_id"])
+    refit_id = about(logits).get("refit_id")
+    refit = PanelRefit.load(shelf.folder / "refits" / refit_id) if refit_id else None
     decision, why = choose_decision(
         matrix(logits, "logit", labels.models),
         matrix(logits, "success", labels.models),
@@ -171,8 +201,10 @@ def assemble(
         matrix(logits, "component", labels.models)[:, 0],
         RouterConfig(calibration=config_of(buckets), decision=estimate),  # type: ignore[arg-type]
     )
-    router = Router(classifier, fitted, plain_buckets, decision, why)
+    router = Router(classifier, fitted, plain_buckets, decision, why, refit=refit)
     entry = {**record, "decision_estimate": decision, "buckets_id": buckets["buckets_id"][0].as_py()}
+    if refit_id:
+        entry["refit_id"] = refit_id
     why_precision = None
     if precision != "fp32":
         held_out = labels.take(np.concatenate([split.validation, split.calibration, split.test]))

@@ -42,6 +42,9 @@ TITAN = {"inputTextTokenCount": 9, "results": [{"tokenCount": 2, "outputText": "
 LLAMA = {"generation": "Lima", "prompt_token_count": 9, "generation_token_count": 2, "stop_reason": "stop"}
 MISTRAL = {"outputs": [{"text": "Lima", "stop_reason": "stop"}]}
 COHERE = {"generations": [{"text": "Lima", "finish_reason": "COMPLETE"}]}
+XAI = {"usage": {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 55}}
+DEEPSEEK = {"usage": {"prompt_tokens": 20, "completion_tokens": 5, "prompt_cache_hit_tokens": 8}}
+TOGETHER = {"usage": {"prompt_tokens": 20, "completion_tokens": 5, "cached_tokens": 4}}
 VERTEX = {
     "request": {"contents": [], "labels": {"custom_id": "q"}},
     "status": "",
@@ -53,6 +56,10 @@ VERTEX = {
     ("line", "finish_reason", "counts"),
     [
         (chat("q"), "stop", (1000, 600, 200, 150)),
+        (chat("q", **XAI), "stop", (20, None, 35, None)),
+        (chat("q", **DEEPSEEK), "stop", (20, 8, 5, None)),
+        (chat("q", **TOGETHER), "stop", (20, 4, 5, None)),
+        ({"custom_id": "q", "response": chat("q")["response"]["body"]}, "stop", (1000, 600, 200, 150)),
         (responses("q"), "completed", (30, 10, 8, 5)),
         (COMPLETION, "length", (5, None, 1, None)),
         (claude("q"), "end_turn", (12, None, 3, None)),

@@ -17,7 +17,7 @@ from routing_assets.answers.graders.judge import Judge, Question, worth
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import read_manifest
-from routing_assets.batches.judging import JUDGE, Judging, is_verdict, judging_of, prefix_of, write_questions
+from routing_assets.batches.judging import JUDGE, Judging, is_verdict, prefix_of, questions_of, write_questions
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.schema import read_values
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
@@ -31,7 +31,7 @@ def judge(**settings: Any) -> Judge:
 
 
 def judging(asked: Judge, came: list[Answer] | None = None, answers: list[Gradable] | None = None) -> Judging:
-    return judging_of(asked, "weekly", answers or ANSWERS, came or [], CATALOG)
+    return questions_of(asked, "weekly", answers or ANSWERS, came or [], CATALOG).chosen()
 
 
 def verdicts(of: Judging, *texts: str, **more: Any) -> list[Answer]:
@@ -109,6 +109,27 @@ def test_pairs_of_models_are_asked_once_for_both() -> None:
     found = grades(judging(settings, verdicts(first, "Verdict: A", "Verdict: B"), [*both, alone]), [*both, alone])
     assert [grade.value for grade in found] == [1.0, 0.0, None]
     assert "has no answer of another model" in found[2].reason
+
+
+@pytest.mark.parametrize(
+    ("compare", "said", "orders"),
+    [
+        ("pairwise", "A B", (1, 0)),
+        ("pairwise", "A A", (1, 1)),
+        ("pairwise", "tie A", (1, 1)),
+        ("pairwise", "A ?", (0, 0)),
+        ("reference", "A tie", (1, 1)),
+        ("reference", "B A", (1, 0)),
+        ("none", "right", (0, 0)),
+    ],
+)
+def test_it_is_counted_how_often_two_orders_differ(compare: Any, said: str, orders: tuple[int, int]) -> None:
+    settings = judge(compare=compare)
+    reference = "Lima" if compare == "reference" else None
+    asked = [Gradable("q", "large", "Cusco", reference, "?"), Gradable("q", "small", "Quito", None, "?")]
+    came = verdicts(judging(settings, answers=asked), *(f"Verdict: {word}" for word in said.split()))
+    found = judging(settings, came, asked).orders
+    assert (found.compared, found.differ) == orders
 
 
 def test_an_answer_that_is_its_reference_is_one_question_in_both_orders() -> None:

@@ -47,7 +47,7 @@ def test_moves_are_counted_and_valued_at_the_new_estimates(
     if kind == "in parts":
         drafts = [Draft(str(tmp_path / str(number)), table.schema) for number, table in enumerate(tables)]
         tables = [write_table(draft, [table], part_rows=2) for draft, table in zip(drafts, tables, strict=True)]
-    change = compare_decisions(*tables)
+    change = compare_decisions(*tables, tmp_path)
     assert change.reasons == ("file", "router")
     assert set(change.moves) == {
         ("dear", "cheap", 1),

@@ -312,3 +312,21 @@ def test_faults_name_file_row_and_column(tmp_path: Path, name: str, content: str
 def test_an_unknown_extension_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"\.xlsx"):
         write_batch(make_batch(), tmp_path / "batch.xlsx")
+
+
+def test_one_bad_number_leaves_missing_ones_and_decimal_commas_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "b.csv"
+    path.write_text("instruction_id;instruction;input_tokens\n1;a;12,0\n2;b;null\n3;c;many\n")
+    batch = load_batch(path)
+    assert batch.instruction_id.tolist() == ["1", "2"]
+    np.testing.assert_equal(batch.input_tokens, [12.0, np.nan])
+    path.write_text(path.read_text() + "4;d;1.500\n")
+    with pytest.raises(InvalidInput, match=r"row 5, column 'input_tokens': '1.500' may be thousands"):
+        load_batch(path)
+
+
+def test_a_column_whose_name_differs_by_case_or_spaces_is_suggested(tmp_path: Path) -> None:
+    path = tmp_path / "b.csv"
+    path.write_text("Instruction_ID, instruction\n1,a\n")
+    with pytest.raises(InvalidInput, match=r"add --id-column Instruction_ID.*add --text-column ' instruction'"):
+        load_batch(path)

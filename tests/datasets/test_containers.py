@@ -14,7 +14,7 @@ import pytest
 
 from routing_assets.datasets import load_batch, load_labels, reading
 from routing_assets.datasets.portions import open_batch
-from routing_assets.datasets.reading import remarks_on
+from routing_assets.datasets.reading import open_tables, read_raw_table, remarks_on
 from routing_assets.foundation.errors import InvalidInput
 
 ROWS = [
@@ -136,3 +136,30 @@ def test_an_optional_column_that_is_null_throughout_is_absent_from_labels(tmp_pa
     pq.write_table(pa.table(about | {"m": [1.0, 0.0]}), tmp_path / "wide.parquet")
     assert load_labels(tmp_path / "long.parquet").task is None
     assert load_labels(tmp_path / "wide.parquet").task is None
+
+
+@pytest.mark.parametrize("bytes_at_once", [1, 7, 64])
+def test_rows_stay_whole_however_little_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_at_once: int
+) -> None:
+    monkeypatch.setattr("routing_assets.datasets.csv_files._BYTES_AT_ONCE", bytes_at_once)
+    cells = ["plain", 'a "quoted"\nline, and more', "\n\n", '"', "é" * 200, ""]
+    rows = [{"a": one, "b": other} for one in cells for other in cells]
+    path = tmp_path / "rows.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["a", "b"], quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read_raw_table(path).columns.to_pylist() == rows
+
+
+def test_memory_of_a_packed_csv_follows_the_rows_at_once_not_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        file.write("a,b\n" + f"1,{'x' * 1000}\n" * 40_000)
+    pool = pa.default_memory_pool()
+    before, most = pool.bytes_allocated(), 0
+    for table in open_tables(path)[0].tables(1_000):
+        most = max(most, pool.bytes_allocated() - before)
+        assert len(table) <= 1_000
+    assert most < 16 << 20

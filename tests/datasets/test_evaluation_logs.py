@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from routing_assets.cli.label_options import COLUMN_OPTIONS, FORMAT
+from routing_assets.cli.label_options import COLUMN_OPTIONS, FORMAT, OF_LABELS
 from routing_assets.cli.main import main
 from routing_assets.datasets import load_labels
 from routing_assets.datasets.column_names import OPTIONS
@@ -161,6 +161,46 @@ def test_sprout_and_published_tables_are_read(tmp_path: Path) -> None:
         assert (labels.models, labels.success.tolist()) == (("a", "b"), [[1, 0]]), name
 
 
+TASKS = [{"instance_id": name, "problem_statement": f"Mend {name}."} for name in ("d-1", "d-2", "d-3")]
+REPORT = {"resolved_ids": ["d-1"], "unresolved_ids": ["d-2"], "incomplete_ids": ["d-3"], "error_ids": []}
+
+
+def test_reports_of_swe_bench_are_labels_of_their_models(tmp_path: Path) -> None:
+    json_lines(tmp_path / "tasks.jsonl", TASKS)
+    other = {"resolved_ids": ["d-2"], "unresolved_ids": [], "empty_patch_ids": ["d-1"], "error_ids": ["d-3"]}
+    for name, report in (("gpt-4.1.run1", REPORT), ("claude.run1", other)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    for format in ("auto", "swe_bench_reports"):
+        labels = load_labels(tmp_path, format)  # type: ignore[arg-type]
+        assert (labels.models, labels.instruction_id.tolist()) == (("claude", "gpt-4.1"), ["d-1", "d-2", "d-3"])
+        np.testing.assert_equal(labels.success, [[0, 1], [1, 0], [0, np.nan]])
+    assert labels.instruction[0] == "Mend d-1."
+
+
+def test_reports_of_the_leaderboard_and_of_single_instances_count_as_well(tmp_path: Path) -> None:
+    json_lines(tmp_path / "tasks.jsonl", TASKS)
+    results = tmp_path / "20250101_agent" / "results" / "results.json"
+    results.parent.mkdir(parents=True)
+    results.write_text(json.dumps({"resolved": ["d-3"], "no_generation": ["d-1"], "no_logs": []}))
+    for name, resolved in (("d-1", True), ("d-2", False)):
+        (tmp_path / "logs" / "gpt" / name).mkdir(parents=True)
+        report = {name: {"patch_is_None": False, "resolved": resolved}}
+        (tmp_path / "logs" / "gpt" / name / "report.json").write_text(json.dumps(report))
+    labels = load_labels(tmp_path)
+    assert labels.models == ("20250101_agent", "gpt")
+    np.testing.assert_equal(labels.success, [[0, 1], [0, 0], [1, np.nan]])
+
+
+def test_reports_without_texts_say_where_to_put_them(tmp_path: Path) -> None:
+    (tmp_path / "gpt.json").write_text(json.dumps(REPORT))
+    for path in (tmp_path, tmp_path / "gpt.json"):
+        with pytest.raises(InvalidInput, match=r"have no texts\. Put the file of the data set"):
+            load_labels(path)
+    json_lines(tmp_path / "tasks.jsonl", TASKS[1:])
+    with pytest.raises(InvalidInput, match=r"gpt\.json: the instance 'd-1' has no text"):
+        load_labels(tmp_path)
+
+
 BATTLES = [
     {"question_id": "1", "model_a": "a", "model_b": "b", "winner": "model_a", "prompt": "p"},
     {"question_id": "2", "model_a": "b", "model_b": "a", "winner": "tie", "prompt": "q"},
@@ -202,4 +242,4 @@ def test_the_command_knows_every_format_and_column() -> None:
     assert list(FORMAT.choices) == list(LabelFormat.__args__)  # type: ignore[attr-defined]
     assert {ours: option for ours, (option, _) in COLUMN_OPTIONS.items()}.items() <= OPTIONS.items()
     shown = CliRunner().invoke(main, ["train", "--help"]).output
-    assert all(option in shown for option, _ in COLUMN_OPTIONS.values())
+    assert all(COLUMN_OPTIONS[name][0] in shown for name in OF_LABELS)

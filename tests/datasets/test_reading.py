@@ -186,3 +186,12 @@ def test_a_damaged_parquet_is_the_files_fault(tmp_path: Path, damage: str) -> No
     path.write_bytes(content)
     with pytest.raises(InvalidInput, match="not a readable Parquet file"):
         read_raw_table(path)
+
+
+def test_blank_lines_and_commas_at_the_ends_of_lines_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1},\r\n\r\n  \n{"a": 2},\n{"a": 3}\n\n')
+    assert [record["a"] for record in read_json_lines(path)] == [1, 2, 3]
+    path.write_text('{"a": 1},\n\n{"a": \n')
+    with pytest.raises(InvalidInput, match=r"row 2: the line is not valid JSON"):
+        list(read_json_lines(path))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +368,31 @@ def test_a_long_table_has_signals_as_columns(tmp_path):
     labels = load_labels(write(table, tmp_path / "labels.csv"))
     np.testing.assert_array_equal(labels.signals["agreement"], [[0.5, 0.75], [1.0, np.nan]])
     assert labels.signals["finish_reason"].tolist() == [["stop", "length"], ["stop", None]]
+
+
+def test_missing_numbers_are_spelt_as_people_spell_them(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    spelt = ["NA", "N/A", "None", "null", "NaN", "-", "<NA>", " "]
+    rows = [f"{n},text {n},1,{cell},{cell}" for n, cell in enumerate(spelt)]
+    path.write_text("\n".join(["instruction_id,instruction,a,b,a|cost", "x,text,0,1,0.1", *rows]) + "\n")
+    labels = load_labels(path, allow_missing=True)
+    np.testing.assert_equal(labels.success[:, 1], [1] + [np.nan] * len(spelt))
+    assert labels.cost is not None
+    np.testing.assert_equal(labels.cost[:, 0], [0.1] + [np.nan] * len(spelt))
+    with pytest.raises(InvalidInput, match="row 3, column 'b': success is missing"):
+        load_labels(path)
+
+
+def test_a_dot_among_decimal_commas_may_be_thousands(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("instruction_id;instruction;a;a|cost\n1;One?;1;0,5\n2;Two?;85,5 %;1.234\n")
+    with pytest.raises(InvalidInput, match=r"row 3, column 'a\|cost': '1.234' may be thousands or a fraction"):
+        load_labels(path)
+    path.write_text(path.read_text().replace("1.234", "0,12"))
+    assert load_labels(path).success[1, 0] == pytest.approx(0.855)
+
+
+def test_ids_may_be_the_whole_numbers_of_a_database(tmp_path: Path) -> None:
+    ids = pa.array([Decimal(7), Decimal(8)], pa.decimal128(38, 0))
+    pq.write_table(pa.table({"instruction_id": ids, "instruction": ["a", "b"], "m": [1, 0]}), tmp_path / "l.parquet")
+    assert load_labels(tmp_path / "l.parquet").instruction_id.tolist() == ["7", "8"]

@@ -11,11 +11,14 @@ from uuid import uuid4
 import dagster as dg
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from filelock import FileLock, Timeout
+from provider_lines import chat, write
 
 from routing_assets.batches.known import end_of_batch, outcome_files
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.main import main
 from routing_assets.cli.run_job import RunFailed, instance_of, run_job
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.outcomes.sensors import outcomes_sensor
@@ -231,3 +234,27 @@ def test_outcomes_that_a_new_decision_left_behind_freeze_nothing(routed: Home, t
 def test_drift_without_outcomes_says_what_is_missing(routed: Home) -> None:
     with instance_of(routed) as instance, pytest.raises(RuntimeError, match="has outcomes yet"):
         run_job(instance, "watch_router")
+
+
+def test_outcomes_come_under_the_names_and_in_the_encoding_of_their_own_table(routed: Home, tmp_path: Path) -> None:
+    decided = routed.store.read("routed_batch", "weekly").to_pylist()
+    rows = [f"{row['instruction_id']};{row['model']};0,5;geprüft" for row in decided]
+    path = tmp_path / "outcomes.csv"
+    path.write_bytes("\n".join(["Nr;llm;note;Bemerkung", *rows]).encode("cp1252"))
+    named = [part for pair in (("--id", "Nr"), ("--model", "llm"), ("--success", "note")) for part in pair]
+    named = [f"{part}-column" if part.startswith("--") else part for part in named]
+
+    def run(*more: str) -> Result:
+        return CliRunner().invoke(main, ["outcomes", "weekly", str(path), *more])
+
+    assert "not UTF-8" in run(*named).output
+    assert (
+        "there is no column 'Note'; the file has 'Nr', 'llm'" in run("--encoding", "cp1252", *named[:-1], "Note").output
+    )
+    assert "columns that are not used: Bemerkung" in run("--encoding", "cp1252", *named).output
+    assert routed.store.read("batch_outcomes", "weekly")["success"].to_pylist() == [0.5] * len(decided)
+    answers = write(tmp_path / "output.jsonl", *(chat(row["instruction_id"], model=row["model"]) for row in decided))
+    assert (
+        "a provider's output, which has no columns"
+        in CliRunner().invoke(main, ["answers", "weekly", str(answers), "--id-column", "custom_id"]).output
+    )

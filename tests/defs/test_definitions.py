@@ -22,7 +22,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
     assert {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()} == {
         "labelled_instructions", "model_catalog", "splits",
         "cost_model", "price_release",
-        "success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets",
+        "success_classifier", "held_out_logits", "panel_refit", "calibration_temperatures", "calibration_buckets",
         "router", "added_labels", "extended_router", "recalibrated_router", "router_comparison", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",

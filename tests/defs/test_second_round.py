@@ -24,7 +24,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.outcomes.sensors import outcomes_sensor
 from routing_assets.defs.second_round.jobs import second_round_sensor
 from routing_assets.home import Home
-from routing_assets.prediction.second_look.networks import CorrectionConfig
+from routing_assets.prediction.panel_refit.networks import CorrectionConfig
 
 AUC = 0.97
 REQUEST = {"budget_fraction": 0.3, "second_look": {"wait_hours": 24.0}}
@@ -146,8 +146,8 @@ def test_answers_of_the_second_round_count_for_the_batch(
     batch_commands.outcomes(sent_out, "weekly", report(sent_out, truth, tmp_path / "second.jsonl", "second_round"))
     first, second = (sum(table[name].to_pylist()) for name in ("first_cost", "cost"))
     (month,) = sent_out.warehouse.fetch("spend_by_policy")
-    assert month["billed_usd"] == pytest.approx(first + second)
-    assert month["estimated_usd"] == pytest.approx(first + second)
+    assert month["usd_of_billed"] == pytest.approx(first + second)
+    assert month["estimated_usd_of_all"] == pytest.approx(first + second)
     escalated = table.filter(table["escalated"]).to_pylist()[0]
     said = run("explain", "weekly", escalated["instruction_id"])
     assert f"second_round           asks {escalated['model']}" in said

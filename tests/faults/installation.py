@@ -22,7 +22,8 @@ from routing_assets.home import Home
 PERIOD_USD = 0.5
 POLICY = f"period: {{budget_usd: {PERIOD_USD}, reserve: 0.1}}\n"
 STAGES = {
-    "training": {"success_classifier", "held_out_logits", "calibration_temperatures", "calibration_buckets", "router",
+    "training": {"success_classifier", "held_out_logits", "panel_refit", "calibration_temperatures",
+                 "calibration_buckets", "router",
                  "router_release", "labelled_instructions", "splits", "splits_splits_do_not_leak", "model_catalog",
                  "cost_model"},
     "scoring": {"batch_instructions", "probability_matrix", "cost_matrix"},

@@ -159,7 +159,6 @@ BATCHES: dict[str, Case] = {
     "text": ("b.jsonl", b"hello\n", "row 1: .*not valid JSON"),
     "Python's own quotes": ("b.jsonl", b"{'instruction_id': '1'}\n", "row 1: .*not valid JSON"),
     "last line cut off": ("b.jsonl", two("x")[:-9], "row 2: .*not valid JSON"),
-    "empty line between": ("b.jsonl", two("x") + b"\n" + two("y"), "row 3: the line is empty"),
     "instruction as number": ("b.jsonl", lines({"instruction_id": "1", "instruction": 0.5}), "type double, not text"),
     "instruction as truth": ("b.jsonl", lines({"instruction_id": "1", "instruction": True}), "type bool, not text"),
     "instruction as object": ("b.jsonl", lines({"instruction_id": "1", "instruction": {"a": 1}}), "type struct"),

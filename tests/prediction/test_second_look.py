@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing_assets.prediction.panel_refit.networks import CorrectionConfig
 from routing_assets.prediction.second_look import decide_after, fit_lookahead, fit_posterior, judge_first_models
 from routing_assets.prediction.second_look.encoding import MOST_CLASSES, fit_encoding
-from routing_assets.prediction.second_look.networks import CorrectionConfig
 
 MODELS = ("small", "large")
 QUICK = CorrectionConfig(hidden=16, epochs=12, folds=3)

@@ -82,3 +82,14 @@ def test_rows_without_a_label_and_other_columns_are_not_read(tmp_path: Path) -> 
     assert read_few(str(path), ["new"]).instruction.tolist() == ["One?"]
     with pytest.raises(InvalidInput, match=r"few.csv: there is no label of the model 'nwe'; labelled are new, other"):
         read_few(str(path), ["nwe"])
+
+
+def test_few_labels_are_read_under_the_names_of_their_own_table(tmp_path: Path) -> None:
+    path = tmp_path / "few.csv"
+    path.write_bytes("prompt;llm;points\nWas heißt 'müde'?;new;85\nTwo?;other;0\n".encode("cp1252"))
+    columns = {"instruction": "prompt", "model": "llm", "success": "points"}
+    few = read_few(str(path), ["new"], columns=columns, made_ids="row", success_scale=100, encoding="cp1252")
+    assert few.instruction.tolist() == ["Was heißt 'müde'?"]
+    assert few.success == pytest.approx(0.85)
+    with pytest.raises(InvalidInput, match=r"add --text-column prompt"):
+        read_few(str(path), ["new"], columns={"model": "llm", "success": "points"}, encoding="cp1252", made_ids="row")

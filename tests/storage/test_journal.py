@@ -164,7 +164,7 @@ def test_removed_last_entries_are_found_by_the_anchors_alone(written: Home) -> N
     last = len(written.warehouse.fetch("journal"))
     tamper(written, *(statement.format(n=last - 1) for statement in CUT))
     (line,) = broken_entries(written.warehouse, written.store, written.folders)
-    assert f"anchors name entries that the journal lacks, from {last - 1} to {last}" in line
+    assert f"anchors of entries that the journal lacks, from {last - 1} to {last}" in line
     written.warehouse.append("withdrawals", pa.table({"batch_id": ["z"]}))
     written.warehouse.append("withdrawals", pa.table({"batch_id": ["y"]}))
     # the fault still shows once the journal has grown past the anchors
@@ -214,7 +214,7 @@ def test_an_older_database_with_older_anchors_is_found_by_the_hand_offs_and_dags
     manifest = {"ledger_entry": head.entry, "ledger_hash": head.entry_hash}
     (folder / MANIFEST).write_text(json.dumps(manifest))
     (line,) = broken_entries(written.warehouse, written.store, written.folders)
-    assert line.startswith("hand-offs in the outbox: 1 anchors name entries that the journal lacks")
+    assert line.startswith("hand-offs in the outbox: 1 anchor of entries that the journal lacks")
 
 
 @pytest.mark.parametrize("next_command", [lambda home: None, lambda home: home.warehouse.create()])
@@ -231,7 +231,7 @@ def test_a_removed_journal_is_found(written: Home) -> None:
     written.warehouse.create()
     found = broken_entries(written.warehouse, written.store, written.folders)
     assert found[0] == "the journal is empty"
-    assert any("anchors name entries that the journal lacks" in line for line in found)
+    assert any("anchors of entries that the journal lacks" in line for line in found)
     assert sum("is in the ledger, but not in the journal" in line for line in found) > len(LEDGERS)
 
 

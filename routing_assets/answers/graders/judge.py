@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -138,6 +138,14 @@ class Judge(Grader):
         return Question(prefix + _hash(self.model, prompt)[:24], prompt, *about)
 
 
+@plain_dataclass(frozen=True)
+class BothOrders:
+    """Pairs of texts that were compared in both orders, and those of which the two verdicts differ."""
+
+    compared: int
+    differ: int
+
+
 @plain_dataclass(frozen=True, eq=False)
 class Verdicts(Grader):
     """A judge with the verdicts that came back.
@@ -180,6 +188,18 @@ class Verdicts(Grader):
             values.append(value)
         said = ", ".join(f"{value:g}" for value in values)
         return Grade(sum(values) / len(values), f"{self.judge.model} says {said}")
+
+    def both_orders(self, asked: Iterable[tuple[Question, ...] | Grade]) -> BothOrders:
+        """How often the verdicts on a pair of texts change with their order. Each pair counts once."""
+        pairs: dict[frozenset[str], bool] = {}
+        for of_answer in asked:
+            if isinstance(of_answer, Grade) or self.judge.compare == "none":
+                continue
+            for first, second in zip(of_answer[::2], of_answer[1::2], strict=True):
+                said = [worth(self.texts.get(q.id, ""), replace(q, tie=0.5)) for q in (first, second)]
+                if first.id != second.id and None not in said:
+                    pairs[frozenset((first.id, second.id))] = said[0] != said[1]
+        return BothOrders(len(pairs), sum(pairs.values()))
 
 
 def worth(text: str, question: Question) -> float | None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from routing_assets.datasets.evaluation_logs import inspect_logs, lm_eval, preferences, promptfoo, sprout
+from routing_assets.datasets.evaluation_logs import (
+    inspect_logs,
+    lm_eval,
+    preferences,
+    promptfoo,
+    sprout,
+    swe_bench_reports,
+)
 from routing_assets.datasets.evaluation_logs.calls import Call
 from routing_assets.datasets.evaluation_logs.json_documents import read_json
 from routing_assets.datasets.evaluation_logs.records import records
@@ -24,23 +32,38 @@ class CallLog:
     Attributes:
         recognises: whether the first record of a table, or a whole JSON document, has this format.
         is_document: whether it is one JSON document, in a ``.json`` file.
-        read: the calls in a file, by the rule for preferences where one was given.
+        read: the calls in files, by the rule for preferences where one was given; the folder is that of all files.
     """
 
     name: str
     is_document: bool
     recognises: Callable[[Any], bool]
-    read: Callable[[Path, Rule | None], Iterator[Call]]
+    read: Callable[[Sequence[Path], Rule | None, Path], Iterator[Call]]
+
+
+def _each(read: Callable[[Path], Iterator[Call]]) -> Callable[[Sequence[Path], Rule | None, Path], Iterator[Call]]:
+    return lambda files, *_: chain.from_iterable(map(read, files))
 
 
 LOGS = {
     log.name: log
     for log in (
-        CallLog("lm_eval", False, lm_eval.recognises, lambda path, _: lm_eval.read(path)),
-        CallLog("inspect", True, inspect_logs.recognises, lambda path, _: inspect_logs.read(path)),
-        CallLog("promptfoo", True, promptfoo.recognises, lambda path, _: promptfoo.read(path)),
-        CallLog("sprout", False, sprout.recognises, lambda path, _: sprout.read(path)),
-        CallLog("preferences", False, preferences.recognises, preferences.read),
+        CallLog("lm_eval", False, lm_eval.recognises, _each(lm_eval.read)),
+        CallLog("inspect", True, inspect_logs.recognises, _each(inspect_logs.read)),
+        CallLog("promptfoo", True, promptfoo.recognises, _each(promptfoo.read)),
+        CallLog("sprout", False, sprout.recognises, _each(sprout.read)),
+        CallLog(
+            "preferences",
+            False,
+            preferences.recognises,
+            lambda files, rule, _: chain.from_iterable(preferences.read(file, rule) for file in files),
+        ),
+        CallLog(
+            "swe_bench_reports",
+            True,
+            swe_bench_reports.recognises,
+            lambda files, _, folder: swe_bench_reports.read(files, folder),
+        ),
     )
 }
 

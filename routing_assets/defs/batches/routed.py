@@ -159,7 +159,8 @@ def record_changes(context: dg.AssetExecutionContext, home: RoutingHome, routed:
         return {}
     store, runs = paths.store, runs_of(context.instance, context.run)
     probabilities, costs = (store.parts(name, batch_id, *runs) for name in ("probability_matrix", "cost_matrix"))
-    changes = compare_decisions(store.at(before[0]["routed_path"]), routed, probabilities, costs)
+    former, spill = store.at(before[0]["routed_path"]), paths.root / "spill"
+    changes = compare_decisions(former, routed, probabilities, costs, spill)
     row = {"batch_id": batch_id, "dagster_run_id": context.run_id, "previous_run_id": before[0]["dagster_run_id"]}
     paths.warehouse.run("insert_rerouting", pa.Table.from_pylist([row | changes.row()]))
     return {

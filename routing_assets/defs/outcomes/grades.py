@@ -105,13 +105,15 @@ def figures_of(graded: BatchGrades) -> dict[str, Any]:
             }
     judged: dict[str, Any] = {}
     if graded.judging is not None:
-        asked = graded.judging.to_ask
+        orders = graded.judging.orders
         judged = {
             "judge_spent_usd": float(graded.judging.spent),
-            "to_judge": len(asked),
-            "to_judge_usd": float(sum(usd for _, usd in asked)),
+            "to_judge": len(graded.judging.to_ask),
+            "to_judge_usd": float(graded.judging.asked_usd),
             "not_judged_for_want_of_money": graded.judging.withheld,
         }
+        if orders.compared:
+            judged |= {"judged_in_both_orders": orders.compared, "orders_differ": orders.differ / orders.compared}
     values = [value for value in table["success"].to_pylist() if value is not None]
     mean = {"mean_grade": sum(values) / len(values)} if values else {}
     return shown_figures(

@@ -23,6 +23,10 @@ class AddedLabels(dg.Config):
 
     labels: str = Field(description="A label table: Parquet, CSV or JSONL; an empty cell is unlabelled.")
     models: list[str] = Field(description="Its models that are to be added; other columns are not read.")
+    columns: dict[str, str] = Field(default={}, description="By our name of a column, that of the table.")
+    made_ids: str | None = Field(default=None, description="row or text: what ids are made from, where there are none.")
+    success_scale: float = Field(default=1.0, description="Success of a fully correct answer.")
+    encoding: str | None = Field(default=None, description="Of a text file that is not UTF-8.")
     confirm_prices: bool = Field(default=False, description="Accept recorded costs that look like another unit.")
 
 
@@ -42,7 +46,10 @@ def added_labels(config: AddedLabels, home: RoutingHome, model_catalog: pa.Table
     paths = home.paths()
     try:
         catalog = catalog_from_table(model_catalog)
-        labels = checked_addition(paths.warehouse, paths.store, paths.shelf, config.labels, config.models, catalog)
+        how = config.model_dump(include={"columns", "made_ids", "success_scale", "encoding"})
+        labels = checked_addition(
+            paths.warehouse, paths.store, paths.shelf, config.labels, config.models, catalog, **how
+        )
         if not config.confirm_prices:
             refuse_doubtful_costs(labels, catalog)
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""Stages 2 and 3: a router, that is a classifier, its temperatures and buckets, and the estimate for decisions."""
+"""Stages 2 and 3: a router, that is a classifier, its panel refit, temperatures, buckets, and the deciding estimate."""
 
 import json
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.labels import split_from_table
 from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import about
 from routing_assets.home import Home
 from routing_assets.routers.release import labels_config, record_candidate
 
@@ -108,15 +109,29 @@ def held_out_logits(
     return dg.MaterializeResult(value=logits, data_version=data_version(logits))
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="2")
-def calibration_temperatures(
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="1")
+def panel_refit(
     home: RoutingHome, success_classifier: pa.Table, held_out_logits: pa.Table, labelled_instructions: pa.Table
+) -> dg.MaterializeResult:
+    """The held-out logits after small networks have corrected each model's by those of the others, each pair by a
+    network that had not seen it; unchanged where that does not help.
+    """
+    from routing_assets.routers import train as router_steps
+
+    models = LabelledInstructions.from_arrow(labelled_instructions).models
+    logits = router_steps.panel_refit(home.paths().shelf, record(success_classifier), held_out_logits, models)
+    return dg.MaterializeResult(value=logits, data_version=data_version(logits), metadata=about(logits))
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="3")
+def calibration_temperatures(
+    home: RoutingHome, success_classifier: pa.Table, panel_refit: pa.Table, labelled_instructions: pa.Table
 ) -> dg.MaterializeResult:
     """One temperature per model, by maximum likelihood on held-out labels."""
     from routing_assets.routers import train as router_steps
 
     models = LabelledInstructions.from_arrow(labelled_instructions).models
-    fitted = router_steps.temperatures(held_out_logits, models)
+    fitted = router_steps.temperatures(panel_refit, models)
     version = content_version(success_classifier, fitted)
     table = fitted.append_column("temperatures_id", pa.array([version] * fitted.num_rows))
     home.paths().warehouse.run("insert_calibration_temperatures", table)
@@ -127,14 +142,14 @@ def calibration_temperatures(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="2")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"duckdb"}, code_version="3")
 def calibration_buckets(
-    config: CalibrationSettings, home: RoutingHome, held_out_logits: pa.Table, calibration_temperatures: pa.Table
+    config: CalibrationSettings, home: RoutingHome, panel_refit: pa.Table, calibration_temperatures: pa.Table
 ) -> dg.MaterializeResult:
     """The observed success rate of each model in each probability bucket, with Wilson intervals and counts."""
     from routing_assets.routers import train as router_steps
 
-    fitted = router_steps.buckets(held_out_logits, calibration_temperatures, config.model_dump())
+    fitted = router_steps.buckets(panel_refit, calibration_temperatures, config.model_dump())
     version = content_version(calibration_temperatures, fitted)
     table = fitted.append_column("buckets_id", pa.array([version] * fitted.num_rows))
     home.paths().warehouse.run("insert_calibration_buckets", table)
@@ -159,20 +174,22 @@ CALIBRATION_HOLDS = dg.AssetCheckSpec(
     kinds={"duckdb"},
     check_specs=[CALIBRATION_HOLDS],
     dagster_type=ARROW_TABLE,
-    code_version="3",
+    code_version="4",
 )
 def router(
     context: dg.AssetExecutionContext,
     config: DecisionSettings,
     home: RoutingHome,
     success_classifier: pa.Table,
-    held_out_logits: pa.Table,
+    panel_refit: pa.Table,
     calibration_temperatures: pa.Table,
     calibration_buckets: pa.Table,
     labelled_instructions: pa.Table,
     splits: pa.Table,
 ) -> dg.MaterializeResult:
-    """Classifier, temperatures and buckets as one version, the estimate that decides, and how good each step is."""
+    """Classifier, panel refit, temperatures and buckets as one version, the estimate that decides, and how good each
+    step is.
+    """
     paths = home.paths()
     from routing_assets.routers import train as router_steps
 
@@ -181,7 +198,7 @@ def router(
         assembled = router_steps.assemble(
             paths.shelf,
             record(success_classifier),
-            held_out_logits,
+            panel_refit,
             calibration_temperatures,
             calibration_buckets,
             labels,
@@ -208,6 +225,7 @@ def router(
         metadata={
             **assembled.record,
             "why_this_estimate": assembled.why,
+            "panel_refit": about(panel_refit)["why"],
             "precision": config.precision,
             **({"why_this_precision": assembled.why_precision} if assembled.why_precision else {}),
             "test_quality": markdown_table(assembled.mean_quality("test")),

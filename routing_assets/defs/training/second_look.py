@@ -35,7 +35,7 @@ def second_look(
     context: dg.AssetExecutionContext,
     home: RoutingHome,
     success_classifier: pa.Table,
-    held_out_logits: pa.Table,
+    panel_refit: pa.Table,
     calibration_temperatures: pa.Table,
     labelled_instructions: pa.Table,
     splits: pa.Table,
@@ -53,7 +53,7 @@ def second_look(
 
     fitted = looks.fit_second_look(
         looks.classifier_of(paths.shelf, record(success_classifier)),
-        held_out_logits,
+        panel_refit,
         calibration_temperatures,
         labels,
         split_from_table(splits),

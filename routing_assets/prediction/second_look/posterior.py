@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from routing_assets.prediction.calibration.temperatures import sigmoid
 from routing_assets.prediction.encoder.threads import one_thread
-from routing_assets.prediction.second_look.encoding import SignalEncoding, Signals, fit_encoding
-from routing_assets.prediction.second_look.networks import (
+from routing_assets.prediction.panel_refit.networks import (
     CorrectionConfig,
     Corrections,
     component_folds,
     train_corrections,
 )
+from routing_assets.prediction.second_look.encoding import SignalEncoding, Signals, fit_encoding
 
 Matrix = NDArray[np.float32]
 AT_ONCE = 16_384

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from routing_assets.prediction.calibration.quality import calibration_metrics
+from routing_assets.prediction.calibration.quality import calibration_metrics, loss_saved
 from routing_assets.prediction.second_look.posterior import CrossFit
 
 STANDARD_ERRORS = 3.0
@@ -85,37 +85,6 @@ def _judge(
         gain,
         error,
     )
-
-
-def loss_saved(
-    probability: NDArray[np.float32],
-    other: NDArray[np.float32],
-    success: NDArray[np.float32],
-    component: NDArray[np.integer],
-) -> tuple[float, float]:
-    """Log-loss per label that ``probability`` saves against ``other``, and its standard error; all (n, K)."""
-    labelled = np.isfinite(success)
-    saved = np.where(labelled, _loss(other, success) - _loss(probability, success), 0.0).sum(axis=1)
-    return _mean_of_clusters(saved, labelled.sum(axis=1), component)
-
-
-def _mean_of_clusters(
-    total: NDArray[np.float64], count: NDArray[np.integer], component: NDArray[np.integer]
-) -> tuple[float, float]:
-    """Ratio of sums, and its standard error over clusters of related rows."""
-    cluster = np.unique(component, return_inverse=True)[1]
-    totals, counts = np.bincount(cluster, total), np.bincount(cluster, count)
-    mean = totals.sum() / max(counts.sum(), 1)
-    clusters = len(totals)
-    if clusters < 2:
-        return float(mean), float("inf")
-    variance = np.square(totals - mean * counts).sum() * clusters / (clusters - 1)
-    return float(mean), float(np.sqrt(variance) / counts.sum())
-
-
-def _loss(probability: NDArray[np.float32], success: NDArray[np.float32]) -> NDArray[np.float64]:
-    p = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.asarray(-(success * np.log(p) + (1 - success) * np.log1p(-p)))
 
 
 def _means(probability: NDArray[np.float32], success: NDArray[np.float32], models: Sequence[str]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from routing_assets.prediction.panel_refit.networks import CorrectionConfig, Corrections
 from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSignal, SignalEncoding, Signals
-from routing_assets.prediction.second_look.networks import CorrectionConfig, Corrections
 from routing_assets.prediction.second_look.plan import BatchLooks, LogitFeatures, Lookahead, fit_lookahead
 from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
 from routing_assets.prediction.second_look.quality import FirstModelQuality
 
 Matrix = NDArray[np.float32]
 ARRAYS, ABOUT = "second_look.safetensors", "second_look.json"
+NEVER = -1.0
+"""Less than any probability: a model that is never asked after an answer."""
 LEAST, MOST = 1e-7, 1 - 1e-7
 """Probabilities beyond these have no finite logit in single precision."""
 
@@ -62,6 +64,13 @@ class SecondLook:
         kept = [j for j, name in enumerate(self.first) if name in first]
         lookahead = replace(self.lookahead, after=self.lookahead.after[kept], first=self.lookahead.first[kept])
         return replace(self, lookahead=lookahead)
+
+    def without(self, models: Collection[str]) -> SecondLook:
+        """The same, where no second call goes to these models."""
+        closed = [k for k, model in enumerate(self.models) if model in models]
+        after = self.lookahead.after.copy()
+        after[:, :, closed] = NEVER
+        return replace(self, lookahead=replace(self.lookahead, after=after))
 
     def looks(self, scaled: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
         """The columns of second looks on m instructions, by the number of successes that a US dollar buys elsewhere.

@@ -7,6 +7,7 @@ number of passes over the rows: few rows leave it near the linear solution.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,16 @@ def train_corrections(inputs: Tensor, logits: Tensor, success: Tensor, config: C
     _fit_linear(networks, inputs, logits, loss, config)
     _train_all(networks, inputs, logits, loss, config)
     return networks.eval()
+
+
+def joined(parts: Sequence[Corrections], config: CorrectionConfig) -> Corrections:
+    """All networks of several sets, side by side."""
+    states = [part.state_dict() for part in parts]
+    tensors = {name: torch.cat([state[name] for state in states]) for name in states[0]}
+    networks, inputs, models = tensors["linear"].shape
+    whole = Corrections(networks, inputs, models, config)
+    whole.load_state_dict(tensors)
+    return whole.eval()
 
 
 @dataclass(frozen=True, eq=False)
