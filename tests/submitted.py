@@ -21,6 +21,7 @@ from routing_assets.batches.grades import GradingRequest, grade_batch
 from routing_assets.batches.handoff import export_batch
 from routing_assets.batches.ledger import record_decision
 from routing_assets.batches.outcomes import RecordedOutcomes, record_batch_outcomes
+from routing_assets.batches.policy import RoutingSettings
 from routing_assets.batches.receive import receive
 from routing_assets.batches.submissions.advance import advance
 from routing_assets.batches.submissions.desk import Clients, Desk
@@ -117,7 +118,7 @@ def take_in(home: Home, batch_id: str = "weekly") -> RecordedOutcomes:
     """What the job ``record_outcomes`` does."""
     parts = (home.warehouse, home.store, home.folders, batch_id)
     answers = collect_answers(*parts).to_arrow()
-    graded = grade_batch(*parts, answers, GradingRequest(GRADER, False), run_id="recording")
+    graded = grade_batch(*parts, answers, GradingRequest(GRADER, False, RoutingSettings()), run_id="recording")
     return record_batch_outcomes(*parts, "recording", answers, graded.table)
 
 
