@@ -7,9 +7,10 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model lint wheel audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
+	@echo "installing the packages into $(VENV): 2.4 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
@@ -56,6 +57,9 @@ million: $(READY)   ## one batch of a million instructions: seconds per step, pe
 
 twenty-million: $(READY) ## one batch of twenty million by an encoder of no quality: an hour of two cores, 20 GB of disk
 	$(BIN)/python tests/benchmarks/million_batch.py --size 20000000 --stub-encoder
+
+label-plan: $(READY) ## what labels under a budget are worth, by how they are chosen: the table of docs/from-nothing.md
+	$(BIN)/python -m tests.benchmarks.label_plan --data $(ROUTING_DATA) --output $(EVALUATION)/label-plan
 
 cost-model: $(READY) ## what routing itself costs: the tables of docs/cost-model.md, in half an hour
 	$(BIN)/python tests/benchmarks/cost_model.py

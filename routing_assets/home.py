@@ -105,3 +105,8 @@ class Home:
         if not instance_file.exists():
             shutil.copyfile(DAGSTER_YAML, instance_file)
         return self
+
+    def ready(self) -> Home:
+        """Make what is missing, and bring the warehouse up to date; safe to repeat."""
+        self.create().warehouse.create()
+        return self

@@ -1,5 +1,5 @@
 -- Everything behind one routed instruction: file, router (MLflow version, labels, temperature, bucket), prices,
--- policy, budget, certificate and Dagster run; then its answer, tokens, cost and grade. The values of the routed table,
+-- policy, budget, certificate and Dagster run; then its answer, tokens, cost and grade. The values and summary of the routed table,
 -- the probability matrix, and the tables of answers, grades and outcomes are parameters.
 with decision as (
     select * from current_decisions where batch_id = $batch_id
@@ -22,6 +22,7 @@ select
     bucket.count as bucket_labels, bucket.observed_rate as bucket_observed_rate,
     decision.policy, decision.budget as budget_usd, decision.total_cost as batch_cost_usd, decision.upper_bound,
     decision.gap, decision.shadow_price, decision.status, decision.settings,
+    $binding::varchar as binding, $limits_of_models::varchar as limits_of_models,
     received.file_name, decision.file_sha256,
     decision.router_version, router.mlflow_run_id, router.mlflow_model_version, router.label_hash,
     router.decision_estimate, decision.price_version, price.mean_cost as model_mean_cost_usd,

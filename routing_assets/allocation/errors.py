@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, Context
+
 from routing_assets.foundation.errors import InvalidInput
 
 
@@ -23,9 +25,14 @@ class InfeasibleBudget(InfeasibleAllocation):
         self.policy, self.constraints = policy, constraints
         under = f" under {', '.join(constraints)}" if constraints else ""
         super().__init__(
-            f"a budget of {budget!r} USD cannot pay for the batch with policy '{policy}'{under}: "
-            f"the cheapest feasible budget is {cheapest_budget!r} USD"
+            f"a budget of {budget:.6g} USD cannot pay for the batch with policy '{policy}'{under}: "
+            f"the cheapest feasible budget is {_rounded_up(cheapest_budget)} USD"
         )
+
+
+def _rounded_up(usd: float) -> float:
+    """Six significant digits, never less than ``usd``, so that it suffices when it is typed in."""
+    return float(Context(prec=6, rounding=ROUND_CEILING).create_decimal(repr(usd)))
 
 
 class InfeasibleConstraints(InfeasibleAllocation):

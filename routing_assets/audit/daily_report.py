@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.batches.folders import BatchFolders
-from routing_assets.batches.money import month_state, period_budget, standing
-from routing_assets.batches.month_plans import plan_followed, recorded_plans
-from routing_assets.batches.policy import standing_policy
 from routing_assets.foundation.files import atomic_path
 from routing_assets.foundation.markdown import table
 from routing_assets.storage.warehouse import Warehouse
@@ -75,6 +72,13 @@ def _time_of_day(value: Any) -> Any:
 
 def _budget(warehouse: Warehouse, policy_file: Path, now: datetime) -> Rows:
     """The month's money at ``now``: by the plan recorded for the month or, where there is none, by today's policy."""
+    plans_known = [row["plan"] for row in warehouse.fetch("month_plans", {"until": now})]
+    if not policy_file.exists() and not any(json.loads(plan or "null") for plan in plans_known):
+        return []
+    from routing_assets.batches.money import month_state, period_budget, standing
+    from routing_assets.batches.month_plans import plan_followed, recorded_plans
+    from routing_assets.batches.policy import standing_policy
+
     with warehouse.reader() as connection:
         past = [batch for _, batch in standing(connection, until=now)]
         plans = recorded_plans(connection, until=now)

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.audit.chain import audit_journal
-from routing_assets.audit.route_again import inputs_of, route_again
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.known import decision_in_force, kept_file
 from routing_assets.batches.ledger import GENESIS, is_as_recorded
-from routing_assets.batches.second_round import decide_again, first_round_tables, known_in
 from routing_assets.batches.second_rounds import second_round_of
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.routers.second_look import kept_second_look
 from routing_assets.routers.shelf import Shelf
 from routing_assets.storage.blocks import blocks
 from routing_assets.storage.in_force import price_list
@@ -107,13 +104,17 @@ def replay(
     Raises:
         InvalidInput: the ledger knows no such decision.
     """
+    from routing_assets.audit.route_again import inputs_of, route_again  # loads all that routes a batch
+
     entries = warehouse.fetch("batch_decisions", {"batch_id": batch_id})
     matching = [entry for entry in entries if run_id in (None, entry["dagster_run_id"])]
     if not matching:
         runs = ", ".join(entry["dagster_run_id"] for entry in entries)
         raise InvalidInput(
             f"the ledger holds no such decision on batch '{batch_id}'",
-            remedy=f"Its runs are {runs}: give one of them." if runs else "routing-assets report lists batches.",
+            remedy=f"Its runs are {runs}: give one of them."
+            if runs
+            else "routing-assets batches lists those that are known.",
         )
     decision = matching[-1]
     before = [entry for entry in entries if entry["entry"] < decision["entry"]]
@@ -137,6 +138,9 @@ def replay_second_round(warehouse: Warehouse, store: Store, shelf: Shelf, batch_
     decided = second_round_of(warehouse, batch_id)
     if decided is None:
         return None
+    from routing_assets.batches.second_round import decide_again, first_round_tables, known_in
+    from routing_assets.routers.second_look import kept_second_look
+
     recorded = store.at(decided["routed_path"])
     table = recorded.read()
     tables = first_round_tables(store, decision_in_force(warehouse, batch_id))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from routing_assets.batches.known import decision_in_force
-from routing_assets.batches.route import LOOKED_AT
-from routing_assets.batches.second_round import SIGNAL
-from routing_assets.batches.second_rounds import second_round_of
+from routing_assets.foundation.long_table import about
 from routing_assets.foundation.wide_matrix import models_of
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
 
 ROUTED = ("model", "expected_success", "cost", "runner_up", "switching_price")
+LIMITS = ("min_share", "max_share", "capacity")
 SCORES = {"raw": "raw", "scaled": "scaled", "calibrated": "calibrated", "decision": "used_probability"}
 """Columns of the probability matrix, and what a trace calls them."""
 OF_ANSWER = {
@@ -45,7 +45,8 @@ def trace_instruction(
         InvalidInput: the batch is not routed.
     """
     decided = decision_in_force(warehouse, batch_id)
-    routed = store.at(decided["routed_path"]).where("instruction_id", instruction_id)
+    table = store.at(decided["routed_path"])
+    routed = table.where("instruction_id", instruction_id)
     if not routed:
         return None
     assigned = {name: routed[0].get(name) for name in ROUTED}
@@ -53,6 +54,7 @@ def trace_instruction(
     for run_id in [run for run in runs if store.exists("probability_matrix", batch_id, run)][:1]:
         scores = _scores(store.parts("probability_matrix", batch_id, run_id), instruction_id, assigned["model"])
     asked = {"batch_id": batch_id, "instruction_id": instruction_id, **assigned, **scores}
+    asked |= _limits(json.loads(about(table)["summary"]))
     asked |= _answer(store, batch_id, instruction_id, assigned["model"])
     (traced,) = warehouse.fetch("trace_instruction", asked)
     return traced | _second_round(warehouse, store, batch_id, instruction_id, routed[0])
@@ -62,8 +64,12 @@ def _second_round(
     warehouse: Warehouse, store: Store, batch_id: str, instruction_id: str, routed: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What was planned after the first answer, and what followed; nothing where one call was planned for the batch."""
-    if LOOKED_AT not in routed:
+    if "first_success" not in routed:
         return {}
+    from routing_assets.batches.route import LOOKED_AT
+    from routing_assets.batches.second_round import SIGNAL
+    from routing_assets.batches.second_rounds import second_round_of
+
     planned = {
         "looked_at": routed[LOOKED_AT],
         "first_success": routed["first_success"],
@@ -85,6 +91,19 @@ def _second_round(
         answer = _answer(store, batch_id, instruction_id, row["model"])
         followed |= {f"second_{name}": answer[name] for name in ("answer", "answer_error", "grade")}
     return planned | followed
+
+
+def _limits(summary: Mapping[str, Any]) -> dict[str, str | None]:
+    """What bound the allocation, and the limits of single models in the catalog; nulls where there was nothing."""
+    of_models = {
+        row["name"]: {name: row[name] for name in LIMITS if row.get(name) is not None}
+        for row in summary.get("catalog") or ()
+    }
+    limited = {name: limits for name, limits in of_models.items() if limits}
+    return {
+        "binding": ", ".join(summary.get("binding") or ()) or None,
+        "limits_of_models": json.dumps(limited) if limited else None,
+    }
 
 
 def _answer(store: Store, batch_id: str, instruction_id: str, model: Any) -> dict[str, Any]:

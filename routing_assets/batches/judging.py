@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -158,7 +159,14 @@ def write_questions(
     folders: BatchFolders, batch_id: str, run_id: str, judging: Judging, catalog: ModelCatalog | None
 ) -> None:
     """Write the requests to the judge into ``outbox/<batch>/judge``, in place of those before; none leave no folder."""
-    folder = folders.outbox / batch_id / JUDGE
+    folder, staged = folders.outbox / batch_id / JUDGE, folders.staged / batch_id / JUDGE
+    replace_questions(folder, staged, batch_id, run_id, judging, catalog)
+
+
+def replace_questions(
+    folder: Path, staged: Path, batch_id: str, run_id: str | None, judging: Judging, catalog: ModelCatalog | None
+) -> None:
+    """Write the requests to the judge into ``folder``, by way of ``staged``; none leave no folder."""
     if not judging.to_ask:
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -174,7 +182,7 @@ def write_questions(
             "cost": [float(usd) for _, usd in judging.to_ask],
         }
     ).replace_schema_metadata({"summary": json.dumps({"catalog": catalog_table(catalog).to_pylist()})})
-    with next_decision(folder, folders.staged / batch_id / JUDGE) as new:
+    with next_decision(folder, staged) as new:
         requests = _requests(judge, questions)
         hand_off(instructions, routed, new, batch_id=batch_id, run_id=run_id, originals=requests)
 

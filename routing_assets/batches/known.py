@@ -35,7 +35,8 @@ def known_batch(warehouse: Warehouse, name: str) -> str:
             f"there is no batch '{shown}'; files of that name became {', '.join(ids)}", remedy="Give the batch's id."
         )
     raise InvalidInput(
-        f"no file was received for batch '{shown}'", remedy="Register it with routing-assets route FILE."
+        f"no file was received for batch '{shown}'",
+        remedy="routing-assets batches lists those that are known; routing-assets route FILE adds one.",
     )
 
 

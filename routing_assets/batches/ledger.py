@@ -7,17 +7,18 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from routing_assets.foundation.long_table import HasSchema
 from routing_assets.foundation.sql import query
-from routing_assets.monitoring.realised import Realised
 from routing_assets.storage.blocks import AnyTable, blocks
-from routing_assets.storage.journal import GENESIS, append
+from routing_assets.storage.journal import GENESIS, append, insert_rows
+
+if TYPE_CHECKING:
+    from routing_assets.monitoring.realised import Realised
 
 REALS = ("budget", "expected_success", "total_cost", "upper_bound", "gap", "shadow_price")
 """Columns of a decision that the ledger keeps as double, so that it is hashed with the type it is read back with."""
@@ -82,8 +83,8 @@ def record_realised_traffic(
     }
     rows = _of_run(came, names, batch_id, run_id)
     for name in ("successes", "billed_usd"):
-        rows = rows.set_column(rows.column_names.index(name), name, pc.fill_null(rows[name], 0.0))
-    connection.append("realised_traffic", rows.to_pandas(), by_name=True)
+        rows = rows.set_column(rows.column_names.index(name), name, rows[name].fill_null(0.0))
+    insert_rows(connection, "realised_traffic", rows)
 
 
 def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequence[tuple[str, str]]) -> pa.Table:
@@ -98,7 +99,7 @@ def by_model_and_tenant(table: AnyTable, instructions: AnyTable, figures: Sequen
     parts = []
     for block, beside in zip(blocks(table, ["model", *columns]), blocks(instructions, tenants), strict=True):
         nobody = pa.array(["-"] * block.num_rows, pa.string())
-        tenant = pc.fill_null(beside["group"], "-") if tenants == ["group"] else nobody
+        tenant = beside["group"].fill_null("-") if tenants == ["group"] else nobody
         named = block.set_column(0, "model", block["model"].cast(pa.string())).append_column("tenant", tenant)
         parts.append(named.group_by(["model", "tenant"]).aggregate(list(figures)))
     names = [f"{name}_{figure}" for name, figure in figures]
@@ -168,7 +169,7 @@ def record_outcomes(
         "dagster_run_id": run_id,
         "unseen": unseen,
     }
-    connection.append("outcomes", pa.Table.from_pylist([row]).to_pandas(), by_name=True)
+    insert_rows(connection, "outcomes", pa.Table.from_pylist([row]))
     if not connection.execute(query("end_of_batch"), {"batch_id": batch_id}).fetchall():
         dispatch = {"batch_id": batch_id, "dagster_run_id": decision["dagster_run_id"]}
         append(connection, "dispatches", pa.Table.from_pylist([dispatch]))
@@ -176,6 +177,4 @@ def record_outcomes(
 
 def record_grading(connection: duckdb.DuckDBPyConnection, grading: Mapping[str, Any], *, run_id: str) -> None:
     """Append by which grader the answers to a batch were graded."""
-    connection.append(
-        "gradings", pa.Table.from_pylist([{**grading, "dagster_run_id": run_id}]).to_pandas(), by_name=True
-    )
+    insert_rows(connection, "gradings", pa.Table.from_pylist([{**grading, "dagster_run_id": run_id}]))

@@ -12,8 +12,8 @@ import click
 import yaml
 
 from routing_assets.allocation import POLICIES
+from routing_assets.answers.graders.grade import Grader
 from routing_assets.answers.graders.table import GraderChoice
-from routing_assets.batches.ends import dispatch_batch, withdraw_batch
 from routing_assets.batches.grades import ungraded
 from routing_assets.batches.judging import JUDGE
 from routing_assets.batches.known import decision_in_force
@@ -33,9 +33,10 @@ from routing_assets.batches.retention import Retirable, refuse_future, retirable
 from routing_assets.batches.route import summary_of
 from routing_assets.batches.routed_files import refuse_unknown_ending, write_routed
 from routing_assets.batches.stale import stale_batches
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.output import say, show, shown_as_json
 from routing_assets.cli.prices import warn_of_doubtful_costs
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
-from routing_assets.cli.tables import text_table
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets.batch import set_aside_of
 from routing_assets.datasets.set_aside import MOST_REASONS, count_set_aside
 from routing_assets.defs.upkeep.retention import forget_labels, retire_with_partitions
@@ -88,7 +89,7 @@ def route(
             home.warehouse, home.folders, batch, batch_id=batch_id, request=request, move=held, admission=admission
         )
         if received.remark:
-            click.echo(f"{printable(batch.name)} {received.remark}")
+            say(f"{printable(batch.name)} {received.remark}")
         result = run_job(
             instance, "route_batch", resources={"routing_request": received.request}, batch_id=received.batch_id
         )
@@ -98,23 +99,26 @@ def route(
         return store.parts(asset, received.batch_id, result.run_id)
 
     routed = made("routed_batch")
-    click.echo(allocations_table([summary_of(made(f"{policy}_allocation")) for policy in POLICIES]))
+    show_allocations([summary_of(made(f"{policy}_allocation")) for policy in POLICIES])
+    say()
+    show("traffic", home.warehouse.fetch("traffic_of", {"batch_id": received.batch_id, "run_id": result.run_id}))
     summary, why = summary_of(routed), made("batch_budget").read()["why"][0].as_py()
-    click.echo(
+    say(
         f"\nbatch {received.batch_id}: {summary['instructions']} instructions by {summary['policy']}, "
         f"{summary['cost_usd']:.6g} of {summary['budget_usd']:.6g} USD, "
         f"expected success {summary['expected_success']:.4f}, gap {summary['gap']:.1e}"
     )
     if why != SET_FOR_BATCH:
-        click.echo(f"budget: {why}")
+        say(f"budget: {why}")
     if by_rates := why_by_rates(home.warehouse, home.shelf):
-        click.echo(by_rates)
+        say(by_rates)
     warn_of_doubtful_costs(result, summary)
     say_what_is_set_aside(made("batch_instructions"), home.folders.outbox / received.batch_id / SET_ASIDE)
-    click.echo(f"written to {home.folders.outbox / received.batch_id}")
+    say(f"written to {home.folders.outbox / received.batch_id}")
     if output is not None:
         write_routed(routed, made("batch_instructions"), output)
-        click.echo(f"written to {output}")
+        say(f"written to {output}")
+    shown_as_json({"batch_id": received.batch_id, "outbox": str(home.folders.outbox / received.batch_id)})
     return received.batch_id
 
 
@@ -139,7 +143,7 @@ def reroute(home: Home) -> bool:
         waiting = [batch for batch in stale if batch.refused is None]
         for batch in stale:
             if batch.refused is not None:
-                click.echo(
+                say(
                     f"batch {batch.batch_id} waits, because nothing changed since it was refused: {batch.refused}. "
                     f"To take it back: routing-assets withdraw {batch.batch_id}"
                 )
@@ -147,14 +151,14 @@ def reroute(home: Home) -> bool:
             try:
                 request = {"routing_request": batch.request}
                 result = run_job(instance, "route_batch", resources=request, batch_id=batch.batch_id)
-                click.echo(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
+                say(f"batch {batch.batch_id}: routed for {', '.join(batch.reasons)}")
                 routed = home.store.read_version("routed_batch", batch.batch_id, result.run_id)
                 warn_of_doubtful_costs(result, summary_of(routed))
             except RunFailed as error:
                 failed += 1
                 click.echo(f"batch {batch.batch_id}: {error}", err=True)
     wait = f", {len(stale) - len(waiting)} wait" if len(stale) > len(waiting) else ""
-    click.echo(f"{len(waiting) - failed} batches routed, {failed} failed{wait}")
+    say(f"{len(waiting) - failed} batches routed, {failed} failed{wait}")
     return not failed
 
 
@@ -163,7 +167,7 @@ def outcomes(
 ) -> None:
     """Record the outcomes of a batch, and print how they compare with the predictions."""
     made = _take_in(home, batch_id, [file], encoding=encoding, columns=columns)
-    click.echo(text_table([{name: made["batch_outcomes"][name] for name in OUTCOMES}]))
+    show("batch_outcomes", [{name: made["batch_outcomes"][name] for name in OUTCOMES}])
 
 
 def answers(
@@ -184,26 +188,31 @@ def answers(
     made = _take_in(home, batch_id, files, ops, encoding=encoding, columns=columns)
     for asset, names in (("answers", ANSWERS), ("grades", GRADES), ("batch_outcomes", OUTCOMES)):
         shown = {name: made[asset][name] for name in names if name in made[asset]}
-        click.echo(text_table([shown]) if shown else "", nl=bool(shown))
+        show(asset, [shown] if shown else [])
     spent, budget = made["answers"]["spent_usd"], decision_in_force(home.warehouse, batch_id)["budget"]
-    click.echo(f"spent {spent:.6g} of {budget:.6g} USD")
+    say(f"spent {spent:.6g} of {budget:.6g} USD")
     for reason, count in list(ungraded(home.store.read("grades", batch_id)).items())[:MOST_REASONS]:
         click.echo(f"warning: {count} answers are not graded: {reason}", err=True)
     if made["grades"].get("to_judge"):
-        click.echo(f"to be judged: {made['grades']['to_judge']} requests in {home.folders.outbox / batch_id / JUDGE}")
+        say(f"to be judged: {made['grades']['to_judge']} requests in {home.folders.outbox / batch_id / JUDGE}")
     if made["batch_outcomes"]["to_resend"]:
-        click.echo(f"to be sent again: {home.folders.outbox / batch_id / RESEND}")
+        say(f"to be sent again: {home.folders.outbox / batch_id / RESEND}")
 
 
 def _chosen(grader: str) -> dict[str, Any]:
     """A grader as YAML says it, as the asset ``grades`` takes it."""
+    choice = grader_of(grader)
+    return {choice.name: choice.chosen_settings}
+
+
+def grader_of(grader: str) -> Grader:
+    """The grader that YAML says."""
     try:
-        choice = read_values(GraderChoice, yaml.safe_load(grader), source="--grader").grader
+        return read_values(GraderChoice, yaml.safe_load(grader), source="--grader").grader
     except yaml.YAMLError as error:
         raise InvalidInput(
             f"{grader!r} is not YAML", source="--grader", remedy="Give a name, such as exact."
         ) from error
-    return {choice.name: choice.chosen_settings}
 
 
 def _take_in(
@@ -221,37 +230,12 @@ def _take_in(
             for remark in receive_outcomes(
                 home.warehouse, home.store, home.folders, file, batch_id, encoding=encoding, columns=columns
             ):
-                click.echo(remark)
+                say(remark)
         result = run_job(instance, "record_outcomes", ops=ops, batch_id=batch_id)
     return {
         asset: {name: found.value for name, found in result.asset_materializations_for_node(asset)[0].metadata.items()}
         for asset in ("answers", "grades", "batch_outcomes")
     }
-
-
-def report(home: Home, day: str) -> None:
-    """Make and print the report of one day."""
-    with instance_of(home) as instance:
-        run_job(instance, "report_day", ops={"daily_report": {"day": day}})
-    click.echo((home.reports / f"{day}.md").read_text(encoding="utf-8"))
-    click.echo(f"written to {home.reports / day}.md and .json")
-
-
-def dispatch(home: Home, batch_id: str) -> None:
-    """Freeze the decision in force of a batch. A dispatched batch cannot be reopened."""
-    with instance_of(home):
-        run_id = dispatch_batch(home.warehouse, home.folders, batch_id)
-    if run_id is None:
-        click.echo(f"batch {batch_id} is dispatched already")
-    else:
-        click.echo(f"batch {batch_id} is dispatched as run {run_id} routed it")
-
-
-def withdraw(home: Home, batch_id: str) -> None:
-    """Withdraw a batch that was not sent out. Raises InvalidInput where it was sent out, or is unknown."""
-    with instance_of(home):
-        withdraw_batch(home.warehouse, home.folders, batch_id)
-    click.echo(f"batch {batch_id} is withdrawn: its outbox folder is removed, its reserved money released")
 
 
 def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: bool = False) -> None:
@@ -270,15 +254,15 @@ def retire(home: Home, before: datetime | None, *, dry_run: bool = False, yes: b
         refuse_future(cutoff)
         before_day = f"{cutoff.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         listed = retirable_batches(home.warehouse, home.store, home.folders, cutoff)
-        click.echo(f"{len(listed)} batches were dispatched or withdrawn before {before_day}")
-        click.echo(text_table([retirable_row(batch) for batch in listed]), nl=bool(listed))
+        say(f"{len(listed)} batches were dispatched or withdrawn before {before_day}")
+        show("retirable", [retirable_row(batch) for batch in listed])
         if dry_run:
             return
         if listed and not yes:
             _confirm(f"Delete their files, tables and texts for good? ({len(listed)} batches; the ledger keeps them)")
         retired = retire_with_partitions(home, instance, cutoff)
         labels = forget_labels(home, instance)
-    click.echo(f"{len(retired)} batches retired; the ledger keeps them\n{labels}")
+    say(f"{len(retired)} batches retired; the ledger keeps them\n{labels}")
 
 
 def retirable_row(batch: Retirable) -> dict[str, Any]:
@@ -299,16 +283,16 @@ def _confirm(question: str) -> None:
     """Raise InvalidInput unless the user at the terminal says yes."""
     if not at_terminal():
         raise InvalidInput("deleting needs a confirmation", remedy="Give --yes, or --dry-run to only list it.")
-    if not click.confirm(question):
+    if not click.confirm(question, err=True):
         raise InvalidInput("nothing was deleted")
 
 
-def allocations_table(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """The allocations of a batch side by side, those that keep every constraint first."""
+def show_allocations(summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Print the allocations of a batch side by side, those that keep every constraint first."""
     ignoring = [summary for summary in summaries if summary["notes"].get("not_kept")]
-    rows = [allocation_row(summary) for summary in (*(s for s in summaries if s not in ignoring), *ignoring)]
-    footnote = "\nThe success of an allocation that ignores a constraint is not shown, as it cannot be compared."
-    return text_table(rows) + (footnote if ignoring else "")
+    show("allocations", [allocation_row(s) for s in (*(s for s in summaries if s not in ignoring), *ignoring)])
+    if ignoring:
+        say("The success of an allocation that ignores a constraint is not shown, as it cannot be compared.")
 
 
 def allocation_row(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,8 +301,8 @@ def allocation_row(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "policy": summary["policy"],
         "budget USD": summary["budget_usd"],
-        "cost USD": "-" if infeasible else summary["cost_usd"],
-        "expected success": "-" if infeasible or breaks else summary["expected_success"],
-        "gap": "-" if infeasible or breaks else summary["gap"],
+        "cost USD": None if infeasible else summary["cost_usd"],
+        "expected success": None if infeasible or breaks else summary["expected_success"],
+        "gap": None if infeasible or breaks else summary["gap"],
         "status": f"ignores {', '.join(breaks)}" if breaks else summary["status"],
     }

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from routing_assets.cli.interrupts import exits_when_stopped
+from routing_assets.cli.errors import Command, says_what_is_wrong
 from routing_assets.cli.label_options import (
     ENCODING,
     FORMAT,
@@ -22,9 +22,18 @@ from routing_assets.cli.label_options import (
     label_options,
     layout_options,
 )
-from routing_assets.foundation.errors import InvalidInput
+from routing_assets.cli.output import with_json
 from routing_assets.foundation.packaged import beside_package
-from routing_assets.home import Home
+
+if TYPE_CHECKING:
+    from routing_assets.home import Home
+
+
+def home() -> Home:
+    """The installation that ROUTING_HOME names. It loads only once a command runs, not for help."""
+    from routing_assets.home import Home
+
+    return Home.from_env()
 
 
 class PolicyName(click.ParamType):
@@ -77,41 +86,17 @@ CATALOG = (
 )
 
 
-def says_what_is_wrong(command: Callable[..., None]) -> Callable[..., None]:
-    """Print an error that has a remedy in one line and exit with 2; exit with 130 or 143 after a signal."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        from sqlalchemy.exc import OperationalError
-
-        from routing_assets.cli.run_job import RunFailed
-
-        try:
-            with exits_when_stopped():
-                command(*args, **kwargs)
-        except (InvalidInput, RunFailed, OSError) as error:
-            click.secho(f"error: {error}", fg="red", err=True)
-            sys.exit(2)
-        except OperationalError as error:
-            click.secho(f"error: a database of {Home.from_env().root}: {error.orig}", fg="red", err=True)
-            sys.exit(2)
-
-    return wrapped
-
-
-def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def batch_argument(*, required: bool = True) -> Callable[[Command], Command]:
     """The argument BATCH_ID, for commands on a batch that is already known. It may also be the batch's file name."""
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Command) -> Command:
         @wraps(command)
-        def wrapped(batch_id: str | None, **others: Any) -> None:
+        def wrapped(batch_id: str | None, **others: Any) -> bool | None:
             from routing_assets.batches.known import known_batch
 
             if batch_id is not None:
-                home = Home.from_env().create()
-                home.warehouse.create()
-                batch_id = known_batch(home.warehouse, batch_id)
-            command(batch_id=batch_id, **others)
+                batch_id = known_batch(home().ready().warehouse, batch_id)
+            return command(batch_id=batch_id, **others)
 
         return click.argument("batch_id", required=required)(wrapped)
 
@@ -122,11 +107,12 @@ def batch_argument(*, required: bool = True) -> Callable[[Callable[..., None]], 
 @click.option("--size", type=COUNT, default=2500, show_default=True, help="Simulated instructions to learn from.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @says_what_is_wrong
+@with_json
 def demo(size: int, seed: int) -> None:
     """The whole system on simulated data: labels, router, a routed batch, budget curves."""
     from routing_assets.cli.demo import run_demo
 
-    run_demo(Home.from_env(), size=size, seed=seed)
+    run_demo(home(), size=size, seed=seed)
 
 
 @main.command()
@@ -149,6 +135,7 @@ def demo(size: int, seed: int) -> None:
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
+@with_json
 def train(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Train and calibrate a router.
 
@@ -160,7 +147,7 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
     """
     from routing_assets.cli import routers as router_commands
 
-    router_commands.train(Home.from_env(), labels, catalog, format_, **options)
+    router_commands.train(home(), labels, catalog, format_, **options)
 
 
 @main.command("add-model")
@@ -172,6 +159,7 @@ def train(labels: str, catalog: str | None, format_: str, **options: Any) -> Non
 @click.option("--force", is_flag=True, help="Put it in force whatever the comparison says.")
 @CONFIRM_PRICES
 @says_what_is_wrong
+@with_json
 def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **options: Any) -> None:
     """Add MODELS to the router in force from 20 to 500 labels each, without training.
 
@@ -182,25 +170,37 @@ def add_model(models: tuple[str, ...], labels: str, catalog: str | None, **optio
     """
     from routing_assets.cli import routers as router_commands
 
-    router_commands.add_models(Home.from_env(), models, labels, catalog, **options)
+    router_commands.add_models(home(), models, labels, catalog, **options)
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 def recalibrate() -> None:
     """Recalibrate the router in force by outcomes, without training; it takes over if it beats the present one."""
     from routing_assets.cli import routers as router_commands
 
-    router_commands.recalibrate(Home.from_env())
+    router_commands.recalibrate(home())
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 def routers() -> None:
     """List routers: where each came from, which is in force and since when, and how good they are."""
-    from routing_assets.cli import routers as router_commands
+    from routing_assets.cli import listing
 
-    router_commands.routers(Home.from_env())
+    listing.routers(home().ready())
+
+
+@main.command()
+@says_what_is_wrong
+@with_json
+def batches() -> None:
+    """List batches, the newest first: where each stands, and what was decided on it."""
+    from routing_assets.cli import listing
+
+    listing.batches(home().ready())
 
 
 @main.command()
@@ -210,7 +210,7 @@ def rollback(version: str | None) -> None:
     """Put the previous router, or VERSION, in force. Nothing is deleted; open batches are routed again by it."""
     from routing_assets.cli import routers as router_commands
 
-    router_commands.rollback(Home.from_env(), version)
+    router_commands.rollback(home(), version)
 
 
 @main.command()
@@ -239,6 +239,7 @@ def rollback(version: str | None) -> None:
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
 @says_what_is_wrong
+@with_json
 def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any) -> None:
     """Route the instructions of BATCH: exactly one model each, within the budget in estimated cost.
 
@@ -250,32 +251,36 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any
 
     of_file = {name: options.pop(name) for name in ("duplicate", "encoding", "grader")}
     given = {"budget_usd" if name == "budget" else name: v for name, v in options.items() if v is not None}
-    batch_commands.route(Home.from_env(), batch, given, batch_id=batch_id, output=output, **of_file)
+    batch_commands.route(home(), batch, given, batch_id=batch_id, output=output, **of_file)
 
 
 @main.command()
 @says_what_is_wrong
-def reroute() -> None:
+def reroute() -> bool:
     """Route every batch that waits or is out of date now, in one process, instead of by the schedule's runs."""
     from routing_assets.cli import batches as batch_commands
 
-    if not batch_commands.reroute(Home.from_env()):
-        sys.exit(1)
+    return batch_commands.reroute(home())
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument()
 @click.argument("instruction_id")
 def explain(batch_id: str, instruction_id: str) -> None:
-    """Everything behind one assignment: file, router, prices, policy, certificate, run."""
+    """Everything behind one assignment: file, router, prices, policy, certificate, run.
+
+    routing-assets batches lists batches; the instruction ids are those of the batch's file.
+    """
     from routing_assets.cli import audit as audit_commands
 
-    audit_commands.explain(Home.from_env(), batch_id, instruction_id)
+    audit_commands.explain(home(), batch_id, instruction_id)
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument()
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @column_options(OF_OUTCOMES)
@@ -287,11 +292,12 @@ def outcomes(batch_id: str, file: Path, encoding: str | None, columns: dict[str,
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.outcomes(Home.from_env(), batch_id, file, encoding, columns)
+    batch_commands.outcomes(home(), batch_id, file, encoding, columns)
 
 
 @main.command(name="second-round")
 @says_what_is_wrong
+@with_json
 @batch_argument()
 def second_round(batch_id: str) -> None:
     """Look at the answers to BATCH_ID that came: keep each, or ask another model, within the same budget.
@@ -301,11 +307,12 @@ def second_round(batch_id: str) -> None:
     """
     from routing_assets.cli import second_round as second_round_commands
 
-    second_round_commands.decide(Home.from_env(), batch_id)
+    second_round_commands.decide(home(), batch_id)
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--grader", help=GRADER)
@@ -318,14 +325,16 @@ def answers(batch_id: str, files: tuple[Path, ...], **options: Any) -> None:
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.answers(Home.from_env(), batch_id, files, **options)
+    batch_commands.answers(home(), batch_id, files, **options)
 
 
 @main.command()
 @says_what_is_wrong
+@with_json
 @batch_argument(required=False)
 @click.option("--run", "run_id", help="Dagster run of the decision to replay; default: the one in force.")
-def audit(batch_id: str | None, run_id: str | None) -> None:
+@click.option("--quick", is_flag=True, help="Do not repeat the decision, nor read the anchors in Dagster's log.")
+def audit(batch_id: str | None, run_id: str | None, quick: bool) -> bool:
     """Check the ledgers' chains, rows, anchors and files; with BATCH_ID, also repeat its decision, byte for byte.
 
     This proves the order of entries, and that none is missing up to the newest anchor or was changed since. It does not
@@ -333,18 +342,42 @@ def audit(batch_id: str | None, run_id: str | None) -> None:
     """
     from routing_assets.cli import audit as audit_commands
 
-    if not audit_commands.audit(Home.from_env(), batch_id, run_id):
-        sys.exit(1)
+    return audit_commands.audit(home().ready(), batch_id, run_id, quick=quick)
 
 
 @main.command()
 @click.argument("day", type=click.DateTime(["%Y-%m-%d"]), default=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
 @says_what_is_wrong
+@with_json
 def report(day: datetime) -> None:
     """Print one DAY (YYYY-MM-DD, UTC; default: today so far): routed, spent, realised, drift, failures, refusals."""
-    from routing_assets.cli import batches as batch_commands
+    from routing_assets.cli import report as report_command
 
-    batch_commands.report(Home.from_env(), f"{day:%Y-%m-%d}")
+    report_command.report(home().ready(), day.date())
+
+
+@main.command()
+@says_what_is_wrong
+@with_json
+def doctor() -> bool:
+    """Say what is wrong with ROUTING_HOME, and what to do about it; exits with 1 where something is."""
+    from routing_assets.cli import doctor as doctor_command
+
+    return doctor_command.doctor(home())
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script with which SHELL completes commands and options.
+
+    For bash: eval "$(routing-assets completion bash)", in ~/.bashrc.
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    if script is not None:
+        click.echo(script(main, {}, "routing-assets", "_ROUTING_ASSETS_COMPLETE").source())
 
 
 @main.command()
@@ -360,17 +393,17 @@ def prices(catalog: str, **options: Any) -> None:
     """
     from routing_assets.cli import prices as price_commands
 
-    price_commands.update_prices(Home.from_env(), catalog, **options)
+    price_commands.update_prices(home(), catalog, **options)
 
 
 @main.command()
 @says_what_is_wrong
 @batch_argument()
 def dispatch(batch_id: str) -> None:
-    """Mark BATCH_ID as handed to the LLM runners: it is never routed again."""
-    from routing_assets.cli import batches as batch_commands
+    """Mark BATCH_ID, from routing-assets batches, as handed to the LLM runners: it is never routed again."""
+    from routing_assets.cli import ends
 
-    batch_commands.dispatch(Home.from_env(), batch_id)
+    ends.dispatch(home(), batch_id)
 
 
 @main.command()
@@ -396,9 +429,9 @@ def withdraw(batch_id: str) -> None:
     Its name cannot be used again. Only to replace its file or its settings, do not withdraw it: send or route it again
     under the same name.
     """
-    from routing_assets.cli import batches as batch_commands
+    from routing_assets.cli import ends
 
-    batch_commands.withdraw(Home.from_env(), batch_id)
+    ends.withdraw(home(), batch_id)
 
 
 @main.command()
@@ -406,6 +439,7 @@ def withdraw(batch_id: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Only list what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @says_what_is_wrong
+@with_json
 def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
     """Delete data, texts and partitions of batches dispatched or withdrawn before a day, once that is confirmed.
 
@@ -413,7 +447,7 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
     """
     from routing_assets.cli import batches as batch_commands
 
-    batch_commands.retire(Home.from_env(), before, dry_run=dry_run, yes=yes)
+    batch_commands.retire(home(), before, dry_run=dry_run, yes=yes)
 
 
 @main.command()
@@ -430,11 +464,83 @@ def retire(before: datetime | None, dry_run: bool, yes: bool) -> None:
 @click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path))
 @CONFIRM_PRICES
 @says_what_is_wrong
+@with_json
 def evaluate(labels: str, catalog: str | None, format_: str, **options: Any) -> None:
     """Success against budget for every policy and control: curves.parquet, summary.json, curves.png."""
     from routing_assets.cli import routers as router_commands
 
-    router_commands.evaluate(Home.from_env(), labels, catalog, format_, **options)
+    router_commands.evaluate(home(), labels, catalog, format_, **options)
+
+
+@main.group()
+def labels() -> None:
+    """From nothing to labels: what to have answered first, a label table from the answers, what more would buy."""
+
+
+@labels.command("plan")
+@click.argument("instructions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--catalog", help="Model catalog (YAML), or LiteLLM's or OpenRouter's price list (JSON). Default: the one in force."
+)
+@CATALOG_MODELS
+@click.option("--budget", type=float, required=True, help="USD; the sum of the estimated costs never exceeds it.")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@click.option(
+    "--labelled",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Label table whose texts need no more labels (repeatable).",
+)
+@click.option("--output-tokens", type=COUNT, default=128, show_default=True, help="Tokens of an answer, on average.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the random choice.")
+@layout_options
+@says_what_is_wrong
+def plan_labels(instructions: Path, catalog: str | None, budget: float, output: Path, **options: Any) -> None:
+    """Choose which of INSTRUCTIONS to have answered by all models under a budget, and write the request files.
+
+    INSTRUCTIONS is a batch file; a column or field "reference" has the right answers. Nothing is sent. A greater budget
+    with the same seed asks for the same answers and more.
+    """
+    from routing_assets.batches.policy import LAYOUT_SETTINGS, layout_of
+    from routing_assets.cli import labels as label_commands
+
+    given = {name: value for name in LAYOUT_SETTINGS if (value := options.pop(name)) is not None}
+    label_commands.plan(instructions, catalog, budget, output, layout=layout_of(given), **options)
+
+
+@labels.command("collect")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--grader", required=True, help="How answers are graded: a name, or YAML, such as '{number: 0.01}'.")
+@click.option("--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A .parquet file.")
+@click.option(
+    "--append-to", type=click.Path(exists=True, path_type=Path), help="Labels that the output is to have too."
+)
+@click.option("--catalog", help="Prices of a judge that is not among the models.")
+@says_what_is_wrong
+def collect_labels(folder: Path, files: tuple[Path, ...], grader: str, output: Path, **options: Any) -> None:
+    """Grade the answers to the plan in FOLDER, and write a label table for train --labels.
+
+    FILES are all output files of the providers, or tables of instruction_id, model, answer. Failed calls and answers
+    that cannot be graded stay without a label.
+    """
+    from routing_assets.cli import labels as label_commands
+
+    label_commands.collect(folder, files, grader, output, **options)
+
+
+@labels.command("curve")
+@click.argument("source", metavar="LABELS")
+@click.option("--catalog", help=CATALOG)
+@click.option("--more", type=float, default=10.0, show_default=True, help="USD for further labels.")
+@click.option("--seeds", type=COUNT, default=5, show_default=True, help="Number of random splits.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@says_what_is_wrong
+def label_curve(source: str, catalog: str | None, **options: Any) -> None:
+    """What more labels would buy, and when to stop: routers trained on a quarter to all of LABELS, extrapolated."""
+    from routing_assets.cli import labels as label_commands
+
+    label_commands.curve(source, catalog, **options)
 
 
 @main.command()
@@ -443,10 +549,9 @@ def ui(port: int) -> None:
     """Dagster's UI with sensors and schedules, on loopback."""
     from routing_assets.routers.release_ledger import finish_release
 
-    home = Home.from_env().create()
-    home.warehouse.create()
-    finish_release(home.releases)
-    os.environ |= {"ROUTING_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+    here = home().ready()
+    finish_release(here.releases)
+    os.environ |= {"ROUTING_HOME": str(here.root), "DAGSTER_HOME": str(here.dagster)}
     workspace = ["--workspace", str(beside_package("workspace.yaml"))]
     address = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, *address]

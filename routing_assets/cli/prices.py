@@ -10,6 +10,7 @@ import click
 import dagster as dg
 
 from routing_assets.batches.spend_margin import margin_in_words
+from routing_assets.cli.output import say
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.home import Home
 from routing_assets.pricing.catalog_table import absolute, read_catalog
@@ -43,9 +44,9 @@ def update_prices(
                 "price_release": {"force": force},
             },
         )
-    click.echo("the catalog is in force; batches that are not dispatched yet will be routed again")
+    say("the catalog is in force; batches that are not dispatched yet will be routed again")
     costs = costs_in_force(home)
-    click.echo(f"estimated costs come from: {costs.source}")
+    say(f"estimated costs come from: {costs.source}")
     if unmoved := costs.unmoved_by_prices:
         click.echo(
             f"warning: the prices of {', '.join(unmoved)} in it change no estimate, because the labels record what "
@@ -59,7 +60,10 @@ def refuse_to_unprice(home: Home, catalog: str, models: Sequence[str] = ()) -> N
     """Raise InvalidInput where no router is in force, or the catalog lacks one of its models."""
     prices, in_force = read_catalog(catalog, models), router_in_force(home.warehouse)
     if prices is not None:
-        prices.check_covers(candidate(home.warehouse, in_force["router_version"])["models"])
+        prices.check_covers(
+            candidate(home.warehouse, in_force["router_version"])["models"],
+            remedy="A catalog replaces the one before it, so give the prices of every model of the router in force.",
+        )
 
 
 def costs_in_force(home: Home) -> CostModel:
@@ -77,4 +81,4 @@ def warn_of_doubtful_costs(routed: dg.ExecuteInProcessResult, summary: Mapping[s
     if doubt := routed.asset_materializations_for_node("cost_matrix")[0].metadata.get("doubt"):
         click.echo(f"warning: {doubt.value}", err=True)
     if summary["settings"]["confidence"] is not None:
-        click.echo(margin_in_words(summary))
+        say(margin_in_words(summary))

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from routing_assets.batches.stale import stale_batches
+from routing_assets.cli.output import say, show
 from routing_assets.cli.prices import costs_in_force
 from routing_assets.cli.run_job import instance_of, run_job
-from routing_assets.cli.tables import text_table
 from routing_assets.evaluation.terminal import gain_rows, second_look_rows
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
@@ -31,10 +29,10 @@ def train(home: Home, labels: str, catalog: str | None, format: str, **options: 
     """
     train_router(home, labels, catalog, format, **options)
     trained = show_comparison(home)
-    click.echo(f"router {trained} on the test split of its labels, after each step:")
-    click.echo(text_table(home.warehouse.fetch("router_quality", {"router_version": trained})))
-    click.echo(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
-    click.echo(learnt(home))
+    say(f"router {trained} on the test split of its labels, after each step:")
+    show("router_quality", home.warehouse.fetch("router_quality", {"router_version": trained}))
+    say(f"estimated costs, by the prices in force, come from: {costs_in_force(home).source}")
+    say(learnt(home))
 
 
 def learnt(home: Home) -> str:
@@ -62,6 +60,7 @@ def train_router(
     signals: Sequence[str] = (),
     second_look: bool = False,
     check_auc: float | None = None,
+    first_models: Sequence[str] = (),
     size: int | None = None,
     force: bool = False,
     confirm_prices: bool = False,
@@ -99,6 +98,7 @@ def train_router(
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
                 "router": {"precision": precision},
+                "second_look": {"first_models": list(first_models)},
                 "router_comparison": {"force": force},
             },
         )
@@ -146,17 +146,17 @@ def add_models(
     made = result.asset_materializations_for_node("extended_router")[0].metadata
     learnt, held_back = (made[f"instructions_{which}"].value for which in ("learnt_from", "held_back"))
     aside = f"; {held_back} more are held back to test the router" if held_back else ""
-    click.echo(f"learnt from {learnt} labelled instructions, nothing trained{aside}; predicted unseen:")
-    click.echo(text_table(home.store.read("extended_router").to_pylist()))
+    say(f"learnt from {learnt} labelled instructions, nothing trained{aside}; predicted unseen:")
+    show("predicted_unseen", home.store.read("extended_router").to_pylist())
     show_comparison(home)
     if waiting := len(stale_batches(home.warehouse, home.store, home.folders, home.policy_file)):
-        click.echo(f"{waiting} batches that are not dispatched will be routed again")
+        say(f"{waiting} batches that are not dispatched will be routed again")
 
 
 def say_how_labels_are_read(labels: str, encoding: str | None) -> None:
     """Print what is unusual in the file of labels; nothing where it is to be read in another encoding."""
     if encoding is None and (said := read_as(labels)):
-        click.echo(f"{labels} is read as: {said}")
+        say(f"{labels} is read as: {said}")
 
 
 def say_what_becomes_of_added_models(home: Home, catalog: str | None, models: Sequence[str] = ()) -> None:
@@ -164,9 +164,9 @@ def say_what_becomes_of_added_models(home: Home, catalog: str | None, models: Se
     kept, prices = kept_labels(home.store), read_catalog(catalog, models)
     learnt = priced_models(kept, prices)
     if learnt:
-        click.echo(f"training also uses the labels of added models: {', '.join(learnt)}")
+        say(f"training also uses the labels of added models: {', '.join(learnt)}")
     if kept is not None and (left_out := [model for model in kept.models if model not in learnt]):
-        click.echo(f"labels of added models are left out, because {catalog} does not name them: {', '.join(left_out)}")
+        say(f"labels of added models are left out, because {catalog} does not name them: {', '.join(left_out)}")
 
 
 def recalibrate(home: Home) -> None:
@@ -181,42 +181,24 @@ def show_comparison(home: Home) -> str:
     compared = home.warehouse.fetch("latest_comparison")[0]
     router = router_in_force(home.warehouse)
     if router["router_version"] != compared["challenger"]:
-        click.echo(
+        say(
             f"router {compared['challenger']} is not in force: {compared['why']}\n"
             f"it is kept; to put it in force anyway: routing-assets rollback {compared['challenger']}"
         )
     elif compared["champion"] is not None:
         why = compared["why"] if compared["takes_over"] else f"forced, although {compared['why']}"
-        click.echo(f"router {compared['challenger']} replaces {compared['champion']}: {why}")
+        say(f"router {compared['challenger']} replaces {compared['champion']}: {why}")
     if compared["champion_brier"] is not None:
         figures = ("ece", "brier", "log_loss")
         sides = ("champion", "challenger")
-        click.echo(text_table([{"": s, **{name: compared[f"{s}_{name}"] for name in figures}} for s in sides]))
-    click.echo(
+        show("comparison", [{"": s, **{name: compared[f"{s}_{name}"] for name in figures}} for s in sides])
+    say(
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}, "
         f"decides by {router['decision_estimate']})"
     )
     if why := why_by_rates(home.warehouse, home.shelf):
-        click.echo(why)
+        say(why)
     return str(compared["challenger"])
-
-
-def routers(home: Home) -> None:
-    """List every router that passed its checks."""
-    with instance_of(home):
-        rows = home.warehouse.fetch("routers")
-    if not rows:
-        raise InvalidInput(
-            "no router has been trained yet", source=str(home.root), remedy="Run routing-assets train first."
-        )
-    for row in rows:
-        row["since"] = f"{row['since']:%Y-%m-%d %H:%M} UTC" if row["since"] else "-"
-    known = ("router_version", "origin", "labels", "mlflow", "state", "since", "reason", "parent")
-    shown = (*known, "ece", "brier", "log_loss")
-    click.echo(text_table([{name: row[name] or "-" for name in shown} for row in rows]))
-    for row in rows:
-        if row["state"] == "never" and row["why"]:
-            click.echo(f"{row['router_version']} is not in force: {row['why']}")
 
 
 def rollback(home: Home, version: str | None) -> None:
@@ -226,7 +208,7 @@ def rollback(home: Home, version: str | None) -> None:
     with instance_of(home):
         router = rollback(home.releases, home.shelf, version)
         waiting = len(stale_batches(home.warehouse, home.store, home.folders, home.policy_file))
-    click.echo(
+    say(
         f"router {router['router_version']} is in force (MLflow model version {router['mlflow_model_version']}); "
         f"{waiting} batches that are not dispatched will be routed again by it"
     )
@@ -283,23 +265,23 @@ def evaluate(
         run_job(instance, "evaluate_router", ops={"budget_curves": config})
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     verdict = summary["verdict"]
-    click.echo(f"{verdict['text']}\n")
+    say(f"{verdict['text']}\n")
     if verdict["gains"]:
         simulated = " (simulated)" if summary["simulated"] and "simulated" not in summary["dataset"] else ""
-        click.echo(f"{summary['dataset']}{simulated}: success relative to the best single model")
-        click.echo(text_table(gain_rows(verdict["gains"])))
+        say(f"{summary['dataset']}{simulated}: success relative to the best single model")
+        show("gains", gain_rows(verdict["gains"]))
     if summary["second_look"]:
         _print_second_look(summary["second_look"])
-    click.echo(f"\nfine print: {output / 'fine_print.txt'}; every policy: {output / 'summary.txt'}")
-    click.echo(f"written to {output}")
+    say(f"\nfine print: {output / 'fine_print.txt'}; every policy: {output / 'summary.txt'}")
+    say(f"written to {output}")
 
 
 def _print_second_look(second: Mapping[str, Any]) -> None:
     """The verdict on second looks, and the gain at each budget."""
-    click.echo(f"\n{second['text']}")
+    say(f"\n{second['text']}")
     if second["gains"]:
-        click.echo("Gain of a second look over one call for the same money, in points of relative success")
-        click.echo(text_table(second_look_rows(second["gains"])))
+        say("Gain of a second look over one call for the same money, in points of relative success")
+        show("second_look", second_look_rows(second["gains"]))
 
 
 def _catalog(labels: str, catalog: str | None) -> str | None:

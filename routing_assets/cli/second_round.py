@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import click
-
 from routing_assets.batches.second_rounds import SECOND, first_round_of
+from routing_assets.cli.output import say, show
 from routing_assets.cli.run_job import instance_of, run_job
-from routing_assets.cli.tables import text_table
 from routing_assets.home import Home
 
 
@@ -17,22 +15,22 @@ def decide(home: Home, batch_id: str) -> None:
     with instance_of(home) as instance:
         first_round_of(home.warehouse, batch_id)
         run_job(instance, "decide_second_round", batch_id=batch_id)
-    show(home, batch_id)
-    click.echo(text_table(moves_of(home.store.read("second_round", batch_id))))
+    say_how_it_went(home, batch_id)
+    show("moves", moves_of(home.store.read("second_round", batch_id)))
 
 
-def show(home: Home, batch_id: str) -> None:
+def say_how_it_went(home: Home, batch_id: str) -> None:
     """Print the second round of a batch in a sentence or two; nothing where none was decided."""
     from routing_assets.batches.second_rounds import second_round_of
 
     decided = second_round_of(home.warehouse, batch_id)
     if decided is None:
         return
-    click.echo(
+    say(
         f"second round: of {decided['answered']} answers {decided['answered'] - decided['escalated']} are kept and "
         f"{decided['escalated']} instructions go on to another model; {decided['spent']:.6g} USD were spent, "
         f"{decided['total_cost']:.6g} USD follow, of a budget of {decided['budget']:.6g} USD; expected success "
         f"{decided['expected_success']:.4g}"
     )
     if decided["escalated"]:
-        click.echo(f"requests: {home.folders.outbox / batch_id / SECOND}")
+        say(f"requests: {home.folders.outbox / batch_id / SECOND}")

@@ -1,12 +1,14 @@
-"""Concatenates two label tables, whose models may differ."""
+"""Two label tables, whose models may differ, as one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS, LabelledInstructions
+from routing_assets.foundation.errors import InvalidInput
 
 
 def append_labels(base: LabelledInstructions, more: LabelledInstructions) -> LabelledInstructions:
@@ -49,6 +51,34 @@ def append_labels(base: LabelledInstructions, more: LabelledInstructions) -> Lab
     columns |= {name: amounts(name) for name in ("success", *PER_MODEL_SUFFIXES)}
     columns["signals"] = {name: signal(name) for name in {**base.signals, **more.signals}}
     return LabelledInstructions(name=base.name, models=models, simulated=base.simulated, **columns)
+
+
+def merge_labels(base: LabelledInstructions, more: LabelledInstructions) -> LabelledInstructions:
+    """Both tables as one. An instruction of both is one row, where the labels of ``more`` count.
+
+    Raises:
+        InvalidInput: an id has another text in each table.
+    """
+    place = {name: row for row, name in enumerate(base.instruction_id)}
+    shared = np.array([name in place for name in more.instruction_id], bool)
+    again = more.take(shared)
+    rows = np.array([place[name] for name in again.instruction_id], np.int64)
+    if (differ := base.instruction[rows] != again.instruction).any():
+        raise InvalidInput(
+            f"{again.instruction_id[differ.argmax()]!r} has another text in {base.name!r}",
+            source=more.name,
+            column="instruction",
+            remedy="Give different instructions different ids",
+        )
+    table = append_labels(base, more.take(~shared))
+    columns = np.array([table.models.index(model) for model in again.models])
+    cells = np.ix_(rows, columns)
+    amounts: dict[str, Any] = {}
+    for name in ("success", *PER_MODEL_SUFFIXES):
+        if (new := getattr(again, name)) is not None:
+            amounts[name] = getattr(table, name).copy()
+            amounts[name][cells] = np.where(np.isfinite(again.success), new, amounts[name][cells])
+    return replace(table, **amounts)
 
 
 def _classes(values: np.ndarray | None) -> np.ndarray | None:

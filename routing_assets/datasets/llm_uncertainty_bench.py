@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import log_softmax
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.option_logits import OPTIONS, read_option_logits
@@ -83,6 +82,8 @@ def load_llm_uncertainty_bench(
 
 def _signals(logits: np.ndarray) -> dict[str, np.ndarray]:
     """What (N, K, 6) option logits tell about the answers, NaN or None where a model has none."""
+    from scipy.special import log_softmax  # takes longer to load than most commands run
+
     probability = log_softmax(logits, axis=2)
     known = np.isfinite(logits).all(axis=2)
     answer = np.where(known, np.array(list(OPTIONS), dtype=object)[np.nan_to_num(logits).argmax(axis=2)], None)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import unicodedata
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from routing_assets.datasets.codes import text_codes
 
@@ -27,6 +25,9 @@ def related_rows(instruction: np.ndarray, group: np.ndarray | None = None) -> np
         has_group = np.array([value is not None and value == value and value != "" for value in group], dtype=bool)
         row = np.concatenate([row, np.flatnonzero(has_group)])
         code = np.concatenate([code, 2 * n + text_codes([str(value) for value in np.asarray(group)[has_group]])])
+    from scipy.sparse import coo_array  # loads only where labels are split
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(row), dtype=bool), (row, code)), shape=(3 * n, 3 * n))
     _, component = connected_components(graph, directed=False)
     return np.unique(component[:n], return_inverse=True)[1]

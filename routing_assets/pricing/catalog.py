@@ -39,6 +39,8 @@ PLACE = ("provider", "api_name", "unsupported_parameters")
 """Fields that say where a model runs; a row has those that are not the default."""
 ATTACHMENT_PRICES = ("image_price", "audio_price", "file_price")
 FURTHER_PRICES = ("cached_input_price", "request_price", "batch", "tiers")
+NOT_IN_CATALOG = "Add it to the catalog, or leave it out of the labels"
+"""What to do about a model of a label table that the catalog lacks."""
 """Fields of prices that not every model has; a row has those that are given."""
 TAGS = (
     "Free labels, such as a region or a capability. A model gets requests that hold images, sound or other files only "
@@ -221,28 +223,28 @@ class ModelCatalog:
         """The entry of one model; raises InvalidInput when there is none."""
         return self.select([name]).models[0]
 
-    def select(self, names: Iterable[str]) -> ModelCatalog:
+    def select(self, names: Iterable[str], *, remedy: str = NOT_IN_CATALOG) -> ModelCatalog:
         """The catalog of the named models, in the order of ``names``.
 
         Raises:
-            InvalidInput: naming the first model that the catalog lacks.
+            InvalidInput: naming every model that the catalog lacks.
         """
         entries = {model.name: model for model in self.models}
         wanted = tuple(names)
-        for name in wanted:
-            if name not in entries:
-                raise InvalidInput(
-                    f"the model {name!r} is not in the catalog",
-                    source=self.source,
-                    remedy=f"{did_you_mean(name, entries)}Add it to the catalog, or leave it out of the labels",
-                )
+        if missing := [name for name in wanted if name not in entries]:
+            are = "the models {} are" if len(missing) > 1 else "the model {} is"
+            raise InvalidInput(
+                f"{are.format(', '.join(map(repr, missing)))} not in the catalog",
+                source=self.source,
+                remedy=f"{did_you_mean(missing[0], entries)}{remedy}",
+            )
         return ModelCatalog(tuple(entries[name] for name in wanted), self.source)
 
     def called(self, names: Mapping[str, str]) -> ModelCatalog:
         """The catalog of some models under other names: by the new name, the present one.
 
         Raises:
-            InvalidInput: naming the first model that the catalog lacks.
+            InvalidInput: naming every model that the catalog lacks.
         """
         known = self.select(names.values()).models
         renamed = (
@@ -251,9 +253,9 @@ class ModelCatalog:
         )
         return ModelCatalog(tuple(renamed), self.source)
 
-    def check_covers(self, models: Iterable[str]) -> None:
-        """Raises InvalidInput naming the first of a label table's models that the catalog lacks."""
-        self.select(models)
+    def check_covers(self, models: Iterable[str], *, remedy: str = NOT_IN_CATALOG) -> None:
+        """Raises InvalidInput naming those of a label table's models that the catalog lacks."""
+        self.select(models, remedy=remedy)
 
 
 def as_row(entry: ModelEntry) -> dict[str, Any]:

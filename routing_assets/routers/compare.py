@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 
 from routing_assets.datasets import LabelledInstructions
@@ -23,6 +22,9 @@ from routing_assets.prediction.calibration.estimate import model_rates
 from routing_assets.routers.outcome_labels import is_outcome
 from routing_assets.routers.shelf import JUDGED_BY, LEARNT_FROM, UNSEEN, Shelf, load_router
 from routing_assets.routers.texts_learnt import learnt_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

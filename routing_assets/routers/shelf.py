@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from routing_assets.datasets import LabelledInstructions
 from routing_assets.foundation.files import atomic_folder
 
 if TYPE_CHECKING:  # torch loads with the routers, not with the definitions
+    from routing_assets.datasets import LabelledInstructions
     from routing_assets.prediction.router import Router
 
 LEARNT_FROM = "learnt_from.parquet"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.engine import Engine
 from routing_assets.storage.partitioned import PART_ROWS, PartitionedTable, write_manifest
 from routing_assets.storage.parts import PartFile, part_name, write_part
 from routing_assets.storage.places import atomic_file, names_in, read_bytes, remove
+
+if TYPE_CHECKING:
+    from routing_assets.engine import Engine
 
 NOTES = ".draft"
 """Subfolder of a table's folder, with a note for every finished part. It is removed after the manifest is written."""

@@ -57,9 +57,16 @@ def head(connection: duckdb.DuckDBPyConnection) -> Head | None:
 def append(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
     """Append ``rows`` to ``table`` by column name; if the table is a ledger, add their entries to the journal."""
     before = _last_entry(connection, table) if table in LEDGERS else None
-    connection.append(table, rows.to_pandas(), by_name=True)
+    insert_rows(connection, table, rows)
     if before is not None:
         _enter(connection, [(table, row) for row in _rows_after(connection, table, before)])
+
+
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table) -> None:
+    """Insert ``rows`` by column name, without a journal entry."""
+    connection.register("inserted", rows)
+    connection.execute(f"insert into {table} by name from inserted")
+    connection.unregister("inserted")
 
 
 def take_up(connection: duckdb.DuckDBPyConnection) -> None:
@@ -95,7 +102,7 @@ def hash_of(entry: Mapping[str, Any]) -> str:
 def _enter(connection: duckdb.DuckDBPyConnection, rows: list[tuple[str, Mapping[str, Any]]]) -> None:
     last = head(connection) or Head(0, GENESIS)
     entries = list(_chained(rows, last, datetime.now(UTC)))
-    connection.append("journal", pa.Table.from_pylist(entries).to_pandas(), by_name=True)
+    insert_rows(connection, "journal", pa.Table.from_pylist(entries))
 
 
 def _chained(rows: list[tuple[str, Mapping[str, Any]]], last: Head, now: datetime) -> Iterator[dict[str, Any]]:

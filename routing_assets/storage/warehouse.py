@@ -90,6 +90,11 @@ class Warehouse:
                 return
         self._migrate()
 
+    def pending_migrations(self) -> list[str]:
+        """Names of the migrations that have not run yet; none is run."""
+        with self._connection(read_only=True) as connection:
+            return [migration.name for migration in migrations.pending(connection)]
+
     def append(self, table: str, rows: pa.Table) -> None:
         """Append ``rows`` to ``table`` by column name; if the table is a ledger, add their entries to the journal."""
         with self.transaction() as connection:

@@ -34,7 +34,7 @@ from routing_assets.batches.route import (
     summary_of,
 )
 from routing_assets.batches.routed_files import write_routed
-from routing_assets.cli.batches import allocations_table
+from routing_assets.cli.batches import show_allocations
 from routing_assets.datasets import BatchInstructions, load_batch
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.foundation.errors import InvalidInput
@@ -377,7 +377,9 @@ def test_a_decision_of_an_earlier_format_comes_out_as_it_was_then() -> None:
     np.testing.assert_array_equal(then.table["switching_price"].to_numpy(), then.allocation.reduced_cost)
 
 
-def test_an_allocation_that_ignores_a_constraint_is_not_compared_with_those_that_keep_it() -> None:
+def test_an_allocation_that_ignores_a_constraint_is_not_compared_with_those_that_keep_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     kept = {"policy": "mip", "status": "within_gap", "notes": {}, "expected_success": 0.7}
     ignoring = {
         "policy": "ndch_p",
@@ -387,12 +389,14 @@ def test_an_allocation_that_ignores_a_constraint_is_not_compared_with_those_that
     }
     none = {"policy": "threshold", "status": "infeasible", "notes": {}, "expected_success": 0.0}
     money = {"budget_usd": 1.0, "cost_usd": 0.9, "gap": 0.0}
-    lines = allocations_table([summary | money for summary in (ignoring, none, kept)]).splitlines()
+    show_allocations([summary | money for summary in (ignoring, none, kept)])
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["threshold", "mip", "ndch_p"]
     assert lines[1].split() == ["threshold", "1", "-", "-", "-", "infeasible"]
     assert lines[3].split() == ["ndch_p", "1", "0.9", "-", "-", "ignores", "max_share"]
     assert "ignores a constraint" in lines[-1]
-    assert "ignores a constraint" not in allocations_table([kept | money])
+    show_allocations([kept | money])
+    assert "ignores a constraint" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])

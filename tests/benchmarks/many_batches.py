@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,8 +26,8 @@ import pyarrow as pa
 from routing_assets.batches.ledger import GENESIS, entry_hash
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.cli import audit as audit_commands
-from routing_assets.cli import batches as batch_commands
-from routing_assets.cli import routers as router_commands
+from routing_assets.cli import listing
+from routing_assets.cli.report import report
 from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.common import BATCHES
 from routing_assets.defs.home import RoutingHome
@@ -154,9 +154,9 @@ def measure(home: Home, instance: dg.DagsterInstance, names: list[str]) -> None:
     timed("reroute_stale_batches, nothing to do", lambda: schedule(reroute_stale_batches))
     home.policy_file.write_text("policy: ndch\n")
     timed("reroute_stale_batches, every open batch stale", lambda: schedule(reroute_stale_batches))
-    timed("routing-assets routers", lambda: command(lambda: router_commands.routers(home)))
+    timed("routing-assets routers", lambda: command(lambda: listing.routers(home)))
     timed("routing-assets audit", lambda: command(lambda: audit_commands.audit(home, None, None)))
-    timed("routing-assets report", lambda: command(lambda: batch_commands.report(home, "2026-01-02")))
+    timed("routing-assets report", lambda: command(lambda: report(home, date(2026, 1, 2))))
     with define_out_of_process_context(
         str(Path(__file__).parents[2] / "routing_assets" / "definitions.py"), "defs", instance
     ) as graphql:

@@ -12,7 +12,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from routing_assets.cli.main import FORMAT, METHOD, main, says_what_is_wrong
+from routing_assets.cli.errors import says_what_is_wrong
+from routing_assets.cli.main import FORMAT, METHOD, main
 from routing_assets.cli.tables import text_table
 from routing_assets.datasets.load import LabelFormat
 from routing_assets.defs.training.router import ClassifierSettings

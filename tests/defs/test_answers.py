@@ -20,7 +20,7 @@ from routing_assets.batches.request_ids import request_id
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
-from routing_assets.cli.run_job import RunFailed
+from routing_assets.cli.errors import RunFailed
 from routing_assets.datasets import BatchInstructions, reading, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.foundation.errors import InvalidInput

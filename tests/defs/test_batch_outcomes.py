@@ -18,8 +18,9 @@ from provider_lines import chat, write
 from routing_assets.batches.known import end_of_batch, outcome_files
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.errors import RunFailed
 from routing_assets.cli.main import main
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.outcomes.sensors import outcomes_sensor
 from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR

@@ -17,7 +17,9 @@ from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import listing
 from routing_assets.cli import routers as router_commands
+from routing_assets.cli.report import report
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
@@ -160,7 +162,7 @@ def test_drift_recalibrates_the_router_which_takes_over_and_can_be_rolled_back(
     spent = drifted.warehouse.fetch("spend_by_model")
     assert sum(row["instructions"] for row in spent) == 360
     assert sum(row["judged"] for row in spent) == 300
-    batch_commands.report(drifted, f"{datetime.now(UTC):%Y-%m-%d}")
+    report(drifted, datetime.now(UTC).date())
     told = capsys.readouterr().out
     assert f"| {after['router_version']} | takes over |" in told
     assert f"| {before['router_version']} | put in force | rollback |" in told
@@ -239,7 +241,7 @@ def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest
     }
     with instance_of(trained) as instance:
         run_job(instance, "retrain_router", ops=ops)
-    router_commands.routers(trained)
+    listing.routers(trained)
     listed = capsys.readouterr().out
     assert router_in_force(trained.warehouse) == champion
     compared = trained.warehouse.fetch("latest_comparison")[0]

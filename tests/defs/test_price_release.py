@@ -16,7 +16,8 @@ from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import prices as price_commands
 from routing_assets.cli import routers as router_commands
 from routing_assets.cli.demo import run_demo
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets.simulated import simulate
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home

@@ -15,7 +15,8 @@ from routing_assets.audit.replay import replay
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import routers as router_commands
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets.simulated import simulate
 from routing_assets.foundation.wide_matrix import wide_matrix
 from routing_assets.home import Home

@@ -17,7 +17,10 @@ from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.receive import receive
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli import ends
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.report import report
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.dagster_instance.runs import fail_lost_runs
 from routing_assets.defs.upkeep.failures import ENVIRONMENT, FAILED_FOR, failed_for
 from routing_assets.defs.upkeep.reports import failed_runs
@@ -117,7 +120,7 @@ def test_a_run_is_reported_on_the_day_on_which_it_failed_whenever_it_began(home:
 def test_a_report_says_of_a_failed_command_its_batch_and_reason(trained: Home, batch_file: Path) -> None:
     with pytest.raises(RunFailed):
         batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
-    batch_commands.report(trained, f"{datetime.now(UTC):%Y-%m-%d}")
+    report(trained, datetime.now(UTC).date())
     (page,) = trained.reports.glob("*.md")
     (row,) = [line for line in page.read_text().splitlines() if "cheapest feasible budget" in line]
     assert "| route_batch | weekly | cost_matrix: " in row
@@ -154,7 +157,7 @@ def test_an_interrupted_hand_over_is_made_again_and_cannot_be_dispatched(routed:
         batch.reasons for batch in stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file)
     ] == [("hand-off",)]
     with pytest.raises(InvalidInput):
-        batch_commands.dispatch(routed, "weekly")
+        ends.dispatch(routed, "weekly")
 
 
 def test_the_order_of_entry_holds_when_the_clock_jumps_back(routed: Home, batch_file: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed, instance_of
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
 from routing_assets.defs.home import RoutingHome
 from routing_assets.home import Home

@@ -14,7 +14,8 @@ from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import release_commitments, standing, undecided_runs
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed, instance_of
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.definitions import defs
 from routing_assets.defs.batches.scores import ended_undecided

@@ -16,6 +16,7 @@ from routing_assets.batches.policy import standing_policy
 from routing_assets.batches.retention import folders_of, remove_leftovers, retirement_day
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import ends
 from routing_assets.cli.main import main
 from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.upkeep.retention import retire_with_partitions
@@ -38,7 +39,7 @@ def test_an_open_batch_is_never_retired(routed: Home) -> None:
 
 
 def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(routed: Home, batch_file: Path) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         assert retire_with_partitions(routed, instance, datetime.now(UTC) - timedelta(days=1)) == []
         assert retire_with_partitions(routed, instance, datetime.now(UTC)) == ["weekly"]
@@ -58,7 +59,7 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
 def test_times_are_printed_in_utc_in_every_time_zone(
     routed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TZ", "Pacific/Auckland")
         time.tzset()
@@ -74,7 +75,7 @@ def test_times_are_printed_in_utc_in_every_time_zone(
 
 
 def test_an_interrupted_retirement_is_finished_by_the_next(routed: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         with monkeypatch.context() as patch:
             patch.setattr("routing_assets.batches.retention.folders_of", power_cut)
@@ -113,7 +114,7 @@ def test_leftovers_of_killed_processes_are_removed_once_they_are_old(home: Home)
 
 
 def test_a_date_in_the_future_is_refused_and_nothing_is_deleted(routed: Home) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     day = f"{TOMORROW:%Y-%m-%d}"
     result = CliRunner().invoke(main, ["retire", "--before", day, "--yes"])
     assert result.exit_code == 2
@@ -126,7 +127,7 @@ def test_a_date_in_the_future_is_refused_and_nothing_is_deleted(routed: Home) ->
 def test_batches_to_be_deleted_are_listed_and_deletion_is_confirmed(
     routed: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     routed.policy_file.write_text("retention_days: 0\n")
     listed = CliRunner().invoke(main, ["retire", "--dry-run"])
     assert listed.exit_code == 0

@@ -17,7 +17,8 @@ from helpers import SMALL_TRAINING
 
 from routing_assets.batches.receive import reject
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.upkeep.retention import forget_labels

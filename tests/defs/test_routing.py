@@ -26,8 +26,10 @@ from routing_assets.batches.route import summary_of
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli import ends
 from routing_assets.cli import prices as price_commands
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, load_batch, write_batch
 from routing_assets.definitions import defs
 from routing_assets.foundation.errors import InvalidInput
@@ -145,7 +147,7 @@ def test_new_prices_make_a_batch_stale_until_it_is_dispatched(routed: Home, tmp_
     price_commands.update_prices(routed, price_list(tmp_path))
     stale = stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file)
     assert [(batch.batch_id, batch.reasons) for batch in stale] == [("weekly", ("prices",))]
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     assert stale_batches(routed.warehouse, routed.store, routed.folders, routed.policy_file) == []
 
 
@@ -230,10 +232,10 @@ def test_a_decision_on_another_file_than_the_newest_is_not_dispatched(
         batch_commands.route(routed, newer, {"budget_usd": 1e-9})
     assert "weekly.parquet replaces the earlier file of 60 instructions of batch 'weekly'" in capsys.readouterr().out
     with pytest.raises(InvalidInput, match=r"its newest file .* 60 instructions.* another budget"):
-        batch_commands.dispatch(routed, "weekly")
+        ends.dispatch(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") is None
     batch_commands.route(routed, newer, {"budget_fraction": 0.5})
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
 
 
 def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched(
@@ -242,10 +244,10 @@ def test_a_decision_that_is_not_as_the_newest_request_wants_it_is_not_dispatched
     with pytest.raises(RunFailed, match="cheapest feasible budget"):
         batch_commands.route(routed, batch_file, {"budget_usd": 1e-9})
     with pytest.raises(InvalidInput, match=r"with budget_usd 1e-09; .* with budget_usd unset\. Route it"):
-        batch_commands.dispatch(routed, "weekly")
+        ends.dispatch(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") is None
     batch_commands.route(routed, batch_file, {"budget_usd": 1.0, "constraints": {"max_share": {"R1": 1}}})
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
 
 
 def test_a_budget_that_the_period_cuts_says_so(
@@ -297,7 +299,7 @@ def test_an_error_that_speaks_for_itself_is_shown_without_its_class(home: Home) 
 
 
 def test_a_dispatched_batch_is_frozen(routed: Home, batch_file: Path) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     with pytest.raises(InvalidInput, match="dispatched"):
         batch_commands.route(routed, batch_file, {})
 

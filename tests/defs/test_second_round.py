@@ -16,8 +16,9 @@ from helpers import SMALL_TRAINING, TWIN, MadeOnce, copy_installation
 from routing_assets.audit.replay import broken_entries, replay, replay_second_round
 from routing_assets.batches.known import decision_in_force
 from routing_assets.cli import batches as batch_commands
+from routing_assets.cli.errors import RunFailed
 from routing_assets.cli.main import main
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
 from routing_assets.datasets.simulated import simulate
 from routing_assets.defs.home import RoutingHome

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from routing_assets.cli.run_job import QUIET, RunFailed, instance_of, run_job
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import QUIET, instance_of, run_job
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.datasets.simulated import simulate
 from routing_assets.definitions import defs

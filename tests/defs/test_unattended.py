@@ -15,7 +15,9 @@ from routing_assets.batches.money import standing
 from routing_assets.batches.receive import Admission, receive
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed, instance_of
+from routing_assets.cli import ends
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of
 from routing_assets.defs.batches.inbox_sensor import inbox_sensor
 from routing_assets.defs.batches.reroute_schedule import reroute_stale_batches
 from routing_assets.defs.home import RoutingHome
@@ -125,7 +127,7 @@ def test_small_files_wait_for_each_other_where_the_policy_says_so(home: Home) ->
 
 
 def test_a_file_for_a_dispatched_batch_is_rejected(routed: Home, batch_file: Path) -> None:
-    batch_commands.dispatch(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     with instance_of(routed) as instance:
         inbox = Inbox(instance)
         (routed.folders.inbox / "weekly.csv").write_text("instruction_id,instruction\n1,new\n")

@@ -14,7 +14,7 @@ from routing_assets.batches.instructions import keep_instructions
 from routing_assets.batches.known import latest_revision
 from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed
+from routing_assets.cli.errors import RunFailed
 from routing_assets.datasets.tokens import request_tokens
 from routing_assets.foundation.wide_matrix import wide_matrix
 from routing_assets.home import Home

@@ -18,7 +18,9 @@ from routing_assets.batches.retention import folders_of
 from routing_assets.batches.stale import stale_batches
 from routing_assets.cli import audit as audit_commands
 from routing_assets.cli import batches as batch_commands
-from routing_assets.cli.run_job import RunFailed, instance_of, run_job
+from routing_assets.cli import ends
+from routing_assets.cli.errors import RunFailed
+from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.defs.upkeep.retention import retire_with_partitions
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
@@ -34,7 +36,7 @@ def committed(home: Home) -> float:
 def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home, batch_file: Path) -> None:
     routed.policy_file.write_text("policy: ndch\n")  # which would route a batch without settings of its own again
     batch_commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True)
-    batch_commands.withdraw(routed, "mistake")
+    ends.withdraw(routed, "mistake")
     assert end_of_batch(routed.warehouse, "mistake") == "withdrawn"
     assert not (routed.folders.outbox / "mistake").exists()
     assert (routed.folders.outbox / "weekly").exists()
@@ -44,8 +46,8 @@ def test_a_withdrawn_batch_leaves_the_outbox_and_is_routed_no_more(routed: Home,
     ]
     for refused in (
         lambda: batch_commands.route(routed, batch_file, {}, batch_id="mistake", duplicate=True),
-        lambda: batch_commands.withdraw(routed, "mistake"),
-        lambda: batch_commands.dispatch(routed, "mistake"),
+        lambda: ends.withdraw(routed, "mistake"),
+        lambda: ends.dispatch(routed, "mistake"),
         lambda: receive_outcomes(routed.warehouse, routed.store, routed.folders, batch_file, "mistake"),
         lambda: audit_commands.explain(routed, "mistake", "0"),
     ):
@@ -59,7 +61,7 @@ def test_its_money_is_free_and_it_counts_as_no_spend(trained: Home, batch_file: 
     alone, spend = committed(trained), trained.warehouse.fetch("spend_by_model")
     batch_commands.route(trained, batch_file, {}, batch_id="mistake", duplicate=True)
     assert committed(trained) > alone > 0
-    batch_commands.withdraw(trained, "mistake")
+    ends.withdraw(trained, "mistake")
     assert committed(trained) == pytest.approx(alone)
     assert trained.warehouse.fetch("spend_by_model") == spend
 
@@ -67,7 +69,7 @@ def test_its_money_is_free_and_it_counts_as_no_spend(trained: Home, batch_file: 
 def test_its_decisions_stay_in_the_ledger_and_can_be_made_again(
     routed: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch_commands.withdraw(routed, "weekly")
+    ends.withdraw(routed, "weekly")
     assert audit_commands.audit(routed, "weekly", None)
     said = capsys.readouterr().out
     assert "ledger: 1 decisions, chain and files as recorded" in said
@@ -83,10 +85,10 @@ def test_a_batch_that_was_sent_out_is_not_withdrawn(routed: Home, tmp_path: Path
     outcomes.write_text(f"instruction_id,model,success\n{decided['instruction_id']},{decided['model']},1\n")
     receive_outcomes(routed.warehouse, routed.store, routed.folders, outcomes, "weekly")
     with pytest.raises(InvalidInput, match="batch 'weekly' has outcomes"):
-        batch_commands.withdraw(routed, "weekly")
-    batch_commands.dispatch(routed, "weekly")
+        ends.withdraw(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     with pytest.raises(InvalidInput, match="'weekly' is dispatched and frozen"):
-        batch_commands.withdraw(routed, "weekly")
+        ends.withdraw(routed, "weekly")
     assert (routed.folders.outbox / "weekly" / "manifest.json").exists()
 
 
@@ -106,7 +108,7 @@ def test_a_run_under_way_hands_nothing_over(trained: Home, batch_file: Path, mon
 
 def test_a_run_that_waited_is_refused_before_it_scores_anything(trained: Home, batch_file: Path) -> None:
     receive(trained.warehouse, trained.folders, batch_file)
-    batch_commands.withdraw(trained, "weekly")
+    ends.withdraw(trained, "weekly")
     with instance_of(trained) as instance, pytest.raises(RunFailed, match="'weekly' is withdrawn and frozen"):
         run_job(instance, "route_batch", batch_id="weekly")
     assert not list(trained.store.root.glob("probability_matrix/weekly/*"))
@@ -120,9 +122,9 @@ def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(step, power_cut)
         with pytest.raises(OSError, match="power cut"):
-            batch_commands.withdraw(routed, "weekly")
+            ends.withdraw(routed, "weekly")
     assert not (routed.folders.outbox / "weekly" / "manifest.json").exists()
-    batch_commands.withdraw(routed, "weekly")
+    ends.withdraw(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") == "withdrawn"
     assert not (routed.folders.outbox / "weekly").exists()
     assert len(routed.warehouse.fetch("end_of_batch", {"batch_id": "weekly"})) == 1
@@ -131,8 +133,8 @@ def test_an_interrupted_withdrawal_is_repeated(routed: Home, step: str, monkeypa
 def test_a_batch_whose_folder_the_runners_took_is_dispatched_and_not_withdrawn(routed: Home) -> None:
     (routed.folders.outbox / "weekly").rename(routed.root / "taken")
     with pytest.raises(InvalidInput, match=r"no longer in the outbox.* routing-assets dispatch weekly"):
-        batch_commands.withdraw(routed, "weekly")
-    batch_commands.dispatch(routed, "weekly")
+        ends.withdraw(routed, "weekly")
+    ends.dispatch(routed, "weekly")
     assert end_of_batch(routed.warehouse, "weekly") == "dispatched"
 
 
@@ -140,7 +142,7 @@ def test_outcomes_that_wait_to_be_taken_in_say_that_it_went_out(routed: Home) ->
     (routed.folders.outcomes / "weekly").mkdir()
     (routed.folders.outcomes / "weekly" / "outcomes.csv").touch()
     with pytest.raises(InvalidInput, match="batch 'weekly' has outcomes"):
-        batch_commands.withdraw(routed, "weekly")
+        ends.withdraw(routed, "weekly")
 
 
 def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is_withdrawn(
@@ -157,7 +159,7 @@ def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is
         for batch in stale_batches(trained.warehouse, trained.store, trained.folders, trained.policy_file)
         if batch.batch_id == "good"
     )
-    batch_commands.withdraw(trained, "mistake")
+    ends.withdraw(trained, "mistake")
     (after,) = (
         batch.fingerprint
         for batch in stale_batches(trained.warehouse, trained.store, trained.folders, trained.policy_file)
@@ -171,13 +173,13 @@ def test_a_batch_that_the_month_could_not_pay_is_asked_for_again_when_another_is
 def test_the_report_says_which_decisions_are_void(routed: Home) -> None:
     today = datetime.now(UTC).date()
     (before,) = day_report(routed.warehouse, routed.folders, routed.policy_file, today, [])["routed"]
-    batch_commands.withdraw(routed, "weekly")
+    ends.withdraw(routed, "weekly")
     (after,) = day_report(routed.warehouse, routed.folders, routed.policy_file, today, [])["routed"]
     assert (before["withdrawn"], after["withdrawn"]) == (False, True)
 
 
 def test_its_data_is_deleted_like_that_of_any_old_batch(routed: Home) -> None:
-    batch_commands.withdraw(routed, "weekly")
+    ends.withdraw(routed, "weekly")
     with instance_of(routed) as instance:
         assert retire_with_partitions(routed, instance, datetime.now(UTC)) == ["weekly"]
     assert folders_of(routed.store, routed.folders, "weekly") == []
@@ -185,7 +187,7 @@ def test_its_data_is_deleted_like_that_of_any_old_batch(routed: Home) -> None:
     assert retired["why"].startswith("withdrawn on")
 
 
-@pytest.mark.parametrize("command", [batch_commands.withdraw, batch_commands.dispatch])
+@pytest.mark.parametrize("command", [ends.withdraw, ends.dispatch])
 def test_a_warehouse_older_than_withdrawals_is_brought_up_to_date(
     routed: Home, command: Callable[[Home, str], None]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Progress bars are drawn in a terminal, never twice, and not into files."""
+"""Progress bars are drawn in a terminal, never twice; files and pipes get a line a minute instead."""
 
 import os
 import pty
@@ -49,3 +49,26 @@ def test_a_terminal_shows_nested_bars_and_removes_them_at_the_end() -> None:
     assert "outer" not in left
     assert "inner" not in left
     assert "done" in left
+
+
+STILL_WORKING = """
+import time
+from routing_assets.foundation import progress
+progress.LINE_EVERY_S = 0.3
+with progress.working("routing batch weekly", "usually 10 s"):
+    with progress.progress_bar("embedding", 4000, "texts") as advance:
+        advance(1000)
+        time.sleep(0.5)
+"""
+
+
+def test_a_log_says_what_is_done_how_long_it_may_take_and_then_how_far_it_is() -> None:
+    first, line = run([sys.executable, "-c", STILL_WORKING], in_terminal=False).splitlines()
+    assert first == "routing batch weekly (usually 10 s)"
+    assert line == "routing batch weekly: 0 s so far; embedding: 1,000 of 4,000 texts, about 1 s left"
+
+
+def test_a_terminal_gets_the_bar_in_place_of_lines() -> None:
+    said = run([sys.executable, "-c", STILL_WORKING], in_terminal=True)
+    assert "routing batch weekly (usually 10 s)" in said
+    assert "so far" not in said

@@ -64,7 +64,7 @@ def write_all(home: Home) -> Warehouse:
     warehouse.append("submissions", pa.Table.from_pylist([SUBMISSION]))
     warehouse.append("dispatches", pa.table({"batch_id": ["a"], "dagster_run_id": ["run-a"]}))
     with warehouse.transaction() as connection:
-        record_second_round(connection, "a", "run-2", SECOND_ROUND, "routed", "sha256")
+        record_second_round(connection, "a", "run-2", SECOND_ROUND, "routed", home.store.version_sha256("routed"))
     warehouse.append("withdrawals", pa.table({"batch_id": ["c"]}))
     warehouse.append("retirements", pa.table({"batch_id": ["a"], "why": ["old"]}))
     return warehouse

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from routing_assets.audit.failures import record_failure
 from routing_assets.dagster_instance.runs import fail_lost_runs, failure_reason
 from routing_assets.defs.home import RoutingHome
 
@@ -42,8 +43,7 @@ def report_failures(context: dg.RunFailureSensorContext, home: RoutingHome) -> N
         "failed_for": cause,
         "reason": failure_reason(context.instance, run.run_id),
     }
-    with home.paths().failures.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    record_failure(home.paths().failures, line)
     if url := os.environ.get(WEBHOOK):
         if not url.startswith(("https://", "http://")):
             raise ValueError(f"{WEBHOOK} is not an http address")

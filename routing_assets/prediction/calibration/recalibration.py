@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from routing_assets.prediction.calibration.buckets import config_of, fit_buckets
 
@@ -81,6 +80,8 @@ def _fit(logit: Vector, success: Vector, centre: Vector, prior: float) -> Vector
         residual = 0.5 * (1.0 + np.tanh(0.5 * z)) - success
         value = float((np.logaddexp(0.0, z) - z * success).sum() + 0.5 * prior * away @ away)
         return value, np.array([-(residual @ scaled), residual.sum()]) + prior * away
+
+    from scipy.optimize import minimize  # loads only where something is fitted
 
     found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=_BOUNDS)
     return np.asarray(found.x, dtype=np.float64)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import csr_array, hstack
 from torch import Tensor, nn
 
@@ -165,6 +164,8 @@ def _fit(design: csr_array, success: Matrix, weight: Matrix, penalty: float, sta
         return total, gradient.ravel().astype(np.float64)
 
     options = {"maxiter": MOST_ITERATIONS, "maxcor": 5, "ftol": TOLERANCE}
+    from scipy.optimize import minimize  # loads only where something is fitted
+
     found = minimize(loss, start.ravel().astype(np.float64), jac=True, method="L-BFGS-B", options=options)
     return np.asarray(found.x.reshape(shape), dtype=np.float32)
 

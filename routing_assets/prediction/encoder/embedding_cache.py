@@ -22,6 +22,8 @@ from routing_assets.prediction.encoder.precision import Precision
 
 SHARD_ROWS = 4_096
 """A shard is written after this many new texts, so an interrupted run loses little."""
+FEW_TEXTS = 256
+"""So many are embedded before a progress bar could be read."""
 
 Vectors = NDArray[np.float32]
 Source = Path | dict[str, NDArray[Any]]
@@ -74,7 +76,7 @@ class EmbeddingCache:
             return self
         return EmbeddingCache(SentenceEncoder(replace(config, precision=precision), device), self._folder)
 
-    def embed(self, texts: Sequence[str], progress: bool = False) -> Vectors:
+    def embed(self, texts: Sequence[str], progress: bool = True) -> Vectors:
         """(N, embedding_width) embeddings of ``texts``; only texts never seen before are computed."""
         keys = _keys(texts)
         rows = self._index.find(keys)
@@ -94,7 +96,7 @@ class EmbeddingCache:
         self._register([shard if self._directory is None else _write_shard(self._directory, shard)])
 
     def _compute(self, texts: list[str], progress: bool) -> None:
-        with progress_bar("embedding", len(texts), "texts", shown=progress) as advance:
+        with progress_bar("embedding", len(texts), "texts", shown=progress and len(texts) > FEW_TEXTS) as advance:
             for start in range(0, len(texts), SHARD_ROWS):
                 part = texts[start : start + SHARD_ROWS]
                 self.add(part, self.encoder.embed(part, advance))
