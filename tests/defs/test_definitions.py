@@ -28,13 +28,14 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export",
-        "answers", "grades", "batch_outcomes", "calibration_drift", "second_round", "second_export",
+        "submissions", "answers", "grades", "batch_outcomes", "calibration_drift", "second_round", "second_export",
         "budget_curves", "daily_report",
     }  # fmt: skip
     assert {"train_router", "add_model", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "inbox_sensor",
         "outcomes_sensor",
+        "submission_sensor",
         "second_round_sensor",
         "report_failures",
         "lost_runs_sensor",
