@@ -28,12 +28,12 @@ class GeminiBatches(BatchClient):
 
     def __init__(self, key: str) -> None:
         from google import genai
+        from google.genai.types import HttpOptions, HttpRetryOptions
 
-        once = {"attempts": 1}
-        self._client: Any = genai.Client(
-            api_key=key, vertexai=False, http_options={"timeout": int(TRANSFER_S * 1000), "retry_options": once}
-        )
-        self._look = {"timeout": int(READ_S * 1000), "retry_options": once}
+        once = HttpRetryOptions(attempts=1)
+        transfer = HttpOptions(timeout=int(TRANSFER_S * 1000), retry_options=once)
+        self._client: Any = genai.Client(api_key=key, vertexai=False, http_options=transfer)
+        self._look = HttpOptions(timeout=int(READ_S * 1000), retry_options=once)
 
     def page(self, after: str | None = None) -> Page:
         with self._faults():
