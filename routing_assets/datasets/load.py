@@ -8,14 +8,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import pyarrow as pa
+
 from routing_assets.datasets.evaluation_logs import LOGS, CallLog, labels_of_calls, log_of
 from routing_assets.datasets.evaluation_logs.formats import logs_in
 from routing_assets.datasets.evaluation_logs.layouts import LAYOUTS, layout_of
 from routing_assets.datasets.evaluation_logs.preferences import read_rule
+from routing_assets.datasets.file_faults import no_rows
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.llm_uncertainty_bench import is_llm_uncertainty_bench, load_llm_uncertainty_bench
 from routing_assets.datasets.part_files import one_file
-from routing_assets.datasets.reading import RawTable, read_raw_table
+from routing_assets.datasets.reading import RawTable, read_raw_table, require_distinct
 from routing_assets.datasets.routerbench import is_routerbench, routerbench_labels
 from routing_assets.datasets.table import table_labels
 from routing_assets.datasets.validation import default_name, require_columns
@@ -92,6 +95,14 @@ def load_labels(
         taken = _taken(options, "name", "ignore_columns", "allow_missing")
         return routerbench_labels(raw, signals=bool(signals), **taken)
     return _table(raw, format, {**options, "signals": () if isinstance(signals, bool) else signals})
+
+
+def labels_from_table(table: pa.Table, source: str, **options: Any) -> LabelledInstructions:
+    """A label table in memory, read as :func:`load_labels` reads a file; ``source`` names it in messages."""
+    require_distinct(table.column_names, source)
+    if not len(table):
+        raise no_rows(source)
+    return _table(RawTable(source, table), "auto", options)
 
 
 def _logs(path: Path, format: str) -> dict[Path, CallLog]:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from routing_assets.datasets.batch import COLUMNS, OF_TABLES, BatchInstructions
 from routing_assets.datasets.batch_columns import column_values, filled_columns
+from routing_assets.datasets.file_faults import no_rows
 from routing_assets.datasets.file_layout import AS_OURS, FileLayout, batch_records
 from routing_assets.datasets.openai_batch import LOOKED_AT, are_requests, openai_requests, table_rows
 from routing_assets.datasets.raw_portions import RawPortions, json_portions, raw_portions
-from routing_assets.datasets.reading import is_json_lines
+from routing_assets.datasets.reading import HeldTable, is_json_lines, require_distinct
 from routing_assets.datasets.set_aside import Faults, SetAside, marked
 
 PORTION_ROWS = 16_384
@@ -116,6 +118,15 @@ def load_batch(
     """
     with open_batch(path, strict=strict, layout=layout, by_length=by_length) as portions:
         return portions.read()
+
+
+def batch_from_table(table: pa.Table, source: str, *, strict: bool = False) -> BatchInstructions:
+    """A table in memory as a batch, checked as :func:`load_batch` checks a file; ``source`` names it in messages."""
+    require_distinct(table.column_names, source)
+    if not len(table):
+        raise no_rows(source)
+    raw = RawPortions(source, table.column_names, HeldTable(table).tables)
+    return _checked(raw, OF_TABLES, Faults(source, strict=strict), PORTION_ROWS).read()
 
 
 def _checked(raw: RawPortions, known: tuple[str, ...], faults: Faults, rows: int) -> BatchPortions:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -277,13 +277,23 @@ def load_catalog(path: str | Path) -> ModelCatalog:
     """
     document = read_yaml(Path(path))
     values = {} if document.values is None else document.values
+    return catalog_of(values, source=str(path), line_of=document.line_of)
+
+
+def catalog_of(
+    values: Any, *, source: str = "catalog", line_of: Callable[[tuple[Any, ...]], int | None] | None = None
+) -> ModelCatalog:
+    """The catalog that a file, or a mapping like it, holds; see :func:`load_catalog`.
+
+    Args:
+        line_of: gives the line of a value in ``source``, for messages.
+    """
     if isinstance(values, dict) and (found := other_spelling(values.get("models"), CATALOG_FIELDS)):
         place, error = found
-        raise InvalidInput(
-            error.problem, source=str(path), row=document.line_of(("models", *place)), remedy=error.remedy
-        )
-    written = read_values(CatalogFile, values, source=str(path), line_of=document.line_of)
-    return ModelCatalog(tuple(entry.named(name) for name, entry in written.models.items()), str(path))
+        row = line_of(("models", *place)) if line_of else None
+        raise InvalidInput(error.problem, source=source, row=row, remedy=error.remedy)
+    written = read_values(CatalogFile, values, source=source, line_of=line_of)
+    return ModelCatalog(tuple(entry.named(name) for name, entry in written.models.items()), source)
 
 
 def twin_catalog(twin: str) -> ModelCatalog:

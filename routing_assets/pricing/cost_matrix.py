@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from routing_assets.datasets import BatchInstructions
 from routing_assets.datasets.tokens import proxy_tokens
+from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.long_table import about, matrix_of
 from routing_assets.foundation.wide_matrix import wide_table
 from routing_assets.pricing.cost_model import CostModel
@@ -25,6 +26,12 @@ of a cost matrix and in the summary of a decision. Decisions without the key pri
 REQUESTS_COUNTED = "requests_counted"
 """Key for how tokens of requests were counted, in both. Decisions without it counted them by length alone."""
 BY_KIND = "kinds of bytes"
+
+
+def cost_model_table(model: CostModel, catalog: pa.Table) -> pa.Table:
+    """The single row that :func:`price_batch` reads: the model as JSON, and its version with the catalog's."""
+    fitted = pa.table({"cost_model": [json.dumps(model.to_dict())]})
+    return fitted.append_column("price_version", pa.array([content_version(fitted, catalog)]))
 
 
 @dataclass(frozen=True)

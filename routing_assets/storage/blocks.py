@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import duckdb
 import pyarrow as pa
 
 from routing_assets.storage.draft import cut
 from routing_assets.storage.partitioned import PART_ROWS, PartitionedTable
+
+if TYPE_CHECKING:  # DuckDB loads with the warehouse, not with tables in memory
+    import duckdb
 
 AnyTable: TypeAlias = pa.Table | PartitionedTable
 

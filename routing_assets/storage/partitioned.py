@@ -12,9 +12,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
@@ -22,6 +21,9 @@ from fsspec.implementations.local import LocalFileSystem
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.storage.parts import BATCH_ROWS, MAKE_AGAIN, Part, PartFile
 from routing_assets.storage.places import atomic_file, exists, filesystem_of, read_bytes, size_and_sha256
+
+if TYPE_CHECKING:  # DuckDB loads with the warehouse, not with tables in memory
+    import duckdb
 
 MANIFEST = "manifest.json"
 PART_ROWS = 131_072
@@ -77,6 +79,8 @@ class PartitionedTable:
 
     def where(self, column: str, value: str) -> list[dict[str, Any]]:
         """The rows whose ``column`` has this value."""
+        import duckdb
+
         with duckdb.connect() as connection:
             condition = duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
             return self.relation(connection).filter(condition).to_arrow_table().to_pylist()

@@ -1,6 +1,5 @@
 """Stage 2b: what a call costs, from the catalog's prices or the label table's own costs."""
 
-import json
 from typing import cast
 
 import dagster as dg
@@ -13,9 +12,9 @@ from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, failure, markdown_table, shown
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.labels import split_from_table
-from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog_table import catalog_from_table
+from routing_assets.pricing.cost_matrix import cost_model_table
 from routing_assets.pricing.cost_model import CostMode, fit_cost_model
 from routing_assets.routers import release as champion
 from routing_assets.routers.catalog_in_force import would_simulate
@@ -55,8 +54,8 @@ def cost_model(
         model = fit_cost_model(calls, catalog, cast(CostMode, config.mode))
     except InvalidInput as error:
         raise failure(error) from error
-    fitted = pa.table({"cost_model": [json.dumps(model.to_dict())]})
-    version = content_version(fitted, model_catalog)
+    fitted = cost_model_table(model, model_catalog)
+    version = fitted["price_version"][0].as_py()
     prices = {entry.name: (entry.input_price, entry.output_price) for entry in catalog.models} if catalog else {}
     rows = [
         {
@@ -74,7 +73,7 @@ def cost_model(
     by_model = [{"model": row["model"], "mean_cost_usd": row["mean_cost"]} for row in rows]
     errors = [{"mode": mode, **vars(error)} for mode, error in model.held_out.items()]
     return dg.MaterializeResult(
-        value=fitted.append_column("price_version", pa.array([version])),
+        value=fitted,
         data_version=dg.DataVersion(version),
         metadata={
             "mode": model.mode,

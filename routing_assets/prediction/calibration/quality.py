@@ -1,14 +1,18 @@
-"""How good probabilities are: calibration error, Brier score, log-loss, and reliability diagrams."""
+"""How good probabilities are: calibration error, Brier score, log-loss, and reliability diagrams.
+
+The figures of the tables are computed by SQL (``sql/calibration_*.sql``) in an in-memory DuckDB.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from routing_assets.prediction.calibration.buckets import Matrix, _query
+from routing_assets.foundation.sql import query
+from routing_assets.prediction.calibration.buckets import Matrix
 
 
 def calibration_metrics(
@@ -31,6 +35,33 @@ def reliability(
 ) -> pa.Table:
     """Points of the reliability diagrams, one row per model and equal-width bin that holds a label."""
     return _query("calibration_reliability", probability, success, models, {"bins": bins, "z": z})
+
+
+def _query(
+    file: str,
+    probability: Matrix,
+    success: Matrix,
+    models: Sequence[str],
+    parameters: Mapping[str, object],
+    component: NDArray[np.integer] | None = None,
+) -> pa.Table:
+    from routing_assets.foundation.attached import in_memory  # DuckDB, which training and routing do without
+
+    row, column = np.nonzero(~np.isnan(success))
+    predictions = pa.table(
+        {
+            "model_index": column.astype(np.int32),
+            "model": pa.DictionaryArray.from_arrays(
+                pa.array(column.astype(np.int32)), pa.array(list(models), pa.string())
+            ),
+            "probability": probability[row, column].astype(np.float64),
+            "success": success[row, column].astype(np.float64),
+            "component": row if component is None else component[row],
+        }
+    )
+    with in_memory() as connection:
+        connection.register("predictions", predictions)
+        return connection.sql(query(file), params=dict(parameters)).to_arrow_table()
 
 
 def loss_saved(
