@@ -123,11 +123,11 @@ class Plan:
     def _other_budgets(self) -> list[str]:
         gain = {round(row["budget"] - 1, 9): row["gain"] * len(self.batch) for row in self._around}
         said = [
-            f"{abs(share):.0%} {'more' if share > 0 else 'less'} money would bring {gain[share]:+.2g} expected successes"
+            f"{abs(share):.0%} {'more' if share > 0 else 'less'} money: {gain[share]:+.2g} expected successes"
             for share in (-MORE_OR_LESS, MORE_OR_LESS)
             if share in gain
         ]
-        return [f"{', '.join(said)}."] if said else []
+        return [f"With {', with '.join(said)}."] if said else []
 
     def _traffic(self) -> list[str]:
         allocation = self.routed.allocation
