@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from routing_assets.allocation import Frontier, frontier
-from routing_assets.audit.page.words import headline, what_binds, what_money_does
 from routing_assets.audit.page.remarks import warnings_of
+from routing_assets.audit.page.words import headline, what_binds, what_money_does
 from routing_assets.batches.frontier import Place, around, whole_frontier
 from routing_assets.batches.known import decision_in_force, refuse_retired
 from routing_assets.batches.policy import settings_from

@@ -137,7 +137,9 @@ def svg(draw: Callable[[Figure], None], size: tuple[float, float], title: str, d
     with mpl.rc_context(STYLE):
         figure, buffer = Figure(figsize=size, layout="constrained"), io.StringIO()
         draw(figure)
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        FigureCanvasSVG(figure).print_svg(
+            buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     text = buffer.getvalue()
     text = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])  # all figures have the same names
     for colour, variable in VARIABLES.items():
