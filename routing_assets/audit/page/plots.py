@@ -74,12 +74,12 @@ def curve(place: Place, frontier: Frontier | None, budgets: Sequence[dict[str, f
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         if frontier is None:
-            at = [[row[name] for row in budgets] for name in ("budget_usd", "expected_success")]
+            usd, success = (np.array([row[name] for row in budgets]) for name in ("budget_usd", "expected_success"))
         else:
             furthest = max(frontier.budget[0], min(1.05 * frontier.budget[-1], 2 * budgets[-1]["budget_usd"]))
             best = frontier.at(np.linspace(frontier.budget[0], furthest, _POINTS))
-            at = [best.budget, best.upper_bound]
-        axes.plot(*at, color=ACCENT, lw=2, label="best possible")
+            usd, success = best.budget, best.upper_bound
+        axes.plot(usd, success, color=ACCENT, lw=2, label="best possible")
         axes.axvspan(0.9 * place.budget, 1.1 * place.budget, color=SECOND, alpha=0.12, lw=0, label="budget ± 10 %")
         axes.axvline(place.budget, color=SECOND, lw=1, ls=":")
         axes.plot(place.cost_usd, place.expected_success, "o", color=SECOND, label="this batch")
@@ -137,9 +137,7 @@ def svg(draw: Callable[[Figure], None], size: tuple[float, float], title: str, d
     with mpl.rc_context(STYLE):
         figure, buffer = Figure(figsize=size, layout="constrained"), io.StringIO()
         draw(figure)
-        FigureCanvasSVG(figure).print_svg(
-            buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     text = re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :])  # all figures have the same names
     for colour, variable in VARIABLES.items():

@@ -48,7 +48,7 @@ def warnings_of(
     if summary["overspend_probability"] > LIKELY:
         said.append(
             "The budget holds for estimated costs. The true spend exceeds it with a probability of "
-            f"{percent(summary['overspend_probability'])}; with a confidence in the policy, money is held back for that."
+            f"{percent(summary['overspend_probability'])}; a confidence in the policy holds money back for that."
         )
     if summary["gap"] > WIDE_GAP:
         said.append(f"Another assignment could be better by up to {percent(summary['gap'])}.")

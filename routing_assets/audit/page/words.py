@@ -30,7 +30,9 @@ def usd(value: float) -> str:
 
 def count(value: float) -> str:
     """A number of instructions or of expected successes, which may be a fraction."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+    if abs(value) >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
@@ -43,8 +45,9 @@ def headline(summary: Mapping[str, Any]) -> str:
     n, success = summary["instructions"], summary["expected_success"]
     limit = summary["budget_usd"]
     asked = "without a limit on money" if math.isinf(limit) else f"for at most {usd(limit)}"
+    cost = usd(summary["cost_usd"])
     return (
-        f"{n:,} instructions are to be answered {asked}: this plan is estimated to cost {usd(summary['cost_usd'])}, and "
+        f"{n:,} instructions are to be answered {asked}: this plan is estimated to cost {cost}, and "
         f"about {n * success:,.0f} of the answers ({percent(success)}) are expected to be right."
     )
 
@@ -82,4 +85,6 @@ def what_binds(summary: Mapping[str, Any]) -> list[str]:
             kind = name.partition("[")[0]
             limit = LIMITS.get(kind, "a limit of the policy")
             said.append(f"{printable(name)} binds: without {limit}, more answers would be right for the same money.")
+    if not said and summary["status"] == "heuristic":
+        return [f"The policy {summary['policy']} seeks no optimum, so it is not known what binds."]
     return said or ["Nothing binds: neither more money nor looser limits would buy more."]
