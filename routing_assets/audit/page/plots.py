@@ -107,6 +107,7 @@ def reliability(buckets: Sequence[dict[str, Any]], models: Sequence[str]) -> Mar
         for axis, model in zip(axes, shown, strict=False):
             _reliability(axis, known[model])
             axis.set_title(short(model), fontsize=9)
+            axis.tick_params(labelbottom=True)
         for unused in axes[len(shown) :]:
             unused.set_axis_off()
         figure.supxlabel("predicted success", fontsize=10)
