@@ -4,7 +4,7 @@ import dagster as dg
 
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.defs.batches.routed import GROUP
-from routing_assets.defs.common import OWNERS, batches, failure
+from routing_assets.defs.common import IO_RETRY, OWNERS, batches, failure
 from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
@@ -16,6 +16,7 @@ from routing_assets.foundation.errors import InvalidInput
     kinds={"html"},
     partitions_def=batches,
     deps=["batch_export", "batch_outcomes", "second_export"],
+    retry_policy=IO_RETRY,
     code_version="1",
 )
 def batch_page(context: dg.AssetExecutionContext, home: RoutingHome, engine: BatchEngine) -> dg.MaterializeResult:
