@@ -101,7 +101,8 @@ def test_the_page_has_the_numbers_of_the_routed_table_and_the_job_writes_it(
     now = next(row for row in read.figures["budgets"] if row["budget"] == 1)
     summary = summary_of(routed.store.read("routed_batch", "weekly"))
     assert now["budget_usd"] == summary["budget_usd"]
-    assert summary["expected_success"] <= now["expected_success"] + 1e-9
+    assert now["expected_success"] == summary["expected_success"]
+    assert now["gain"] == 0
     assert "10 % more money" in text
     assert "10 % less money" in text
     assert "simulated labels" in text
@@ -139,6 +140,7 @@ def test_a_batch_in_parts_with_hostile_texts_has_a_page_too(
     trained: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("routing_assets.storage.partitioned.PART_ROWS", 4)
+    trained.policy_file.write_text("engine: {workers: 1}\n")
     n = 9
     ids = np.array([f"{HOSTILE}{row}" for row in range(n)], dtype=object)
     texts = np.array([f"{HOSTILE} What is {row} plus {row}?" for row in range(n)], dtype=object)
@@ -155,7 +157,7 @@ def test_a_batch_in_parts_with_hostile_texts_has_a_page_too(
 def test_limits_that_tie_instructions_together_are_on_the_page_in_words(
     trained: Home, batch_file: Path, tmp_path: Path
 ) -> None:
-    trained.policy_file.write_text("constraints: {max_share: {Yi-34B: 0.05}}\nbudget_fraction: 0.9\n")
+    trained.policy_file.write_text("constraints: {max_share: {R1-32B: 0.05}}\nbudget_fraction: 0.9\n")
     batch_commands.route(trained, batch_file, {})
     summary = summary_of(trained.store.read("routed_batch", "weekly"))
     text = page_of(trained)

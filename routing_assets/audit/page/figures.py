@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from routing_assets.allocation import Frontier, frontier
 from routing_assets.audit.page.remarks import warnings_of
-from routing_assets.audit.page.words import headline, what_binds, what_money_does
+from routing_assets.audit.page.words import headline, of_one_call, what_binds, what_money_does
 from routing_assets.batches.frontier import Place, around, whole_frontier
 from routing_assets.batches.known import decision_in_force, refuse_retired
 from routing_assets.batches.policy import settings_from
@@ -128,7 +128,15 @@ def _frontier(
         at = partial(frontier, problem) if curve is None else curve.at
         single = [problem.cost_matrix.sum(axis=0, dtype=np.float64), problem.success.mean(axis=0)]
     place = Place(budget, summary["cost_usd"], summary["expected_success"], *single)
-    return place, curve, around(budget, summary["expected_success"], at)
+    return place, curve, _with_own(around(budget, of_one_call(summary), at), of_one_call(summary))
+
+
+def _with_own(budgets: Rows, own: float) -> Rows:
+    """The points, where this batch's own assignment may be better than one read off the frontier's breakpoints."""
+    return [
+        row if row["budget"] < 1 or row["expected_success"] >= own else {**row, "expected_success": own, "gain": 0.0}
+        for row in budgets
+    ]
 
 
 def _doubtful(routed: AnyTable, instructions: PartitionedTable) -> Rows:

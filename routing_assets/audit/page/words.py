@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from routing_assets.batches.route import SECOND_LOOK
 from routing_assets.foundation.names import printable
 
 LIMITS = {
@@ -52,6 +53,12 @@ def headline(summary: Mapping[str, Any]) -> str:
     )
 
 
+def of_one_call(summary: Mapping[str, Any]) -> float:
+    """The expected success of the batch with one call per instruction, with which other budgets are compared."""
+    planned = summary.get(SECOND_LOOK, {})
+    return float(planned.get("expected_success_of_one_call", summary["expected_success"]))
+
+
 def what_money_does(budgets: Sequence[Mapping[str, float]], summary: Mapping[str, Any]) -> str:
     """What a tenth more or less money does to the batch."""
     at = {row["budget"]: row for row in budgets}
@@ -65,7 +72,8 @@ def what_money_does(budgets: Sequence[Mapping[str, float]], summary: Mapping[str
         gain, budget = n * at[factor]["gain"], at[factor]["budget_usd"]
         done = f"gain about {count(gain)}" if gain >= 0 else f"lose about {count(-gain)}"
         said.append(f"{change} ({usd(budget)}) would {done} expected right answers.")
-    return " ".join(said)
+    alone = "With one call per instruction: " if of_one_call(summary) != summary["expected_success"] else ""
+    return alone + " ".join(said)
 
 
 def what_binds(summary: Mapping[str, Any]) -> list[str]:
