@@ -155,13 +155,16 @@ def test_a_batch_in_parts_with_hostile_texts_has_a_page_too(
 
 
 def test_limits_that_tie_instructions_together_are_on_the_page_in_words(
-    trained: Home, batch_file: Path, tmp_path: Path
+    trained: Home, batch_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained.policy_file.write_text("constraints: {max_share: {R1-32B: 0.05}}\nbudget_fraction: 0.9\n")
+    monkeypatch.setattr("routing_assets.defs.batches.allocations.around_budget", lambda *_: [])
+    trained.policy_file.write_text("constraints: {max_share: {R1-32B: 0.25}}\nbudget_fraction: 0.9\n")
     batch_commands.route(trained, batch_file, {})
     summary = summary_of(trained.store.read("routed_batch", "weekly"))
     text = page_of(trained)
     check_numbers(trained, text)
+    assert Figures(text).figures["budgets"] == []
+    assert "each other budget is a problem of its own" in text
     for name in summary["binding"]:
         assert (f"{name} binds" if name != "budget" else "The budget binds") in text
 

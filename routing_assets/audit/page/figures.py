@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import duckdb
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from routing_assets.allocation import Frontier, frontier
+from routing_assets.allocation import Frontier
 from routing_assets.audit.page.remarks import warnings_of
 from routing_assets.audit.page.words import headline, of_one_call, what_binds, what_money_does
 from routing_assets.batches.frontier import Place, around, whole_frontier
@@ -54,12 +53,12 @@ class BatchPage:
     traffic: Rows
     """By model: instructions, mean expected success, USD."""
     budgets: Rows
-    """What multiples of the budget would buy; empty where the budget has no limit."""
+    """What multiples of the budget would buy; empty where the budget has no limit, or without a ``curve``."""
     money: str
     """What 10 % more or less money does."""
     place: Place
     curve: Frontier | None
-    """None under constraints that tie instructions together: then only ``budgets`` are known."""
+    """None under constraints that tie instructions together: each budget is then a problem of its own."""
     binding: Sequence[str]
     doubtful: Rows
     calibration: Rows
@@ -121,14 +120,13 @@ def _frontier(
     curve: Frontier | None
     if batch.in_parts and not whole_for(batch, catalog, settings):
         curve, *single = frontier_of_batch(engine, batch, catalog, settings)
-        at = curve.at
     else:
         problem = batch.held().problem(catalog, settings)
         curve = whole_frontier(problem)
-        at = partial(frontier, problem) if curve is None else curve.at
         single = [problem.cost_matrix.sum(axis=0, dtype=np.float64), problem.success.mean(axis=0)]
     place = Place(budget, summary["cost_usd"], summary["expected_success"], *single)
-    return place, curve, _with_own(around(budget, of_one_call(summary), at), of_one_call(summary))
+    own = of_one_call(summary)
+    return place, curve, [] if curve is None else _with_own(around(budget, own, curve.at), own)
 
 
 def _with_own(budgets: Rows, own: float) -> Rows:

@@ -67,19 +67,15 @@ def bars(traffic: Sequence[dict[str, Any]]) -> Markup:
 
 
 def curve(place: Place, frontier: Frontier | None, budgets: Sequence[dict[str, float]]) -> Markup:
-    """Expected success by budget, with the batch and one model for all; nothing where money has no limit."""
-    if not budgets:
+    """Expected success by budget, with the batch and one model for all; nothing where that is not known."""
+    if frontier is None or not budgets:
         return Markup("")
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        if frontier is None:
-            usd, success = (np.array([row[name] for row in budgets]) for name in ("budget_usd", "expected_success"))
-        else:
-            furthest = max(frontier.budget[0], min(1.05 * frontier.budget[-1], 2 * budgets[-1]["budget_usd"]))
-            best = frontier.at(np.linspace(frontier.budget[0], furthest, _POINTS))
-            usd, success = best.budget, best.upper_bound
-        axes.plot(usd, success, color=ACCENT, lw=2, label="best possible")
+        furthest = max(frontier.budget[0], min(1.05 * frontier.budget[-1], 2 * budgets[-1]["budget_usd"]))
+        best = frontier.at(np.linspace(frontier.budget[0], furthest, _POINTS))
+        axes.plot(best.budget, best.upper_bound, color=ACCENT, lw=2, label="best possible")
         axes.axvspan(0.9 * place.budget, 1.1 * place.budget, color=SECOND, alpha=0.12, lw=0, label="budget ± 10 %")
         axes.axvline(place.budget, color=SECOND, lw=1, ls=":")
         axes.plot(place.cost_usd, place.expected_success, "o", color=SECOND, label="this batch")

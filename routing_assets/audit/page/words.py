@@ -62,8 +62,13 @@ def of_one_call(summary: Mapping[str, Any]) -> float:
 def what_money_does(budgets: Sequence[Mapping[str, float]], summary: Mapping[str, Any]) -> str:
     """What a tenth more or less money does to the batch."""
     at = {row["budget"]: row for row in budgets}
-    if not at:
+    if math.isinf(summary["allocated_usd"]):
         return "The budget has no limit, so more money would buy nothing."
+    if not at:
+        return (
+            "Limits tie the instructions together, so that each other budget is a problem of its own. Their solutions "
+            "are in the metadata of the asset mip_allocation, under what_other_budgets_buy."
+        )
     n, said = summary["instructions"], []
     for factor, change in ((1.1, "10 % more money"), (0.9, "10 % less money")):
         if factor not in at:
