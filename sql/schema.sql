@@ -1,6 +1,7 @@
 -- The warehouse: small tables and ledgers. Bulky per-batch data is Parquet in the store; views read it.
 -- Ledgers (labels, price_lists, price_releases, routers, batches, decisions, second_rounds, commitments, month_plans,
--- dispatches, withdrawals, retirements) only grow. Their rows are ordered by entry and not by time, because a clock can be set back.
+-- dispatches, withdrawals, retirements, submissions) only grow. Their rows are ordered by entry and not by time, because
+-- a clock can be set back.
 -- Rows that move money or decide the fate of a batch, router or price list are also chained in the journal; only
 -- journal.py appends them.
 -- This file is for reading: it is the result of the files in migrations/, and a test compares the two.
@@ -284,6 +285,34 @@ create table withdrawals (
     entry            bigint  not null default nextval('entries'),
     withdrawn_at     timestamptz not null default current_timestamp
 );
+
+-- What was sent to which provider: a row for each change of a submission's state, and the newest counts.
+create table submissions (
+    submission       varchar not null,     -- the name that the provider's job keeps, where its provider keeps names
+    batch_id         varchar not null,
+    decision_run_id  varchar not null,     -- the decision that is carried out
+    round            integer not null,     -- how often its requests were sent before
+    file_name        varchar not null,     -- in the hand-off
+    file_sha256      varchar not null,
+    requests         bigint  not null,
+    model            varchar not null,
+    api_name         varchar not null,     -- of the model
+    provider         varchar not null,
+    endpoint         varchar not null,
+    state            varchar not null,     -- intended, sending, submitted; then fetched, failed, expired or set aside
+    usd              double  not null,     -- estimated, and billed once there are results; rounded up
+    intended_at      timestamptz not null,
+    job_id           varchar,              -- the provider's
+    not_before       timestamptz,          -- the provider asked to wait until then
+    why              varchar,
+    dagster_run_id   varchar not null,
+    entry            bigint  not null default nextval('entries'),
+    recorded_at      timestamptz not null
+);
+
+create view newest_submissions as
+from submissions
+qualify row_number() over (partition by submission order by entry desc) = 1;
 
 -- Batches that could not be routed. They are tried again once the fingerprint changes.
 create table refusals (

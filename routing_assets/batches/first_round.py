@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from routing_assets.allocation import AllocationProblem
 from routing_assets.allocation.policies import DEFAULT_POLICY
@@ -14,7 +13,6 @@ from routing_assets.allocation.second_look import FirstRound, plan_first_round
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.batches.second_look_settings import SecondLookSettings
 from routing_assets.foundation.errors import InvalidInput
-from routing_assets.foundation.long_table import matrix
 
 if TYPE_CHECKING:  # torch loads with a second look, not with the definitions
     from routing_assets.prediction.second_look import BatchLooks, KeptSecondLook, SecondLook
@@ -88,7 +86,6 @@ def constraints_of(problem: AllocationProblem) -> dict[str, Any]:
 def plan_looks(
     problem: AllocationProblem,
     one_call: float,
-    probabilities: pa.Table,
     kept: KeptSecondLook | None,
     settings: RoutingSettings,
 ) -> PlannedLooks | str:
@@ -97,7 +94,6 @@ def plan_looks(
     Args:
         problem: of one call per instruction.
         one_call: mean expected success of the best allocation of one call.
-        probabilities: the table of ``probability_matrix``.
         kept: the second look of the router; None where it has none.
         settings: with ``second_look``.
 
@@ -119,12 +115,12 @@ def plan_looks(
     look = look.without(closed) if closed else look
     columns = [models.index(model) for model in look.models]
     first = np.array([models.index(model) for model in look.first])
-    scaled, cost = matrix(probabilities, "scaled", models)[:, columns], problem.cost_matrix
+    cost = problem.cost_matrix
     plan = plan_first_round(
         problem.success,
         cost,
         problem.budget,
-        LooksOfBatch(look.looks(scaled, cost[:, columns]), columns, len(models)),
+        LooksOfBatch(look.looks(problem.success[:, columns], cost[:, columns]), columns, len(models)),
         first,
         models=models,
         forbidden=problem.forbidden,

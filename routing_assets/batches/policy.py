@@ -22,6 +22,7 @@ from routing_assets.allocation.solver.rows import decimal
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.join_small_files import Coalescing
 from routing_assets.batches.second_look_settings import Written
+from routing_assets.batches.submissions.settings import SubmitSettings
 from routing_assets.datasets.batch import BatchInstructions
 from routing_assets.datasets.column_mapping import MadeIds
 from routing_assets.datasets.file_layout import FileLayout
@@ -215,6 +216,12 @@ class StandingPolicy(RoutingSettings):
         "{number: {tolerance: 0.01}}. Without it, success comes from outcome files alone.",
     )
     keep_outcomes_as_labels: YesNo = Field(default=False, description="Judged texts of retired batches stay as labels.")
+
+    submit: SubmitSettings | None = Field(
+        default=None,
+        description="Request files are sent to providers, and the answers fetched, by this program itself. Without it, "
+        "nothing is ever sent.",
+    )
 
     encoding: Text | None = Field(
         default=None, description="Of text files that are not UTF-8, such as cp1252; files that are stay as they are."

@@ -64,7 +64,7 @@ class PricedBatch:
         """The whole batch in memory."""
         return HeldBatch(
             BatchInstructions.from_arrow(self.instructions.read()),
-            self.probabilities.read(["scaled", "decision"]),
+            self.probabilities.read(["decision"]),
             self.costs.read(prices_in(self.costs.schema)),
         )
 

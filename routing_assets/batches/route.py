@@ -152,7 +152,7 @@ def route_batch(
     format = FORMAT if recorded is None else format_of(recorded)
     certified, looks = safe.allocation, None
     if settings.second_look is not None and policy == settings.policy:
-        looks = plan_looks(certified.problem, certified.expected_success, probabilities, second_look, settings)
+        looks = plan_looks(certified.problem, certified.expected_success, second_look, settings)
     planned = looks if isinstance(looks, PlannedLooks) else None
     certified = certified if planned is None else planned.plan.allocation
     summary = {

@@ -13,6 +13,7 @@ from routing_assets.batches.receive import receive
 from routing_assets.batches.route import summary_of
 from routing_assets.cli import batches as batch_commands
 from routing_assets.cli import routers as router_commands
+from routing_assets.cli import second_round
 from routing_assets.cli.output import say, show
 from routing_assets.cli.run_job import instance_of, run_job
 from routing_assets.datasets import BatchInstructions, LabelledInstructions, write_batch
@@ -25,6 +26,11 @@ TWIN: Twin = "llm_uncertainty_bench"
 BATCH_SIZE = 500
 SEEDS = 2
 RIGHT, WRONG = "A", "B"
+CHECK_AUC = 0.9
+"""How well a simulated check of an answer, such as a test, tells right from wrong."""
+FIRST_MODELS = ("Yi-6B", "Qwen-14B")
+"""Whose answers are looked at; of few models, that takes seconds."""
+REQUEST = {"budget_fraction": 0.5, "second_look": {}}
 METHOD = "frozen"  # takes seconds; generated texts say nothing about the value of tuning
 
 
@@ -35,23 +41,21 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     """
     refuse_real_router(home)
     source = f"simulated:{TWIN}"
-    say(f"1/4  training on {size} simulated instructions, 16 models", bold=True)
-    router_commands.train_router(home, source, None, "auto", method=METHOD, seed=seed, size=size)
+    say(f"1/5  training on {size} simulated instructions, 16 models", bold=True)
+    router_commands.train_router(
+        home, source, None, "auto", method=METHOD, seed=seed, size=size, check_auc=CHECK_AUC, first_models=FIRST_MODELS
+    )
 
-    say(f"\n2/4  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True)
-    truth = simulate(TWIN, size=BATCH_SIZE, seed=seed + 1_000_003)
+    say(f"\n2/5  routing a batch of {BATCH_SIZE} new instructions at 50 % of the dearest model's cost", bold=True)
+    truth = simulate(TWIN, size=BATCH_SIZE, seed=seed + 1_000_003, check_auc=CHECK_AUC)
     file = home.root / "demo" / "demo_batch.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
     reference = np.full(len(truth), RIGHT, dtype=object)
     write_batch(BatchInstructions(truth.instruction_id, truth.instruction, truth.task, reference=reference), file)
     with instance_of(home) as instance:
-        batch = receive(home.warehouse, home.folders, file, request={"budget_fraction": 0.5})
-        run = run_job(
-            instance,
-            "route_batch",
-            resources={"routing_request": {"budget_fraction": 0.5}},
-            batch_id=batch.batch_id,
-        )
+        batch = receive(home.warehouse, home.folders, file, request=REQUEST)
+        resources = {"routing_request": REQUEST}
+        run = run_job(instance, "route_batch", resources=resources, batch_id=batch.batch_id)
     store = home.store
     rows = []
     for policy in POLICIES:
@@ -60,15 +64,28 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
         shown = {name: summary[name] for name in ("policy", "budget USD", "cost USD", "expected success")}
         rows.append({**shown, "realised (simulated)": realised_success(routed, truth)})
 
-    say("\n3/4  the answers come back, in the form of a provider, and are graded", bold=True)
-    output = write_answers(store.read("routed_batch", batch.batch_id), truth, file.with_name("output.jsonl"))
-    batch_commands.answers(home, batch.batch_id, [output], "choice")
+    say("\n3/5  the answers come back, each with a check; some instructions go on to another model", bold=True)
+    first = store.read("routed_batch", batch.batch_id)
+    output = write_answers(first, truth, file.with_name("output.jsonl"))
+    batch_commands.answers(home, batch.batch_id, [output, write_checks(first, truth, file.with_name("checks.csv"))])
+    second_round.decide(home, batch.batch_id)
+    final = store.read("second_round", batch.batch_id)
+    say(
+        f"success (simulated): {realised_success(first, truth):.4g} after the first answers, "
+        f"{realised_success(final, truth):.4g} after the second round"
+    )
+    rows.append({"policy": "mip, after both rounds", "realised (simulated)": realised_success(final, truth)})
+
+    say("\n4/5  the answers of the second round come back, and all are graded", bold=True)
+    asked = final.filter(final["escalated"])
+    second = write_answers(asked, truth, file.with_name("second_output.jsonl"))
+    batch_commands.answers(home, batch.batch_id, [second], "choice")
     with instance_of(home) as instance:
         run_job(instance, "watch_router")
     found = home.warehouse.fetch("latest_advice")[0]
     say(f"drift: {found['advice']} ({found['why']})")
 
-    say(f"\n4/4  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
+    say(f"\n5/5  budget curves on the simulated labels, {SEEDS} seeds", bold=True)
     router_commands.evaluate(
         home, source, None, "auto", method=METHOD, seeds=SEEDS, size=size, output=home.root / "demo" / "evaluation"
     )
@@ -100,15 +117,29 @@ def refuse_real_router(home: Home) -> None:
 
 def write_answers(routed: pa.Table, truth: LabelledInstructions, path: Path) -> Path:
     """What OpenAI's Batch API would write, with a right answer wherever the model would succeed."""
-    right = true_success(routed, truth) >= 0.5
+    right, text_of = true_success(routed, truth) >= 0.5, dict(zip(truth.instruction_id, truth.instruction, strict=True))
     with path.open("w", encoding="utf-8") as file:
-        for row, text, is_right in zip(routed.to_pylist(), truth.instruction, right, strict=True):
+        for row, is_right in zip(routed.select(["instruction_id", "model"]).to_pylist(), right, strict=True):
+            text = text_of[row["instruction_id"]]
             usage = {"prompt_tokens": int(proxy_tokens_of(text)), "completion_tokens": 20}
             message = {"role": "assistant", "content": f"The answer is ({RIGHT if is_right else WRONG})."}
             choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
             body = {"object": "chat.completion", "model": row["model"], "choices": choices, "usage": usage}
             response = {"status_code": 200, "body": body}
             file.write(json.dumps({"custom_id": row["instruction_id"], "response": response, "error": None}) + "\n")
+    return path
+
+
+def write_checks(routed: pa.Table, truth: LabelledInstructions, path: Path) -> Path:
+    """A table of what a check says of each answer."""
+    index = {model: k for k, model in enumerate(truth.models)}
+    lines = [
+        f"{name},{model},{truth.signals['check'][row, index[model]]:.4f}\n"
+        for row, (name, model) in enumerate(
+            zip(routed["instruction_id"].to_pylist(), routed["model"].to_pylist(), strict=True)
+        )
+    ]
+    path.write_text("instruction_id,model,check\n" + "".join(lines), encoding="utf-8")
     return path
 
 
@@ -120,5 +151,7 @@ def realised_success(routed: pa.Table, truth: LabelledInstructions) -> float:
 def true_success(routed: pa.Table, truth: LabelledInstructions) -> np.ndarray:
     """(N,) true success of each assignment."""
     index = {model: k for k, model in enumerate(truth.models)}
-    choice = np.array([index[model] for model in routed["model"].to_pylist()])
-    return np.asarray(truth.success[np.arange(len(truth)), choice])
+    place = {name: row for row, name in enumerate(truth.instruction_id)}
+    rows = np.array([place[name] for name in routed["instruction_id"].to_pylist()], dtype=np.int64)
+    choice = np.array([index[model] for model in routed["model"].to_pylist()], dtype=np.int64)
+    return np.asarray(truth.success[rows, choice])

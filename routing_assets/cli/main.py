@@ -422,6 +422,20 @@ def dispatch(batch_id: str) -> None:
 
 @main.command()
 @says_what_is_wrong
+@batch_argument(required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def submissions(batch_id: str | None, as_json: bool) -> None:
+    """List what was sent to providers, for all batches or for BATCH_ID, and what became of it.
+
+    Nothing is sent unless the policy file has submit.
+    """
+    from routing_assets.cli import submissions as submission_commands
+
+    submission_commands.submissions(Home.from_env(), batch_id, as_json=as_json)
+
+
+@main.command()
+@says_what_is_wrong
 @batch_argument()
 def withdraw(batch_id: str) -> None:
     """Take BATCH_ID back before it is dispatched: it is never routed again, and money held for it is free.

@@ -60,6 +60,7 @@ def train_router(
     signals: Sequence[str] = (),
     second_look: bool = False,
     check_auc: float | None = None,
+    first_models: Sequence[str] = (),
     size: int | None = None,
     force: bool = False,
     confirm_prices: bool = False,
@@ -97,6 +98,7 @@ def train_router(
                 "splits": {"seed": seed},
                 "success_classifier": {"method": method, "seed": seed},
                 "router": {"precision": precision},
+                "second_look": {"first_models": list(first_models)},
                 "router_comparison": {"force": force},
             },
         )

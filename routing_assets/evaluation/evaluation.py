@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,10 @@ import pyarrow as pa
 from routing_assets.evaluation import summary as figures
 from routing_assets.evaluation.intervals import Curves, bootstrap_curves, mean_curves
 from routing_assets.evaluation.results import SeedResult, curves_table
+from routing_assets.evaluation.second_look import SECOND_LOOK
+from routing_assets.evaluation.second_look_verdict import SecondLookVerdict, judge_second_looks
 from routing_assets.evaluation.terminal import calibration_lines, policy_lines
-from routing_assets.evaluation.verdict import Verdict, give_verdict, judge_second_looks
+from routing_assets.evaluation.verdict import Verdict, give_verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +106,12 @@ class Evaluation:
         )
 
     @cached_property
-    def second_look(self) -> Verdict | None:
+    def second_look(self) -> SecondLookVerdict | None:
         """Whether second looks pay, and at which budgets; None where they were not evaluated."""
-        return judge_second_looks(self.budget_fractions, self.mean_curves, self.bootstrap)
+        if SECOND_LOOK not in self.seeds[0].outcomes:
+            return None
+        first_models = [seed.second_look for seed in self.seeds]
+        return judge_second_looks(self.budget_fractions, self.seeds, first_models, replicates=self.replicates)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -129,12 +134,11 @@ class Evaluation:
             },
             "second_look": None
             if self.second_look is None
-            else {
-                "pays": self.second_look.route,
-                "budgets": self.second_look.budgets,
-                "text": self.second_look.text,
-                "gains": list(self.second_look.gains),
-                "first_models": [list(seed.second_look) for seed in self.seeds],
+            else self.second_look.as_row()
+            | {
+                "first_models": [
+                    [asdict(quality) | {"tells": quality.tells} for quality in seed.second_look] for seed in self.seeds
+                ]
             },
             "models": list(self.models),
             "best_single": self.best_single,

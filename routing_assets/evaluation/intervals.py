@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from routing_assets.evaluation.results import SeedResult
+from routing_assets.evaluation.results import TestedPolicies
 
 CHUNK = 50  # replicates computed at once: bounds memory at CHUNK x test rows
 
@@ -47,13 +47,13 @@ class Curves:
         return _over_seeds(gap, self.seed_weight)
 
 
-def mean_curves(seeds: Sequence[SeedResult]) -> Curves:
+def mean_curves(seeds: Sequence[TestedPolicies]) -> Curves:
     """The estimate itself (B = 1): every instruction and seed counted once."""
-    ones = [np.ones((1, len(seed.rows))) for seed in seeds]
+    ones = [np.ones((1, len(seed.component))) for seed in seeds]
     return _weighted(seeds, ones, np.ones((1, len(seeds))))
 
 
-def bootstrap_curves(seeds: Sequence[SeedResult], replicates: int = 1000, seed: int = 0) -> Curves:
+def bootstrap_curves(seeds: Sequence[TestedPolicies], replicates: int = 1000, seed: int = 0) -> Curves:
     """Replicates of :func:`mean_curves` under Poisson weights of related instructions and resampled seeds."""
     rng = np.random.default_rng(seed)
     components = 1 + max(int(result.component.max()) for result in seeds)
@@ -88,7 +88,7 @@ def basic_interval(estimate: float, replicates: np.ndarray, level: float = 0.95)
     return 2 * estimate - high, 2 * estimate - low
 
 
-def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_weight: np.ndarray) -> Curves:
+def _weighted(seeds: Sequence[TestedPolicies], weights: Sequence[np.ndarray], seed_weight: np.ndarray) -> Curves:
     policies = tuple(seeds[0].outcomes)
     per_seed = [_curves_of_seed(result, policies, weight) for result, weight in zip(seeds, weights, strict=True)]
     by_seed = {name: np.stack([part[name] for part in per_seed], axis=1) for name in per_seed[0]}
@@ -96,7 +96,7 @@ def _weighted(seeds: Sequence[SeedResult], weights: Sequence[np.ndarray], seed_w
     return Curves(policies, **means, relative_by_seed=by_seed["relative"], seed_weight=seed_weight)
 
 
-def _curves_of_seed(result: SeedResult, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
+def _curves_of_seed(result: TestedPolicies, policies: tuple[str, ...], weight: np.ndarray) -> dict[str, np.ndarray]:
     """Weighted means over the instructions of one seed, for B rows of weights (B, n).
 
     NaN where a row of weights leaves no instruction, none on which the best model succeeds, or none that costs anything

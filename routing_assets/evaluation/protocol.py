@@ -199,9 +199,7 @@ def _evaluate_seed(
         outcomes=outcomes,
         probabilities={step: estimates[step] for step in STEPS},
         knn=asdict(knn),
-        second_look=()
-        if looks is None
-        else tuple(asdict(quality) | {"tells": quality.tells} for quality in looks.quality),
+        second_look=() if looks is None else looks.quality,
         decision=router.why,
         cost_model={"mode": cost_model.mode, "source": cost_model.source, "why": cost_model.why}
         | {f"held_out_{mode}": asdict(error) for mode, error in cost_model.held_out.items()},

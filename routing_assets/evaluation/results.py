@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:  # it brings torch, which the command line does without
+    from routing_assets.prediction.second_look import FirstModelQuality
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,43 +35,25 @@ class PolicyOutcome:
     overspend_probability: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class SeedResult:
-    """Everything measured on the test split of one seed.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TestedPolicies:
+    """What policies did with the test rows of one split.
 
     Attributes:
-        seed: of the split and of the training.
-        rows: (n,) rows of the label table that were scored: test rows with a label for every model.
-        tested: rows of the test split, scored or not.
         component: (n,) which rows are related (equal text or group); related rows are resampled together.
         budget: (F,) USD.
         success: (n, K) true labels.
         cost: (n, K) USD, true costs, or estimates where none was recorded.
-        costs_recorded: share of ``cost`` that was recorded.
         outcomes: by policy name.
-        probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
-        knn: neighbours, temperature and smoothing that the kNN control was tuned to.
-        second_look: what the answers of each first model tell; empty where second looks were not evaluated.
-        decision: the estimate that fed the allocation, and why, in words.
-        cost_model: mode, source and held-out error of the token-aware cost model.
-        timings: seconds by stage.
     """
 
-    seed: int
-    rows: np.ndarray
-    tested: int
+    __test__ = False  # not a pytest class
+
     component: np.ndarray
     budget: np.ndarray
     success: np.ndarray
     cost: np.ndarray
-    costs_recorded: float
     outcomes: Mapping[str, PolicyOutcome]
-    probabilities: Mapping[str, np.ndarray]
-    knn: Mapping[str, float | None]
-    decision: str
-    cost_model: Mapping[str, object]
-    timings: Mapping[str, float]
-    second_look: tuple[Mapping[str, object], ...] = ()
 
     @property
     def best_single(self) -> int:
@@ -88,6 +74,42 @@ class SeedResult:
     def cheapest(self) -> int:
         """The model with the lowest mean cost on the test split."""
         return int(np.argmin(self.cost.mean(axis=0)))
+
+    def only(self, policies: Collection[str]) -> TestedPolicies:
+        """The same rows, with the outcomes of some policies."""
+        outcomes = {name: self.outcomes[name] for name in policies}
+        return TestedPolicies(
+            component=self.component, budget=self.budget, success=self.success, cost=self.cost, outcomes=outcomes
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SeedResult(TestedPolicies):
+    """Everything measured on the test split of one seed.
+
+    Attributes:
+        seed: of the split and of the training.
+        rows: (n,) rows of the label table that were scored: test rows with a label for every model.
+        tested: rows of the test split, scored or not.
+        costs_recorded: share of ``cost`` that was recorded.
+        probabilities: (n, K) estimates by step: raw, scaled, calibrated, decision.
+        knn: neighbours, temperature and smoothing that the kNN control was tuned to.
+        second_look: what the answers of each first model tell; empty where second looks were not evaluated.
+        decision: the estimate that fed the allocation, and why, in words.
+        cost_model: mode, source and held-out error of the token-aware cost model.
+        timings: seconds by stage.
+    """
+
+    seed: int
+    rows: np.ndarray
+    tested: int
+    costs_recorded: float
+    probabilities: Mapping[str, np.ndarray]
+    knn: Mapping[str, float | None]
+    decision: str
+    cost_model: Mapping[str, object]
+    timings: Mapping[str, float]
+    second_look: tuple[FirstModelQuality, ...] = ()
 
 
 def best_model(success: np.ndarray) -> int:

@@ -131,12 +131,14 @@ def fit_second_looks(
     fit = fit_posterior(labels.models, scaled, success, seen, component)
     quality = judge_first_models(fit, success, component)
     telling = [j for j, first in enumerate(quality) if first.tells]
-    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling) if telling else None
+    saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
+    refitted = saved > STANDARD_ERRORS * error
+    alone = fit.without_answer if refitted else sigmoid(scaled)
+    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone, success) if telling else None
     test = labels.take(rows)
     tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
     tested = np.asarray(router.corrected(tested) / router.temperatures, dtype=np.float32)
     refit = fit.posterior.without_answer(tested)
-    saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
     return SecondLooks(
         quality,
         fit.posterior,
@@ -144,7 +146,7 @@ def fit_second_looks(
         tested,
         {name: values[rows] for name, values in signals.items()},
         refit,
-        refit if saved > STANDARD_ERRORS * error else sigmoid(tested),
+        refit if refitted else sigmoid(tested),
     )
 
 
@@ -212,7 +214,7 @@ def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.nd
             looks.alone,
             cost,
             budget,
-            BatchLooks(lookahead, lookahead.features(looks.logits), cost),
+            BatchLooks(lookahead, looks.alone, cost),
             lookahead.first,
             models=split.models,
         )
@@ -220,7 +222,8 @@ def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.nd
         return None
     spent = split.cost[np.arange(len(cost)), plan.choice].sum()
     decided = decide_second_round(looks.after(plan.choice), cost, plan.choice, budget - spent, models=split.models)
-    return _Rounds(plan, decided.choice, plan.expected_success)
+    optimism = lookahead.optimism(plan.allocation.shadow_price)
+    return _Rounds(plan, decided.choice, plan.expected_success - optimism)
 
 
 def cascade_cheap_first(looks: SecondLooks, split: TestSplit, budgets: np.ndarray) -> PolicyOutcome:

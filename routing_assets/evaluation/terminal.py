@@ -70,6 +70,7 @@ def second_look_rows(gains: Sequence[Row]) -> list[dict[str, str]]:
         {
             "budget": f"{gain['budget_fraction']:.0%}",
             "gain [95 %], points": _points_with_interval(gain["difference"], gain),
+            "a second look": gain["answer"],
         }
         for gain in gains
     ]

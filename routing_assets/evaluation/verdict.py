@@ -8,7 +8,6 @@ import numpy as np
 
 from routing_assets.evaluation.intervals import Curves, interval
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
-from routing_assets.evaluation.second_look import REFIT, SECOND_LOOK
 from routing_assets.evaluation.summary import Row, aiq_difference, difference
 
 WORTHWHILE = 0.005  # least gain in relative success that makes routing worthwhile
@@ -82,34 +81,9 @@ def give_verdict(
         _spend(policies, judged),
         _unrecorded(costs_recorded),
     ]
-    budgets = tuple(gain["budget_fraction"] for gain in worth)
+    budgets = tuple(_fractions(worth))
     text = _decision(judged, gains, worth, unrelated)
     return Verdict(bool(worth), budgets, text, rows, "\n".join(filter(None, sentences)))
-
-
-def judge_second_looks(fractions: np.ndarray, point: Curves, replicates: Curves) -> Verdict | None:
-    """Whether a second look pays: against the better of one call by MIP and one call by the refitted router.
-
-    None where second looks were not evaluated.
-    """
-    if SECOND_LOOK not in point.policies:
-        return None
-    against = [
-        difference(fractions, point, replicates, SECOND_LOOK, one) for one in (judged_policy(point.policies), REFIT)
-    ]
-    gains = tuple(min(pair, key=lambda gain: gain["difference"]) for pair in zip(*against, strict=True))
-    worth = [gain for gain in gains if gain["difference"] >= WORTHWHILE and gain["interval"][0] > 0]
-    if not worth:
-        best = max(gains, key=lambda gain: gain["difference"])
-        text = f"Do not look twice: no budget shows a sure gain of half a point. The best is {_points(best)}"
-        return Verdict(False, (), f"{text}, at {best['budget_fraction']:.0%}.", gains)
-    best = max(worth, key=lambda gain: gain["difference"])
-    budgets = tuple(gain["budget_fraction"] for gain in worth)
-    text = (
-        f"Second looks pay at budgets of {_ranges(list(budgets), list(gains))}: by up to {_points(best)} over one call "
-        f"for the same money (at {best['budget_fraction']:.0%})."
-    )
-    return Verdict(True, budgets, text, gains)
 
 
 def _gain_rows(gains: list[Row], mixture: Row, mip: Row) -> list[Row]:
@@ -145,7 +119,7 @@ def _decision(judged: str, gains: list[Row], worth: list[Row], unrelated: int) -
         )
     best = max(worth, key=lambda gain: gain["difference"])
     return (
-        f"Route at budgets of {_ranges([gain['budget_fraction'] for gain in worth], gains)} of the dearest model's "
+        f"Route at budgets of {ranges(_fractions(worth), _fractions(gains))} of the dearest model's "
         f"spend: {LABELS[judged]} beats the best fixed mixture of models for the same money there, by up to "
         f"{100 * best['difference']:.1f} points (at {best['budget_fraction']:.0%})."
     )
@@ -161,12 +135,13 @@ def _compared(judged: str, gains: list[Row], worth: list[Row]) -> str:
     if worth:
         sure = min(gain["probability_above"] for gain in worth)
         text += f" Each of these gains is above zero with a probability of {_probability(sure)}."
-    small = [gain["budget_fraction"] for gain in gains if gain not in worth and gain["interval"][0] > 0]
-    unsure = [gain["budget_fraction"] for gain in gains if gain["interval"][0] <= 0]
+    grid = _fractions(gains)
+    small = _fractions([gain for gain in gains if gain not in worth and gain["interval"][0] > 0])
+    unsure = _fractions([gain for gain in gains if gain["interval"][0] <= 0])
     if small:
-        text += f" At {_ranges(small, gains)} the gain is sure, but less than half a point."
+        text += f" At {ranges(small, grid)} the gain is sure, but less than half a point."
     if unsure:
-        text += f" At {_ranges(unsure, gains)} the interval does not exclude zero."
+        text += f" At {ranges(unsure, grid)} the interval does not exclude zero."
     return text
 
 
@@ -260,9 +235,12 @@ def _probability(p: float) -> str:
     return "over 99.9 %" if p > 0.999 else f"at least {100 * p:.1f} %"
 
 
-def _ranges(chosen: list[float], gains: list[Row]) -> str:
+def _fractions(gains: list[Row]) -> list[float]:
+    return [gain["budget_fraction"] for gain in gains]
+
+
+def ranges(chosen: list[float], grid: list[float]) -> str:
     """Budget fractions as ranges of neighbours on the grid: "5 %–40 % and 70 %"."""
-    grid = [gain["budget_fraction"] for gain in gains]
     runs: list[list[float]] = []
     for fraction in chosen:
         if runs and grid.index(fraction) == grid.index(runs[-1][-1]) + 1:

@@ -79,6 +79,7 @@ def fit_second_look(
     labels: LabelledInstructions,
     split: Split,
     cost_model: CostModel,
+    first_models: Sequence[str],
     seed: int = 0,
 ) -> FittedSecondLook:
     """Learn from rows that the router did not learn from; ``labels`` have signals.
@@ -87,13 +88,14 @@ def fit_second_look(
         classifier: of the router.
         logits: of these rows, as ``panel_refit`` makes them: corrected where the router corrects them.
         temperatures: of the router, by model.
+        first_models: whose answers may be looked at.
     """
     rows = calibration_rows(classifier, split)
     known = labels.take(rows)
     probability = scale(matrix(logits, "logit", labels.models), temperatures["temperature"].to_numpy())
     scaled, component = logits_of(probability), matrix(logits, "component", labels.models)[:, 0].astype(np.int64)
     success = known.success.astype(np.float32)
-    fit = fit_posterior(labels.models, scaled, success, known.signals, component)
+    fit = fit_posterior(labels.models, scaled, success, known.signals, component, first_models)
     quality = judge_first_models(fit, success, component)
     columns = [cost_model.models.index(model) for model in labels.models]
     cost = cost_model.estimate(known.instruction, known.task).mean[:, columns]

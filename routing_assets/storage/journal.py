@@ -29,6 +29,7 @@ LEDGERS = {
     "routers": "router_version",
     "price_releases": "price_version",
     "month_plans": "month",
+    "submissions": "batch_id",
 }
 """The append-only tables in the chain, each with the column that names the subject of a row."""
 TAKEN_ON_TRUST = "taken on trust"

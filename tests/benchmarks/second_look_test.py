@@ -49,7 +49,7 @@ def test_plan_and_second_round_against_one_shot() -> None:
     logits, cost = logits_and_cost(N, rng)
     success = sigmoid(logits)
     budget = 0.3 * float(cost.mean(axis=0).max()) * N
-    batch = BatchLooks(looks, looks.features(logits), cost)
+    batch = BatchLooks(looks, success, cost)
 
     def once() -> Allocation:
         return allocate(AllocationProblem(success, cost, budget))
@@ -68,7 +68,7 @@ def test_plan_and_second_round_against_one_shot() -> None:
     for _ in range(3):
         one, ours, second = min(one, timed(once)), min(ours, timed(lambda: plan(batch))), min(second, timed(decide))
     tracemalloc.start()
-    plan(BatchLooks(looks, looks.features(logits), cost))
+    plan(BatchLooks(looks, success, cost))
     decided = decide()
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()

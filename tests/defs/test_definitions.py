@@ -23,17 +23,20 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "labelled_instructions", "model_catalog", "splits",
         "cost_model", "price_release",
         "success_classifier", "held_out_logits", "panel_refit", "calibration_temperatures", "calibration_buckets",
-        "router", "added_labels", "extended_router", "recalibrated_router", "router_comparison", "router_release",
+        "router", "second_look", "added_labels", "extended_router", "recalibrated_router",
+        "router_comparison", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
         "routed_batch", "batch_export", "batch_page",
-        "answers", "grades", "batch_outcomes", "calibration_drift",
+        "submissions", "answers", "grades", "batch_outcomes", "calibration_drift", "second_round", "second_export",
         "budget_curves", "daily_report",
     }  # fmt: skip
     assert {"train_router", "add_model", "route_batch", "update_prices", "evaluate_router"} <= set(repository.job_names)
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "inbox_sensor",
         "outcomes_sensor",
+        "submission_sensor",
+        "second_round_sensor",
         "report_failures",
         "lost_runs_sensor",
         "automation",

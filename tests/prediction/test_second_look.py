@@ -93,7 +93,7 @@ def test_value_and_usage_of_a_look_are_those_of_carrying_it_out(telling):
     lookahead = fit_lookahead(logits, telling.after[:1], cost, [0])
     fresh, truth, answers = world(4000, seed=9)
     price = 0.4
-    value, usage = lookahead.columns(lookahead.features(fresh), np.tile([0.1, 1.0], (4000, 1)), price)
+    value, usage = lookahead.columns(1 / (1 + np.exp(-fresh)), np.tile([0.1, 1.0], (4000, 1)), price)
     after = telling.posterior.after("small", fresh, {"check": answers["check"][:, 0]})
     _, decided = decide_after(after[None], np.tile([0.1, 1.0], (4000, 1)), np.array([0]), price)
     realised = truth[np.arange(4000), decided[0]]
@@ -102,6 +102,55 @@ def test_value_and_usage_of_a_look_are_those_of_carrying_it_out(telling):
     hard = fresh[:, 0] < np.median(fresh[:, 0])
     assert usage[hard].mean() > usage[~hard].mean()  # what is hard is escalated more often
     assert usage[hard].mean() == pytest.approx(0.1 + (decided[0][hard] == 1).mean(), abs=0.05)
+
+
+def after_exact_checks(n, models, seed):
+    """P(success) before any answer, after a normal check of each model's answer by Bayes, (models, n, models), and
+    the successes, where the models err independently.
+    """
+    rng = np.random.default_rng(seed)
+    logits = np.linspace(-0.5, 1.0, models) + rng.normal(0, 1, (n, 1)) + rng.normal(0, 1, (n, models))
+    success = rng.random((n, models)) < 1 / (1 + np.exp(-logits))
+    told = logits + 2 * (2 * success + rng.normal(size=(n, models))) - 2
+    moved = np.where(np.eye(models, dtype=bool)[:, None], told, logits)
+    return 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(-moved)), success
+
+
+@pytest.mark.parametrize("price", [0.0, 0.1, 0.3])
+def test_the_best_of_many_columns_keeps_what_it_promises(price):
+    """Of as many looks as models, the one that promises most is taken: errors upward would add up."""
+    prices = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
+    known, after, _ = after_exact_checks(2000, 6, seed=1)
+    lookahead = fit_lookahead(np.log(known / (1 - known)), after, np.tile(prices, (2000, 1)), range(6))
+    alone, after, success = after_exact_checks(20_000, 6, seed=2)
+    rows, cost = np.arange(20_000), np.tile(prices, (20_000, 1))
+    value, usage = lookahead.columns(alone, cost, price)
+    first = (value - price * usage).argmax(axis=1)
+    decided = decide_after(after, cost, np.arange(6), price)[1][first, rows]
+    spent = prices[first] + np.where(decided == first, 0.0, prices[decided])
+    assert value[rows, first].mean() == pytest.approx(success[rows, decided].mean(), abs=0.01)
+    assert usage[rows, first].mean() == pytest.approx(spent.mean(), abs=0.01)
+    calls = lookahead.calls(alone, cost, price)[rows, first]
+    np.testing.assert_allclose(prices[first] + calls @ prices, usage[rows, first], rtol=1e-4)
+
+
+def test_what_noisy_estimates_promise_too_much_is_measured_on_rows_with_labels():
+    prices = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
+
+    def noisy(seed):
+        alone, after, success = after_exact_checks(5000, 6, seed)
+        noise = np.random.default_rng(seed).normal(0, 0.7, after.shape)
+        return alone, 1 / (1 + (1 / after - 1) * np.exp(noise)), success, np.tile(prices, (5000, 1))
+
+    alone, after, success, cost = noisy(1)
+    lookahead = fit_lookahead(np.log(alone / (1 - alone)), after, cost, range(6), success=success)
+    alone, after, success, cost = noisy(2)
+    value, usage = lookahead.columns(alone, cost, 0.1)
+    rows, first = np.arange(5000), (value - 0.1 * usage).argmax(axis=1)
+    decided = decide_after(after, cost, np.arange(6), 0.1)[1][first, rows]
+    too_much = value[rows, first].mean() - success[rows, decided].mean()
+    assert too_much > 0.02
+    assert lookahead.optimism(0.1) == pytest.approx(too_much, abs=0.015)
 
 
 def test_signals_become_numbers_and_say_what_is_unknown():

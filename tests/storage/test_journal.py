@@ -42,6 +42,12 @@ SECOND_ROUND = {
 }
 
 
+SUBMISSION = dict.fromkeys(
+    ("submission", "decision_run_id", "file_name", "file_sha256", "model", "api_name", "provider", "endpoint"), "s"
+) | {"batch_id": "a", "round": 0, "requests": 3, "state": "intended", "usd": 0.1, "dagster_run_id": "sent"}
+SUBMISSION |= {"intended_at": MARCH, "recorded_at": MARCH}
+
+
 def write_all(home: Home) -> Warehouse:
     """Write at least one row into every ledger, with the product's functions where there are some."""
     warehouse = home.create().warehouse
@@ -55,6 +61,7 @@ def write_all(home: Home) -> Warehouse:
     commit_cost(warehouse, "a", ["run-a"], 1 / 30, PACED, MARCH)
     decide(warehouse, "a", "run-a", home.store.root / "routed")
     release_commitments(warehouse, ["run-b"])
+    warehouse.append("submissions", pa.Table.from_pylist([SUBMISSION]))
     warehouse.append("dispatches", pa.table({"batch_id": ["a"], "dagster_run_id": ["run-a"]}))
     with warehouse.transaction() as connection:
         record_second_round(connection, "a", "run-2", SECOND_ROUND, "routed", home.store.version_sha256("routed"))
@@ -113,6 +120,7 @@ def test_the_money_of_a_lost_run_is_freed_by_a_row_of_its_own(written: Home) -> 
         ("retirements", "why = 'asked for'", "why was old and is asked for"),
         ("routers", "router_version = 'mine'", "router_version was r and is mine"),
         ("price_releases", "recorded_at = '2020-01-01'", "and is 2020-01-01T00:00:00.000000+00:00"),
+        ("submissions", "usd = usd / 2", "usd was 0.1 and is 0.05"),
         ("month_plans", "plan = '{\"budget_usd\": 99}'", "plan was "),
     ],
 )

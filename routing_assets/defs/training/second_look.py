@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
 from routing_assets.defs.common import OWNERS, data_version, markdown_table
@@ -21,18 +22,21 @@ QUALITY = pa.schema(
         ("second_look_version", pa.string()),
         ("first", pa.string()),
         ("used", pa.bool_()),
-        *(
-            (name, pa.float64())
-            for name in ("log_loss", "log_loss_without", "auc", "auc_without", "ece", "ece_without")
-        ),
-        *((name, pa.float64()) for name in ("gain", "standard_error")),
+        *((name, pa.float64()) for name in FIGURES),
     ]
 )
+
+
+class SecondLookConfig(dg.Config):
+    """Whose answers are looked at."""
+
+    first_models: list[str] = Field(default=[], description="Models whose answers may be looked at; none: all.")
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"torch", "parquet"}, code_version="1")
 def second_look(
     context: dg.AssetExecutionContext,
+    config: SecondLookConfig,
     home: RoutingHome,
     success_classifier: pa.Table,
     panel_refit: pa.Table,
@@ -58,6 +62,7 @@ def second_look(
         labels,
         split_from_table(splits),
         CostModel.from_dict(json.loads(cost_model["cost_model"][0].as_py())),
+        config.first_models or labels.models,
     )
     router_version, version = record(router)["router_version"], None
     if fitted.second_look is not None:

@@ -1,10 +1,15 @@
 """What "ask j first, then decide" is worth on a new instruction, before any answer is there.
 
 After the answer s of model j, an answer is kept or given to the model k for which P(k | x, s) less price x cost is
-greatest, where the price is what a US dollar buys elsewhere in the batch. On rows with known answers that decision
-is carried out with cross-fitted posteriors; ridge regression on the router's logits then gives, for a new x,
+greatest, where the price is what a US dollar buys elsewhere in the batch. On rows with known answers that decision is
+carried out with cross-fitted posteriors. Least squares then give, for a new x,
 
     value_j(x) = E[P(decided model | x, s)],    usage_j(x) = c_j(x) + sum_k P(escalation to k | x) c_k(x).
+
+The value less price x second calls is regressed, and the calls. What they are regressed on is what a look decides
+between: the success p of model j, and the best net value a of another model; a polynomial of both, and their maximum.
+An expectation that is a function of the very numbers it competes with keeps what it promises; one of other features is
+chosen where it errs upward.
 
 These are columns of the same knapsack that has one column for each model alone.
 """
@@ -17,27 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from routing_assets.prediction.calibration.temperatures import sigmoid
+
 Matrix = NDArray[np.float32]
 
 BLOCK = 1_024
-LANDMARKS = 200
-PENALTY = 5.0
-
-
-@dataclass(frozen=True, eq=False)
-class LogitFeatures:
-    """Features of an instruction: its standardised logits, and its nearness to some training rows (radial basis)."""
-
-    centre: Matrix
-    scale: Matrix
-    landmarks: Matrix
-
-    def __call__(self, logits: Matrix) -> Matrix:
-        """(n, F) of logits (n, K)."""
-        z = np.asarray((logits - self.centre) / self.scale, dtype=np.float32)
-        squares = np.square(z).sum(axis=1)[:, None] - 2 * z @ self.landmarks.T + np.square(self.landmarks).sum(axis=1)
-        near = np.exp(-squares / (2 * z.shape[1]))
-        return np.concatenate([z, near, np.ones((len(z), 1), dtype=np.float32)], axis=1, dtype=np.float32)
+PENALTY = 1e-5
+"""Of the squared coefficients, per known row: only so that a term that never varies does no harm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,58 +36,104 @@ class Lookahead:
     """Values and usage of second looks on new instructions; make one with :func:`fit_lookahead`.
 
     Attributes:
-        features: of an instruction.
-        operator: (F, n) from targets of the n known rows to ridge coefficients.
-        after: (J, n, K) cross-fitted probabilities of the known rows after the answer of each first model.
-        cost: (n, K) USD of the calls of the known rows.
+        alone: (n, K) probabilities of the known rows before any answer.
+        after: (J, n, K) their cross-fitted probabilities after the answer of each first model.
+        cost: (n, K) USD of their calls.
         first: (J,) columns of the first models.
+        success: (n, K) labels of the known rows, NaN where unlabelled.
     """
 
-    features: LogitFeatures
-    operator: NDArray[np.float64]
+    alone: Matrix
     after: Matrix
     cost: NDArray[np.float64]
     first: NDArray[np.int64]
+    success: Matrix
 
     def columns(
-        self, features: Matrix, cost: NDArray[np.floating], price: float
+        self, alone: Matrix, cost: NDArray[np.floating], price: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Value and usage in USD, each (m, J), of looking twice at new instructions.
 
         Args:
-            features: (m, F) of the instructions.
+            alone: (m, K) probabilities of the instructions before any answer, by which one call is planned.
             cost: (m, K) USD of their calls.
             price: expected successes that a US dollar buys.
         """
-        j, k = len(self.first), cost.shape[1]
-        coefficients, one = self._coefficients(price), np.ones(k, dtype=np.float32)
-        value, usage = np.empty((len(features), j)), np.empty((len(features), j))
-        for rows in _blocks(len(features)):
-            predicted = features[rows] @ coefficients
-            shares = np.clip(predicted, 0.0, 1.0, out=predicted)[:, j:].reshape(-1, j, k)
-            second = np.matmul(shares, cost[rows].astype(np.float32)[:, :, None])[:, :, 0]
-            value[rows] = predicted[:, :j]
-            usage[rows] = cost[rows][:, self.first] + second / np.maximum(1.0, shares @ one)
+        coefficients = self._coefficients(price)
+        value, usage = (np.empty((len(alone), len(self.first))) for _ in range(2))
+        for rows in _blocks(len(alone)):
+            net, calls = self._predict(alone[rows], cost[rows], price, coefficients)
+            second = np.einsum("jmk,mk->mj", calls, cost[rows])
+            value[rows] = np.clip(net.T + price * second, 0.0, 1.0)
+            usage[rows] = cost[rows][:, self.first] + second
         return value, usage
 
-    def calls(self, features: Matrix, price: float) -> Matrix:
-        """(m, J, K) expected second calls of each model, if ``first`` is asked and its answer looked at.
+    def calls(self, alone: Matrix, cost: NDArray[np.floating], price: float) -> Matrix:
+        """(m, J, K) expected second calls of each model if ``first`` is asked and its answer looked at.
 
         Args:
-            features: (m, F) of the instructions.
-            price: expected successes that a US dollar buys.
+            alone, cost, price: as for :meth:`columns`.
         """
-        j, k = len(self.first), self.after.shape[2]
-        calls = np.clip(features @ self._coefficients(price)[:, j:], 0.0, 1.0).reshape(-1, j, k)
-        return calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
+        coefficients = self._coefficients(price)
+        calls = np.empty((len(alone), *self.after.shape[::2]), dtype=np.float32)
+        for rows in _blocks(len(alone)):
+            calls[rows] = self._predict(alone[rows], cost[rows], price, coefficients)[1].transpose(1, 0, 2)
+        return calls
+
+    def optimism(self, price: float) -> float:
+        """What the best columns of the known rows promise on average at this price, less what they keep.
+
+        The best of several estimates is too high by their errors, for one call as for two. So much is to be taken from
+        what a plan at this price promises.
+        """
+        value, usage = self.columns(self.alone, self.cost, price)
+        worth = np.hstack([self.alone - price * self.cost, value - price * usage])
+        best, rows, k = worth.argmax(axis=1), np.arange(len(worth)), self.cost.shape[1]
+        after_look = decide_after(self.after, self.cost, self.first, price)[1][np.maximum(best - k, 0), rows]
+        kept = self.success[rows, np.where(best < k, best, after_look)]
+        labelled = np.isfinite(kept)
+        promised = np.hstack([self.alone, value])[rows, best]
+        return float((promised - kept)[labelled].mean()) if labelled.any() else 0.0
 
     def _coefficients(self, price: float) -> Matrix:
-        """(F, J + J x K) ridge coefficients of the values, and of the shares of each second model."""
+        """(J, B, 2 + K) of the net value, and of the second calls: to the best other model, to each further one."""
         value, decided = decide_after(self.after, self.cost, self.first, price)
-        escalated = decided.T[:, :, None] == np.arange(self.after.shape[2])
-        escalated[:, np.arange(len(self.first)), self.first] = False
-        targets = np.concatenate([value.T, escalated.reshape(len(escalated), -1)], axis=1)
-        return np.asarray(self.operator @ targets, dtype=np.float32)
+        basis, other = _basis(self.alone, self.cost, self.first, price)
+        kept = decided == self.first[:, None]
+        to_other = (decided == other) & ~kept
+        further = (decided[:, :, None] == np.arange(self.after.shape[2])) & ~(kept | to_other)[:, :, None]
+        second = np.where(kept, 0.0, np.take_along_axis(self.cost.T, decided, axis=0))
+        targets = np.concatenate([(value - price * second)[:, :, None], to_other[:, :, None], further], axis=2)
+        transposed = basis.transpose(0, 2, 1).astype(np.float64)
+        squares = transposed @ basis + PENALTY * len(self.alone) * np.eye(basis.shape[2])
+        return np.asarray(np.linalg.solve(squares, transposed @ targets), dtype=np.float32)
+
+    def _predict(
+        self, alone: Matrix, cost: NDArray[np.floating], price: float, coefficients: Matrix
+    ) -> tuple[Matrix, Matrix]:
+        """Net values (J, m) and expected second calls (J, m, K)."""
+        basis, other = _basis(alone, cost, self.first, price)
+        predicted = basis @ coefficients
+        to_other, further = predicted[:, :, 1:2], predicted[:, :, 2:]
+        calls = np.concatenate([further, to_other], axis=2)  # the last column: to none
+        np.put_along_axis(calls, other[:, :, None], to_other, axis=2)
+        calls = np.clip(calls[:, :, :-1], 0.0, 1.0)
+        return predicted[:, :, 0], calls / np.maximum(1.0, calls.sum(axis=2, keepdims=True))
+
+
+def _basis(
+    alone: Matrix, cost: NDArray[np.floating], first: NDArray[np.int64], price: float
+) -> tuple[Matrix, NDArray[np.int64]]:
+    """(J, m, B) what the columns of each first model are regressed on, and (J, m) the best other model.
+
+    Not to ask again is worth 0, and is "model" K: another model that is worth less does not matter.
+    """
+    net = np.concatenate([alone - price * cost, np.zeros((len(alone), 1))], axis=1)
+    second, best = np.argpartition(net, -2, axis=1)[:, -2:].T
+    other = np.where(best == first[:, None], second, best)
+    p = np.asarray(alone[:, first].T, dtype=np.float32)
+    a = np.take_along_axis(net.T, other, axis=0).astype(np.float32)
+    return np.stack([np.ones_like(p), p, a, np.maximum(p, a), p * a, p * p, a * a], axis=2), other
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,29 +143,34 @@ class BatchLooks:
 
     Attributes:
         lookahead: of the first models.
-        features: (N, F) of the instructions.
+        alone: (N, K) probabilities of the instructions before any answer.
         cost: (N, K) USD of their calls.
     """
 
     lookahead: Lookahead
-    features: Matrix
+    alone: Matrix
     cost: NDArray[np.floating]
 
     def __call__(self, price: float, /) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Value and usage in USD, each (N, J)."""
-        return self.lookahead.columns(self.features, self.cost, price)
+        return self.lookahead.columns(self.alone, self.cost, price)
 
     def calls(self, price: float, /) -> Matrix:
         """(N, J, K) expected second calls."""
-        return self.lookahead.calls(self.features, price)
+        return self.lookahead.calls(self.alone, self.cost, price)
 
     def at(self, rows: NDArray[np.integer], /) -> BatchLooks:
         """Looks at some of the instructions."""
-        return BatchLooks(self.lookahead, self.features[rows], self.cost[rows])
+        return BatchLooks(self.lookahead, self.alone[rows], self.cost[rows])
 
 
 def fit_lookahead(
-    logits: Matrix, after: Matrix, cost: NDArray[np.floating], first: Sequence[int], seed: int = 0
+    logits: Matrix,
+    after: Matrix,
+    cost: NDArray[np.floating],
+    first: Sequence[int],
+    alone: Matrix | None = None,
+    success: Matrix | None = None,
 ) -> Lookahead:
     """Prepare the regressions on n rows that the router and the posterior did not learn from.
 
@@ -137,14 +179,12 @@ def fit_lookahead(
         after: (J, n, K) cross-fitted probabilities after the answer of each first model.
         cost: (n, K) USD.
         first: (J,) columns of the first models.
-        seed: of the rows that are landmarks.
+        alone: (n, K) probabilities by which one call is planned, where they are not those of the logits.
+        success: (n, K) labels, by which :meth:`Lookahead.optimism` is measured; NaN where unlabelled.
     """
-    centre, scale = logits.mean(axis=0), np.maximum(logits.std(axis=0), 1e-6)
-    chosen = np.random.default_rng(seed).permutation(len(logits))[:LANDMARKS]
-    features = LogitFeatures(centre, scale, np.asarray((logits[chosen] - centre) / scale, dtype=np.float32))
-    x = features(logits).astype(np.float64)
-    operator = np.asarray(np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T), dtype=np.float64)
-    return Lookahead(features, operator, after, np.asarray(cost, np.float64), np.asarray(first, np.int64))
+    before = np.asarray(sigmoid(logits) if alone is None else alone, dtype=np.float32)
+    labels = np.full_like(before, np.nan) if success is None else success
+    return Lookahead(before, after, np.asarray(cost, np.float64), np.asarray(first, np.int64), labels)
 
 
 def decide_after(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from routing_assets.prediction.panel_refit.networks import CorrectionConfig, Corrections
 from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSignal, SignalEncoding, Signals
-from routing_assets.prediction.second_look.plan import BatchLooks, LogitFeatures, Lookahead, fit_lookahead
+from routing_assets.prediction.second_look.plan import BatchLooks, Lookahead, fit_lookahead
 from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
 from routing_assets.prediction.second_look.quality import FirstModelQuality
 
@@ -68,22 +68,22 @@ class SecondLook:
     def without(self, models: Collection[str]) -> SecondLook:
         """The same, where no second call goes to these models."""
         closed = [k for k, model in enumerate(self.models) if model in models]
-        after = self.lookahead.after.copy()
-        after[:, :, closed] = NEVER
-        return replace(self, lookahead=replace(self.lookahead, after=after))
+        alone, after = self.lookahead.alone.copy(), self.lookahead.after.copy()
+        alone[:, closed] = after[:, :, closed] = NEVER
+        return replace(self, lookahead=replace(self.lookahead, alone=alone, after=after))
 
-    def looks(self, scaled: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
+    def looks(self, alone: Matrix, cost: NDArray[np.floating]) -> BatchLooks:
         """The columns of second looks on m instructions, by the number of successes that a US dollar buys elsewhere.
 
         The calls that the regressions learnt from are priced as the batch: a model's mean cost is that of the batch.
 
         Args:
-            scaled: (m, K) temperature-scaled probabilities of the router.
+            alone: (m, K) probabilities by which one call is planned.
             cost: (m, K) USD of the calls.
         """
-        known = self.lookahead.cost
+        known, closed = self.lookahead.cost, (self.lookahead.alone == NEVER).all(axis=0)
         priced = replace(self.lookahead, cost=known * (cost.mean(axis=0) / np.maximum(known.mean(axis=0), 1e-300)))
-        return BatchLooks(priced, priced.features(logits_of(scaled)), cost)
+        return BatchLooks(priced, np.where(closed, NEVER, alone).astype(np.float32), cost)
 
     def after(self, first: str, scaled: Matrix, signals: Signals) -> Matrix:
         """(m, K) probabilities once the answers of ``first`` are there; ``signals`` by name, (m,)."""
@@ -94,8 +94,7 @@ class SecondLook:
         directory.mkdir(parents=True, exist_ok=True)
         posterior = self.posterior
         arrays: dict[str, np.ndarray] = {"centre": posterior.centre, "scale": posterior.scale}
-        arrays |= {f"lookahead.{name}": values for name, values in _arrays_of(self.lookahead).items()}
-        arrays |= {f"features.{name}": values for name, values in _arrays_of(self.lookahead.features).items()}
+        arrays |= {f"lookahead.{name}": values for name, values in vars(self.lookahead).items()}
         for n, member in enumerate(posterior.members):
             arrays |= {f"member{n}.{name}": tensor.numpy() for name, tensor in member.state_dict().items()}
         save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, directory / ARRAYS)
@@ -123,8 +122,7 @@ class SecondLook:
             arrays["scale"],
             tuple(_member(_within(arrays, f"member{n}.")) for n in range(about["members"])),
         )
-        features = LogitFeatures(**_within(arrays, "features."))
-        return cls(posterior, Lookahead(features=features, **_within(arrays, "lookahead.")))
+        return cls(posterior, Lookahead(**_within(arrays, "lookahead.")))
 
 
 def second_look_of(
@@ -153,12 +151,6 @@ def logits_of(probability: Matrix) -> Matrix:
     """Logits of probabilities."""
     p = np.clip(probability, LEAST, MOST)
     return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float32)
-
-
-def _arrays_of(values: Any) -> dict[str, np.ndarray]:
-    """The fields of a data class that are arrays."""
-    found = {field.name: getattr(values, field.name) for field in fields(values)}
-    return {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
