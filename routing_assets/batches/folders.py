@@ -48,6 +48,11 @@ class BatchFolders:
         return self.root / "outbox"
 
     @property
+    def pages(self) -> Path:
+        """Pages for people, each in a folder named like its batch."""
+        return self.root / "pages"
+
+    @property
     def staged(self) -> Path:
         """Routed batches while they are written, before they appear in the outbox."""
         return self.root / "staged"

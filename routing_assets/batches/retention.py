@@ -99,8 +99,8 @@ def _moment(at: datetime) -> str:
 
 
 def folders_of(store: Store, folders: BatchFolders, batch_id: str) -> list[Path]:
-    """Where the data of a batch lies: received files, tables of its assets, outcomes, outbox and what goes there."""
-    roots = (folders.received, folders.outbox, folders.staged, folders.outcomes)
+    """Where the data of a batch lies: received files, tables of its assets, outcomes, its page, and the outbox."""
+    roots = (folders.received, folders.outbox, folders.staged, folders.outcomes, folders.pages)
     own = [root / batch_id for root in roots]
     return [folder for folder in [*own, *store.root.glob(f"*/{batch_id}")] if folder.is_dir()]
 

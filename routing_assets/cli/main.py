@@ -282,6 +282,20 @@ def explain(batch_id: str, instruction_id: str) -> None:
 @says_what_is_wrong
 @with_json
 @batch_argument()
+def page(batch_id: str) -> None:
+    """Write the page of BATCH_ID anew, an HTML file for people, and print its path.
+
+    It says what was asked, what it costs and buys, where the instructions went, and what is in doubt.
+    """
+    from routing_assets.cli import page as page_command
+
+    page_command.page(home(), batch_id)
+
+
+@main.command()
+@says_what_is_wrong
+@with_json
+@batch_argument()
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @column_options(OF_OUTCOMES)
 @ENCODING

@@ -50,6 +50,11 @@ class Realised:
 def realised(routed: pa.Table, outcomes: Outcomes) -> Realised:
     """Realised against predicted success and spend of one batch; a missing outcome is counted, not taken as failure."""
     matched, strays = match_outcomes(routed, outcomes)
+    return compare(matched, strays)
+
+
+def compare(matched: pa.Table, strays: int = 0) -> Realised:
+    """The same of a routed table that has its outcomes beside it, see :func:`match_outcomes`."""
     predicted, estimate, success, bill = (
         matched[name].to_numpy(zero_copy_only=False).astype(np.float64)
         for name in ("expected_success", "cost", "success", "billed_usd")

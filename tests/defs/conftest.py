@@ -36,8 +36,9 @@ def few_epochs() -> Iterator[None]:
 
 @pytest.fixture(scope="package", autouse=True)
 def no_pictures() -> Iterator[None]:
-    """The picture of a batch's frontier, a tenth of the time of a run, is drawn in the tests of ``batches``."""
+    """Pictures of a batch, a tenth of the time of a run, are drawn in the tests of ``batches`` and of the page."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("routing_assets.audit.page.plots.svg", lambda *_: "")
         patch.setattr("routing_assets.defs.batches.allocations.draw_frontier", lambda *_: b"picture")
         yield
 

@@ -27,7 +27,7 @@ def test_the_assets_jobs_sensors_and_schedules_keep_their_names() -> None:
         "router_comparison", "router_release",
         "batch_instructions", "probability_matrix", "cost_matrix",
         "batch_budget", "threshold_allocation", "ndch_allocation", "ndch_p_allocation", "mip_allocation",
-        "routed_batch", "batch_export",
+        "routed_batch", "batch_export", "batch_page",
         "submissions", "answers", "grades", "batch_outcomes", "calibration_drift", "second_round", "second_export",
         "budget_curves", "daily_report",
     }  # fmt: skip

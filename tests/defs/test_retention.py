@@ -46,6 +46,7 @@ def test_a_retired_batch_leaves_its_entries_and_a_replay_says_what_is_gone(route
         assert retire_with_partitions(routed, instance, datetime.now(UTC)) == []
         assert not instance.has_dynamic_partition("batches", "weekly")
     assert folders_of(routed.store, routed.folders, "weekly") == []
+    assert not (routed.folders.pages / "weekly").exists()
     assert broken_entries(routed.warehouse, routed.store, routed.folders) == []
     again = replay(routed.warehouse, routed.store, routed.folders, routed.shelf, "weekly")
     assert not again.identical

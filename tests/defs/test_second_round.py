@@ -134,6 +134,9 @@ def test_failed_checks_are_escalated_unattended(sent_out: Home, truth: LabelledI
     assert sorted(line["custom_id"] for line in handed) == sorted(
         table.filter(table["escalated"])["instruction_id"].to_pylist()
     )
+    page = (sent_out.folders.pages / "weekly" / "page.html").read_text()
+    assert f"{sum(routed['looked_at'].to_pylist())} answers are looked at" in page
+    assert f"{escalated.sum()} of the instructions go on to another model" in page
     assert replay_second_round(sent_out.warehouse, sent_out.store, sent_out.shelf, "weekly").identical
     assert broken_entries(sent_out.warehouse, sent_out.store, sent_out.folders) == []
 

@@ -21,7 +21,7 @@ route_batch = dg.define_asset_job(
     partitions_def=batches,
     # A decision is traced by its run, so a killed one is made again from the start; that takes seconds.
     tags=tags(priority=2, minutes=60) | {"dagster/retry_strategy": "ALL_STEPS"},
-    description="One batch: probabilities, costs, four allocations, the routed batch and its export.",
+    description="One batch: probabilities, costs, four allocations, the routed batch, its export and its page.",
 )
 
 

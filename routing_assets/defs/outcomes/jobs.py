@@ -8,10 +8,10 @@ from routing_assets.defs.common import batches, tags
 
 record_outcomes = dg.define_asset_job(
     "record_outcomes",
-    selection=dg.AssetSelection.assets("answers", "grades", "batch_outcomes"),
+    selection=dg.AssetSelection.assets("answers", "grades", "batch_outcomes", "batch_page"),
     partitions_def=batches,
     tags=tags(priority=1, minutes=60),
-    description="The answers of one batch, their grades, and its outcomes compared with its decision's predictions.",
+    description="The answers of one batch, their grades, its outcomes compared with the predictions, and its page.",
 )
 
 

@@ -12,10 +12,10 @@ from routing_assets.defs.upkeep.setbacks import ASKED, next_run_key
 
 decide_second_round = dg.define_asset_job(
     "decide_second_round",
-    selection=dg.AssetSelection.groups("second_round"),
+    selection=dg.AssetSelection.groups("second_round") | dg.AssetSelection.assets("batch_page"),
     partitions_def=batches,
     tags=tags(priority=2, minutes=60),
-    description="What follows from the first answers of one batch, and the hand-off of its second calls.",
+    description="What follows from the first answers of one batch, the hand-off of its second calls, and its page.",
 )
 
 

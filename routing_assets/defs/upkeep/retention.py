@@ -26,7 +26,7 @@ def retire_with_partitions(home: Home, instance: dg.DagsterInstance, before: dat
     """Retire every batch that ended before ``before``, and delete its partition; returns the ids."""
     retired = retire_batches(home.warehouse, home.store, home.folders, before)
     shelf, folders = home.shelf, home.folders
-    remove_leftovers(home.store.root, folders.outbox, folders.received, shelf.folder, shelf.embeddings)
+    remove_leftovers(home.store.root, folders.outbox, folders.pages, folders.received, shelf.folder, shelf.embeddings)
     forget_partitions(instance, retired_batches(home.warehouse))
     return retired
 
