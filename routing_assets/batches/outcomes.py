@@ -166,12 +166,14 @@ def receive_outcomes(
     move: bool = False,
     encoding: str | None = None,
     columns: Mapping[str, str] | None = None,
+    certain: bool = False,
 ) -> list[str]:
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
 
     Args:
         encoding: of a text file that is not UTF-8; it is kept as UTF-8.
         columns: of a table, by our name the table's own; it is kept under ours.
+        certain: the file is known to be of this batch, so that batches with the same ids are not looked at.
 
     Returns:
         The unused parts of the file, in words: rows that match no assignment of the batch, and columns.
@@ -187,7 +189,7 @@ def receive_outcomes(
                 remarks = [f"it is read as: {', '.join(copy.said)}"] if copy.said else []
                 kept_as = _under_our_names(copy.path, columns) if columns else copy.path
                 remarks += _checked_outcomes(warehouse, store, copy.path, decision, columns or {}, kept_as)
-                if is_answer_file(copy.path):
+                if not certain and is_answer_file(copy.path):
                     first = warehouse.fetch("batch_decisions", {"batch_id": batch_id})[0]["decided_at"]
                     answers = read_answers(copy.path).answers
                     remarks += remark_on_same_ids(folders, batch_id, answers, first.timestamp())

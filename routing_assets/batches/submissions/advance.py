@@ -194,5 +194,5 @@ def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job) -> Submi
     changes: dict[str, Any] = {"usd": float_not_below(usd)}
     if missing:
         changes["why"] = f"{len(missing)} of {len(sent)} requests have no result: {why}"
-    receive_outcomes(desk.warehouse, desk.store, desk.folders, results, of.batch_id, move=True)
+    receive_outcomes(desk.warehouse, desk.store, desk.folders, results, of.batch_id, move=True, certain=True)
     return record(desk.warehouse, of.becomes(ENDED[job.state], desk.now(), desk.run_id, **changes))
