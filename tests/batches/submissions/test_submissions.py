@@ -176,6 +176,18 @@ def test_two_batches_that_look_alike_are_not_taken_for_each_other(home: Home, ap
     assert set(apis.paid.values()) == {1}
 
 
+def test_results_are_taken_though_another_batch_has_the_same_ids(home: Home, apis: BatchApis) -> None:
+    """The job tells of which batch they are, even if the provider's clock is behind ours."""
+    at = desk(home, apis, providers=("openai",))
+    for batch in ("monday", "tuesday"):
+        route(home, batch, 3, models=["large"])
+        advance(at, batch)
+    apis.pass_time(31)
+    for batch in ("monday", "tuesday"):
+        assert advance(at, batch) == []
+    assert states(home, None) == [("openai", 0, "fetched")] * 2
+
+
 @pytest.mark.parametrize("operation", ["upload", "create"])
 def test_a_refusal_is_waited_out_as_long_as_the_provider_asks(
     home: Home, apis: BatchApis, batch: str, operation: str
