@@ -182,6 +182,7 @@ def prompt_of(request: Any) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits for the client to acknowledge the headers
     server_apis: BatchApis
 
     def log_message(self, *_: object) -> None:
