@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_apis import BatchApis, Plan
 from submitted import MODELS, desk, require_all_is_well, route, tick
 
-from routing_assets.batches.submissions.ledger import open_submissions
+from routing_assets.batches.submissions.ledger import open_submissions, submissions_of
 from routing_assets.batches.submissions.look import look
 from routing_assets.home import Home
 
@@ -31,7 +32,7 @@ def test_a_month_of_batches(home: Home, apis: BatchApis, tmp_path: Path, size: i
         minutes=dice.choice([10, 60, 600, 1440]),
         lacking=frozenset({0} if dice.random() < FAULTS else ()),
     )
-    settings = {"most_usd": size * SIZE * 2e-4, "when": "routed"}
+    settings: dict[str, Any] = {"most_usd": size * SIZE * 2e-4, "when": "routed"}
     clients = desk(home, apis).clients
     hours = 0.0
     while (
@@ -49,4 +50,5 @@ def test_a_month_of_batches(home: Home, apis: BatchApis, tmp_path: Path, size: i
         assert hours < 31 * 24
     found = require_all_is_well(home, apis, batches, SIZE)
     assert found["answered"] + found["set aside"] == size * SIZE
+    assert sum(of.usd for of in submissions_of(home.warehouse)) <= settings["most_usd"]
     print(f"\n{size} batches of {SIZE} in {hours:.0f} hours, {len(apis.calls)} calls: {found}")
