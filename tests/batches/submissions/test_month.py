@@ -17,9 +17,15 @@ from routing_assets.home import Home
 SIZE, FAULTS = 4, 0.05
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("size", [5, 100, pytest.param(500, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(5, marks=pytest.mark.slow),
+        pytest.param(100, marks=pytest.mark.slow),
+        pytest.param(500, marks=pytest.mark.faults),
+    ],
+)
 def test_a_month_of_batches(home: Home, apis: BatchApis, tmp_path: Path, size: int) -> None:
     """Of all calls, jobs and requests, 5 % go wrong. A tick every other hour stands for those in between."""
     dice, batches = random.Random(size), list[str]()
