@@ -431,7 +431,7 @@ def submissions(batch_id: str | None, as_json: bool) -> None:
     """
     from routing_assets.cli import submissions as submission_commands
 
-    submission_commands.submissions(Home.from_env(), batch_id, as_json=as_json)
+    submission_commands.submissions(home(), batch_id, as_json=as_json)
 
 
 @main.command()

@@ -22,6 +22,7 @@ from routing_assets.datasets.labels import PER_MODEL_SUFFIXES, RESERVED_COLUMNS
 from routing_assets.datasets.part_files import one_file
 from routing_assets.datasets.reading import read_raw_table
 from routing_assets.datasets.table import table_labels
+from routing_assets.datasets.validation import require_columns
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.routers.shelf import LEARNT_FROM, Shelf
@@ -98,6 +99,7 @@ def read_few(
     """
     with one_file(Path(path), encoding) as file:
         raw = map_columns(replace(read_raw_table(file), source=path), columns or {}, made_ids)
+    require_columns(raw, ("instruction",))
     names = raw.columns.column_names
     is_long = "model" in names
     layout = (*RESERVED_COLUMNS, *(("model", "success", *PER_MODEL_SUFFIXES) if is_long else models))

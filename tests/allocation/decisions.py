@@ -10,7 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from routing_assets.allocation import POLICIES, Allocation, AllocationProblem, InfeasibleAllocation, allocate
+from routing_assets.allocation import (
+    POLICIES,
+    Allocation,
+    AllocationProblem,
+    InfeasibleAllocation,
+    InfeasibleBudget,
+    allocate,
+)
 
 RECORDED = Path(__file__).with_name("decisions.json")
 """Digests by policy, kind and shape: written before there were sweeps. Only new names may be added."""
@@ -60,6 +67,15 @@ def line(answer: Allocation) -> str:
     return json.dumps([choice, *certificate, dict(answer.notes), list(answer.binding)])
 
 
+def as_said_then(error: InfeasibleBudget) -> str:
+    """The message with all digits, as it was when the decisions were recorded."""
+    under = f" under {', '.join(error.constraints)}" if error.constraints else ""
+    return (
+        f"a budget of {error.budget!r} USD cannot pay for the batch with policy '{error.policy}'{under}: "
+        f"the cheapest feasible budget is {error.cheapest_budget!r} USD"
+    )
+
+
 def decisions() -> Iterator[tuple[str, str]]:
     """Policy and problem, and the line of its decision or the reason why there is none."""
     for name, problem, seed in problems():
@@ -69,6 +85,8 @@ def decisions() -> Iterator[tuple[str, str]]:
             for exact in (False, True) if policy == "mip" and len(problem) <= 40 else (False,):
                 try:
                     found = line(allocate(problem, policy, seed=seed, exact=exact))
+                except InfeasibleBudget as error:
+                    found = as_said_then(error)
                 except InfeasibleAllocation as error:
                     found = str(error)
                 yield f"{policy}{' exactly' if exact else ''}, {name}", found

@@ -140,7 +140,7 @@ def test_a_replay_says_which_input_is_gone(routed: Home) -> None:
 
 
 def test_a_replay_of_an_unknown_batch_is_refused(routed: Home) -> None:
-    with pytest.raises(InvalidInput, match=r"no such decision.*routing-assets report"):
+    with pytest.raises(InvalidInput, match=r"no such decision.*routing-assets batches"):
         replay(routed.warehouse, routed.store, routed.folders, routed.shelf, "nope")
     (run,) = (row["dagster_run_id"] for row in routed.warehouse.fetch("ledger_entries"))
     with pytest.raises(InvalidInput, match=rf"Its runs are {run}: give one"):

@@ -47,7 +47,9 @@ def work(home: Home, apis: BatchApis, fatal: int, folder: Path) -> None:
     tick(home, apis, folder / "cursor")
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(200, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(8, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.faults)]
+)
 def test_kills_while_sending_and_fetching(
     home: Home, tmp_path: Path, kills: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

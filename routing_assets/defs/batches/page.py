@@ -4,7 +4,7 @@ import dagster as dg
 
 from routing_assets.dagster_instance.runs import runs_of
 from routing_assets.defs.batches.routed import GROUP
-from routing_assets.defs.common import IO_RETRY, OWNERS, batches, failure
+from routing_assets.defs.common import IO_RETRY, OWNERS, batches
 from routing_assets.defs.engine import BatchEngine
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
@@ -32,8 +32,9 @@ def batch_page(context: dg.AssetExecutionContext, home: RoutingHome, engine: Bat
         run = context.instance.get_run_by_id(decided_by)
         runs = [decided_by] if run is None else runs_of(context.instance, run)
         page = write_page(paths.warehouse, paths.store, paths.folders, engine.engine(), batch_id, runs)
-    except InvalidInput as error:
-        raise failure(error) from error
+    except InvalidInput as error:  # the decision and the outcomes of this run stand without a page
+        context.log.warning(f"no page was written: {error}")
+        return dg.MaterializeResult(metadata={"no_page": str(error)})
     return dg.MaterializeResult(
         metadata={"page": dg.MetadataValue.url(page.as_uri()), "file": dg.MetadataValue.path(str(page))}
     )
