@@ -119,7 +119,7 @@ def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> 
     fresh = simulate("r1_math", size=200, seed=11)
     means = second.router.predict(fresh.instruction, fresh.task).decision.mean(axis=0)
     assert means[-2] > means[-1] + 0.03
-    with pytest.raises(InvalidInput, match=f"'{NEW}' is not in the catalog"):
+    with pytest.raises(InvalidInput, match=f"the models '{NEW}', 'weak' are not in the catalog"):
         price_commands.update_prices(extended, catalog(tmp_path / "old.yaml"))
     with pytest.raises(InvalidInput, match="prices in force come from a catalog"):
         router_commands.add_models(extended, ["weak"], more, None)
