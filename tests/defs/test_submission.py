@@ -112,6 +112,7 @@ def thousand(home: Home, apis: BatchApis) -> None:
             append_row(connection, replace(of, submission=f"other {n}", batch_id=f"other{n}", job_id=job_id))
 
 
+@pytest.mark.slow
 def test_a_tick_over_a_thousand_open_jobs_is_short(installed: Home, apis: BatchApis) -> None:
     installed.policy_file.write_text(POLICY)
     at = desk(installed, apis)
