@@ -186,7 +186,8 @@ class RoutingSettings:
 
     def to_json(self) -> str:
         """Canonical JSON; what came later only where it is set, so that settings from before it keep their version."""
-        values = {name: value for name, value in asdict(self).items() if value or name not in _LATER}
+        unset = (None, False, "")
+        values = {name: value for name, value in asdict(self).items() if name not in _LATER or value not in unset}
         return json.dumps(values, sort_keys=True)
 
 

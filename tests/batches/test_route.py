@@ -422,3 +422,10 @@ def test_text_files_hold_rounded_probabilities_and_costs_whose_sum_is_exact(tmp_
     assert "0.33333333" not in text
     assert "0.30000000" not in text
     assert sum(map(Fraction, read["cost"].tolist())) == sum(map(Fraction, costs))
+
+
+def test_second_looks_without_settings_of_their_own_are_recorded() -> None:
+    plain, looks = RoutingSettings(), RoutingSettings(second_look={})
+    assert "second_look" not in plain.to_json()
+    assert settings_from(json.loads(looks.to_json()), source="test").second_look == {}
+    assert plain.version != looks.version
