@@ -70,11 +70,20 @@ def run_demo(home: Home, *, size: int, seed: int) -> None:
     batch_commands.answers(home, batch.batch_id, [output, write_checks(first, truth, file.with_name("checks.csv"))])
     second_round.decide(home, batch.batch_id)
     final = store.read("second_round", batch.batch_id)
+    decided = home.warehouse.fetch("second_round_of", {"batch_id": batch.batch_id})[0]
     say(
         f"success (simulated): {realised_success(first, truth):.4g} after the first answers, "
         f"{realised_success(final, truth):.4g} after the second round"
     )
-    rows.append({"policy": "mip, after both rounds", "realised (simulated)": realised_success(final, truth)})
+    rows.append(
+        {
+            "policy": "mip, after both rounds",
+            "budget USD": decided["budget"],
+            "cost USD": decided["spent"] + decided["total_cost"],
+            "expected success": decided["expected_success"],
+            "realised (simulated)": realised_success(final, truth),
+        }
+    )
 
     say("\n4/5  the answers of the second round come back, and all are graded", bold=True)
     asked = final.filter(final["escalated"])

@@ -16,7 +16,7 @@ WIDER_THAN_ANY = 1_000_000
 def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as aligned columns, numbers to the right, floats with four significant digits, None as a dash.
 
-    The head is bold in a terminal. Files and pipes get plain text.
+    A value that a row lacks is None. The head is bold in a terminal. Files and pipes get plain text.
     """
     from rich.console import Console
     from rich.table import Table
@@ -25,11 +25,12 @@ def text_table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in rows[0]:
-        numeric = all(isinstance(row[name], int | float | None) for row in rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
         table.add_column(Text(printable(name)), no_wrap=True, justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
+        table.add_row(*(Text(_cell(row.get(name))) for name in names))
     out = io.StringIO()
     Console(file=out, width=WIDER_THAN_ANY, force_terminal=sys.stdout.isatty()).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

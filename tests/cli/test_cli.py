@@ -176,6 +176,8 @@ def test_a_table_without_rows_is_empty() -> None:
     """As for a router that was recalibrated and so has no figures on the test split."""
     assert text_table([]) == ""
     assert text_table([{"model": "a", "share": 0.25}]).split() == ["model", "share", "a", "0.25"]
+    short = [{"model": "a"}, {"share": 0.25, "model": "b"}]
+    assert text_table(short).split() == ["model", "share", "a", "-", "b", "0.25"]
 
 
 def test_a_method_or_format_that_does_not_exist_is_refused_before_anything_runs(run, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
