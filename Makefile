@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel docs audit benchmark faults evaluate schemas lock clean
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing the packages into $(VENV): 2.4 GB, some minutes"
@@ -76,6 +76,9 @@ lint: $(READY)
 
 wheel:              ## build the wheel and run the demo from it, in an empty environment
 	.ci/wheel
+
+docs: $(READY)      ## the documentation as a site in .routing/site; any warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
 
 schemas: $(READY)   ## docs/*.schema.json, with which editors complete policy and catalog files
 	$(BIN)/python -m routing_assets.cli.schemas docs
