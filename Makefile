@@ -7,7 +7,7 @@ ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel docs audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel docs audit benchmark faults evaluate schemas pictures lock clean
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing the packages into $(VENV): 2.4 GB, some minutes"
@@ -80,7 +80,10 @@ wheel:              ## build the wheel and run the demo from it, in an empty env
 docs: $(READY)      ## the documentation as a site in .routing/site; any warning fails it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
 
-schemas: $(READY)   ## docs/*.schema.json, with which editors complete policy and catalog files
+pictures: $(READY)  ## docs/pictures/*.svg
+	$(BIN)/python -m tests.docs.figures
+
+schemas: $(READY)   ## docs/*.schema.json, docs/policy.md and docs/data-dictionary.md
 	$(BIN)/python -m routing_assets.cli.schemas docs
 
 lock: $(READY)      ## pin the installed versions in constraints.txt

@@ -380,6 +380,17 @@ def doctor() -> bool:
     return doctor_command.doctor(home())
 
 
+@main.command("sample-files")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@says_what_is_wrong
+def sample_files(folder: Path) -> None:
+    """Write small files of simulated data into FOLDER: labels, catalog and batch, to try the other commands on."""
+    from routing_assets.datasets.simulated.sample_files import write_sample_files
+
+    for path in write_sample_files(folder):
+        click.echo(path)
+
+
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
