@@ -15,6 +15,7 @@ START = """# The policy file
 `ROUTING_HOME/policy.yaml` says how batches are routed that have no settings of their own. Every setting has a default,
 and without the file all of them hold. A misspelt name or a wrong value is refused with its line and the remedy.
 
+<!-- read as: policy -->
 ```yaml
 {sample}```
 
@@ -46,7 +47,7 @@ def policy_page() -> str:
     sections = [START.format(sample=_yaml(sample)), *_table(schema), CONSTRAINTS]
     for name, field in constraints.items():
         example = yaml.safe_dump({name: field["examples"][0]}, default_flow_style=True)
-        sections.append(f"\n### {name}\n\n{field['description']}\n\n```yaml\nconstraints: {example}```\n")
+        sections.append(f"\n### {name}\n\n{field['description']}\n\n<!-- read as: policy -->\n```yaml\nconstraints: {example}```\n")
     for setting, field in schema["properties"].items():
         for part in _parts_of(field, parts):
             if part != "Constraints" and parts[part]["properties"]:
