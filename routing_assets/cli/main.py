@@ -238,9 +238,10 @@ def rollback(version: str | None) -> None:
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
+@click.option("--dry-run", is_flag=True, help="Only print what it would cost and buy, at this and other budgets.")
 @says_what_is_wrong
 @with_json
-def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any) -> None:
+def route(batch: Path, batch_id: str | None, output: Path | None, *, dry_run: bool, **options: Any) -> None:
     """Route the instructions of BATCH: exactly one model each, within the budget in estimated cost.
 
     BATCH is a table, a file of requests in any provider's form, or a folder of part files of these.
@@ -251,6 +252,11 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any
 
     of_file = {name: options.pop(name) for name in ("duplicate", "encoding", "grader")}
     given = {"budget_usd" if name == "budget" else name: v for name, v in options.items() if v is not None}
+    if dry_run:
+        from routing_assets.cli.preview import preview
+
+        preview(home().ready(), batch, given, encoding=of_file["encoding"])
+        return
     batch_commands.route(home(), batch, given, batch_id=batch_id, output=output, **of_file)
 
 

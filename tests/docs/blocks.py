@@ -23,7 +23,8 @@ class Block:
     line: int
     language: str
     tag: str
-    """``read as: KIND, option=value`` of a sample (``file=NAME``: under that name); ``not run: REASON``; empty for code, which runs, and its output."""
+    """``read as: KIND, option=value`` of a sample (``file=NAME``: under that name), or ``not run: REASON``; empty
+    for code, which runs, and its output."""
     text: str
 
     @property
