@@ -23,6 +23,9 @@ from routing_assets.home import Home
 from routing_assets.routers.shelf import Shelf
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ["LOKY_MAX_CPU_COUNT"] = (
+    "1"  # the parts of a batch get processes of their own only where a test asks for them
+)
 os.environ |= {"DAGSTER_DISABLE_TELEMETRY": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # Dagster closes all log handlers, and that of absl (which ortools brings) closes the stream it was imported under:
 # what pytest captures into, unless it is told of another.

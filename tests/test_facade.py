@@ -28,37 +28,28 @@ TEXTS = ["Solve 8x + 64 = 764 for x.", "What is half of 60 plus a quarter of 51?
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What the page's code prints in a process of its own, and the folder of the router that it saves."""
-    folder = tmp_path_factory.mktemp("notebook")
+def router() -> routing_assets.Router:
+    return routing_assets.Router.train("simulated:r1_math", "simulated:r1_math", size=150, method="frozen")
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_its_code_prints_without_dagster_duckdb_and_mlflow(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_HOME")}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT + CODE],
-        cwd=folder,
-        env={**environment, "HOME": str(folder), "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        cwd=tmp_path,
+        env={**environment, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout, folder
-
-
-@pytest.fixture(scope="module")
-def router(page: tuple[str, Path]) -> routing_assets.Router:
-    return routing_assets.Router.load(page[1] / "router")
-
-
-def test_the_page_shows_what_its_code_prints_without_dagster_duckdb_and_mlflow(page: tuple[str, Path]) -> None:
+    assert [path.name for path in tmp_path.iterdir()] == ["router"]
     number = r"[+-]?\d+(?:\.\d+)?"
-    printed, shown = page[0], OUTPUT
+    printed, shown = done.stdout, OUTPUT
     assert re.sub(number, "#", printed).split() == re.sub(number, "#", shown).split()
     pairs = zip(re.findall(number, printed), re.findall(number, shown), strict=True)
     assert all(float(one) == pytest.approx(float(other), rel=0.05, abs=0.02) for one, other in pairs)
-
-
-def test_nothing_but_the_router_is_left_behind(page: tuple[str, Path]) -> None:
-    assert [path.name for path in page[1].iterdir()] == ["router"]
 
 
 def test_importing_the_package_loads_nothing() -> None:

@@ -55,15 +55,16 @@ def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray |
     """Return the best expected success at each of ``budgets``, or by default at every breakpoint of the curve.
 
     ``problem.budget`` is ignored. Without side constraints one pass gives all budgets: the frontier is the steps of the
-    instructions' convex hulls, most efficient first. With side constraints each budget is solved by itself, so
-    ``budgets`` must be given. A budget below the cheapest assignment raises :class:`InfeasibleBudget`.
+    instructions' convex hulls, most efficient first. With side constraints each budget is solved by itself, to within
+    1e-4 of its bound, and ``budgets`` must be given. A budget below the cheapest assignment raises :class:`InfeasibleBudget`.
     """
     refuse_hopeless_rows(problem)
     if problem.side_constraints:
         if budgets is None:
             raise InvalidInput("a frontier under side constraints has no list of breakpoints", remedy="Give budgets")
         grid = np.sort(np.asarray(budgets, np.float64))
-        answers = [allocate(replace(problem, budget=float(budget))) for budget in grid]
+        # Closer to the bound it may take a minute per budget, for a millionth.
+        answers = [allocate(replace(problem, budget=float(budget)), relative_gap=1e-4) for budget in grid]
         fields = ("expected_success", "upper_bound", "shadow_price")
         success, bound, price = (np.array([getattr(answer, name) for answer in answers]) for name in fields)
         return Frontier(grid, success, bound, price, len(problem))

@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner
 from helpers import copy_installation
 
-from routing_assets.audit.page import plots, write_page
-from routing_assets.audit.page.plots import svg
+from routing_assets.audit.page import write_page
+from routing_assets.audit.page import write as page_file
+from routing_assets.foundation.vega import script
 from routing_assets.batches.route import summary_of
 from routing_assets.batches.routed_table import spend_of
 from routing_assets.cli import batches as batch_commands
@@ -31,26 +32,33 @@ HOSTILE = "</script><script>document.title = 'taken over'</script> <b>"
 
 
 class Figures(HTMLParser):
-    """Reads the JSON block, the tags, and everything that the page would load."""
+    """Reads the JSON block, the specifications of pictures, the tags, and everything that the page would load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.loaded: list[str] = []
-        self.json = ""
+        self.scripts: list[tuple[str, str]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attrs).get("id") or dict(attrs).get("type") or "", ""))
         self.loaded += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
 
     def handle_data(self, data: str) -> None:
         if self.tags and self.tags[-1] == "script":
-            self.json += data
+            kind, text = self.scripts.pop()
+            self.scripts.append((kind, text + data))
 
     @property
     def figures(self) -> dict[str, Any]:
-        return json.loads(self.json)
+        return json.loads(dict(self.scripts)["figures"])
+
+    @property
+    def pictures(self) -> list[dict[str, Any]]:
+        return [json.loads(text) for kind, text in self.scripts if kind == "application/json"]
 
 
 def page_of(home: Home, batch_id: str = "weekly") -> str:
@@ -83,7 +91,7 @@ def check_numbers(home: Home, text: str) -> None:
 
 
 def test_the_page_has_the_numbers_of_the_routed_table_and_the_job_writes_it(
-    routed: Home, monkeypatch: pytest.MonkeyPatch
+    routed: Home,
 ) -> None:
     made = routed.folders.pages / "weekly" / "page.html"
     assert made.exists()
@@ -92,11 +100,16 @@ def test_the_page_has_the_numbers_of_the_routed_table_and_the_job_writes_it(
     assert event is not None
     assert event.asset_materialization is not None
     assert event.asset_materialization.metadata["page"].value.endswith("/pages/weekly/page.html")
-    monkeypatch.setattr(plots, "svg", svg)
     text = page_of(routed)
     check_numbers(routed, text)
     read = Figures(text)
-    assert read.tags.count("svg") == 3
+    assert [picture["title"] for picture in read.pictures] == [
+        "Instructions per model",
+        "Best expected success by budget",
+        "Reliability of the predictions",
+    ]
+    assert all(picture["description"] for picture in read.pictures)
+    assert read.pictures[0]["data"]["values"][0]["instructions"] == read.figures["models"][0]["instructions"]
     assert all(target.startswith(("#", "data:")) for target in read.loaded)
     now = next(row for row in read.figures["budgets"] if row["budget"] == 1)
     summary = summary_of(routed.store.read("routed_batch", "weekly"))
@@ -149,7 +162,7 @@ def test_a_batch_in_parts_with_hostile_texts_has_a_page_too(
     assert len(trained.store.parts("routed_batch", "weekly").parts) == 3
     text = page_of(trained)
     check_numbers(trained, text)
-    assert Figures(text).tags.count("script") == 1
+    assert [kind for kind, _ in Figures(text).scripts] == [*["application/json"] * 3, "figures", "module"]
     assert "&lt;/script&gt;&lt;script&gt;" in text
     assert len(Figures(text).figures["budgets"]) >= 5
 
@@ -176,7 +189,7 @@ def test_a_browser_shows_the_page_without_a_complaint(
     home: Home, routed_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     copy_installation(routed_once, home)
-    monkeypatch.setattr(plots, "svg", svg)
+    monkeypatch.setattr(page_file, "script", script)
     page_of(home)
     browser = shutil.which("chromium")
     assert browser is not None
@@ -194,3 +207,4 @@ def test_a_browser_shows_the_page_without_a_complaint(
     assert "CONSOLE" not in shown.stderr
     check_numbers(home, shown.stdout)
     assert shown.stdout.count("<svg") == 3
+    assert shown.stdout.count('role="graphics-document"') == 3

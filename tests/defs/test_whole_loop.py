@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 from provider_lines import chat, claude, gemini, write
 
@@ -96,6 +97,7 @@ def lines_of(folder: Path, name: str) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path else []
 
 
+@pytest.mark.slow
 def test_from_an_evaluation_log_to_a_drift_check(home: Home, tmp_path: Path) -> None:
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text(CATALOG)

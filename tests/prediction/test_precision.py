@@ -18,8 +18,10 @@ from routing_assets.prediction.router import Router, RouterConfig, fit_router
 TEXTS = [" ".join(["count the prime days of a river"] * (1 + i % 7)) + f" {i}" for i in range(90)]
 
 
-def test_a_text_has_the_same_bits_whatever_is_embedded_with_it() -> None:
-    encoder = SentenceEncoder(EncoderConfig(precision="bf16"), "cpu")
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["toy", "default"])
+def test_a_text_has_the_same_bits_whatever_is_embedded_with_it(real: bool, toy_encoder: Path) -> None:
+    config = EncoderConfig(precision="bf16") if real else EncoderConfig(str(toy_encoder), precision="bf16")
+    encoder = SentenceEncoder(config, "cpu")
     together = encoder.embed(TEXTS)
     np.testing.assert_array_equal(encoder.embed(TEXTS[3:4]), together[3:4])
     np.testing.assert_array_equal(

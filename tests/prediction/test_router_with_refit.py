@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,13 @@ from routing_assets.routers import train as router_steps
 from routing_assets.routers.shelf import Shelf, load_router
 
 STEPS = ("raw", "scaled", "calibrated", "decision")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rows_are_enough() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panel_refit, "LEAST_COMPONENTS", 20)
+        yield
 
 
 def kept_whatever_it_saves(patch: pytest.MonkeyPatch) -> None:

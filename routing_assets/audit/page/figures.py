@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +23,13 @@ from routing_assets.batches.route import SECOND_LOOK, summary_of
 from routing_assets.batches.routed_table import spend_of, traffic_of
 from routing_assets.batches.second_rounds import second_round_of
 from routing_assets.engine import Engine
+from routing_assets.foundation.attached import in_memory
 from routing_assets.foundation.names import printable
 from routing_assets.monitoring.realised import Realised, compare
 from routing_assets.pricing.catalog_table import catalog_from_rows
+from routing_assets.routers.release import learnt_from_simulated
 from routing_assets.storage.blocks import AnyTable, blocks
+from routing_assets.storage.in_force import candidate
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
 from routing_assets.storage.warehouse import Warehouse
@@ -59,6 +63,8 @@ class BatchPage:
     place: Place
     curve: Frontier | None
     """None under constraints that tie instructions together: each budget is then a problem of its own."""
+    alone: Rows
+    """Everything with one model: its USD and mean expected success."""
     binding: Sequence[str]
     doubtful: Rows
     calibration: Rows
@@ -81,14 +87,20 @@ def batch_page(
     Raises:
         InvalidInput: the batch is not routed, or its data was deleted.
     """
-    refuse_retired(warehouse, batch_id)
-    decision = decision_in_force(warehouse, batch_id)
+    with warehouse.reader():  # one opening of the file for all of them
+        refuse_retired(warehouse, batch_id)
+        decision = decision_in_force(warehouse, batch_id)
+        router = {"router_version": decision["router_version"]}
+        calibration, buckets = (warehouse.fetch(of, router) for of in ("quality_of_models", "buckets_of_router"))
+        second_round = second_round_of(warehouse, batch_id)
+        simulated = learnt_from_simulated(warehouse, candidate(warehouse, decision["router_version"]))
     routed, runs = store.at(decision["routed_path"]), runs or [decision["dagster_run_id"]]
     instructions, probabilities, costs = (
         store.parts(name, batch_id, *runs) for name in ("batch_instructions", "probability_matrix", "cost_matrix")
     )
-    summary, router = summary_of(routed), {"router_version": decision["router_version"]}
-    place, curve, budgets = _frontier(engine, PricedBatch(instructions, probabilities, costs), summary)
+    summary = summary_of(routed)
+    batch = PricedBatch(instructions, probabilities, costs)
+    place, curve, budgets = _frontier(engine, batch, summary)
     return BatchPage(
         batch_id=batch_id,
         decision=decision,
@@ -100,13 +112,14 @@ def batch_page(
         money=what_money_does(budgets, summary),
         place=place,
         curve=curve,
+        alone=_alone(batch.models, place),
         binding=what_binds(summary),
         doubtful=_doubtful(routed, instructions),
-        calibration=warehouse.fetch("quality_of_models", router),
-        buckets=warehouse.fetch("buckets_of_router", router),
+        calibration=calibration,
+        buckets=buckets,
         second_look=summary.get(SECOND_LOOK),
-        second_round=second_round_of(warehouse, batch_id),
-        warnings=warnings_of(warehouse, store, decision, summary, instructions, costs),
+        second_round=second_round,
+        warnings=warnings_of(store, decision, summary, instructions, costs, simulated=simulated),
         realised=_realised(store, batch_id),
     )
 
@@ -127,6 +140,13 @@ def _frontier(
     place = Place(budget, summary["cost_usd"], summary["expected_success"], *single)
     own = of_one_call(summary)
     return place, curve, [] if curve is None else _with_own(around(budget, own, curve.at), own)
+
+
+def _alone(models: Sequence[str], place: Place) -> Rows:
+    """Everything with one model, cheapest first; a model that may not get every instruction is left out."""
+    each = zip(models, place.cost_of_models.tolist(), place.success_of_models.tolist(), strict=True)
+    rows = [{"model": model, "cost_usd": usd, "expected_success": success} for model, usd, success in each]
+    return sorted((row for row in rows if math.isfinite(row["cost_usd"])), key=lambda row: row["cost_usd"])
 
 
 def _with_own(budgets: Rows, own: float) -> Rows:
@@ -159,7 +179,7 @@ def _texts(instructions: PartitionedTable, ids: Sequence[str]) -> dict[str, str]
     if not ids:
         return {}
     name, text = (duckdb.ColumnExpression(column) for column in ("instruction_id", "instruction"))
-    with duckdb.connect() as connection:
+    with in_memory() as connection:
         wanted = name.isin(*map(duckdb.ConstantExpression, ids))
         rows = instructions.relation(connection).filter(wanted).select(name, text).fetchall()
     return {of: _shortened(said) for of, said in rows}

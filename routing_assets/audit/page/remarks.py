@@ -13,10 +13,7 @@ from routing_assets.datasets.set_aside import MOST_REASONS
 from routing_assets.foundation.long_table import HasSchema, about
 from routing_assets.pricing.catalog_table import catalog_from_rows
 from routing_assets.routers.label_sources import is_simulated
-from routing_assets.routers.release import learnt_from_simulated
-from routing_assets.storage.in_force import candidate
 from routing_assets.storage.parquet_store import Store
-from routing_assets.storage.warehouse import Warehouse
 
 LIKELY = 0.05
 """A probability of spending more than the budget from which a reader is warned."""
@@ -24,17 +21,22 @@ WIDE_GAP = 0.01
 
 
 def warnings_of(
-    warehouse: Warehouse,
     store: Store,
     decision: Mapping[str, Any],
     summary: Mapping[str, Any],
     instructions: HasSchema,
     costs: HasSchema,
+    *,
+    simulated: bool,
 ) -> list[str]:
-    """Everything that makes the figures of a decision less sure than they look."""
+    """Everything that makes the figures of a decision less sure than they look.
+
+    Args:
+        simulated: the router learnt from simulated labels.
+    """
     catalog = catalog_from_rows(summary["catalog"])
     said = []
-    if learnt_from_simulated(warehouse, candidate(warehouse, decision["router_version"])):
+    if simulated:
         said.append("The router learnt from simulated labels: the expected success says nothing about real models.")
     if catalog is not None and is_simulated(catalog):
         said.append("The prices are those of a simulated benchmark: the costs are no real money.")

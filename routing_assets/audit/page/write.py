@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from routing_assets.audit.page import plots
 from routing_assets.audit.page.figures import BatchPage, batch_page
@@ -16,6 +18,7 @@ from routing_assets.audit.page.words import count, percent, usd
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.engine import Engine
 from routing_assets.foundation.files import atomic_path
+from routing_assets.foundation.vega import allowed, script
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
@@ -33,12 +36,26 @@ def write_page(
     """Write ``pages/<batch>/page.html`` anew, for the decision in force and the outcomes so far; see ``batch_page``."""
     path = folders.pages / batch_id / "page.html"
     with atomic_path(path) as temporary:
-        temporary.write_text(as_html(batch_page(warehouse, store, engine, batch_id, runs)), encoding="utf-8")
+        page = batch_page(warehouse, store, engine, batch_id, runs)
+        temporary.write_text(as_html(page, script(folders.pages)), encoding="utf-8")
     return path
 
 
-def as_html(page: BatchPage) -> str:
-    """The page. Whatever comes from outside is escaped."""
+def as_html(page: BatchPage, script: str) -> str:
+    """The page, whose pictures this script draws. Whatever comes from outside is escaped."""
+    return _template().render(
+        page=page,
+        figures=figures_of(page),
+        bars=plots.bars(page.traffic),
+        curve=plots.curve(page.place, page.curve, page.budgets, page.alone),
+        reliability=plots.reliability(page.buckets, [row["model"] for row in page.traffic]),
+        script=Markup(script),  # noqa: S704  of installed packages
+        allowed=Markup(allowed(script)),  # noqa: S704  base64
+    )
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -47,13 +64,7 @@ def as_html(page: BatchPage) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"usd": usd, "percent": percent, "count": count}
-    return environment.get_template("page.html.j2").render(
-        page=page,
-        figures=figures_of(page),
-        bars=plots.bars(page.traffic),
-        curve=plots.curve(page.place, page.curve, page.budgets),
-        reliability=plots.reliability(page.buckets, [row["model"] for row in page.traffic]),
-    )
+    return environment.get_template("page.html.j2")
 
 
 def figures_of(page: BatchPage) -> dict[str, Any]:
@@ -66,6 +77,7 @@ def figures_of(page: BatchPage) -> dict[str, Any]:
         "spend_usd": page.spend_usd,
         "models": page.traffic,
         "budgets": page.budgets,
+        "alone": page.alone,
         "doubtful": [{name: row[name] for name in row if name != "instruction"} for row in page.doubtful],
         "realised": None if page.realised is None else asdict(page.realised),
     }

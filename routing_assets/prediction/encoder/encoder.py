@@ -100,8 +100,13 @@ def file_sha256(path: Path) -> str:
     """Hex digest of a file, cached until the file changes. Raises :class:`InvalidInput` when there is no such file."""
     if not path.is_file():
         raise InvalidInput("no such file", source=str(path), remedy="An encoder directory holds model.safetensors")
+    return _sha256(path, _as_it_is(path))
+
+
+def _as_it_is(path: Path) -> tuple[int, ...]:
+    """Equal as long as the file does not change."""
     about = path.stat()
-    return _sha256(path, (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 @lru_cache(maxsize=8)
@@ -141,22 +146,14 @@ class SentenceEncoder:
             settings += f"|{self.config.precision}"
         return hashlib.sha256(settings.encode()).hexdigest()
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+        return _tokenizer(self.directory, _as_it_is(self.directory / "model.safetensors"))
 
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        return AutoTokenizer.from_pretrained(str(self.directory), local_files_only=True)
-
-    @cached_property
+    @property
     def transformer(self) -> Any:
-        """The transformer (a BERT-like model of ``transformers``) in evaluation mode."""
-        from transformers import AutoModel
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        model = AutoModel.from_pretrained(str(self.directory), local_files_only=True, attn_implementation="sdpa")
-        return model.eval().to(self.device)
+        """The transformer (a BERT-like model of ``transformers``) in evaluation mode, which nobody may change."""
+        return _transformer(self.directory, _as_it_is(self.directory / "model.safetensors"), self.device)
 
     @cached_property
     def _shape(self) -> Any:
@@ -214,6 +211,26 @@ class SentenceEncoder:
 
         side_by_side(work, list(steps([len(t) for t in tokens], ROWS_PER_STEP, self.config.precision)))
         return pooled.reshape(len(texts), self.embedding_width)
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(directory: Path, as_it_is: tuple[int, ...]) -> Any:
+    """Read once by a process that routes many batches."""
+    from transformers import AutoTokenizer
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
+
+
+@lru_cache(maxsize=2)
+def _transformer(directory: Path, as_it_is: tuple[int, ...], device: str) -> Any:
+    """Read once, like the tokenizer."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model = AutoModel.from_pretrained(str(directory), local_files_only=True, attn_implementation="sdpa")
+    return model.eval().to(device)
 
 
 def pad(tokens: Sequence[Tokens], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
