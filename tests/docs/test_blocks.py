@@ -126,6 +126,7 @@ def test_code_runs_and_prints_what_the_page_shows(block: Block) -> None:
 
 
 @pytest.mark.slow  # a router is trained for each group of pages
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("pages", IN_ORDER, ids=lambda pages: pages[0])
 def test_the_commands_of_pages_run_in_order_and_print_what_the_pages_show(
     pages: tuple[str, ...], tmp_path: Path
