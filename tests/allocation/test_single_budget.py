@@ -67,6 +67,7 @@ def test_mip_is_the_optimum_and_infeasibility_is_real(seed: int) -> None:
     assert answer.budget_slack >= 0
 
 
+@pytest.mark.slow
 def test_ten_thousand_random_problems_never_overspend() -> None:
     rng = np.random.default_rng(1)
     solved = 0

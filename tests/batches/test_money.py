@@ -50,6 +50,7 @@ def test_without_a_period_a_batch_has_its_own_budget(warehouse: Warehouse) -> No
     assert half == pytest.approx(0.5 * 40 * 0.2)
 
 
+@pytest.mark.slow
 def test_a_month_of_batches_never_exceeds_its_money(warehouse: Warehouse) -> None:
     settings = RoutingSettings(period={"budget_usd": 30.0})
     spent = 0.0

@@ -154,6 +154,7 @@ def test_a_negative_budget_is_refused(run, tmp_path: Path) -> None:  # type: ign
     assert "budget" in result.output
 
 
+@pytest.mark.slow
 def test_a_table_with_notes_and_gaps_is_evaluated_once_that_is_asked_for(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     rows = [f"{i},What is {i} plus {i}?,{'' if i % 10 == 0 else 1},{i % 2},0.02,0.01,seen" for i in range(150)]
     labels = tmp_path / "labels.csv"

@@ -203,6 +203,7 @@ def test_a_folder_of_something_else_is_named(tmp_path: Path) -> None:
         load_labels(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_real_emotion_outputs_give_the_recorded_labels(real_data: Path) -> None:
     folder = real_data / "llm_uncertainty_bench_emotion"
     labels = load_labels(folder)

@@ -34,7 +34,11 @@ def in_parts(routed: Home, tmp_path: Path) -> PartitionedTable:
     return write_table(Draft(str(tmp_path / "instructions"), table.schema), [table], part_rows=25)
 
 
-@pytest.mark.parametrize("engine", [LocalEngine(), LocalEngine(workers=2)], ids=["one process", "two processes"])
+@pytest.mark.parametrize(
+    "engine",
+    [LocalEngine(), pytest.param(LocalEngine(workers=2), marks=pytest.mark.slow)],
+    ids=["one process", "two processes"],
+)
 def test_parts_are_scored_and_priced_like_the_whole(
     routed: Home, in_parts: PartitionedTable, tmp_path: Path, engine: Engine
 ) -> None:
@@ -62,7 +66,7 @@ def test_parts_are_scored_and_priced_like_the_whole(
     np.testing.assert_allclose(sum_costs(engine, priced), sum_costs(engine, costs))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_text_of_several_parts_is_embedded_once_however_they_are_scored(
     routed: Home, tmp_path: Path, workers: int
 ) -> None:

@@ -63,6 +63,7 @@ def why(home: Home) -> str:
     return str(home.warehouse.fetch("latest_comparison")[0]["why"])
 
 
+@pytest.mark.slow
 def test_a_few_labels_never_replace_a_router_and_without_one_their_rates_decide(
     home: Home, tmp_path: Path, batch_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_router_that_learnt_nothing_is_not_put_in_force(home: Home, tmp_path: 
     assert router_in_force(home.warehouse)["decision_estimate"] == "rate"
 
 
+@pytest.mark.slow
 def test_the_jobs_defaults_never_replace_what_learnt_from_real_labels(home: Home, tmp_path: Path) -> None:
     with instance_of(home) as instance, pytest.raises(RunFailed, match="no labels are named"):
         run_job(instance, "train_router")

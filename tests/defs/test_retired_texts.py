@@ -52,6 +52,7 @@ def _holds(path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_retired_text_is_left(trained: Home, tmp_path: Path) -> None:
     labels = simulate("r1_math", size=60, seed=7)
     texts = np.array([f"{SHARED}{CANARY} {i}: {text}" for i, text in enumerate(labels.instruction)], dtype=object)

@@ -68,6 +68,7 @@ def test_the_basic_interval_turns_the_percentile_one_around_the_estimate():
     assert basic_interval(1.0, replicates, level=1.0) == pytest.approx((0.7, 1.1))
 
 
+@pytest.mark.slow
 def test_an_area_under_a_hull_of_noise_is_not_shown_to_be_a_gain():
     """A hull takes the luckiest points of a curve, in every replicate anew; blind MIP gains nothing all the same."""
     shown = 0

@@ -101,6 +101,7 @@ for precision in sys.argv[1].split():
 VARIED = [" ".join(["river", "prime", "city"][i % 3 :] * (1 + i * i % 23)) for i in range(24)]
 
 
+@pytest.mark.slow
 def test_embeddings_do_not_depend_on_the_number_of_threads() -> None:
     """Here with one, and in a process without OMP_NUM_THREADS with one for each core."""
     precisions = ["fp32", "bf16"] if supports_bfloat16("cpu") else ["fp32"]

@@ -83,6 +83,7 @@ def test_left_out_logits_do_not_know_their_own_labels() -> None:
     assert np.isnan(left_out[100:]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", [1, 20, 33, 150])
 def test_memory_does_not_grow_with_the_models(models: int) -> None:
     random = torch.Generator().manual_seed(0)

@@ -179,6 +179,7 @@ def batch_is_kept(seed: int, *, calibrated: bool) -> bool:
     return bool(costs(600)[np.arange(600), choice].sum() <= budget)
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept_although_an_optimiser_picks_what_is_underestimated() -> None:
     assert np.mean([batch_is_kept(seed, calibrated=False) for seed in range(60)]) < 0.9
     assert np.mean([batch_is_kept(seed, calibrated=True) for seed in range(60)]) > 0.9
