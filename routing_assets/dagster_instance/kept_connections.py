@@ -16,7 +16,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -70,7 +72,6 @@ class Events(SqliteEventLogStorage):
         self._index = _engine(create_db_conn_string(base_dir, INDEX_SHARD_NAME))
         self._runs: dict[str, sa.Engine] = {}
         self._tables: set[str] = set()
-        self._empty_log = b""
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -84,15 +85,19 @@ class Events(SqliteEventLogStorage):
                 yield connection
 
     def _make_tables(self, shard: str, engine: sa.Engine) -> None:
-        """As Dagster does. The log of a new run starts as a copy of the first one's, taken when that was empty."""
+        """As Dagster does; but its tables are made once for all new runs, whose logs begin as copies."""
         path = Path(self.path_for_shard(shard))
         new = shard != INDEX_SHARD_NAME and not path.exists()
-        if new and self._empty_log and _put(path, self._empty_log):
-            return
-        self._initdb(engine)
-        if new:
-            with engine.connect() as connection:
-                self._empty_log = connection.connection.driver_connection.serialize()
+        if not (new and _put(path, self._empty_log)):
+            self._initdb(engine)
+
+    @cached_property
+    def _empty_log(self) -> bytes:
+        with TemporaryDirectory() as folder:
+            engine = _engine(create_db_conn_string(folder, "empty"))
+            self._initdb(engine)
+            engine.dispose()
+            return Path(folder, "empty.db").read_bytes()
 
     def _engine_of_run(self, run_id: str) -> sa.Engine:
         if run_id not in self._runs:
