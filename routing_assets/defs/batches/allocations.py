@@ -166,11 +166,7 @@ def allocations(
             asset_key=name_of(policy),
             value=table,
             data_version=data_version(table),
-<<<<<<< HEAD
-            metadata={**allocation_metadata(table), **other_budgets},
-=======
-            metadata={**pictures, **allocation_metadata(table)},
->>>>>>> 35a34bf (Dagster: every check, sensor and schedule says what it does; definitions(home=..., engine=...); owners from ROUTING_OWNERS; a page on using the project beside other code)
+            metadata={**other_budgets, **allocation_metadata(table)},
             check_results=[
                 is_assigned_once(assigned_once, table, batch_instructions),
                 is_within_budget(within_budget, table),
