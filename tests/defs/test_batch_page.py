@@ -16,9 +16,8 @@ import pytest
 from click.testing import CliRunner
 from helpers import copy_installation
 
-from routing_assets.audit.page import write_page
 from routing_assets.audit.page import write as page_file
-from routing_assets.foundation.vega import script
+from routing_assets.audit.page import write_page
 from routing_assets.batches.route import summary_of
 from routing_assets.batches.routed_table import spend_of
 from routing_assets.cli import batches as batch_commands
@@ -26,6 +25,7 @@ from routing_assets.cli.main import main
 from routing_assets.cli.run_job import instance_of
 from routing_assets.datasets import BatchInstructions, write_batch
 from routing_assets.engine import LocalEngine
+from routing_assets.foundation.vega import script
 from routing_assets.home import Home
 
 HOSTILE = "</script><script>document.title = 'taken over'</script> <b>"
