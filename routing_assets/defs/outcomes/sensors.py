@@ -59,5 +59,8 @@ def newest_run(instance: dg.DagsterInstance, batch_id: str) -> str | None:
 
 
 automation = dg.AutomationConditionSensorDefinition(
-    "automation", target=dg.AssetSelection.assets("calibration_drift"), default_status=dg.DefaultSensorStatus.RUNNING
+    "automation",
+    target=dg.AssetSelection.assets("calibration_drift"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a drift report once outcomes came that none has seen.",
 )
