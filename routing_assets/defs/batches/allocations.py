@@ -24,6 +24,7 @@ from routing_assets.defs.common import (
     ARROW_TABLE,
     OWNERS,
     batches,
+    checks_of_assignment,
     data_version,
     markdown_table,
     shown,
@@ -88,10 +89,7 @@ def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
     """The checks of each allocation."""
     # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
     asset, blocking = name_of(policy), policy == DEFAULT_POLICY
-    return (
-        dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=asset, blocking=blocking, partitions_def=batches),
-        dg.AssetCheckSpec("spend_is_within_budget", asset=asset, blocking=blocking, partitions_def=batches),
-    )
+    return checks_of_assignment(asset, blocking=blocking)
 
 
 CHECKS = {policy: checks_of(policy) for policy in POLICIES}
@@ -168,7 +166,7 @@ def allocations(
             asset_key=name_of(policy),
             value=table,
             data_version=data_version(table),
-            metadata={**allocation_metadata(table), **other_budgets},
+            metadata={**other_budgets, **allocation_metadata(table)},
             check_results=[
                 is_assigned_once(assigned_once, table, batch_instructions),
                 is_within_budget(within_budget, table),
