@@ -47,8 +47,8 @@ def policy_page() -> str:
     sections = [START.format(sample=_yaml(sample)), *_table(schema), CONSTRAINTS]
     for name, field in constraints.items():
         example = yaml.safe_dump({name: field["examples"][0]}, default_flow_style=True)
-        sample = f"<!-- read as: policy -->\n```yaml\nconstraints: {example}```\n"
-        sections.append(f"\n### {name}\n\n{field['description']}\n\n{sample}")
+        block = f"<!-- read as: policy -->\n```yaml\nconstraints: {example}```\n"
+        sections.append(f"\n### {name}\n\n{field['description']}\n\n{block}")
     for setting, field in schema["properties"].items():
         for part in _parts_of(field, parts):
             if part != "Constraints" and parts[part]["properties"]:

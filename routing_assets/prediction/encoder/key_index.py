@@ -25,7 +25,8 @@ class _Run(NamedTuple):
     rows: NDArray[np.uint32]
 
     def join(self, later: _Run) -> _Run:
-        prefixes, rows = (np.concatenate(both) for both in zip(self, later, strict=True))
+        prefixes = np.concatenate([self.prefixes, later.prefixes])
+        rows = np.concatenate([self.rows, later.rows])
         order = np.argsort(prefixes, kind="stable")
         return _Run(prefixes[order], rows[order])
 
