@@ -201,7 +201,9 @@ create table gradings (
     judge_withheld        bigint,              -- questions that its budget could not pay for
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
-    recorded_at           timestamptz not null default current_timestamp
+    recorded_at           timestamptz not null default current_timestamp,
+    judged_in_both_orders bigint,              -- pairs of texts with two verdicts
+    orders_differ         bigint               -- of these, pairs whose two verdicts differ
 );
 
 create table batches (

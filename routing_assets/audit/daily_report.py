@@ -17,6 +17,7 @@ SECTIONS = {
     "routed": "Batches routed",
     "budget": "The month's money",
     "outcomes": "Promised and realised",
+    "grades": "Grading",
     "drift": "Drift",
     "routers": "Routers",
     "failures": "Failed runs",
@@ -35,7 +36,8 @@ def day_report(
     """
     start = datetime.combine(day, time(), UTC)
     bounds = {"start": start, "end": start + timedelta(days=1)}
-    sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in ("routed", "outcomes", "drift", "routers")}
+    of_day = ("routed", "outcomes", "grades", "drift", "routers")
+    sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in of_day}
     return {
         **sections,
         "budget": _budget(warehouse, policy_file, bounds["end"] - timedelta(microseconds=1)),

@@ -19,7 +19,7 @@ from routing_assets.cli.batches import MOST_REASONS, grader_of
 from routing_assets.cli.tables import text_table
 from routing_assets.datasets import LabelledInstructions, load_labels
 from routing_assets.datasets.appending import merge_labels
-from routing_assets.datasets.file_layout import FileLayout
+from routing_assets.datasets.file_layout import FileLayout, refuse_divided_texts
 from routing_assets.datasets.portions import load_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
@@ -43,9 +43,11 @@ def plan(
     seed: int,
 ) -> None:
     """Choose what to have answered, write the requests, and print what goes to each model."""
-    layout = layout.fitting(instructions)
+    given, layout = layout, layout.fitting(instructions)
+    batch = load_batch(instructions, layout=layout)
+    refuse_divided_texts(batch.ignored_columns, instructions, given)
     made = plan_labels(
-        load_batch(instructions, layout=layout),
+        batch,
         catalog_of(catalog, catalog_models),
         Fraction(budget),
         labelled=[pair for path in labelled for pair in _labelled_pairs(load_labels(path, allow_missing=True))],
