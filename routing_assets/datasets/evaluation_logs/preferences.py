@@ -92,7 +92,7 @@ def _outcomes(record: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _prompt(record: dict[str, Any]) -> str:
-    for name in LIKELY["instruction"]:
+    for name in ("instruction", *LIKELY["instruction"]):
         if record.get(name):
             return text_of(record[name])
     turns = record.get("conversation_a") or []
