@@ -20,6 +20,7 @@ SECTIONS = {
     "grades": "Grading",
     "drift": "Drift",
     "routers": "Routers",
+    "submissions": "Files set aside, and results that cannot be read",
     "failures": "Failed runs",
     "rejected": "Rejected files",
     "held": "Files held because another batch has the same content",
@@ -36,7 +37,7 @@ def day_report(
     """
     start = datetime.combine(day, time(), UTC)
     bounds = {"start": start, "end": start + timedelta(days=1)}
-    of_day = ("routed", "outcomes", "grades", "drift", "routers")
+    of_day = ("routed", "outcomes", "grades", "drift", "routers", "submissions")
     sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in of_day}
     return {
         **sections,

@@ -95,9 +95,7 @@ def table_labels(
     raw = map_columns(raw, columns or {}, made_ids)
     names = raw.columns.column_names
     looks_long = not {name.lower() for name in names}.isdisjoint(("model", *LIKELY["model"]))
-    require_columns(
-        raw, _REQUIRED, remedy=missing_columns_remedy(names, _LONG_REQUIRED if looks_long else _REQUIRED)
-    )
+    require_columns(raw, _REQUIRED, remedy=missing_columns_remedy(names, _LONG_REQUIRED if looks_long else _REQUIRED))
     present = set(names)
     if "model" in present and "success" not in present:
         raise InvalidInput(

@@ -205,7 +205,9 @@ def test_a_folder_in_the_inbox_is_taken_in_once_it_is_whole(home: Home) -> None:
 @pytest.mark.parametrize("beside", ["input", "context"])
 def test_a_text_that_is_divided_over_two_columns_is_not_sent_in_part(home: Home, tmp_path: Path, beside: str) -> None:
     file = tmp_path / "alpaca.json"
-    file.write_text(json.dumps([{"instruction_id": "1", "instruction": "Translate.", beside: "Good day", "output": ""}]))
+    file.write_text(
+        json.dumps([{"instruction_id": "1", "instruction": "Translate.", beside: "Good day", "output": ""}])
+    )
     with pytest.raises(InvalidInput, match=f"alpaca.json, column '{beside}': .* would not be sent"):
         receive(home.warehouse, home.folders, file)
     alone = {"text_column": "instruction"}

@@ -417,7 +417,9 @@ def test_an_index_that_pandas_wrote_is_no_model(tmp_path: Path, name: str) -> No
 def test_all_missing_columns_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("task_id,prompt,Model,passed\n1,a,small,True\n")
-    with pytest.raises(InvalidInput, match=r"--id-column task_id.*--text-column prompt.*--model-column Model.*--success"):
+    with pytest.raises(
+        InvalidInput, match=r"--id-column task_id.*--text-column prompt.*--model-column Model.*--success"
+    ):
         load_labels(path)
 
 

@@ -57,7 +57,11 @@ def test_samples_of_evaluation_logs_are_read(tmp_path: Path) -> None:
         held = list(records(sample))
         if beside in sample or "resolved_ids" in sample:
             continue  # the texts of a run, and a report, are no file of their own
-        path = tmp_path / f"{found}" / ("log.json" if isinstance(held[0], list) or held[0].keys() & {"eval", "results"} else "log.jsonl")
+        path = (
+            tmp_path
+            / f"{found}"
+            / ("log.json" if isinstance(held[0], list) or held[0].keys() & {"eval", "results"} else "log.jsonl")
+        )
         path.parent.mkdir()
         path.write_text("".join(json.dumps(record) + "\n" for record in held))
         if of_helm in sample:

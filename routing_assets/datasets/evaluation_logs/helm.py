@@ -1,6 +1,6 @@
 """Runs of HELM: ``per_instance_stats.json``, with ``instances.json``, which has the texts, in the same folder.
 
-HELM writes a folder per run, ``gsm:subject=x,model=openai_gpt-4o``. Several trials of an instance are trials of the pair.
+HELM writes a folder per run, ``gsm:subject=x,model=openai_gpt-4o``. Trials of an instance are trials of the pair.
 """
 
 from __future__ import annotations

@@ -23,6 +23,4 @@ def read_json(path: Path) -> Any:
         raise InvalidInput("the values are nested too deeply", source=str(path), remedy="Nest them less") from error
     except ValueError as error:
         row = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise InvalidInput(
-            f"this is not JSON ({error})", source=str(path), row=row, remedy=REMEDY
-        ) from error
+        raise InvalidInput(f"this is not JSON ({error})", source=str(path), row=row, remedy=REMEDY) from error
