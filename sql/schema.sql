@@ -291,7 +291,7 @@ create table withdrawals (
 -- What was sent to which provider: a row for each change of a submission's state, and the newest counts.
 create table submissions (
     submission       varchar not null,     -- the name that the provider's job keeps, where its provider keeps names
-    batch_id         varchar not null,     -- of questions to the judge of a batch, <batch>/judge
+    batch_id         varchar not null,     -- of questions to a judge, <batch>/judge; of a label plan, labels:<name>
     decision_run_id  varchar not null,     -- the decision that is carried out
     round            integer not null,     -- how often its requests were sent before
     file_name        varchar not null,     -- in the hand-off

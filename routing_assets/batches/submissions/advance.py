@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,8 @@ MOST_PAGES = 200
 """Of a provider's jobs that are searched for one that was created before a crash."""
 MOST_TRIES = 5
 """To receive results; ten minutes apart, after which they are left to people."""
+Receive = Callable[[Submission, Path], Fraction]
+"""Takes the results of a job, and returns what they cost in USD."""
 ENDED = {"done": FETCHED, "failed": FAILED, "expired": EXPIRED}
 
 
@@ -71,17 +76,30 @@ def advance(desk: Desk, batch_id: str) -> list[str]:
             )
         decision = decision_in_force(desk.warehouse, batch_id)
         sent = sent_by(desk.warehouse, desk.store, decision)
+        receive = partial(_receive_outcomes, desk, sent)
         for of in submissions_of(desk.warehouse, batch_id):
             if of.is_open:
-                _carry_on(desk, of, sent, remarks)
+                carry_on(desk, of, receive, remarks)
         intended = intend(desk, decision, sent, remarks)
         for of in [*intended, *intend_questions(desk, decision, sent, remarks)]:
-            _carry_on(desk, of, sent, remarks)
+            carry_on(desk, of, receive, remarks)
     return list(dict.fromkeys(remarks))
 
 
-def _carry_on(desk: Desk, of: Submission, decided: Sent, remarks: list[str]) -> None:
-    """Take steps until the submission has ended or has to wait."""
+def _receive_outcomes(desk: Desk, sent: Sent, of: Submission, results: Path) -> Fraction:
+    """Keep the results as outcomes of the batch; returns what they cost."""
+    usd = billed_to_judge(desk, of, results) if of.of_judge else billed(sent, results)
+    receive_outcomes(desk.warehouse, desk.store, desk.folders, results, of.batch, move=True, sent=sent)
+    return usd
+
+
+def carry_on(desk: Desk, of: Submission, receive: Receive, remarks: list[str]) -> None:
+    """Take steps until the submission has ended or has to wait.
+
+    Args:
+        receive: takes the results of its job.
+        remarks: gets a sentence where it has to wait.
+    """
     others: set[str] = set()
     try:
         client = desk.clients.of(of.provider)
@@ -105,7 +123,7 @@ def _carry_on(desk: Desk, of: Submission, decided: Sent, remarks: list[str]) -> 
                     if own is not None:
                         of = record(desk.warehouse, of.becomes(SUBMITTED, desk.now(), desk.run_id, job_id=own.id))
                 case Collect(job):
-                    if (fetched := _collect(desk, client, of, job, decided)) is None:
+                    if (fetched := _collect(desk, client, of, job, receive)) is None:
                         remarks.append(f"{of.file_name} waits: the results are not whole yet")
                         return
                     of = fetched
@@ -190,7 +208,7 @@ def _is_of(desk: Desk, client: BatchClient, of: Submission, job: Job) -> bool:
     return same
 
 
-def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job, decided: Sent) -> Submission | None:
+def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job, receive: Receive) -> Submission | None:
     """Fetch and receive the results, and record that; None where they are not whole yet.
 
     Results that cannot be received are kept, and the submission is tried again some times.
@@ -198,7 +216,7 @@ def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job, decided:
     results = sent_file(desk.folders, of).with_suffix(".results.jsonl")
     fetch(client, job, results)
     try:
-        return _received(desk, client, of, job, decided, results)
+        return _received(desk, client, of, job, receive, results)
     except InvalidInput as fault:
         tries = desk.warehouse.fetch("failed_receipts", {"submission": of.submission})[0]["times"] + 1
         why = f"its results cannot be received: {fault}"
@@ -210,7 +228,7 @@ def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job, decided:
 
 
 def _received(
-    desk: Desk, client: BatchClient, of: Submission, job: Job, decided: Sent, results: Path
+    desk: Desk, client: BatchClient, of: Submission, job: Job, receive: Receive, results: Path
 ) -> Submission | None:
     """Receive the results of a job that ended; None where they are not whole yet."""
     sent = ids_in(sent_file(desk.folders, of), of.provider)
@@ -219,9 +237,7 @@ def _received(
         return None
     why = job.why if job.state != "done" else "the provider's results lack it"
     missing = complete(client, results, sent, f"job {job.id}: {why}")
-    usd = billed_to_judge(desk, of, results) if of.of_judge else billed(decided, results)
-    changes: dict[str, Any] = {"usd": float_not_below(usd)}
+    changes: dict[str, Any] = {"usd": float_not_below(receive(of, results))}
     if missing:
         changes["why"] = f"{len(missing)} of {len(sent)} requests have no result: {why}"
-    receive_outcomes(desk.warehouse, desk.store, desk.folders, results, of.batch, move=True, sent=decided)
     return record(desk.warehouse, of.becomes(ENDED[job.state], desk.now(), desk.run_id, **changes))

@@ -19,6 +19,8 @@ UNREAD = "unread"
 OPEN = (INTENDED, SENDING, SUBMITTED)
 OF_JUDGE = f"/{JUDGE}"
 """What the subject of questions to a judge ends with; their money is committed to the same."""
+OF_LABELS = "labels:"
+"""What the subject of a label plan begins with; no batch can be called so."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Submission:
             be made, or was made. ``submitted``: the provider's job is known. ``fetched``, ``failed``, ``expired``: the
             job ended, and its results are received. ``unread``: it ended, and its results cannot be received. ``set
             aside``: it is not sent. ``why`` says why not.
-        batch_id: the subject; of questions to a judge, ``<batch>/judge``.
+        batch_id: the subject; of questions to a judge, ``<batch>/judge``; of a label plan, ``labels:<name>``.
         usd: estimated, and billed once there are results; rounded up.
         not_before: the provider asked to wait until then.
         entry: of the row; 0 where it is not recorded yet.
@@ -73,6 +75,11 @@ class Submission:
     def batch(self) -> str:
         """The batch, also of questions to its judge."""
         return self.batch_id.removesuffix(OF_JUDGE)
+
+    @property
+    def of_labels(self) -> bool:
+        """Whether its requests are of a label plan, not of a batch."""
+        return self.batch_id.startswith(OF_LABELS)
 
     @property
     def of_judge(self) -> bool:

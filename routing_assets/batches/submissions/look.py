@@ -40,7 +40,8 @@ class Look:
 
 def look(desk: Desk, pages: Mapping[str, str] | None = None) -> Look:
     """Look once at every provider that has jobs under way, and at every batch that may have files to send."""
-    under_way, now = open_submissions(desk.warehouse), desk.now()
+    under_way = [of for of in open_submissions(desk.warehouse) if not of.of_labels]
+    now = desk.now()
     batches: dict[str, int] = {of.batch: of.entry for of in under_way if _is_due(of, now)}
     remarks, goes_on = list[str](), dict[str, str]()
     for provider in sorted({of.provider for of in under_way if of.state != INTENDED}):
