@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from batch_apis import BatchApis, Plan
@@ -22,6 +24,7 @@ from routing_assets.batches.submissions.look import look
 from routing_assets.cli.doctor import results
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 ALL = ("anthropic", "gemini", "openai")
 JUDGE = Judge(model="large", budget_usd=1.0, prompt="{instruction} {answer} Verdict: right", max_tokens=50)
@@ -287,6 +290,26 @@ def test_a_file_that_was_changed_after_its_intent_is_not_sent(home: Home, apis: 
     advance(at, batch)
     assert states(home) == [("openai", 0, "set aside")]
     assert len(apis.jobs) == 0
+
+
+def test_the_warehouse_is_asked_a_few_questions_for_any_number_of_batches_and_files(
+    home: Home, apis: BatchApis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, fetch = list[str](), Warehouse.fetch
+    monkeypatch.setattr(Warehouse, "fetch", lambda self, name, *given: asked.append(name) or fetch(self, name, *given))
+    at, batches = desk(home, apis), [route(home, f"b{n}", 3) for n in range(3)]
+
+    def count(act: Callable[[], object]) -> int:
+        asked.clear()
+        act()
+        return len(asked)
+
+    assert count(lambda: look(at)) == 3
+    assert max(count(partial(advance, at, batch)) for batch in batches) <= 9
+    apis.pass_time(31)
+    assert count(lambda: look(at)) == 3
+    assert max(count(partial(advance, at, batch)) for batch in batches) <= 9
+    assert {state for _, _, state in states(home, None)} == {"fetched"}
 
 
 def test_a_look_reads_few_pages_and_goes_on_where_it_ended(home: Home, apis: BatchApis, batch: str) -> None:
