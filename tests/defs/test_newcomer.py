@@ -55,7 +55,7 @@ def sensors(home: Home, apis: BatchApis) -> None:
 
 def write(path: Path, prefix: str, size: int) -> None:
     """Questions, of which the server answers two of three as their reference says."""
-    texts = [f"What is {n} times {n + 7}?" for n in range(size)]
+    texts = [f"{path.stem}: what is {n} times {n + 7}?" for n in range(size)]
     rows = [
         {"instruction_id": f"{prefix}{n}", "instruction": text, "reference": f"answer to {text}" if n % 3 else "none"}
         for n, text in enumerate(texts, start=1)
@@ -93,9 +93,10 @@ def test_from_an_empty_home_to_a_graded_batch(
         assert "fetched" in states
         assert "submitted" not in states
         explained = run(COMMANDS[8])
-        assert "answer to What is 0 times 7?" in explained
+        assert "answer to batch: what is 0 times 7?" in explained
         sent = run("routing-assets submissions --json")
-        assert set(apis.paid.values()) <= {1, 2, 3}  # each model once, and the batch once
+        assert {times for text, times in apis.paid.items() if text.startswith("questions")} == {3}  # each model once
+        assert {times for text, times in apis.paid.items() if text.startswith("batch")} == {1}
     outcomes = home.store.read("batch_outcomes", "batch")["success"].to_pylist()
     assert sum(outcomes) == 20
     assert len(outcomes) == 30
