@@ -24,14 +24,12 @@ from routing_assets.answers.graders.judge import BothOrders, Judge, Question, Ve
 from routing_assets.answers.models import ModelNames
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import hand_off
-from routing_assets.batches.outbox import MANIFEST, next_decision
+from routing_assets.batches.outbox import JUDGE, MANIFEST, next_decision
 from routing_assets.datasets.tokens import proxy_tokens_of
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_table
 
-JUDGE = "judge"
-"""The folder within the outbox folder of a batch."""
 NO_PAIRS = BothOrders(0, 0)
 OVERHEAD_TOKENS = 16
 """Of a request, beyond its text."""

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from routing_assets.batches.grades import ungraded
-from routing_assets.batches.judging import JUDGE
 from routing_assets.batches.label_answers import collect_labels
 from routing_assets.batches.label_plan import plan_labels, write_plan
+from routing_assets.batches.outbox import JUDGE
 from routing_assets.batches.policy import read_policy
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.label_files import ANSWERS, send_labels

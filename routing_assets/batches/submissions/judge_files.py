@@ -12,8 +12,8 @@ from routing_assets.answers.answer import Answer
 from routing_assets.answers.reading import read_answers
 from routing_assets.batches.answers import Sent, received_answers
 from routing_assets.batches.handoff import read_manifest
-from routing_assets.batches.judging import JUDGE, bills
-from routing_assets.batches.outbox import MANIFEST
+from routing_assets.batches.judging import bills
+from routing_assets.batches.outbox import JUDGE, MANIFEST
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.intend import recorded, row_of, sendable, sent_too_often
 from routing_assets.batches.submissions.ledger import INTENDED, OF_JUDGE, SET_ASIDE, Submission, submissions_of

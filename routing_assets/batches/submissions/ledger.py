@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from routing_assets.batches.judging import JUDGE
+from routing_assets.batches.outbox import JUDGE
 from routing_assets.storage.journal import append
 from routing_assets.storage.warehouse import Warehouse
 

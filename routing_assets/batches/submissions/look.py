@@ -9,8 +9,7 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
-from routing_assets.batches.judging import JUDGE
-from routing_assets.batches.outbox import MANIFEST
+from routing_assets.batches.outbox import JUDGE, MANIFEST
 from routing_assets.batches.resend import RESEND
 from routing_assets.batches.second_rounds import SECOND
 from routing_assets.batches.submissions.desk import Desk
