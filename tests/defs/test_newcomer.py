@@ -54,8 +54,9 @@ def sensors(home: Home, apis: BatchApis) -> None:
 
 
 def write(path: Path, prefix: str, size: int) -> None:
-    """Questions, of which the server answers two of three as their reference says."""
-    texts = [f"{path.stem}: what is {n} times {n + 7}?" for n in range(size)]
+    """Questions, of which the server answers those of one kind, two of three, as their reference says."""
+    kinds = ("Prove the theorem", "What is the capital of country", "What is the capital of country")
+    texts = [f"{path.stem}: {kinds[n % 3]} {n}." for n in range(1, size + 1)]
     rows = [
         {"instruction_id": f"{prefix}{n}", "instruction": text, "reference": f"answer to {text}" if n % 3 else "none"}
         for n, text in enumerate(texts, start=1)
@@ -65,7 +66,7 @@ def write(path: Path, prefix: str, size: int) -> None:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    "size", [pytest.param(200, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.slow)]
+    "size", [pytest.param(200, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.faults)]
 )
 def test_from_an_empty_home_to_a_graded_batch(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
@@ -93,7 +94,7 @@ def test_from_an_empty_home_to_a_graded_batch(
         assert "fetched" in states
         assert "submitted" not in states
         explained = run(COMMANDS[8])
-        assert "answer to batch: what is 0 times 7?" in explained
+        assert "answer to batch: What is the capital of country 1." in explained
         sent = run("routing-assets submissions --json")
         assert {times for text, times in apis.paid.items() if text.startswith("questions")} == {3}  # each model once
         assert {times for text, times in apis.paid.items() if text.startswith("batch")} == {1}
