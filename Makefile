@@ -2,12 +2,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
 
 ROUTING_DATA ?= ../shared/data
 EVALUATION   ?= .routing/evaluations
 WORKERS      ?= 2
 
-.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel audit benchmark faults evaluate schemas lock clean
+.PHONY: demo ui test test-nightly test-slow test-ray hostile million twenty-million hundred-million cost-model label-plan lint wheel docs audit benchmark peers faults evaluate schemas pictures lock clean
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing the packages into $(VENV): 2.4 GB, some minutes"
@@ -46,6 +47,16 @@ evaluate: $(READY)  ## quality figures of the README, on the real tables in $$RO
 benchmark: $(READY) ## speed figures of the README
 	$(BIN)/pytest -m benchmark -s tests/benchmarks
 
+$(PEERS): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[peers]'
+	touch $(PEERS)
+
+peers: $(PEERS)     ## other solvers, tuned kNN, ParetoBandit and sentence-transformers on the same work: docs/results.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.peers.solvers
+	$(BIN)/python -m tests.benchmarks.peers.bandit_simulation
+	$(BIN)/python -m tests.benchmarks.peers.routers --data $(ROUTING_DATA)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m benchmark -s tests/benchmarks/encoder_test.py
+
 faults: $(READY)    ## table of faults survived: killed runs, full disks, locked databases, changed clocks
 	$(BIN)/pytest -m faults -s tests/faults
 
@@ -77,7 +88,13 @@ lint: $(READY)
 wheel:              ## build the wheel and run the demo from it, in an empty environment
 	.ci/wheel
 
-schemas: $(READY)   ## docs/*.schema.json, with which editors complete policy and catalog files
+docs: $(READY)      ## the documentation as a site in .routing/site; any warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
+
+pictures: $(READY)  ## docs/pictures/*.svg
+	$(BIN)/python -m tests.docs.figures
+
+schemas: $(READY)   ## docs/*.schema.json, docs/policy.md and docs/data-dictionary.md
 	$(BIN)/python -m routing_assets.cli.schemas docs
 
 lock: $(READY)      ## pin the installed versions in constraints.txt

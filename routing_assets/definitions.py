@@ -15,20 +15,24 @@ warnings.filterwarnings("ignore", message=".*partitions_def on an AssetCheckSpec
 ROUTER_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=14), fail_window=timedelta(days=30))
 
 
-def definitions(root: str | None = None) -> dg.Definitions:
-    """The definitions of one installation.
+def definitions(
+    root: str | None = None, *, home: RoutingHome | None = None, engine: BatchEngine | None = None
+) -> dg.Definitions:
+    """The definitions of one installation, to be merged with those of other code.
 
     Args:
         root: its folder. None: ROUTING_HOME, as set in the process that runs them.
+        home: the resource that says where the installation is, instead of ``root``.
+        engine: the resource that works on batches in parts; by default as the policy file of ``home`` says.
     """
-    home = RoutingHome(root=root)
+    home = home or RoutingHome(root=root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         loaded = dg.load_definitions_from_package_module(
             features,
             resources={
                 "home": home,
-                "engine": BatchEngine(home=home),
+                "engine": engine or BatchEngine(home=home),
                 "io_manager": ParquetStoreIOManager(home=home),
                 "routing_request": RoutingRequest(home=home),
             },

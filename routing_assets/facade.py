@@ -22,10 +22,8 @@ import pyarrow.parquet as pq
 from narwhals.dependencies import is_into_dataframe
 from narwhals.typing import IntoDataFrame
 
-from routing_assets.batches.matrices import score_batch
-from routing_assets.batches.plan import Plan
-from routing_assets.batches.policy import refuse_doubtful_budget, refuse_limits_on_unknowns, settings_from
-from routing_assets.batches.route import route_batch, set_barred_aside
+from routing_assets.batches.plan import Plan, plan_batch
+from routing_assets.batches.policy import refuse_doubtful_budget, settings_from
 from routing_assets.datasets import (
     BatchInstructions,
     LabelledInstructions,
@@ -38,12 +36,11 @@ from routing_assets.datasets.splits import split_instructions
 from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_folder
-from routing_assets.foundation.long_table import about, matrix_of
 from routing_assets.prediction import router as prediction
 from routing_assets.prediction.classifier.config import ClassifierConfig, Method
 from routing_assets.pricing.catalog import ModelCatalog, catalog_of
 from routing_assets.pricing.catalog_table import catalog_from_table, catalog_table, read_catalog
-from routing_assets.pricing.cost_matrix import cost_model_table, price_batch
+from routing_assets.pricing.cost_matrix import cost_model_table
 from routing_assets.pricing.cost_model import fit_cost_model
 from routing_assets.pricing.recorded_costs import recorded_costs
 from routing_assets.pricing.units import refuse_doubtful_costs, refuse_doubtful_prices
@@ -164,20 +161,16 @@ class Router:
         settings = settings_from(given, source="route")
         refuse_doubtful_budget(settings, "route")
         batch, backend = _batch(texts)
-        has_groups = batch.group is not None or batch.task is not None
-        refuse_limits_on_unknowns(settings, self.models, self.catalog, has_groups=has_groups)
-        batch = set_barred_aside(batch, self.models, self.catalog, settings)
-        costs = price_batch(batch, self.cost_model)
-        usd = settings.own_budget(matrix_of(costs, "cost", self.models))
-        assert usd is not None  # noqa: S101  only a period leaves it open
-        scores = score_batch(batch, self.predictor, self.origin.version)
-        routed = route_batch(batch, scores, costs, self.catalog, usd, settings, settings.policy)
-        remarks = [f"{len(rows)} records are set aside: {reason}" for reason, rows in batch.set_aside.items()]
-        if doubt := about(costs)["doubt"]:
-            remarks.append(f"Mind that {doubt}")
-        if self.origin.simulated:
-            remarks.append(f"The labels behind it were simulated, not measured: {self.origin.labels}.")
-        return Plan(routed, batch, backend, tuple(remarks))
+        return plan_batch(
+            batch,
+            self.predictor,
+            self.origin.version,
+            self.cost_model,
+            self.catalog,
+            settings,
+            simulated=self.origin.labels if self.origin.simulated else None,
+            backend=backend,
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the router into a new folder: safetensors, Parquet and JSON."""

@@ -16,6 +16,7 @@ create table schema_versions (
 
 create sequence entries;
 
+-- Label tables that routers learnt from.
 create table labels (
     label_hash       varchar not null,     -- sha256 of the validated table
     name             varchar not null,
@@ -26,10 +27,11 @@ create table labels (
     dagster_run_id   varchar not null,
     recorded_at      timestamptz not null default current_timestamp,
     source_sha256    varchar,              -- of the file; null for what is simulated
-    outcome_rows     bigint default 0,
+    outcome_rows     bigint default 0,     -- rows that came from outcomes of batches
     entry            bigint default nextval('entries')
 );
 
+-- Price lists: what a call of each model costs.
 create table price_lists (
     price_version    varchar not null,     -- sha256 of the catalog, or of the costs in the labels
     model            varchar not null,
@@ -42,6 +44,7 @@ create table price_lists (
     recorded_at      timestamptz not null default current_timestamp
 );
 
+-- Per router and model, the temperature that calibrates its probabilities.
 create table calibration_temperatures (
     temperatures_id  varchar not null,     -- content hash of classifier and temperatures
     model            varchar not null,
@@ -51,11 +54,12 @@ create table calibration_temperatures (
     primary key (temperatures_id, model)
 );
 
+-- Per router and model, the observed success rate in each bucket of predicted probability.
 create table calibration_buckets (
     buckets_id       varchar not null,     -- content hash of classifier, temperatures and buckets
     model            varchar not null,
-    model_index      integer not null,
-    bucket           integer not null,
+    model_index      integer not null,     -- place of the model among the router's models
+    bucket           integer not null,     -- its number, from the lowest probabilities
     lower            double  not null,     -- inclusive
     upper            double  not null,
     count            bigint  not null,     -- labels in the bucket
@@ -68,6 +72,7 @@ create table calibration_buckets (
     primary key (buckets_id, model, bucket)
 );
 
+-- How good each router is on its test labels, by step of the prediction.
 create table router_quality (
     router_version   varchar not null,
     step             varchar not null,     -- raw, scaled, calibrated or decision
@@ -153,6 +158,7 @@ create table price_releases (
     recorded_at           timestamptz not null default current_timestamp
 );
 
+-- What was found when outcomes were compared with the predictions of the router in force.
 create table drift_reports (
     router_version        varchar not null,
     advice                varchar not null,    -- none, recalibrate or retrain
@@ -206,6 +212,7 @@ create table gradings (
     orders_differ         bigint               -- of these, pairs whose two verdicts differ
 );
 
+-- Batch files that were received; a new file of the same name is a new row.
 create table batches (
     batch_id         varchar not null,
     file_name        varchar not null,
@@ -216,6 +223,7 @@ create table batches (
     received_at      timestamptz not null default current_timestamp
 );
 
+-- Small files that were joined into one batch.
 create table joined_files (
     batch_id         varchar not null,     -- the batch that small files were joined into
     source_id        varchar not null,     -- the batch id that the file would have had alone; prefix of its instructions
@@ -225,15 +233,16 @@ create table joined_files (
     entry            bigint default nextval('entries')
 );
 
+-- What was decided on each batch: by which router, prices and settings, for which money, and how good it is.
 create table decisions (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
     file_sha256      varchar not null,
     router_version   varchar not null,
     price_version    varchar not null,
-    policy           varchar not null,
+    policy           varchar not null,     -- that was asked for: mip, ndch, ndch_p or threshold
     settings         json    not null,     -- the resolved policy: budget, target, seed, constraints
-    settings_version varchar not null,
+    settings_version varchar not null,     -- hash of settings
     budget           double  not null,     -- USD for the batch
     instructions     bigint  not null,
     expected_success double  not null,     -- mean over the batch
@@ -250,11 +259,12 @@ create table decisions (
     entry_hash       varchar not null      -- sha256 over previous_hash and every other column
 );
 
+-- Money that a batch holds or has spent, one row for every change.
 create table commitments (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,
     usd              double  not null,     -- what the batch may spend; once routed, what it is estimated to spend
-    urgent           boolean not null,
+    urgent           boolean not null,     -- whether it may use the month's reserve
     curve            json    not null,     -- what the batch would spend at other prices of money
     entry            bigint  not null default nextval('entries'),
     committed_at     timestamptz not null
@@ -275,6 +285,7 @@ create table month_plans (
     recorded_at      timestamptz not null
 );
 
+-- Batches that were handed to the LLM runners. They no longer change.
 create table dispatches (
     batch_id         varchar not null,
     dagster_run_id   varchar not null,     -- the decision that went out
@@ -282,6 +293,7 @@ create table dispatches (
     entry            bigint default nextval('entries')
 );
 
+-- Batches that were taken back before dispatch.
 create table withdrawals (
     batch_id         varchar not null,     -- taken back before dispatch: it is not routed, and its money is free
     entry            bigint  not null default nextval('entries'),
@@ -312,6 +324,7 @@ create table submissions (
     recorded_at      timestamptz not null
 );
 
+-- The newest state of each submission.
 create view newest_submissions as
 from submissions
 qualify row_number() over (partition by submission order by entry desc) = 1;
@@ -326,6 +339,7 @@ create table refusals (
     refused_at       timestamptz not null default current_timestamp
 );
 
+-- Batches whose data was deleted.
 create table retirements (
     batch_id         varchar not null,     -- its tables, its files and its partition were deleted; the ledger stays
     why              varchar not null,

@@ -21,7 +21,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
-CODE, OUTPUT = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", PAGE, re.DOTALL).groups()  # type: ignore[union-attr]
+CODE, OUTPUT = re.search(r"```python\n(.*?)```.*?```text\n(.*?)```", PAGE, re.DOTALL).groups()  # type: ignore[union-attr]
 NOT_NEEDED = ("dagster", "duckdb", "mlflow")
 WITHOUT = f"import sys; sys.modules |= dict.fromkeys({NOT_NEEDED!r})\n"  # importing one of them raises ImportError
 TEXTS = ["Solve 8x + 64 = 764 for x.", "What is half of 60 plus a quarter of 51?", "Multiply 4097 by 52 twice."]

@@ -56,7 +56,8 @@ def frontier(problem: AllocationProblem, budgets: Sequence[float] | np.ndarray |
 
     ``problem.budget`` is ignored. Without side constraints one pass gives all budgets: the frontier is the steps of the
     instructions' convex hulls, most efficient first. With side constraints each budget is solved by itself, to within
-    1e-4 of its bound, and ``budgets`` must be given. A budget below the cheapest assignment raises :class:`InfeasibleBudget`.
+    1e-4 of its bound, and ``budgets`` must be given. A budget below the cheapest assignment raises
+    :class:`InfeasibleBudget`.
     """
     refuse_hopeless_rows(problem)
     if problem.side_constraints:

@@ -1,8 +1,7 @@
-"""What more or less money would buy a batch: the frontier around its budget, as a table and a picture."""
+"""What more or less money would buy a batch: the frontier around its budget."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +13,6 @@ from routing_assets.allocation.second_look_limits import THEN_DECIDE
 from routing_assets.pacing import SpendCurve
 
 FACTORS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
-_POINTS = 60
-_BEYOND = 2.0
-"""A budget is drawn up to this multiple of the frontier's dearest point: one far beyond would hide the frontier."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,27 +86,3 @@ def around(budget: float, expected_success: float, at: Callable[[Sequence[float]
             }
         )
     return rows
-
-
-def draw_frontier(place: Place, curve: Frontier) -> bytes | None:
-    """A PNG of the whole frontier with the batch on it; None where money has no limit."""
-    if not np.isfinite(place.budget):
-        return None
-    from matplotlib.figure import Figure
-
-    furthest = _BEYOND * curve.budget[-1]
-    drawn_to = min(furthest, max(curve.budget[-1], place.budget))
-    points = curve.at(np.linspace(curve.budget[0], drawn_to, _POINTS))
-    figure = Figure(figsize=(6.5, 3.8))
-    axes = figure.add_axes((0.12, 0.14, 0.84, 0.83))  # a layout that is found would draw everything twice
-    axes.plot(points.budget, points.upper_bound, color="tab:blue", label="best possible (expected)")
-    axes.plot(place.cost_usd, place.expected_success, "o", color="tab:red", label="this batch")
-    axes.plot(place.cost_of_models, place.success_of_models, "x", color="tab:gray", label="one model for all")
-    if place.budget <= furthest:
-        axes.axvline(place.budget, color="tab:red", linewidth=0.8, linestyle=":", label="budget")
-    axes.set(xlabel="estimated cost of the batch, USD", ylabel="expected success")
-    axes.legend(fontsize=8, loc="lower right")
-    axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png")
-    return buffer.getvalue()

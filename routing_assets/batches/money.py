@@ -187,6 +187,8 @@ def undecided_runs(warehouse: Warehouse) -> list[str]:
 
 def release_commitments(warehouse: Warehouse, runs: Sequence[str]) -> None:
     """Free the money of these runs, which ended. Runs that decided before they failed keep theirs."""
+    if not runs:
+        return
     with warehouse.transaction() as connection:
         held = connection.sql(query("released_commitments"), params={"runs": list(runs)}).to_arrow_table()
         if held.num_rows:

@@ -1,4 +1,4 @@
-"""A routed batch in a notebook: its table as a frame, the proof of how good it is, and a report in words."""
+"""A batch that is routed without being kept: its table as a frame, the proof of how good it is, a report in words."""
 
 from __future__ import annotations
 
@@ -10,16 +10,65 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas
 import pyarrow as pa
 
 from routing_assets.allocation import frontier
 from routing_assets.batches.frontier import around_budget, place_of, whole_frontier
-from routing_assets.batches.route import RoutedBatch
+from routing_assets.batches.matrices import score_batch
+from routing_assets.batches.policy import RoutingSettings, refuse_limits_on_unknowns
+from routing_assets.batches.route import RoutedBatch, route_batch, set_barred_aside
 from routing_assets.batches.routed_files import routed_blocks
 from routing_assets.datasets import BatchInstructions
+from routing_assets.foundation.errors import InvalidInput
+from routing_assets.foundation.long_table import about, matrix_of
+from routing_assets.prediction.router import Router as Predictor
+from routing_assets.pricing.catalog import ModelCatalog
+from routing_assets.pricing.cost_matrix import price_batch
 
 MORE_OR_LESS = 0.1
 """The report says what this share of the budget more, or less, would do."""
+
+
+def plan_batch(
+    batch: BatchInstructions,
+    predictor: Predictor,
+    version: str,
+    cost_model: pa.Table,
+    catalog: ModelCatalog | None,
+    settings: RoutingSettings,
+    *,
+    simulated: str | None = None,
+    backend: ModuleType = pandas,
+) -> Plan:
+    """Score, price and allocate a batch, without keeping anything.
+
+    Args:
+        version: of the predictor.
+        cost_model: the table that prices calls.
+        settings: with a budget of its own, and not the share of a period.
+        simulated: name of the labels behind the predictor, where these were simulated.
+        backend: the library of the plan's frames.
+
+    Raises:
+        InvalidInput: batch or settings cannot be used. The message says where the fault is and what to do.
+        InfeasibleAllocation: the budget or the constraints allow no assignment. The message says what would.
+    """
+    has_groups = batch.group is not None or batch.task is not None
+    refuse_limits_on_unknowns(settings, predictor.models, catalog, has_groups=has_groups)
+    batch = set_barred_aside(batch, predictor.models, catalog, settings)
+    costs = price_batch(batch, cost_model)
+    budget = settings.own_budget(matrix_of(costs, "cost", predictor.models))
+    if budget is None:
+        raise InvalidInput("the month's money decides the budget", remedy="Give a budget: --budget 25.")
+    scores = score_batch(batch, predictor, version)
+    routed = route_batch(batch, scores, costs, catalog, budget, settings, settings.policy)
+    remarks = [f"{len(rows)} records are set aside: {reason}" for reason, rows in batch.set_aside.items()]
+    if doubt := about(costs)["doubt"]:
+        remarks.append(f"Mind that {doubt}")
+    if simulated is not None:
+        remarks.append(f"The labels behind it were simulated, not measured: {simulated}.")
+    return Plan(routed, batch, backend, tuple(remarks))
 
 
 @dataclass(frozen=True, eq=False)

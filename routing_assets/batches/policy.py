@@ -75,35 +75,81 @@ Amounts = Mapping[str, AmountAsWritten]
 class Constraints(TypedDict, total=False):
     """What the allocation must keep besides the budget."""
 
-    min_share: Annotated[Shares, Field(description="By model: least share of the batch, from 0 to 1.")]
-    max_share: Annotated[Shares, Field(description="By model: greatest share of the batch, from 0 to 1.")]
-    capacity: Annotated[Amounts, Field(description="By model: most instructions of one batch.")]
-    token_capacity: Annotated[Amounts, Field(description="By model: most tokens of one batch.")]
-    mean_latency: Annotated[AmountAsWritten, Field(description="Greatest mean latency over the batch, in seconds.")]
-    max_latency: Annotated[AmountAsWritten, Field(description="Greatest latency of any single call, in seconds.")]
+    min_share: Annotated[
+        Shares,
+        Field(
+            description="By model: least share of the batch, from 0 to 1, such as the share that a contract promises.",
+            examples=[{"small": 0.1}],
+        ),
+    ]
+    max_share: Annotated[
+        Shares, Field(description="By model: greatest share of the batch, from 0 to 1.", examples=[{"large": 0.4}])
+    ]
+    capacity: Annotated[
+        Amounts, Field(description="By model: most instructions of one batch.", examples=[{"large": 5000}])
+    ]
+    token_capacity: Annotated[
+        Amounts,
+        Field(description="By model: most input tokens of one batch, as estimated.", examples=[{"large": 2_000_000}]),
+    ]
+    mean_latency: Annotated[
+        AmountAsWritten,
+        Field(
+            description="Greatest mean latency over the batch, in seconds. Each model needs latency_s in the catalog.",
+            examples=[2.0],
+        ),
+    ]
+    max_latency: Annotated[
+        AmountAsWritten,
+        Field(
+            description="Greatest latency of any single call, in seconds: slower models get nothing. Each model needs "
+            "latency_s in the catalog.",
+            examples=[5.0],
+        ),
+    ]
     group_floor: Annotated[
         AmountAsWritten | Amounts,
-        Field(description="Least mean expected success, from 0 to 1: of all groups, or by group."),
+        Field(
+            description="Least mean expected success, from 0 to 1: of all groups, or by group. The batch needs a "
+            "column group or task.",
+            examples=[{"north": 0.8, "south": 0.7}],
+        ),
     ]
     max_group_gap: Annotated[
-        AmountAsWritten, Field(description="Greatest difference of mean expected success between any two groups.")
+        AmountAsWritten,
+        Field(
+            description="Greatest difference of mean expected success between any two groups. The batch needs a column "
+            "group or task.",
+            examples=[0.05],
+        ),
     ]
     max_changes: Annotated[
-        AmountAsWritten, Field(description="Most instructions that may leave their model when a batch is routed again.")
+        AmountAsWritten,
+        Field(description="Most instructions that may leave their model when a batch is routed again.", examples=[100]),
     ]
-    required_tags: Annotated[Sequence[Text], Field(description="Tags that a model must have, such as a region.")]
+    required_tags: Annotated[
+        Sequence[Text],
+        Field(
+            description="Tags that a model must have in the catalog, such as a region: other models get nothing.",
+            examples=[["eu"]],
+        ),
+    ]
 
 
 @dataclass(frozen=True, config=FORM)
 class RoutingSettings:
     """How one batch is to be routed."""
 
-    policy: PolicyName = Field(default=DEFAULT_POLICY, description="The allocation that becomes the routed batch.")
+    policy: PolicyName = Field(
+        default=DEFAULT_POLICY, description="The allocation that becomes the routed batch.", examples=["mip"]
+    )
     budget_usd: AmountAsWritten | None = Field(
         default=None, description="Hard budget for the whole batch, in USD of estimated cost."
     )
     budget_fraction: AmountAsWritten | None = Field(
-        default=None, description="The same as a fraction of sending everything to the dearest model: 0.5 for 50 %."
+        default=None,
+        description="The same as a fraction of sending everything to the dearest model: 0.5 for 50 %.",
+        examples=[0.5],
     )
     period: Annotated[Mapping[str, float], AsWritten(PeriodBudget)] | None = Field(
         default=None,
@@ -116,6 +162,7 @@ class RoutingSettings:
         description="Probability, from 0.5 to below 1, with which the true spend is to stay within the budget, "
         "although costs before a call are estimates. Part of the budget is held back for it. Without it, the estimate "
         "keeps the budget.",
+        examples=[0.95],
     )
     target: ShareAsWritten = Field(
         default=0.75, description="Probability of success, from 0 to 1, that the threshold policy asks for."
@@ -129,7 +176,9 @@ class RoutingSettings:
         description="Refuse a file of which a single record cannot be routed, instead of setting that record aside.",
     )
     constraints: Annotated[Mapping[str, Any], AsWritten(Constraints)] = Field(
-        default_factory=dict, description="Limits that the allocation keeps besides the budget, by name."
+        default_factory=dict,
+        description="Limits that the allocation keeps besides the budget, by name.",
+        examples=[{"max_share": {"large": 0.4}}],
     )
     second_look: Written | None = Field(
         default=None,
@@ -210,6 +259,7 @@ class StandingPolicy(RoutingSettings):
         default=None,
         description="Days after which batches that ended give up their data and their texts. Without it, "
         "everything is kept.",
+        examples=[90],
     )
     grader: GraderChoice | None = Field(
         default=None,

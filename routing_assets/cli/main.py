@@ -238,9 +238,10 @@ def rollback(version: str | None) -> None:
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Also write here: .parquet, .csv, .jsonl."
 )
+@click.option("--dry-run", is_flag=True, help="Only print what it would cost and buy, at this and other budgets.")
 @says_what_is_wrong
 @with_json
-def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any) -> None:
+def route(batch: Path, batch_id: str | None, output: Path | None, *, dry_run: bool, **options: Any) -> None:
     """Route the instructions of BATCH: exactly one model each, within the budget in estimated cost.
 
     BATCH is a table, a file of requests in any provider's form, or a folder of part files of these.
@@ -251,6 +252,11 @@ def route(batch: Path, batch_id: str | None, output: Path | None, **options: Any
 
     of_file = {name: options.pop(name) for name in ("duplicate", "encoding", "grader")}
     given = {"budget_usd" if name == "budget" else name: v for name, v in options.items() if v is not None}
+    if dry_run:
+        from routing_assets.cli.preview import preview
+
+        preview(home().ready(), batch, given, encoding=of_file["encoding"])
+        return
     batch_commands.route(home(), batch, given, batch_id=batch_id, output=output, **of_file)
 
 
@@ -378,6 +384,17 @@ def doctor() -> bool:
     from routing_assets.cli import doctor as doctor_command
 
     return doctor_command.doctor(home())
+
+
+@main.command("sample-files")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@says_what_is_wrong
+def sample_files(folder: Path) -> None:
+    """Write small files of simulated data into FOLDER: labels, catalog and batch, to try the other commands on."""
+    from routing_assets.datasets.simulated.sample_files import write_sample_files
+
+    for path in write_sample_files(folder):
+        click.echo(path)
 
 
 @main.command()

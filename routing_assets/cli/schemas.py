@@ -1,4 +1,6 @@
-"""The JSON schemas of policy and catalog, with which editors complete and check them: ``make schemas`` writes them."""
+"""What ``make schemas`` writes into docs/: JSON schemas, with which editors complete and check policy and catalog, and
+the pages that follow from the code.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,15 @@ import sys
 from pathlib import Path
 
 from routing_assets.batches.policy import StandingPolicy
+from routing_assets.cli.data_dictionary import data_dictionary
+from routing_assets.cli.policy_page import policy_page
 from routing_assets.foundation.schema import json_schema
 from routing_assets.pricing.catalog import CatalogFile
 
 SCHEMAS = {"policy.schema.json": StandingPolicy, "catalog.schema.json": CatalogFile}
 """By name of the published file, the model that reads such a file."""
+PAGES = {"policy.md": policy_page, "data-dictionary.md": data_dictionary}
+"""By name of the page, what makes its text."""
 
 
 def schema_text(name: str) -> str:
@@ -23,3 +29,5 @@ def schema_text(name: str) -> str:
 if __name__ == "__main__":
     for name in SCHEMAS:
         (Path(sys.argv[1]) / name).write_text(schema_text(name), encoding="utf-8")
+    for name, text in PAGES.items():
+        (Path(sys.argv[1]) / name).write_text(text(), encoding="utf-8")

@@ -12,10 +12,15 @@ run anyway. Runs, their states and materialisations are on disk before Dagster c
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
@@ -23,6 +28,8 @@ from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorag
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+
+from routing_assets.foundation.files import PARTIAL
 
 KEPT_RUNS = 8
 """How many databases of single runs stay open."""
@@ -64,6 +71,7 @@ class Events(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._index = _engine(create_db_conn_string(base_dir, INDEX_SHARD_NAME))
         self._runs: dict[str, sa.Engine] = {}
+        self._tables: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -71,10 +79,25 @@ class Events(SqliteEventLogStorage):
         with self._db_lock:
             engine = self._index if shard == INDEX_SHARD_NAME else self._engine_of_run(shard)
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                self._make_tables(shard, engine)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def _make_tables(self, shard: str, engine: sa.Engine) -> None:
+        """As Dagster does; but its tables are made once for all new runs, whose logs begin as copies."""
+        path = Path(self.path_for_shard(shard))
+        new = shard != INDEX_SHARD_NAME and not path.exists()
+        if not (new and _put(path, self._empty_log)):
+            self._initdb(engine)
+
+    @cached_property
+    def _empty_log(self) -> bytes:
+        with TemporaryDirectory() as folder:
+            engine = _engine(create_db_conn_string(folder, "empty"))
+            self._initdb(engine)
+            engine.dispose()
+            return Path(folder, "empty.db").read_bytes()
 
     def _engine_of_run(self, run_id: str) -> sa.Engine:
         if run_id not in self._runs:
@@ -85,11 +108,16 @@ class Events(SqliteEventLogStorage):
         return self._runs[run_id]
 
     def has_table(self, table_name: str) -> bool:
-        with self._index.connect() as connection:  # also called within a transaction, so without the lock
-            return sa.inspect(connection).has_table(table_name)
+        if table_name not in self._tables:
+            with self._index.connect() as connection:  # also called within a transaction, so without the lock
+                if not sa.inspect(connection).has_table(table_name):
+                    return False
+            self._tables.add(table_name)
+        return True
 
     def wipe(self) -> None:
         self._close()
+        self._tables.clear()
         super().wipe()
 
     def dispose(self) -> None:
@@ -106,6 +134,19 @@ def _engine(conn_string: str) -> sa.Engine:
     return sa.create_engine(
         conn_string, poolclass=sa.pool.QueuePool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
     )
+
+
+def _put(path: Path, content: bytes) -> bool:
+    """Make a file with this content at once; False where another process made it before."""
+    partial = path.with_name(f"{uuid4().hex}{PARTIAL}")
+    try:
+        partial.write_bytes(content)
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
 
 
 def _do_not_wait_for_the_disk(connection: sqlite3.Connection, _: object) -> None:

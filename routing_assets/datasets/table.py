@@ -29,6 +29,7 @@ from routing_assets.datasets.labels import (
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.signals import KNOWN, is_signal, signal_columns, signal_matrices
 from routing_assets.datasets.validation import (
+    all_columns,
     amount_column,
     check_ignored,
     check_unique,
@@ -134,10 +135,11 @@ def _read_wide(
     models, per_model = _split_wide_columns(raw, signals)
     amount_columns = {key: column for key, column in per_model.items() if key[1] in PER_MODEL_SUFFIXES}
     of_signals = {key: column for key, column in per_model.items() if key not in amount_columns}
-    success = [
-        success_column(raw, model, allow_missing=allow_missing, remedy=_model_column_remedy(model), scale=scale)
-        for model in models
-    ]
+
+    def success_of(model: str) -> np.ndarray:
+        return success_column(raw, model, allow_missing=allow_missing, remedy=_model_column_remedy(model), scale=scale)
+
+    success = all_columns(success_of, models)
     for model, values in zip(models, success, strict=True):
         if np.isnan(values).all():
             raise InvalidInput(

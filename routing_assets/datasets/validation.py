@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -120,12 +121,14 @@ def number_column(raw: RawTable, name: str, *, remedy: str = "Write a number, su
     try:
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        index, value = _first_non_number(column)
+        found = list(islice(_non_numbers(column), MOST_SHOWN + 2)) or [(0, column.type)]
+        (index, value), *others = found
         if isinstance(value, str) and re.fullmatch(r"-?[1-9]\d*(,\d{3})+", value):
             remedy = "Write it without a comma: this may be thousands or a fraction"
-        raise InvalidInput(
-            f"{value!r} is not a number", source=raw.source, row=raw.row(index), column=name, remedy=remedy
-        ) from error
+        rows = ", ".join(str(raw.row(other)) for other, _ in others[:MOST_SHOWN])
+        more = " and others" if len(others) > MOST_SHOWN else ""
+        problem = f"{value!r} is not a number" + (f" (the same fault: row {rows}{more})" if others else "")
+        raise InvalidInput(problem, source=raw.source, row=raw.row(index), column=name, remedy=remedy) from error
 
 
 def refuse_mixed_marks(raw: RawTable, name: str) -> None:
@@ -143,6 +146,8 @@ def refuse_mixed_marks(raw: RawTable, name: str) -> None:
         )
 
 
+MOST_SHOWN = 5
+"""Faults of one kind that a message names."""
 NO_NUMBER = ("", "-", "--", "na", "n/a", "#n/a", "<na>", "nan", "none", "null")
 """What stands for a missing number, in any case."""
 DECIMAL_COMMA = r"^(-?\d+),(\d{1,2}|\d{4,})$|^(-?0),(\d+)$"
@@ -188,8 +193,10 @@ SUCCESS_WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "pass", "passed", "correct", "c", "success", "resolved"), "1"),
     **dict.fromkeys(("false", "f", "no", "n", "fail", "failed", "incorrect", "i", "wrong"), "0"),
     **dict.fromkeys(("failure", "unresolved"), "0"),
+    **dict.fromkeys(("wahr", "vrai", "vero", "verdadero", "verdadeiro", "waar"), "1"),
+    **dict.fromkeys(("falsch", "faux", "falso", "onwaar"), "0"),
 }
-"""What a success or a failure is called, in any case."""
+"""What a success or a failure is called, in any case; the last two lines are what spreadsheets write elsewhere."""
 
 
 def with_numbers_for_words(raw: RawTable, name: str) -> RawTable:
@@ -299,11 +306,38 @@ def plain_text(raw: RawTable, name: str) -> pa.ChunkedArray:
     return _plain(raw.columns[name]).cast(pa.string())
 
 
-def _first_non_number(column: pa.ChunkedArray) -> tuple[int, object]:
+def _non_numbers(column: pa.ChunkedArray) -> Iterator[tuple[int, object]]:
+    """Index and value of each cell that is not a number."""
     for index, value in enumerate(column.to_pylist()):
         if value is not None:
             try:
                 pa.scalar(value, column.type).cast(pa.float64())
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                return index, value
-    return 0, column.type
+                yield index, value
+
+
+def all_columns(read: Callable[[str], np.ndarray], names: Iterable[str]) -> list[np.ndarray]:
+    """What ``read`` makes of each column; one error for the faults of all.
+
+    Raises:
+        InvalidInput: the first fault, with the place of the first fault in each other column.
+    """
+    columns: list[np.ndarray] = []
+    faults: list[InvalidInput] = []
+    for name in names:
+        try:
+            columns.append(read(name))
+        except InvalidInput as fault:
+            faults.append(fault)
+    if not faults:
+        return columns
+    first, *others = faults
+    listed = "; ".join(f"row {fault.row}, column {fault.column!r}: {fault.problem}" for fault in others[:MOST_SHOWN])
+    more = f"; and {len(others) - MOST_SHOWN} more columns" if len(others) > MOST_SHOWN else ""
+    raise InvalidInput(
+        first.problem,
+        source=first.source,
+        row=first.row,
+        column=first.column,
+        remedy=f"{first.remedy}. Faults of other columns: {listed}{more}" if others else first.remedy,
+    )

@@ -1,6 +1,7 @@
 """What every asset of the project shares: owner, groups, partitions and table metadata."""
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
@@ -11,7 +12,8 @@ from routing_assets.foundation.content_version import content_version
 from routing_assets.foundation.markdown import table
 from routing_assets.storage.partitioned import PartitionedTable
 
-OWNERS = ["team:routing"]
+OWNERS = os.environ.get("ROUTING_OWNERS", "team:routing").split(",")
+"""Of all assets: teams and e-mail addresses, separated by commas."""
 # Dagster treats the output of an asset with check_specs as Nothing unless its type is given.
 ARROW_TABLE = dg.PythonObjectDagsterType((pa.Table, PartitionedTable), name="ArrowTable")
 # For assets that only read and write; wrong input fails with dg.Failure, which is never retried.
@@ -19,6 +21,26 @@ IO_RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL
 TRAINING_POOL = "training"  # one at a time: each takes all cores, and resumes the checkpoint of its labels
 BATCHES = "batches"
 batches = dg.DynamicPartitionsDefinition(name=BATCHES)
+
+
+def checks_of_assignment(asset: str, *, blocking: bool) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
+    """What must hold of a table that gives each instruction a model."""
+    return (
+        dg.AssetCheckSpec(
+            "every_instruction_is_assigned_once",
+            asset=asset,
+            blocking=blocking,
+            partitions_def=batches,
+            description="The table has each instruction of the batch exactly once, with a model that may get it.",
+        ),
+        dg.AssetCheckSpec(
+            "spend_is_within_budget",
+            asset=asset,
+            blocking=blocking,
+            partitions_def=batches,
+            description="The estimated costs, added without rounding, are at most the budget.",
+        ),
+    )
 
 
 def failure(error: Exception) -> dg.Failure:

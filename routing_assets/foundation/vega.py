@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def script(folder: Path) -> str:
     Args:
         folder: keeps the script, which takes seconds to bundle, for the next page.
     """
-    kept = folder / f".vega-{sha256((vl_convert.__version__ + _DRAW).encode()).hexdigest()[:12]}.js"
+    of = sha256((version("vl-convert-python") + _DRAW).encode()).hexdigest()[:12]
+    kept = folder / f".vega-{of}.js"
     if not kept.exists():
         with atomic_path(kept) as temporary:
             temporary.write_text(vl_convert.javascript_bundle(_DRAW), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,9 +20,8 @@ from routing_assets.allocation import (
     InfeasibleAllocation,
     InfeasibleConstraints,
     allocate,
-    frontier,
 )
-from routing_assets.batches.frontier import around_budget, draw_frontier, place_of, whole_frontier
+from routing_assets.batches.frontier import around_budget, whole_frontier
 from routing_assets.batches.policy import RoutingSettings, refuse_limits_on_unknowns, settings_from, standing_policy
 from routing_assets.batches.route import (
     RoutedBatch,
@@ -356,16 +354,6 @@ def test_more_money_buys_no_less_and_the_batch_lies_on_its_frontier() -> None:
     assert bought == sorted(bought)
     here = next(row for row in rows if row["budget"] == 1.0)
     assert here["gain"] == pytest.approx(0.0, abs=1e-2)
-
-
-@pytest.mark.parametrize("budget", [0.0, 1e-300, None, 1.7e308])
-def test_a_batch_is_drawn_on_its_frontier_whatever_its_budget(budget: float | None) -> None:
-    allocation = routed(RoutingSettings(budget_fraction=0.5)).allocation
-    place, curve = place_of(allocation), frontier(allocation.problem)
-    picture = draw_frontier(place if budget is None else replace(place, budget=budget), curve)
-    assert picture is not None
-    assert picture.startswith(b"\x89PNG")
-    assert draw_frontier(replace(place, budget=math.inf), curve) is None
 
 
 def test_a_decision_of_an_earlier_format_comes_out_as_it_was_then() -> None:

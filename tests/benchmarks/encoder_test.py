@@ -28,19 +28,20 @@ ROUNDS = 3
 )
 def test_encoding_against_sentence_transformers(kind: str, words: int, texts: int, max_tokens: int) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
-    if not supports_bfloat16("cpu"):
-        pytest.skip("this processor has no bf16")
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     sample = [" ".join(rng.choice(WORDS, rng.integers(words // 2, words * 3 // 2))) for _ in range(texts)]
-    ours, half = (SentenceEncoder(EncoderConfig(max_tokens=max_tokens, precision=p), "cpu") for p in ("fp32", "bf16"))
+    ours = SentenceEncoder(EncoderConfig(max_tokens=max_tokens), "cpu")
     theirs = sentence_transformers.SentenceTransformer(str(ours.directory), device="cpu")
     theirs.max_seq_length = ours.config.max_tokens
     sides: dict[str, Callable[[list[str]], object]] = {
         "sentence-transformers": lambda part: theirs.encode(part, batch_size=64, show_progress_bar=False),
         "ours, fp32": ours.embed,
-        "ours, bf16": half.embed,
     }
+    if supports_bfloat16("cpu"):
+        sides["ours, bf16"] = SentenceEncoder(EncoderConfig(max_tokens=max_tokens, precision="bf16"), "cpu").embed
+    else:
+        print(f"\n| {kind} | ours, bf16 | not measured: this processor has no bf16 | |")
     best = dict.fromkeys(sides, math.inf)
     for encode in sides.values():
         encode(sample[:32])
@@ -52,4 +53,5 @@ def test_encoding_against_sentence_transformers(kind: str, words: int, texts: in
     base = best["sentence-transformers"]
     for name, seconds in best.items():
         print(f"\n| {kind} | {name} | {texts / seconds:.1f} texts/s/core | {base / seconds:.2f} x |", flush=True)
-    assert base / best["ours, bf16"] > 1.5
+    if "ours, bf16" in best:
+        assert base / best["ours, bf16"] > 1.5

@@ -2,10 +2,12 @@
 
     pytest -m benchmark -s tests/benchmarks/key_index_test.py
     python tests/benchmarks/key_index_test.py 20_000_000
+    python tests/benchmarks/key_index_test.py --grow 17_000_000
 
 The known texts are synthetic and their embeddings four numbers, so that the folder holds little but keys. Each side is
 a process of its own that embeds 20 known texts; both sides in turn. Seconds are of the processor, the least of the
-rounds; memory is what the call adds to the process at its peak.
+rounds; memory is what the call adds to the process at its peak. With ``--grow`` random keys come shard by shard, as
+they do while a batch of new texts is scored.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import pytest
 
 from routing_assets.prediction.encoder import embedding_cache
 from routing_assets.prediction.encoder.embedding_cache import SHARD_ROWS, EmbeddingCache
-from routing_assets.prediction.encoder.key_index import UNKNOWN, KeyIndex, Keys, Rows
+from routing_assets.prediction.encoder.key_index import KEY_BYTES, UNKNOWN, KeyIndex, Keys, Rows
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
 ENCODER = SimpleNamespace(fingerprint="benchmark", embedding_width=4)
@@ -98,6 +100,16 @@ def compare(known: int) -> float:
     return ratio
 
 
+def grow(known: int) -> None:
+    """Print what an index of random keys takes that come shard by shard."""
+    random, index = np.random.default_rng(0), KeyIndex(lambda rows: np.zeros((len(rows), KEY_BYTES), np.uint8))
+    before, start = memory_mib("VmRSS"), time.process_time()
+    for first in range(0, known, SHARD_ROWS):
+        index.add([random.integers(0, 256, (min(SHARD_ROWS, known - first), KEY_BYTES), dtype=np.uint8)])
+    seconds, peak, kept = time.process_time() - start, memory_mib("VmHWM") - before, memory_mib("VmRSS") - before
+    print(f"{known:,} keys, shard by shard: {seconds:.1f} s, peak {peak:,.0f} MiB, then {kept:,.0f} MiB")
+
+
 def test_first_call_is_faster_than_with_a_dictionary() -> None:
     assert compare(1_000_000) > 2
 
@@ -105,5 +117,7 @@ def test_first_call_is_faster_than_with_a_dictionary() -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--ask":
         ask(Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    elif sys.argv[1] == "--grow":
+        grow(int(sys.argv[2]))
     else:
         compare(int(sys.argv[1]))

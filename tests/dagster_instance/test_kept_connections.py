@@ -10,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -90,6 +91,23 @@ def test_many_runs_keep_their_logs_and_few_stay_open(home: Home) -> None:
             kinds = [log.dagster_event.event_type_value for log in instance.all_logs(run) if log.dagster_event]
             assert (kinds.count("ASSET_MATERIALIZATION"), kinds[-1]) == (1, "PIPELINE_SUCCESS")
     assert open_databases(home) == []
+
+
+def test_the_log_of_each_run_has_the_tables_of_dagsters_own(home: Home, tmp_path: Path) -> None:
+    def tables(events: SqliteEventLogStorage, run: str) -> list[Any]:
+        wanted = (
+            "pragma journal_mode",
+            "select * from alembic_version",
+            "select name, sql from sqlite_master order by name",
+        )
+        with events.run_connection(run) as connection:
+            return [connection.exec_driver_sql(query).fetchall() for query in wanted]
+
+    own = SqliteEventLogStorage(str(tmp_path))
+    with instance_of(home) as instance:
+        events = instance.event_log_storage
+        assert isinstance(events, Events)
+        assert tables(events, "a") == tables(events, "b") == tables(own, "c")
 
 
 def test_threads_lose_no_event(home: Home) -> None:

@@ -36,10 +36,9 @@ def few_epochs() -> Iterator[None]:
 
 @pytest.fixture(scope="package", autouse=True)
 def no_pictures() -> Iterator[None]:
-    """Pictures of a batch are drawn in the tests of ``batches``; what draws those of a page takes seconds to bundle."""
+    """What draws the pictures of a page takes seconds to bundle."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("routing_assets.audit.page.write.script", lambda _: "")
-        patch.setattr("routing_assets.defs.batches.allocations.draw_frontier", lambda *_: b"picture")
         yield
 
 

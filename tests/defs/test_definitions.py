@@ -12,6 +12,8 @@ import pytest
 from routing_assets.allocation import POLICIES
 from routing_assets.cli.main import PolicyName
 from routing_assets.definitions import definitions, defs
+from routing_assets.defs.engine import BatchEngine
+from routing_assets.defs.home import RoutingHome
 from routing_assets.evaluation.policies import ROUTED
 from routing_assets.evaluation.terminal import ORDER
 from routing_assets.home import Home
@@ -58,6 +60,22 @@ def test_every_asset_has_an_owner_a_description_a_group_and_a_code_version() -> 
         assert node.description, key
         assert node.group_name != "default", key
         assert node.code_version, key
+
+
+def test_every_check_sensor_and_schedule_says_what_it_does() -> None:
+    repository = defs.get_repository_def()
+    graph = repository.asset_graph
+    assert [check for check in graph.asset_check_keys if not graph.get(check).description] == []
+    for automation in (*repository.sensor_defs, *repository.schedule_defs):
+        assert automation.description, automation.name
+
+
+def test_the_home_and_the_engine_may_be_given_as_resources(tmp_path: Path) -> None:
+    home = RoutingHome(root=str(tmp_path))
+    mine = definitions(home=home, engine=BatchEngine(home=home, workers=1))
+    merged = dg.Definitions.merge(mine, dg.Definitions(jobs=[]))
+    assert merged.resources["home"].root == str(tmp_path)
+    assert merged.resources["engine"].workers == 1
 
 
 def test_blocking_checks_guard_every_hand_over() -> None:

@@ -22,7 +22,7 @@ from routing_assets.defs.submission.sensor import submission_sensor
 from routing_assets.home import Home
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-nothing.md").read_text()
-COMMANDS = re.findall(r"^```\n(routing-assets labels plan .*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0].splitlines()
+COMMANDS = re.findall(r"^```sh\n(routing-assets labels plan .*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0].splitlines()
 PRICES = re.findall(r"^```yaml\n(models:.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
 SERVED = {"gpt-4o": "gpt", "claude-haiku-4-5": "claude-sonnet-4"}
 """By the name of a model on the page, what the server calls itself."""

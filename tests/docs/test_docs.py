@@ -35,6 +35,11 @@ def test_every_make_target_of_a_page_exists(page: Path) -> None:
     }
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    named = re.findall(r"\w[\w-]*\.md", (ROOT / ".mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(page.name for page in PAGES[1:])
+
+
 def test_the_page_of_commands_names_every_command() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `([a-z-]+)", page, re.MULTILINE))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from routing_assets.cli.schemas import SCHEMAS, schema_text
+from routing_assets.batches.policy import Constraints
+from routing_assets.cli.schemas import PAGES, SCHEMAS, schema_text
 from routing_assets.foundation.schema import read_values
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,6 +20,26 @@ DOCS = Path(__file__).parents[2] / "docs"
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_published_schema_is_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == schema_text(name), "make schemas writes it anew"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_that_follows_from_the_code_is_up_to_date(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "make schemas writes it anew"
+
+
+def test_the_page_of_the_policy_has_a_sample_of_every_constraint_that_is_read() -> None:
+    blocks = [part.partition("```")[0] for part in (DOCS / "policy.md").read_text().split("```yaml\n")[1:]]
+    samples = [
+        read_values(SCHEMAS["policy.schema.json"], yaml.safe_load(block), source="policy.md") for block in blocks
+    ]
+    shown = {name for sample in samples for name in sample.constraints}
+    assert shown == set(Constraints.__annotations__)
+
+
+def test_every_table_of_the_data_dictionary_says_what_it_holds() -> None:
+    tables = (DOCS / "data-dictionary.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    assert len(tables) > 20
+    assert [table.splitlines()[0] for table in tables if not table.splitlines()[2].endswith(".")] == []
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -31,7 +52,7 @@ def test_every_field_is_described_by_a_sentence(name: str) -> None:
 @pytest.mark.parametrize(("name", "start"), [("policy.schema.json", "policy:"), ("catalog.schema.json", "models:")])
 def test_the_examples_on_the_page_are_read(name: str, start: str) -> None:
     blocks = (DOCS / "own-data.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
-    (example,) = [block.partition("```")[0] for block in blocks if block.startswith(start)]
+    *_, example = [block.partition("```")[0] for block in blocks if block.startswith(start)]
     jsonschema, schema = pytest.importorskip("jsonschema"), json.loads(schema_text(name))
     for text in (example, example.replace("budget_fraction", "# budget_fraction").replace("\n# ", "\n")):
         values = yaml.safe_load(text)

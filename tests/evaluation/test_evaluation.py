@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ from planted import FRACTIONS, planted_evaluation
 
 from routing_assets.evaluation import writing
 from routing_assets.evaluation.figures import draw_curves, draw_reliability
+from routing_assets.evaluation.page.headline import headline, place_to_route
+from routing_assets.evaluation.terminal import gain_rows
 from routing_assets.evaluation.writing import write_evaluation
 
 CURVE_COLUMNS = {"dataset", "seed", "policy", "budget_fraction", "success", "relative_success", "cost", "cost_fraction"}
@@ -20,7 +23,10 @@ def evaluation():
 
 @pytest.fixture(scope="module")
 def written(evaluation, tmp_path_factory):
-    return write_evaluation(evaluation, tmp_path_factory.mktemp("evaluation"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "script", lambda _: "draw()")
+        folder = tmp_path_factory.mktemp("evaluation")
+        return write_evaluation(evaluation, folder, folder)
 
 
 def test_writes_its_files_and_nothing_else(written):
@@ -29,6 +35,7 @@ def test_writes_its_files_and_nothing_else(written):
         "summary.json",
         "summary.txt",
         "fine_print.txt",
+        "page.html",
         "curves.png",
         "reliability.png",
     }
@@ -46,6 +53,43 @@ def test_curves_hold_one_row_per_seed_policy_and_feasible_budget(written):
     assert sorted(mip.budget_fraction.unique()) == list(FRACTIONS[1:])  # 5 % pays for no model
     np.testing.assert_allclose(frame[frame.policy == "best_single"].relative_success, 1.0)
     assert (mip.cost_fraction <= mip.budget_fraction + 1e-8).all()
+
+
+def test_the_page_says_the_verdict_first_and_has_the_numbers_of_the_summary(evaluation, written):
+    page, gains = written["page.html"].read_text(), evaluation.verdict.gains
+    headline = page[page.index('<p class="headline">') :].split("</p>")[0]
+    assert "Route: " in headline
+    here = place_to_route(gains, evaluation.verdict.budgets)
+    assert here["budget_fraction"] in evaluation.verdict.budgets
+    assert f"{here['budget_fraction']:.0%}" in headline
+    assert f"{here['mip']:.0%}" in headline
+    for row in gain_rows(gains):
+        assert "".join(f"<td>{cell}</td>" for cell in list(row.values())[1:]) in page
+    assert all(f"<td>{policy}</td>" in page for policy in evaluation.policies)
+    curve = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', page)[0])
+    drawn = [layer["data"]["values"] for layer in curve["layer"] if layer["mark"].get("strokeWidth") == 3]
+    mip = evaluation.summary["policies"]["mip"]["curve"]
+    assert [value["relative_success"] for value in drawn[0]] == [cell["relative_success"] for cell in mip]
+    assert all(line in page for line in ("<h2", "The fine print", "prefers-color-scheme"))
+
+
+def test_nothing_is_recommended_where_routing_does_not_pay():
+    verdict = {"text": "Do not route: MIP gains less than half a point at every budget.", "budgets": [], "gains": []}
+    assert place_to_route(verdict["gains"], verdict["budgets"]) is None
+    assert headline(verdict, None) == verdict["text"]
+
+
+def test_the_cheapest_budget_that_keeps_enough_is_recommended():
+    gains = [
+        {"budget_fraction": f, "mip": mip, "fixed_mixture": mip - gain, "gain": gain}
+        for f, mip, gain in ((0.1, 0.8, 0.1), (0.4, 0.96, 0.03), (0.7, 0.99, 0.02))
+    ]
+    here = place_to_route(gains, [0.1, 0.4])
+    assert here["budget_fraction"] == 0.4
+    said = headline({"text": "", "budgets": [0.1, 0.4], "gains": gains}, here)
+    assert "Route: 40%" in said
+    assert "keeps 96%" in said
+    assert "Above 40%, mixing is not clearly worse." in said
 
 
 def test_summary_is_plain_json_with_intervals_around_the_estimates(written):
@@ -159,13 +203,15 @@ def test_a_failing_writer_leaves_neither_half_a_file_nor_a_remnant(evaluation, t
         raise OSError("disk full")
 
     monkeypatch.setattr(writing, "draw_curves", broken)
+    monkeypatch.setattr(writing, "script", lambda _: "draw()")
     with pytest.raises(OSError, match="disk full"):
-        write_evaluation(evaluation, tmp_path)
+        write_evaluation(evaluation, tmp_path, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "curves.parquet",
         "summary.json",
         "summary.txt",
         "fine_print.txt",
+        "page.html",
     }
 
 
@@ -186,10 +232,12 @@ def test_a_name_with_dollar_signs_is_not_a_formula(tmp_path):
         draw(named, tmp_path / "figure.png")
 
 
-def test_a_table_of_few_rows_and_rare_successes_is_still_plain_json(tmp_path):
+def test_a_table_of_few_rows_and_rare_successes_is_still_plain_json(tmp_path, monkeypatch):
     few = planted_evaluation(seeds=2, n=12)
     rare = np.zeros_like(few.seeds[0].success)
     rare[3, 0] = rare[5, 1] = 1
-    written = write_evaluation(replace(few, seeds=[replace(seed, success=rare) for seed in few.seeds]), tmp_path)
+    monkeypatch.setattr(writing, "script", lambda _: "draw()")
+    sparse = replace(few, seeds=[replace(seed, success=rare) for seed in few.seeds])
+    written = write_evaluation(sparse, tmp_path, tmp_path)
     summary = json.loads(written["summary.json"].read_text(), parse_constant=pytest.fail)
     assert summary["seeds"] == [0, 1]

@@ -7,7 +7,7 @@ import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.splits import leaks, split_instructions
-from routing_assets.evaluation import protocol
+from routing_assets.evaluation import protocol, writing
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
 from routing_assets.evaluation.summary import two_model_rows
 from routing_assets.evaluation.writing import write_evaluation
@@ -217,11 +217,12 @@ FREE_ONE_IS_RIGHT = np.column_stack([arithmetic(48).success[:, 0], np.ones(48)])
         pytest.param(few(success=WRONG), CATALOG, "Cannot be judged: no model succeeded", id="no model ever succeeds"),
     ],
 )
-def test_tables_without_a_choice_are_judged_in_words(labels, catalog, said, cache, tmp_path):
+def test_tables_without_a_choice_are_judged_in_words(labels, catalog, said, cache, tmp_path, monkeypatch):
     evaluation = evaluate(labels, catalog, seeds=(0,), config=CONFIG, embeddings_cache=cache)
     assert evaluation.verdict.text.startswith(said)
     assert not evaluation.verdict.route
-    written = write_evaluation(evaluation, tmp_path)
+    monkeypatch.setattr(writing, "script", lambda _: "draw()")
+    written = write_evaluation(evaluation, tmp_path, tmp_path)
     json.loads(written["summary.json"].read_text(), parse_constant=pytest.fail)
     assert "nan" not in written["summary.txt"].read_text()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,6 @@ from routing_assets.foundation.vega import ACCENT, MUTED, SECOND, Spec, titled
 Rows = Sequence[dict[str, Any]]
 
 _POINTS = 80
-_COLUMNS = 4
 _DECADES = 30
 """The axis of budgets is logarithmic where the greatest is this many times the least."""
 _MARGIN = 0.15
@@ -134,53 +132,3 @@ def _named(rows: Rows, colour: str, shape: str, place: dict[str, Any]) -> list[S
 
 def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:
     return other["cost_usd"] < row["cost_usd"] and other["expected_success"] >= row["expected_success"]
-
-
-def reliability(buckets: Rows, models: Sequence[str]) -> Spec | None:
-    """Observed against predicted success in each calibration bucket, for the models that got instructions."""
-    known = {row["model"] for row in buckets}
-    shown = [model for model in models if model in known]
-    if not shown:
-        return None
-    values = [row for row in buckets if row["model"] in shown]
-    x, y, low, high = ("mean_probability", "observed_rate", "wilson_lower", "wilson_upper")
-    least = math.floor(10 * min(row[name] for row in values for name in (x, low))) / 10
-    ticks = [least, (least + 1) / 2, 1]
-    scale = {"type": "quantitative", "scale": {"domain": [least, 1]}, "axis": {"values": ticks, "format": ".0%"}}
-    tooltip = [
-        {"field": x, "format": ".3f", "title": "predicted"},
-        {"field": y, "format": ".3f", "title": "observed"},
-        {"field": low, "format": ".3f", "title": "95 % from"},
-        {"field": high, "format": ".3f", "title": "95 % to"},
-        {"field": "count", "format": ",", "title": "labels"},
-    ]
-    diagonal = {
-        "data": {"values": [{x: least, y: least}, {x: 1, y: 1}]},
-        "mark": {"type": "line", "color": MUTED, "strokeDash": [2, 3], "strokeWidth": 1},
-    }
-    spec = {
-        "data": {"values": values},
-        "columns": min(_COLUMNS, len(shown)),
-        "facet": {"field": "model", "sort": shown, "title": None},
-        "spec": {
-            "width": 185,
-            "height": 130,
-            "encoding": {
-                "x": {"field": x, **scale, "title": "predicted"},
-                "y": {"field": y, **scale, "title": "observed"},
-            },
-            "layer": [
-                diagonal,
-                {
-                    "mark": {"type": "rule", "color": ACCENT},
-                    "encoding": {"y": {"field": low, "type": "quantitative"}, "y2": {"field": high}},
-                },
-                {
-                    "mark": {"type": "circle", "color": ACCENT, "size": 36, "opacity": 1},
-                    "encoding": {"tooltip": tooltip},
-                },
-            ],
-        },
-    }
-    said = f"Observed against predicted success in the calibration buckets of {', '.join(shown)}."
-    return titled(spec, "Reliability of the predictions", said)

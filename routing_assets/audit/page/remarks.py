@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from routing_assets.allocation import POLICIES
-from routing_assets.audit.page.words import percent
 from routing_assets.batches.route import SECOND_LOOK, summary_of
 from routing_assets.datasets.batch import set_aside_of
 from routing_assets.datasets.set_aside import MOST_REASONS
 from routing_assets.foundation.long_table import HasSchema, about
+from routing_assets.foundation.pages import percent
 from routing_assets.pricing.catalog_table import catalog_from_rows
 from routing_assets.routers.label_sources import is_simulated
 from routing_assets.storage.parquet_store import Store

@@ -8,6 +8,7 @@ from typing import Any
 
 from routing_assets.batches.route import SECOND_LOOK
 from routing_assets.foundation.names import printable
+from routing_assets.foundation.pages import percent, usd
 
 LIMITS = {
     "min_share": "a model's least share of the instructions",
@@ -22,23 +23,11 @@ LIMITS = {
 }
 
 
-def usd(value: float) -> str:
-    """An amount with four significant digits; from 100,000 USD on, whole dollars."""
-    if math.isinf(value):
-        return "unlimited USD"
-    return f"{value:,.0f} USD" if abs(value) >= 1e5 else f"{value:.4g} USD"
-
-
 def count(value: float) -> str:
     """A number of instructions or of expected successes, which may be a fraction."""
     if abs(value) >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
-
-
-def percent(share: float) -> str:
-    """A share, with one decimal."""
-    return f"{share:.1%}"
 
 
 def headline(summary: Mapping[str, Any]) -> str:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
-
 from routing_assets.audit.page import plots
 from routing_assets.audit.page.figures import BatchPage, batch_page
-from routing_assets.audit.page.words import count, percent, usd
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.engine import Engine
+from routing_assets.foundation import pages
 from routing_assets.foundation.files import atomic_path
-from routing_assets.foundation.vega import allowed, script
+from routing_assets.foundation.vega import script
+from routing_assets.prediction.calibration.reliability_plot import reliability_plot
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.warehouse import Warehouse
 
+TEMPLATE = Path(__file__).with_name("batch.html.j2")
 NUMBERS = ("budget_usd", "allocated_usd", "cost_usd", "expected_success", "upper_bound", "gap", "shadow_price")
 
 
@@ -43,28 +41,15 @@ def write_page(
 
 def as_html(page: BatchPage, script: str) -> str:
     """The page, whose pictures this script draws. Whatever comes from outside is escaped."""
-    return _template().render(
+    return pages.page(
+        TEMPLATE,
+        script,
+        figures_of(page),
         page=page,
-        figures=figures_of(page),
         bars=plots.bars(page.traffic),
         curve=plots.curve(page.place, page.curve, page.budgets, page.alone),
-        reliability=plots.reliability(page.buckets, [row["model"] for row in page.traffic]),
-        script=Markup(script),  # noqa: S704  of installed packages
-        allowed=Markup(allowed(script)),  # noqa: S704  base64
+        reliability=reliability_plot(page.buckets, [row["model"] for row in page.traffic]),
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"usd": usd, "percent": percent, "count": count}
-    return environment.get_template("page.html.j2")
 
 
 def figures_of(page: BatchPage) -> dict[str, Any]:

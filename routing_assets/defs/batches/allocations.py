@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from routing_assets.allocation import DEFAULT_POLICY, POLICIES, Allocation, InfeasibleAllocation
 from routing_assets.allocation.solver.exact import within
-from routing_assets.batches.frontier import Place, around, around_budget, draw_frontier, place_of, whole_frontier
+from routing_assets.batches.frontier import around, around_budget, whole_frontier
 from routing_assets.batches.known import routed_before
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.batches.priced_batch import PricedBatch, commit_budget_of, frontier_of_batch
@@ -24,8 +24,8 @@ from routing_assets.defs.common import (
     ARROW_TABLE,
     OWNERS,
     batches,
+    checks_of_assignment,
     data_version,
-    inline_png,
     markdown_table,
     shown,
     shown_figures,
@@ -89,10 +89,7 @@ def checks_of(policy: str) -> tuple[dg.AssetCheckSpec, dg.AssetCheckSpec]:
     """The checks of each allocation."""
     # The others are mostly there for comparison, and may have no allocation; the routed batch's own checks block.
     asset, blocking = name_of(policy), policy == DEFAULT_POLICY
-    return (
-        dg.AssetCheckSpec("every_instruction_is_assigned_once", asset=asset, blocking=blocking, partitions_def=batches),
-        dg.AssetCheckSpec("spend_is_within_budget", asset=asset, blocking=blocking, partitions_def=batches),
-    )
+    return checks_of_assignment(asset, blocking=blocking)
 
 
 CHECKS = {policy: checks_of(policy) for policy in POLICIES}
@@ -157,11 +154,11 @@ def allocations(
             continue
         try:
             routed = route(policy)
-            table, pictures = routed.table, frontier_metadata(work, batch, routed, catalog, settings)
+            table, other_budgets = routed.table, frontier_metadata(work, batch, routed, catalog, settings)
         except InfeasibleAllocation as error:
             if policy == settings.policy:
                 raise refused(context, home, error) from error
-            table, pictures = no_allocation(policy, budget, str(error)), {}
+            table, other_budgets = no_allocation(policy, budget, str(error)), {}
         except InvalidInput as error:
             raise refused(context, home, error) from error
         assigned_once, within_budget = CHECKS[policy]
@@ -169,7 +166,7 @@ def allocations(
             asset_key=name_of(policy),
             value=table,
             data_version=data_version(table),
-            metadata={**allocation_metadata(table), **pictures},
+            metadata={**other_budgets, **allocation_metadata(table)},
             check_results=[
                 is_assigned_once(assigned_once, table, batch_instructions),
                 is_within_budget(within_budget, table),
@@ -216,22 +213,16 @@ def frontier_metadata(
     catalog: ModelCatalog | None,
     settings: RoutingSettings,
 ) -> dict[str, Any]:
-    """What more or less money would buy, for the MIP: the other policies are not on the frontier."""
+    """What more or less money would buy, for the MIP: the other policies are not on the frontier. The page draws it."""
     allocation = routed.allocation
     if allocation.policy != DEFAULT_POLICY:
         return {}
     if isinstance(allocation, Allocation):
-        curve, place = whole_frontier(allocation.problem), place_of(allocation)
-        rows = around_budget(allocation, curve)
+        rows = around_budget(allocation, whole_frontier(allocation.problem))
     else:
-        curve, *single = frontier_of_batch(engine, batch, catalog, settings)
-        place = Place(allocation.budget, allocation.total_cost, allocation.expected_success, *single)
+        curve, *_ = frontier_of_batch(engine, batch, catalog, settings)
         rows = around(allocation.budget, allocation.expected_success, curve.at)
-    picture = draw_frontier(place, curve) if curve else None
-    return {
-        "what_other_budgets_buy": markdown_table(rows),
-        **({"frontier": inline_png(picture)} if picture else {}),
-    }
+    return {"what_other_budgets_buy": markdown_table(rows)}
 
 
 def allocation_metadata(table: AnyTable) -> dict[str, Any]:

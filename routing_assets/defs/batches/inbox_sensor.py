@@ -15,15 +15,19 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.looks import tell
 
 
-@dg.sensor(job=route_batch, minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=route_batch,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Takes in whole files from ROUTING_HOME/inbox and asks for their runs. A file is whole when its size "
+        "and time of change are those of the tick before. Re-sent files with new content are routed again; "
+        "files that cannot be used move to inbox/rejected, and those that another batch holds byte for byte "
+        "to inbox/held, with the reason beside them. With ``coalesce`` in the policy file, small files wait "
+        "for each other and become one batch. A file named ``<name>.urgent.<ending>`` goes first."
+    ),
+)
 def inbox_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
-    """Takes in whole files from ROUTING_HOME/inbox and asks for their runs.
-
-    A file is whole when its size and time of change are those of the tick before. Re-sent files with new content
-    are routed again; files that cannot be used move to inbox/rejected, and those that another batch holds byte for byte
-    to inbox/held, with the reason beside them. With ``coalesce`` in the policy file, small files wait for each other
-    and become one batch. A file named ``<name>.urgent.<ending>`` goes first.
-    """
     paths = home.paths()
     policy = read_policy(paths.policy_file)
     admission = Admission(policy.strict, policy.duplicates == "route", policy.layout, policy.encoding)

@@ -20,16 +20,20 @@ LONGEST_QUEUE = 100
 RUN_KEY = "dagster/run_key"
 
 
-@dg.schedule(job=route_batch, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=route_batch,
+    cron_schedule="*/5 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Routes every batch that is not dispatched and whose file, router, prices or policy changed since its"
+        " decision. A batch is requested once for each change, and not again after a refusal. If the "
+        "environment stopped its run, it is requested again after a pause. At most a hundred batches are "
+        "queued at a time, urgent ones first; the others follow at later ticks."
+    ),
+)
 def reroute_stale_batches(
     context: dg.ScheduleEvaluationContext, home: RoutingHome
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Routes every batch that is not dispatched and whose file, router, prices or policy changed since its decision.
-
-    A batch is requested once for each change, and not again after a refusal. If the environment stopped its run, it is
-    requested again after a pause. At most a hundred batches are queued at a time, urgent ones first; the others follow
-    at later ticks.
-    """
     paths = home.paths()
     instance = context.instance
     under_way = {run.tags.get("dagster/partition") for run in instance.get_runs(UNDER_WAY)}

@@ -24,6 +24,7 @@ from routing_assets.defs.common import (
     IO_RETRY,
     OWNERS,
     batches,
+    checks_of_assignment,
     data_version,
     failure,
     markdown_table,
@@ -38,10 +39,7 @@ from routing_assets.storage.blocks import AnyTable
 from routing_assets.storage.partitioned import PartitionedTable
 
 GROUP = "routed"
-ASSIGNED_ONCE = dg.AssetCheckSpec(
-    "every_instruction_is_assigned_once", asset="routed_batch", blocking=True, partitions_def=batches
-)
-WITHIN_BUDGET = dg.AssetCheckSpec("spend_is_within_budget", asset="routed_batch", blocking=True, partitions_def=batches)
+ASSIGNED_ONCE, WITHIN_BUDGET = checks_of_assignment("routed_batch", blocking=True)
 
 
 @dg.asset(

@@ -120,7 +120,10 @@ UNSEEN_OUTCOMES = (
 def calibration_drift(
     context: dg.AssetExecutionContext, config: DriftConfig, home: RoutingHome
 ) -> dg.MaterializeResult:
-    """Calibration, ranking, occupancy and embeddings of recent batches against the labels, and what to do."""
+    """Calibration, ranking, occupancy and embeddings of recent batches against the labels, and what to do.
+
+    It waits for outcomes: until the first ones of a batch come, it is empty. Look at ``advice`` and ``why``.
+    """
     paths = home.paths()
     from routing_assets.routers.watch import watch
 

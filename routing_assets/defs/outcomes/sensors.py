@@ -16,14 +16,17 @@ from routing_assets.defs.outcomes.jobs import record_outcomes
 from routing_assets.defs.upkeep.setbacks import setbacks
 
 
-@dg.sensor(job=record_outcomes, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=record_outcomes,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are "
+        "accepted. The folder may also have the name of the batch's file, where that name cannot be a batch "
+        "id. A run that the environment stopped is asked for again after a pause."
+    ),
+)
 def outcomes_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult:
-    """Takes in whole files from ROUTING_HOME/outcomes/<batch id>; partial, late and repeated files are accepted.
-
-    The folder may also have the name of the batch's file, where that name cannot be a batch id.
-
-    A run that the environment stopped is asked for again after a pause.
-    """
     paths, before, now = home.paths(), json.loads(context.cursor or "{}"), datetime.now(UTC)
     requests = [
         dg.RunRequest(run_key=f"{batch_id}!{setback.run_id}", partition_key=batch_id)
@@ -56,5 +59,8 @@ def newest_run(instance: dg.DagsterInstance, batch_id: str) -> str | None:
 
 
 automation = dg.AutomationConditionSensorDefinition(
-    "automation", target=dg.AssetSelection.assets("calibration_drift"), default_status=dg.DefaultSensorStatus.RUNNING
+    "automation",
+    target=dg.AssetSelection.assets("calibration_drift"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a drift report once outcomes came that none has seen.",
 )

@@ -19,9 +19,15 @@ decide_second_round = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=decide_second_round, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=decide_second_round,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Asks for the second round of each batch once the answers that are to be looked at came, or their time is up."
+    ),
+)
 def second_round_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> list[dg.RunRequest] | dg.SkipReason:
-    """Asks for the second round of each batch once the answers that are to be looked at came, or their time is up."""
     requests = []
     for due in home.paths().warehouse.fetch("due_second_rounds", {"now": datetime.now(UTC)}):
         asked = f"{due['batch_id']}@{due['first_run_id']}"

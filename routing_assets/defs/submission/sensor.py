@@ -34,11 +34,12 @@ MOST_RUNS = 100
     jobs=[submit_and_collect, record_outcomes],
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Asks for runs that send and fetch, and for the outcomes of batches whose results came. A tick reads "
+        "a few pages of the providers' jobs; the next one goes on from there."
+    ),
 )
 def submission_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult | dg.SkipReason:
-    """Asks for runs that send and fetch, and for the outcomes of batches whose results came. A tick reads a few pages
-    of the providers' jobs; the next one goes on from there.
-    """
     paths = home.paths()
     settings = read_policy(paths.policy_file).submit
     if settings is None:

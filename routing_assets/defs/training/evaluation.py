@@ -49,7 +49,7 @@ class EvaluationSettings(LabelTable):
 @dg.asset(
     group_name="evaluation",
     owners=OWNERS,
-    kinds={"matplotlib", "parquet"},
+    kinds={"html", "parquet"},
     deps=["labelled_instructions", "model_catalog"],
     pool=TRAINING_POOL,
     code_version="3",
@@ -79,12 +79,13 @@ def budget_curves(
     except InvalidInput as error:
         raise failure(error) from error
     folder = Path(config.output) if config.output else paths.evaluations / context.run_id
-    write_evaluation(evaluation, folder)
+    written = write_evaluation(evaluation, folder, paths.folders.pages)
     return dg.MaterializeResult(
         metadata={
+            "page": dg.MetadataValue.url(written["page.html"].absolute().as_uri()),
+            "verdict": evaluation.verdict.text,
             "dataset": evaluation.dataset,
             "simulated": evaluation.simulated,
-            "verdict": evaluation.verdict.text,
             **({"second_look": evaluation.second_look.text} if evaluation.second_look else {}),
             "fine_print": dg.MetadataValue.path(str(folder / "fine_print.txt")),
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),

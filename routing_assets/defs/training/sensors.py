@@ -22,12 +22,17 @@ BEHIND_BATCHES = {"dagster/priority": "-10"}
 JOBS = {"recalibrate": recalibrate_router, "retrain": retrain_router}
 
 
-@dg.sensor(jobs=list(JOBS.values()), minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    jobs=list(JOBS.values()),
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Does what the newest drift report on the router in force advises: recalibrate (cheap) or retrain (dear). "
+        "One attempt for each router, advice, and doubling of the outcomes behind the advice, from a hundred "
+        "outcomes on."
+    ),
+)
 def act_on_drift(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.RunRequest | dg.SkipReason:
-    """Does what the newest drift report on the router in force advises: recalibrate (cheap) or retrain (dear).
-
-    One attempt for each router, advice, and doubling of the outcomes behind the advice, from a hundred outcomes on.
-    """
     reports = home.paths().warehouse.fetch("latest_advice")
     if not reports or reports[0]["advice"] == "none":
         return dg.SkipReason("no drift was found in what the router in force decided")
@@ -47,12 +52,16 @@ def act_on_drift(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.R
     )
 
 
-@dg.sensor(job=retrain_router, minimum_interval_seconds=300, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=retrain_router,
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Retrains when the label file of the router in force has other content than it learnt from. The file "
+        "must be unchanged since the tick before. It is hashed only when its size or time of change differs."
+    ),
+)
 def retrain_on_new_labels(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SensorResult | dg.SkipReason:
-    """Retrains when the label file of the router in force has other content than it learnt from.
-
-    The file must be unchanged since the tick before. It is hashed only when its size or time of change differs.
-    """
     known = home.paths().warehouse.fetch("labels_in_force")
     if not known or known[0]["source"].startswith(SIMULATED):
         return dg.SkipReason("no router that learnt from a label file is in force")

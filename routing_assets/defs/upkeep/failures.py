@@ -28,9 +28,14 @@ _OF_THE_ENVIRONMENT = {
 }
 
 
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description=(
+        "One JSON line per failed run in ROUTING_HOME/failures.jsonl, posted to $ROUTING_FAILURE_WEBHOOK as well."
+    ),
+)
 def report_failures(context: dg.RunFailureSensorContext, home: RoutingHome) -> None:
-    """One JSON line per failed run in ROUTING_HOME/failures.jsonl, posted to $ROUTING_FAILURE_WEBHOOK as well."""
     run = context.dagster_run
     steps = context.get_step_failure_events()
     cause = failed_for(steps)
@@ -52,9 +57,14 @@ def report_failures(context: dg.RunFailureSensorContext, home: RoutingHome) -> N
             pass
 
 
-@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description=(
+        "Marks runs whose process died as failed, so that Dagster starts them again and their pool slots are free."
+    ),
+)
 def lost_runs_sensor(context: dg.SensorEvaluationContext, home: RoutingHome) -> dg.SkipReason:
-    """Marks runs whose process died as failed, so that Dagster starts them again and their pool slots are free."""
     lost = fail_lost_runs(context.instance, home.paths().locks)
     return dg.SkipReason(f"marked as failed: {', '.join(lost)}" if lost else "every run under way is alive")
 

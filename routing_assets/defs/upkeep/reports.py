@@ -61,7 +61,11 @@ def _ended(record: dg.RunRecord) -> datetime:
     return datetime.fromtimestamp(record.end_time or record.create_timestamp.timestamp(), UTC)
 
 
-@dg.schedule(job=report_day, cron_schedule="15 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=report_day,
+    cron_schedule="15 0 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Reports on the day that ended, a quarter of an hour after midnight (UTC).",
+)
 def daily_report_schedule() -> dg.RunRequest:
-    """Reports on the day that ended, a quarter of an hour after midnight (UTC)."""
     return dg.RunRequest()

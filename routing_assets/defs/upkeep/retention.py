@@ -58,9 +58,13 @@ def retirement() -> None:
     retire_old_batches()
 
 
-@dg.schedule(job=retirement, cron_schedule="30 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=retirement,
+    cron_schedule="30 3 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Retires old batches every night, where the policy says how old.",
+)
 def daily_retirement(home: RoutingHome) -> dg.RunRequest | dg.SkipReason:
-    """Retires old batches every night, where the policy says how old."""
     if retirement_day(home.paths().policy_file) is None:
         return dg.SkipReason("the policy has no retention_days: everything is kept")
     return dg.RunRequest()
