@@ -1,4 +1,5 @@
--- Every batch, the newest file first: where it stands, and the decision in force.
+-- Every batch, the newest file first: where it stands, how many of its files are not sent or came back unreadable, and the
+-- decision in force.
 with newest as (
     select batch_id, file_name, instructions, received_at, entry
     from batches
@@ -19,6 +20,10 @@ select
         else 'received'
     end as state,
     newest.file_name as file, newest.received_at as received, newest.instructions,
+    (
+        select count(*) from newest_submissions as sent
+        where split_part(sent.batch_id, '/', 1) = newest.batch_id and sent.state in ('set aside', 'unread')
+    ) as files_aside,
     decided.policy, decided.budget as budget_usd, decided.total_cost as cost_usd, decided.expected_success
 from newest
 left join current_decisions as decided using (batch_id)

@@ -207,7 +207,9 @@ create table gradings (
     judge_withheld        bigint,              -- questions that its budget could not pay for
     dagster_run_id        varchar not null,
     entry                 bigint  not null default nextval('entries'),
-    recorded_at           timestamptz not null default current_timestamp
+    recorded_at           timestamptz not null default current_timestamp,
+    judged_in_both_orders bigint,              -- pairs of texts with two verdicts
+    orders_differ         bigint               -- of these, pairs whose two verdicts differ
 );
 
 -- Batch files that were received; a new file of the same name is a new row.
@@ -301,7 +303,7 @@ create table withdrawals (
 -- What was sent to which provider: a row for each change of a submission's state, and the newest counts.
 create table submissions (
     submission       varchar not null,     -- the name that the provider's job keeps, where its provider keeps names
-    batch_id         varchar not null,
+    batch_id         varchar not null,     -- of questions to a judge, <batch>/judge; of a label plan, labels:<name>
     decision_run_id  varchar not null,     -- the decision that is carried out
     round            integer not null,     -- how often its requests were sent before
     file_name        varchar not null,     -- in the hand-off
@@ -311,7 +313,7 @@ create table submissions (
     api_name         varchar not null,     -- of the model
     provider         varchar not null,
     endpoint         varchar not null,
-    state            varchar not null,     -- intended, sending, submitted; then fetched, failed, expired or set aside
+    state            varchar not null,     -- intended, sending, submitted; then fetched, failed, expired, unread or set aside
     usd              double  not null,     -- estimated, and billed once there are results; rounded up
     intended_at      timestamptz not null,
     job_id           varchar,              -- the provider's

@@ -13,6 +13,7 @@ import pytest
 from batch_apis import INPUT_TOKENS, OUTPUT_TOKENS, BatchApis
 
 from routing_assets.allocation.solver.exact import float_not_below
+from routing_assets.answers.graders.grade import Grader
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.audit.chain import audit_journal
 from routing_assets.batches.answers import collect_answers
@@ -111,14 +112,16 @@ def desk(home: Home, apis: BatchApis, clients: Clients | None = None, **settings
     """What a run acts with; its clock is the server's."""
     values = {"providers": ("openai", "anthropic", "gemini"), "most_usd": 100.0} | settings
     form = read_values(SubmitSettings, values, source="test")
-    return Desk(home.warehouse, home.store, home.folders, form, "submitting", clients or Clients(), lambda: apis.now)
+    return Desk(
+        home.warehouse, home.store, home.folders, form, "submitting", clients or Clients(), lambda: apis.now, CATALOG
+    )
 
 
-def take_in(home: Home, batch_id: str = "weekly") -> RecordedOutcomes:
+def take_in(home: Home, batch_id: str = "weekly", grader: Grader = GRADER) -> RecordedOutcomes:
     """What the job ``record_outcomes`` does."""
     parts = (home.warehouse, home.store, home.folders, batch_id)
-    answers = collect_answers(*parts).to_arrow()
-    graded = grade_batch(*parts, answers, GradingRequest(GRADER, False, RoutingSettings()), run_id="recording")
+    answers, request = collect_answers(*parts).to_arrow(), GradingRequest(grader, False, RoutingSettings())
+    graded = grade_batch(*parts, answers, request, run_id="recording", catalog=CATALOG)
     return record_batch_outcomes(*parts, "recording", answers, graded.table)
 
 

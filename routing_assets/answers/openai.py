@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from routing_assets.answers.answer import Answer, Reply, count, explain, failed, items, joined, mapping, others, words
+from routing_assets.foundation.errors import InvalidInput
 
 NAME = "OpenAI Batch output"
 _OK = range(200, 300)
@@ -30,6 +31,11 @@ def call(record: Mapping[str, Any]) -> tuple[Any, Answer | Mapping[str, Any]]:
     body, status = mapping(response.get("body")), count(response.get("status_code"))
     if not body and not {"choices", "output"}.isdisjoint(response):
         body = response  # as Fireworks writes it
+    if response and not body and "body" not in response:
+        raise InvalidInput(
+            f"the response of {name!r} is in a form that is not known: its fields are {', '.join(list(response)[:8])}",
+            remedy="Give a table of instruction_id, model, answer, input_tokens and output_tokens instead.",
+        )
     line = words(record.get("id"))
     if record.get("error"):
         return name, failed(str(name), explain(record["error"]), words(body.get("model")), line)

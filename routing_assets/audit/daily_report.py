@@ -17,8 +17,10 @@ SECTIONS = {
     "routed": "Batches routed",
     "budget": "The month's money",
     "outcomes": "Promised and realised",
+    "grades": "Grading",
     "drift": "Drift",
     "routers": "Routers",
+    "submissions": "Files set aside, and results that cannot be read",
     "failures": "Failed runs",
     "rejected": "Rejected files",
     "held": "Files held because another batch has the same content",
@@ -35,7 +37,8 @@ def day_report(
     """
     start = datetime.combine(day, time(), UTC)
     bounds = {"start": start, "end": start + timedelta(days=1)}
-    sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in ("routed", "outcomes", "drift", "routers")}
+    of_day = ("routed", "outcomes", "grades", "drift", "routers", "submissions")
+    sections = {name: warehouse.fetch(f"day_{name}", bounds) for name in of_day}
     return {
         **sections,
         "budget": _budget(warehouse, policy_file, bounds["end"] - timedelta(microseconds=1)),

@@ -109,7 +109,11 @@ def collect_answers(warehouse: Warehouse, store: Store, folders: BatchFolders, b
     Raises:
         InvalidInput: the batch is not routed.
     """
-    sent = sent_by(warehouse, store, decision_in_force(warehouse, batch_id))
+    return answers_to(sent_by(warehouse, store, decision_in_force(warehouse, batch_id)), folders)
+
+
+def answers_to(sent: Sent, folders: BatchFolders) -> Collected:
+    """Every answer and every failed call received for what a decision sent."""
     answers = [answer for answer in received_answers(folders, sent) if not sent.is_verdict(answer)]
     return collect(answers, sent.model, sent.names, sent.prices, sent.second.model, sent.second.since)
 

@@ -132,7 +132,12 @@ def grade_batch(
     compared = compare(table, told)
     row = {"batch_id": batch_id, "decision_run_id": decision["dagster_run_id"]} | ledger_row(table, request, compared)
     if judging is not None:
-        row |= {"judge_spent_usd": float(judging.spent), "judge_withheld": judging.withheld}
+        row |= {
+            "judge_spent_usd": float(judging.spent),
+            "judge_withheld": judging.withheld,
+            "judged_in_both_orders": judging.orders.compared,
+            "orders_differ": judging.orders.differ,
+        }
     return BatchGrades(table.replace_schema_metadata({GRADING: json.dumps(row)}), grader, compared, judging)
 
 

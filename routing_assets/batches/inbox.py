@@ -37,6 +37,7 @@ from routing_assets.batches.receive import (
     repeated_batches,
 )
 from routing_assets.datasets.containers import ENDINGS
+from routing_assets.datasets.file_layout import refuse_divided_texts
 from routing_assets.datasets.portions import open_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import file_sha256
@@ -364,6 +365,7 @@ def _measured(file: Path, admission: Admission) -> list[Any]:
     """Instructions, hash, whether all of it can be routed, and shape: a file with records set aside is not joined."""
     layout = admission.layout.fitting(file)
     with open_batch(file, layout=layout) as portions:
+        refuse_divided_texts(portions.ignored_columns, file, admission.layout)
         shape = shape_of(file, portions, layout)
         return [portions.instructions, file_sha256(file), not portions.set_aside, *shape]
 

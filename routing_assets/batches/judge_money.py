@@ -10,9 +10,10 @@ import duckdb
 import pyarrow as pa
 
 from routing_assets.allocation.solver.exact import float_not_below
-from routing_assets.batches.judging import JUDGE, Judging, Questions
+from routing_assets.batches.judging import Judging, Questions
 from routing_assets.batches.money import follow_plan, month_state, period_budget, standing
 from routing_assets.batches.month_plans import recorded_plans
+from routing_assets.batches.outbox import JUDGE
 from routing_assets.batches.policy import RoutingSettings
 from routing_assets.foundation.sql import query
 from routing_assets.storage.journal import append

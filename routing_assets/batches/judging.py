@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,21 +17,19 @@ from pathlib import Path
 import pyarrow as pa
 
 from routing_assets.answers.answer import Answer
-from routing_assets.answers.collect import collect
+from routing_assets.answers.collect import Collected, collect
 from routing_assets.answers.costs import token_prices
 from routing_assets.answers.graders.grade import Gradable, Grade
 from routing_assets.answers.graders.judge import BothOrders, Judge, Question, Verdicts
 from routing_assets.answers.models import ModelNames
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import hand_off
-from routing_assets.batches.outbox import MANIFEST, next_decision
+from routing_assets.batches.outbox import JUDGE, MANIFEST, next_decision
 from routing_assets.datasets.tokens import proxy_tokens_of
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import catalog_table
 
-JUDGE = "judge"
-"""The folder within the outbox folder of a batch."""
 NO_PAIRS = BothOrders(0, 0)
 OVERHEAD_TOKENS = 16
 """Of a request, beyond its text."""
@@ -131,7 +129,7 @@ def questions_of(
             source="grader.judge.model",
             remedy="Add it to the catalog, and put that in force: routing-assets prices CATALOG.",
         )
-    prices, also = token_prices(catalog), {entry.api_name: entry.name for entry in catalog.models if entry.api_name}
+    prices = token_prices(catalog)
     asked = judge.questions(answers, prefix_of(batch_id))
     questions = {q.id: q for of_answer in asked if not isinstance(of_answer, Grade) for q in of_answer}
     estimate = {
@@ -141,7 +139,7 @@ def questions_of(
     texts: dict[str, str] = {}
     why_none: dict[str, str] = {}
     spent = Fraction(0)
-    found = collect(came, dict.fromkeys(questions, judge.model), ModelNames(catalog.names, also), prices)
+    found = bills(came, dict.fromkeys(questions, judge.model), catalog)
     for (name, model), calls in found.calls.items():
         for call, cost in calls:
             # What a verdict without token counts cost is unknown, and not nothing.
@@ -153,6 +151,17 @@ def questions_of(
             else:
                 why_none[name] = f"the judge's call failed: {call.error}"
     return Questions(Verdicts(judge, prefix_of(batch_id), texts, why_none), asked, estimate, spent)
+
+
+def bills(verdicts: Iterable[Answer], asked: Mapping[str, str], catalog: ModelCatalog) -> Collected:
+    """The verdicts with their costs.
+
+    Args:
+        asked: by question, the judge that was asked.
+        catalog: of the prices in force.
+    """
+    also = {entry.api_name: entry.name for entry in catalog.models if entry.api_name}
+    return collect(verdicts, asked, ModelNames(catalog.names, also), token_prices(catalog))
 
 
 def write_questions(

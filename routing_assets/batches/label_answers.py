@@ -22,8 +22,9 @@ from routing_assets.answers.graders.judge import Judge
 from routing_assets.answers.models import ModelNames
 from routing_assets.answers.reading import is_answer_file, read_answers
 from routing_assets.answers.table import read_answer_table
-from routing_assets.batches.judging import JUDGE, Judging, is_verdict, questions_of, replace_questions
+from routing_assets.batches.judging import Judging, is_verdict, questions_of, replace_questions
 from routing_assets.batches.label_plan import CATALOG, PLAN
+from routing_assets.batches.outbox import JUDGE
 from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.reading import require_file

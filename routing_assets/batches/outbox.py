@@ -17,6 +17,8 @@ from routing_assets.foundation.files import PARTIAL
 MANIFEST = "manifest.json"
 """It lists the files of a hand-off, and is written last."""
 SOURCES = "by_source_file"
+JUDGE = "judge"
+"""The folder with questions to the judge of a batch."""
 SET_ASIDE = "set_aside.jsonl"
 """Records of the batch's file that are not routed: each record unchanged, with its row and the reason."""
 OURS = (

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -166,14 +165,15 @@ def receive_outcomes(
     move: bool = False,
     encoding: str | None = None,
     columns: Mapping[str, str] | None = None,
-    certain: bool = False,
+    sent: Sent | None = None,
 ) -> list[str]:
     """Check an outcome file and keep its bytes beside the batch's; the same bytes are kept once.
 
     Args:
         encoding: of a text file that is not UTF-8; it is kept as UTF-8.
         columns: of a table, by our name the table's own; it is kept under ours.
-        certain: the file is known to be of this batch, so that batches with the same ids are not looked at.
+        sent: by the decision in force, where the file is known to answer it; other batches with the same ids are not
+            looked at then.
 
     Returns:
         The unused parts of the file, in words: rows that match no assignment of the batch, and columns.
@@ -182,14 +182,14 @@ def receive_outcomes(
         InvalidInput: the file holds no usable outcomes of the batch, or the batch was never routed.
     """
     with intake_lock(folders):
-        decision = decision_in_force(warehouse, batch_id)
+        decided = sent or sent_by(warehouse, store, decision_in_force(warehouse, batch_id))
         refuse_retired(warehouse, batch_id)
         with private_copy(folders, path, encoding) as copy:
             with copy.naming(path):
                 remarks = [f"it is read as: {', '.join(copy.said)}"] if copy.said else []
                 kept_as = _under_our_names(copy.path, columns) if columns else copy.path
-                remarks += _checked_outcomes(warehouse, store, copy.path, decision, columns or {}, kept_as)
-                if not certain and is_answer_file(copy.path):
+                remarks += _checked_outcomes(copy.path, decided, columns or {}, kept_as)
+                if sent is None and is_answer_file(copy.path):
                     first = warehouse.fetch("batch_decisions", {"batch_id": batch_id})[0]["decided_at"]
                     answers = read_answers(copy.path).answers
                     remarks += remark_on_same_ids(folders, batch_id, answers, first.timestamp())
@@ -230,17 +230,10 @@ def has_signals(path: Path, sent: Sent) -> bool:
     return any(sent.asked(name, model) for name, model, *_ in signals_in(path))
 
 
-def _checked_outcomes(
-    warehouse: Warehouse,
-    store: Store,
-    path: Path,
-    decision: Mapping[str, Any],
-    columns: Mapping[str, str],
-    under_our_names: Path,
-) -> list[str]:
+def _checked_outcomes(path: Path, sent: Sent, columns: Mapping[str, str], under_our_names: Path) -> list[str]:
     """The unused parts of a usable file. Raises InvalidInput for an unusable one: outcomes freeze their batch."""
     if is_answer_file(path):
-        return check_answers(path, sent_by(warehouse, store, decision))
-    outcomes, sent = load_outcomes(path, columns), sent_by(warehouse, store, decision)
+        return check_answers(path, sent)
+    outcomes = load_outcomes(path, columns)
     answered = any(answer.instruction_id in sent.model for answer in read_answer_table(path, columns=columns))
     return check_outcomes(outcomes, sent, usable=answered or has_signals(under_our_names, sent))

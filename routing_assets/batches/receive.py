@@ -26,7 +26,7 @@ from routing_assets.batches.known import (
 from routing_assets.batches.policy import layout_of, layout_settings
 from routing_assets.datasets.chats import write_requests
 from routing_assets.datasets.containers import is_other_than_utf8, write_as_utf8
-from routing_assets.datasets.file_layout import AS_OURS, FileLayout
+from routing_assets.datasets.file_layout import AS_OURS, FileLayout, refuse_divided_texts
 from routing_assets.datasets.part_files import JoinedParts, join_parts
 from routing_assets.datasets.portions import open_batch
 from routing_assets.datasets.reading import MOST_BYTES, remarks_on, require_size
@@ -101,6 +101,7 @@ def receive(
                 layout = layout_of(request)
                 with open_batch(copy.path, strict=admission.strict, layout=layout) as portions:
                     instructions = portions.instructions
+                    refuse_divided_texts(portions.ignored_columns, path, admission.layout, layout)
                 read_as = copy.said
             sha256 = file_sha256(copy.path)
             repeats = repeated_batches(warehouse, batch_id, sha256)

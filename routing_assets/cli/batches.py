@@ -15,10 +15,9 @@ from routing_assets.allocation import POLICIES
 from routing_assets.answers.graders.grade import Grader
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.grades import ungraded
-from routing_assets.batches.judging import JUDGE
 from routing_assets.batches.known import decision_in_force
 from routing_assets.batches.money import SET_FOR_BATCH
-from routing_assets.batches.outbox import SET_ASIDE
+from routing_assets.batches.outbox import JUDGE, SET_ASIDE
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.batches.policy import (
     GRADER,

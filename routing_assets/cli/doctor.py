@@ -57,7 +57,7 @@ def examine(home: Home) -> Iterator[Finding]:
         yield from check(home)
     yield from unreadable
     if not unreadable and home.warehouse.path.exists():
-        for check in (router, journal):
+        for check in (router, journal, results):
             yield from check(home)
     if (home.dagster / "dagster.yaml").exists():
         yield from sensors(home)
@@ -218,6 +218,20 @@ def journal(home: Home) -> Iterator[Finding]:
         yield Finding(f"the journal ends at entry {newest.entry}, its anchors at {heads[-1].entry}", check)
     elif newest.entry == heads[-1].entry and newest != heads[-1]:
         yield Finding(f"entry {newest.entry} of the journal has another hash than its anchor", check)
+
+
+def results(home: Home) -> Iterator[Finding]:
+    """Results of providers' jobs that could not be received."""
+    from routing_assets.batches.submissions.ledger import UNREAD, submissions_of
+    from routing_assets.batches.submissions.sent_files import sent_file
+
+    for of in submissions_of(home.warehouse):
+        kept = sent_file(home.folders, of).with_suffix(".results.jsonl")
+        if of.state == UNREAD and kept.exists():
+            yield Finding(
+                f"{of.provider} answered {of.file_name} of batch {of.batch}, and {of.why}",
+                f"Mend it and give it: routing-assets answers {of.batch} {kept}; then delete it.",
+            )
 
 
 def sensors(home: Home) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import click
 FORMAT = click.Choice(
     [
         *("auto", "table", "routerbench", "llm_uncertainty_bench", "lm_eval", "inspect", "promptfoo", "sprout"),
-        *("preferences", "embedllm", "routellm", "swe_bench", "swe_bench_reports"),
+        *("helm", "preferences", "embedllm", "routellm", "swe_bench", "swe_bench_reports"),
     ]
 )
 ENCODING = click.option("--encoding", metavar="NAME", help="Of a text file that is not UTF-8, such as cp1252.")

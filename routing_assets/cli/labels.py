@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,14 +13,18 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from routing_assets.batches.grades import ungraded
-from routing_assets.batches.judging import JUDGE
 from routing_assets.batches.label_answers import collect_labels
 from routing_assets.batches.label_plan import plan_labels, write_plan
+from routing_assets.batches.outbox import JUDGE
+from routing_assets.batches.policy import read_policy
+from routing_assets.batches.submissions.desk import Desk
+from routing_assets.batches.submissions.label_files import ANSWERS, send_labels
+from routing_assets.batches.submissions.overview import overview
 from routing_assets.cli.batches import MOST_REASONS, grader_of
 from routing_assets.cli.tables import text_table
 from routing_assets.datasets import LabelledInstructions, load_labels
 from routing_assets.datasets.appending import merge_labels
-from routing_assets.datasets.file_layout import FileLayout
+from routing_assets.datasets.file_layout import FileLayout, refuse_divided_texts
 from routing_assets.datasets.portions import load_batch
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
@@ -28,6 +33,9 @@ from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.pricing.catalog_table import read_catalog
 from routing_assets.routers.catalog_in_force import catalog_in_force
 from routing_assets.routers.label_sources import read_labels
+
+LOOK_EVERY_S = 60.0
+"""At the providers' jobs, while labels are waited for."""
 
 
 def plan(
@@ -43,9 +51,11 @@ def plan(
     seed: int,
 ) -> None:
     """Choose what to have answered, write the requests, and print what goes to each model."""
-    layout = layout.fitting(instructions)
+    given, layout = layout, layout.fitting(instructions)
+    batch = load_batch(instructions, layout=layout)
+    refuse_divided_texts(batch.ignored_columns, instructions, given)
     made = plan_labels(
-        load_batch(instructions, layout=layout),
+        batch,
         catalog_of(catalog, catalog_models),
         Fraction(budget),
         labelled=[pair for path in labelled for pair in _labelled_pairs(load_labels(path, allow_missing=True))],
@@ -80,6 +90,29 @@ def catalog_of(source: str | None, models: Sequence[str]) -> ModelCatalog:
     if prices is None:
         raise InvalidInput("the prices of the models are unknown", remedy="Give a catalog: --catalog prices.yaml.")
     return prices if source or not models else prices.select(name for of in models for name in of.split(","))
+
+
+def send(folder: Path, *, wait: bool) -> None:
+    """Send the request files in a folder, fetch the answers that are there, and print where each file stands."""
+    home = Home.from_env().create()
+    home.warehouse.create()
+    settings = read_policy(home.policy_file).submit
+    if settings is None:
+        raise InvalidInput(
+            "nothing is sent to providers",
+            source=str(home.policy_file),
+            remedy="Add submit to the policy, such as submit: {providers: [openai], most_usd: 20}",
+        )
+    desk = Desk(home.warehouse, home.store, home.folders, settings, "labels send")
+    found, remarks = send_labels(desk, folder)
+    while wait and any(of.is_open for of in found):
+        time.sleep(LOOK_EVERY_S)
+        found, remarks = send_labels(desk, folder)
+    click.echo(text_table(overview(found)) or "no file here is for a provider that the policy sends to")
+    for remark in remarks:
+        click.echo(f"warning: {remark}", err=True)
+    if found and not any(of.is_open for of in found):
+        click.echo(f"the answers are in {folder / ANSWERS}")
 
 
 def collect(

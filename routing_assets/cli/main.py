@@ -539,6 +539,21 @@ def plan_labels(instructions: Path, catalog: str | None, budget: float, output: 
     label_commands.plan(instructions, catalog, budget, output, layout=layout_of(given), **options)
 
 
+@labels.command("send")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--wait", is_flag=True, help="Look every minute, until all answers are there.")
+@says_what_is_wrong
+def send_labels(folder: Path, wait: bool) -> None:
+    """Send the request files in FOLDER to their providers, and fetch the answers that are there.
+
+    FOLDER is that of a plan, or its folder "judge". The policy file has to say submit: which providers are sent to, and
+    how much a month. Each request is sent once, however often this is repeated.
+    """
+    from routing_assets.cli import labels as label_commands
+
+    label_commands.send(folder, wait=wait)
+
+
 @labels.command("collect")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from routing_assets.datasets.column_names import missing_column_remedy
+from routing_assets.datasets.column_names import missing_columns_remedy
 from routing_assets.datasets.raw_portions import RawPortions
 from routing_assets.datasets.reading import RawTable
 from routing_assets.datasets.set_aside import Faults, Step, marked
@@ -84,9 +84,7 @@ def _missing_remedy(names: Sequence[str]) -> str:
     """What to do about all columns that are missing, at once."""
     if "messages" in names:
         return "A chat in the column 'messages' is a list of objects with role and content, as such or as JSON"
-    missing = [name for name in REQUIRED if name not in names]
-    remedies = [f"{name}: {missing_column_remedy(names, name)}" for name in missing]
-    return f"{'. '.join(remedies)}. The policy file says it by id_column, text_column or make_ids"
+    return f"{missing_columns_remedy(names, REQUIRED)}. The policy file says it by id_column, text_column or make_ids"
 
 
 def column_values(raw: RawTable, name: str) -> np.ndarray:

@@ -47,6 +47,11 @@ LIKELY = {
 """Other names of these columns in people's tables, in lower case."""
 
 
+def missing_columns_remedy(names: Sequence[str], required: Sequence[str]) -> str:
+    """What to do about all required columns that are missing, at once."""
+    return ". ".join(f"{name}: {missing_column_remedy(names, name)}" for name in required if name not in names)
+
+
 def missing_column_remedy(names: Sequence[str], missing: str) -> str:
     """What to do about a missing column, given the names of the table's columns."""
     lower = {name.strip().lower(): name for name in names}

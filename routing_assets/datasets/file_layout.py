@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ import pyarrow as pa
 from routing_assets.datasets.column_mapping import MadeIds, map_columns, refuse_made_ids, renamed, unknown_column
 from routing_assets.datasets.raw_portions import RawPortions
 from routing_assets.datasets.reading import RawTable, is_json_lines, open_tables, read_json_lines
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.providers.lines import batch_line, is_request, with_id
 
 _ID, _TEXT = "instruction_id", "instruction"
@@ -126,6 +127,22 @@ class _Distinct:
 
 
 AS_OURS = FileLayout()
+_BESIDE = ("input", "context")
+"""Columns in which tables for fine-tuning keep the text that an instruction is about."""
+
+
+def refuse_divided_texts(ignored: Collection[str], source: Path, *layouts: FileLayout) -> None:
+    """Raise InvalidInput for a table that has more of what is asked beside ``instruction``, as Alpaca and Dolly do,
+    unless one of the layouts names the column of texts.
+    """
+    beside = [name for name in _BESIDE if name in ignored]
+    if beside and not any(_TEXT in layout.columns for layout in layouts):
+        raise InvalidInput(
+            f"the file has a column {beside[0]!r} beside 'instruction', and what it holds would not be sent",
+            source=str(source),
+            column=beside[0],
+            remedy="Write both texts into one column; or leave it out, by --text-column instruction",
+        )
 
 
 def batch_records(path: Path, layout: FileLayout = AS_OURS) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from routing_assets.foundation.errors import InvalidInput
 
 WRAPPERS = ("requests", "data", "rows", "items", "instances", "examples", "prompts", "instructions", "records")
 """Fields of one object that hold the list of all records, such as the body of Anthropic's request for a batch."""
+REMEDY = "Write the file again, or check its end. JSON has no comments, and no comma after the last element"
 _BYTES_AT_ONCE = 1 << 20
 _SPACE = " \t\r\n"
 
@@ -50,8 +51,16 @@ def records_within(document: Any, path: Path) -> list[dict[str, Any]]:
     """The records of one JSON object: its list of objects, or itself where it has none.
 
     Raises:
-        InvalidInput: it has more than one such list.
+        InvalidInput: it has more than one such list, or is a table that is not written record by record.
     """
+    fields = [set(value) if isinstance(value, dict) else None for value in document.values()]
+    by_column = len(fields) > 1 and bool(fields[0]) and all(of == fields[0] for of in fields)
+    if by_column or document.keys() == {"columns", "index", "data"}:
+        raise InvalidInput(
+            "the JSON holds a table by its columns or its index, as pandas writes it",
+            source=str(path),
+            remedy="Write it record by record: to_json(..., orient='records', lines=True)",
+        )
     known = [name for name in WRAPPERS if _is_list_of_objects(document.get(name))]
     if not known:
         return [document]
@@ -124,5 +133,5 @@ def _not_json(path: Path, number: int, why: str) -> InvalidInput:
         f"this element of the array is not JSON ({why})",
         source=str(path),
         row=number,
-        remedy="Write the file again, or check its end",
+        remedy=REMEDY,
     )

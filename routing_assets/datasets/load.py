@@ -33,6 +33,7 @@ LabelFormat = Literal[
     "inspect",
     "promptfoo",
     "sprout",
+    "helm",
     "preferences",
     "embedllm",
     "routellm",

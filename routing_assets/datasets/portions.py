@@ -41,6 +41,11 @@ class BatchPortions:
     _places: np.ndarray
     _rows: int
 
+    @property
+    def ignored_columns(self) -> tuple[str, ...]:
+        """Columns of the file that routing does not use."""
+        return self._empty.ignored_columns
+
     def __iter__(self) -> Iterator[BatchInstructions]:
         """The instructions that can be routed, in the file's order; each portion has the same columns."""
         first = 0

@@ -339,7 +339,7 @@ def _json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
 
 
 def _not_json(problem: str, path: Path, row: int) -> InvalidInput:
-    remedy = "Write one JSON object per line"
+    remedy = "Write one JSON object per line, without comments"
     return InvalidInput(problem, source=str(path), row=row, remedy=remedy)
 
 

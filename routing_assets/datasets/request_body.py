@@ -25,7 +25,7 @@ OUTPUT_BOUNDS = (
 ANSWER_COUNTS = ("n", "best_of", "candidateCount", "candidate_count")
 CONFIGURATIONS = ("generationConfig", "generation_config", "inferenceConfig", "textGenerationConfig")
 """Where Gemini and Bedrock keep the settings that other APIs have at the top level."""
-OTHER_WORK = ("embeddings", "moderations", "images", "audio", "videos", "rerank")
+OTHER_WORK = ("embeddings", "moderations", "images", "audio", "videos", "rerank", "score", "classify", "pooling")
 """Endpoints that do not answer an instruction with a text."""
 ELSEWHERE = ("previous_response_id", "conversation", "cachedContent", "cached_content")
 """Fields that refer to input which the provider keeps: it is paid for, but cannot be counted here."""
@@ -77,7 +77,11 @@ def read_request(body: Any, url: str | None = None, *, by_length: bool = False) 
             where the endpoint does not answer instructions.
     """
     if not isinstance(body, dict):
-        raise InvalidInput("the request has no body", column="body")
+        raise InvalidInput(
+            "the request has no body",
+            column="body",
+            remedy="Give requests; a provider's output goes to routing-assets answers BATCH FILE",
+        )
     _refuse_other_work(body, url)
     settings = {**body, **{k: v for name in CONFIGURATIONS for k, v in _mapping(body.get(name)).items()}}
     _refuse_what_has_no_price(body, settings)

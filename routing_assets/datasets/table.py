@@ -11,12 +11,15 @@ so many trials.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
 from routing_assets.datasets.column_mapping import MadeIds, map_columns
+from routing_assets.datasets.column_names import LIKELY, missing_columns_remedy
 from routing_assets.datasets.labels import (
     PER_MODEL_SUFFIXES,
     RESERVED_COLUMNS,
@@ -49,6 +52,10 @@ _AMOUNTS = {
 }
 _LONG = (*RESERVED_COLUMNS, "model", "success", *PER_MODEL_SUFFIXES)
 _REQUIRED = ("instruction_id", "instruction")
+_LONG_REQUIRED = (*_REQUIRED, "model", "success")
+_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""What pandas calls an index that it writes as a column."""
+_NO_SUCCESS = re.compile(r".*[^a-z0-9](cost|costs|price|tokens|latency|seconds|usd)", re.IGNORECASE)
 _ALIASES = {"total_cost": "cost"}
 
 
@@ -87,8 +94,10 @@ def table_labels(
     check_ignored(raw, ignore_columns)
     raw = RawTable(raw.source, raw.columns.drop_columns(list(ignore_columns)), raw.first_row)
     raw = map_columns(raw, columns or {}, made_ids)
-    require_columns(raw, _REQUIRED)
-    present = set(raw.columns.column_names)
+    names = raw.columns.column_names
+    looks_long = not {name.lower() for name in names}.isdisjoint(("model", *LIKELY["model"]))
+    require_columns(raw, _REQUIRED, remedy=missing_columns_remedy(names, _LONG_REQUIRED if looks_long else _REQUIRED))
+    present = set(names)
     if "model" in present and "success" not in present:
         raise InvalidInput(
             "there is a column 'model' but no column 'success'",
@@ -158,7 +167,7 @@ def _read_wide(
 
 def _split_wide_columns(raw: RawTable, signals: Sequence[str]) -> tuple[list[str], dict[tuple[str, str], str]]:
     """The models, and the column of each (model, kind of amount) and (model, signal)."""
-    others = [column for column in raw.columns.column_names if column not in RESERVED_COLUMNS]
+    others = [name for name in raw.columns.column_names if name not in RESERVED_COLUMNS and not _INDEX.fullmatch(name)]
     per_model = [
         column
         for column in others
@@ -170,6 +179,14 @@ def _split_wide_columns(raw: RawTable, signals: Sequence[str]) -> tuple[list[str
             "there is no model column",
             source=raw.source,
             remedy="Add one column per model with its success (wide), or the columns 'model' and 'success' (long)",
+        )
+    if no_success := [column for column in models if _NO_SUCCESS.fullmatch(column)]:
+        raise InvalidInput(
+            "by its name, the column holds an amount, not the success of a model",
+            source=raw.source,
+            column=no_success[0],
+            remedy="Call it by its model and what it holds, such as 'small|cost' or 'small|input_tokens', or leave it "
+            f"out (--ignore-column {quote(no_success[0])})",
         )
     amounts: dict[tuple[str, str], str] = {}
     for column in per_model:

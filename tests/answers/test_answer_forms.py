@@ -111,6 +111,12 @@ def test_failed_expired_and_refused_calls_do_not_count_as_answers(line: dict[str
     assert said in str(answer.error)
 
 
+def test_a_response_of_an_unknown_form_is_not_taken_for_a_failed_call() -> None:
+    reply = {"id": "x", "message": {"content": [{"type": "text", "text": "391"}]}}
+    with pytest.raises(InvalidInput, match="in a form that is not known: its fields are id, message"):
+        read_answer({"custom_id": "q", "response": reply})
+
+
 def test_tools_that_a_model_calls_are_its_answer() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
     answer = read_answer(chat("q", None, tool_calls=[call], finish_reason="tool_calls"))

@@ -17,7 +17,8 @@ from routing_assets.answers.graders.judge import Judge, Question, worth
 from routing_assets.answers.graders.table import GraderChoice
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.handoff import read_manifest
-from routing_assets.batches.judging import JUDGE, Judging, is_verdict, prefix_of, questions_of, write_questions
+from routing_assets.batches.judging import Judging, is_verdict, prefix_of, questions_of, write_questions
+from routing_assets.batches.outbox import JUDGE
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.schema import read_values
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry

@@ -200,3 +200,15 @@ def test_a_folder_in_the_inbox_is_taken_in_once_it_is_whole(home: Home) -> None:
     assert ids(taken) == ["weekly"]
     assert not folder.exists()
     assert taken.remarks == ["weekly is read as: 1 part files"]
+
+
+@pytest.mark.parametrize("beside", ["input", "context"])
+def test_a_text_that_is_divided_over_two_columns_is_not_sent_in_part(home: Home, tmp_path: Path, beside: str) -> None:
+    file = tmp_path / "alpaca.json"
+    file.write_text(
+        json.dumps([{"instruction_id": "1", "instruction": "Translate.", beside: "Good day", "output": ""}])
+    )
+    with pytest.raises(InvalidInput, match=f"alpaca.json, column '{beside}': .* would not be sent"):
+        receive(home.warehouse, home.folders, file)
+    alone = {"text_column": "instruction"}
+    assert receive(home.warehouse, home.folders, file, request=alone).is_new

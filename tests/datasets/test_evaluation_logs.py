@@ -243,3 +243,35 @@ def test_the_command_knows_every_format_and_column() -> None:
     assert {ours: option for ours, (option, _) in COLUMN_OPTIONS.items()}.items() <= OPTIONS.items()
     shown = CliRunner().invoke(main, ["train", "--help"]).output
     assert all(COLUMN_OPTIONS[name][0] in shown for name in OF_LABELS)
+
+
+def test_a_run_of_helm_is_read_with_the_texts_beside_it(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "gsm:model=openai_gpt-4o"
+    run.mkdir(parents=True)
+    names = [{"name": {"name": "exact_match", "split": "test"}}, {"name": {"name": "num_output_tokens"}}]
+    stats = [
+        {"instance_id": f"id{n}", "stats": [{**names[0], "mean": float(n)}, {**names[1], "mean": 7.0}], **more}
+        for n, more in ((0, {}), (1, {}), (0, {"perturbation": {"name": "typos"}}))
+    ]
+    (run / "per_instance_stats.json").write_text(json.dumps(stats))
+    with pytest.raises(InvalidInput, match=r"this run of HELM has no texts.*instances\.json"):
+        load_labels(run)
+    (run / "instances.json").write_text(json.dumps([{"id": f"id{n}", "input": {"text": f"Q{n}"}} for n in range(2)]))
+    labels = load_labels(tmp_path / "runs")
+    assert labels.models == ("openai_gpt-4o",)
+    assert labels.instruction_id.tolist() == ["gsm/id0", "gsm/id1"]
+    assert labels.instruction.tolist() == ["Q0", "Q1"]
+    assert labels.output_tokens is not None
+    np.testing.assert_array_equal(labels.success, [[0], [1]])
+    np.testing.assert_array_equal(labels.output_tokens, [[7], [7]])
+
+
+def test_annotations_of_alpaca_eval_are_preferences(tmp_path: Path) -> None:
+    annotations = [
+        {"instruction": f"Q{n}", "generator_1": "large", "generator_2": "small", "preference": preference}
+        for n, preference in enumerate((1.0, 1.8, 1.5))
+    ]
+    (tmp_path / "annotations.json").write_text(json.dumps(annotations))
+    labels = load_labels(tmp_path / "annotations.json", preferences="winner=1,loser=0,tie=0.5,both_bad=0")
+    assert labels.models == ("large", "small")
+    np.testing.assert_array_equal(labels.success, [[1, 0], [0, 1], [0.5, 0.5]])

@@ -396,3 +396,42 @@ def test_ids_may_be_the_whole_numbers_of_a_database(tmp_path: Path) -> None:
     ids = pa.array([Decimal(7), Decimal(8)], pa.decimal128(38, 0))
     pq.write_table(pa.table({"instruction_id": ids, "instruction": ["a", "b"], "m": [1, 0]}), tmp_path / "l.parquet")
     assert load_labels(tmp_path / "l.parquet").instruction_id.tolist() == ["7", "8"]
+
+
+@pytest.mark.parametrize("name", ["small_cost", "large.output_tokens", "Mean latency"])
+def test_an_amount_is_not_taken_for_a_model(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(f"instruction_id,instruction,small,{name}\n1,a,1,0.1\n2,b,0,0.2\n")
+    with pytest.raises(InvalidInput, match=f"column '{name}'.*not the success of a model.*--ignore-column"):
+        load_labels(path)
+    assert load_labels(path, ignore_columns=[name]).models == ("small",)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_an_index_that_pandas_wrote_is_no_model(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(f"{name},instruction_id,instruction,small\n0,1,a,1\n1,2,b,0\n")
+    assert load_labels(path).models == ("small",)
+
+
+def test_all_missing_columns_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("task_id,prompt,Model,passed\n1,a,small,True\n")
+    with pytest.raises(
+        InvalidInput, match=r"--id-column task_id.*--text-column prompt.*--model-column Model.*--success"
+    ):
+        load_labels(path)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"instruction_id": {"0": "1", "1": "2"}, "instruction": {"0": "a", "1": "b"}},
+        {"columns": ["instruction_id", "instruction"], "index": [0], "data": [["1", "a"]]},
+    ],
+)
+def test_json_by_columns_is_refused_with_the_remedy(tmp_path: Path, document: object) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match=r"as pandas writes it.*orient='records', lines=True"):
+        load_labels(path)

@@ -47,6 +47,7 @@ def work(home: Home, apis: BatchApis, fatal: int, folder: Path) -> None:
     tick(home, apis, folder / "cursor")
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(
     "kills", [pytest.param(8, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.faults)]
 )

@@ -41,6 +41,7 @@ RELEASED = {
     "0005_gradings": "b312e6d5f605383754c4a25c8397d47883f88664cc4bf704d54f739dc545659b",
     "0006_second_looks": "298b3aac5a1ebd1db4c59cf6b0b68d22bcde857e346117b2bd2777a3dda427cc",
     "0007_submissions": "df845fe1a3a69308bd2543390a848647c6249c14e9407d2d616450b56b0ec26d",
+    "0008_orders_of_judges": "23572518d7f621b9c4abde76e18e5a5e7d29f71f5fbe9bb8e84fdacfe655d015",
 }
 """SHA-256 of each migration. A released migration is never changed: the next change of the schema is a new file."""
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from routing_assets.allocation.solver.exact import float_not_below
-from routing_assets.batches.answers import sent_by
+from routing_assets.batches.answers import Sent, sent_by
 from routing_assets.batches.ends import dispatch_batch
 from routing_assets.batches.known import decision_in_force, end_of_batch
 from routing_assets.batches.outcomes import receive_outcomes
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.intend import intend
+from routing_assets.batches.submissions.judge_files import billed_to_judge, intend_questions
 from routing_assets.batches.submissions.ledger import (
     EXPIRED,
     FAILED,
@@ -21,6 +26,7 @@ from routing_assets.batches.submissions.ledger import (
     SENDING,
     SET_ASIDE,
     SUBMITTED,
+    UNREAD,
     Submission,
     open_submissions,
     record,
@@ -47,6 +53,10 @@ PAUSE = timedelta(minutes=10)
 """Before a refused call is made again, where the provider names no time."""
 MOST_PAGES = 200
 """Of a provider's jobs that are searched for one that was created before a crash."""
+MOST_TRIES = 5
+"""To receive results; ten minutes apart, after which they are left to people."""
+Receive = Callable[[Submission, Path], Fraction]
+"""Takes the results of a job, and returns what they cost in USD."""
 ENDED = {"done": FETCHED, "failed": FAILED, "expired": EXPIRED}
 
 
@@ -64,16 +74,32 @@ def advance(desk: Desk, batch_id: str) -> list[str]:
             raise InvalidInput(
                 f"batch '{batch_id}' is not dispatched", remedy=f"Dispatch it: routing-assets dispatch {batch_id}"
             )
+        decision = decision_in_force(desk.warehouse, batch_id)
+        sent = sent_by(desk.warehouse, desk.store, decision)
+        receive = partial(_receive_outcomes, desk, sent)
         for of in submissions_of(desk.warehouse, batch_id):
             if of.is_open:
-                _carry_on(desk, of, remarks)
-        for of in intend(desk, decision_in_force(desk.warehouse, batch_id), remarks):
-            _carry_on(desk, of, remarks)
+                carry_on(desk, of, receive, remarks)
+        intended = intend(desk, decision, sent, remarks)
+        for of in [*intended, *intend_questions(desk, decision, sent, remarks)]:
+            carry_on(desk, of, receive, remarks)
     return list(dict.fromkeys(remarks))
 
 
-def _carry_on(desk: Desk, of: Submission, remarks: list[str]) -> None:
-    """Take steps until the submission has ended or has to wait."""
+def _receive_outcomes(desk: Desk, sent: Sent, of: Submission, results: Path) -> Fraction:
+    """Keep the results as outcomes of the batch; returns what they cost."""
+    usd = billed_to_judge(desk, of, results) if of.of_judge else billed(sent, results)
+    receive_outcomes(desk.warehouse, desk.store, desk.folders, results, of.batch, move=True, sent=sent)
+    return usd
+
+
+def carry_on(desk: Desk, of: Submission, receive: Receive, remarks: list[str]) -> None:
+    """Take steps until the submission has ended or has to wait.
+
+    Args:
+        receive: takes the results of its job.
+        remarks: gets a sentence where it has to wait.
+    """
     others: set[str] = set()
     try:
         client = desk.clients.of(of.provider)
@@ -97,10 +123,12 @@ def _carry_on(desk: Desk, of: Submission, remarks: list[str]) -> None:
                     if own is not None:
                         of = record(desk.warehouse, of.becomes(SUBMITTED, desk.now(), desk.run_id, job_id=own.id))
                 case Collect(job):
-                    if (fetched := _collect(desk, client, of, job)) is None:
+                    if (fetched := _collect(desk, client, of, job, receive)) is None:
                         remarks.append(f"{of.file_name} waits: the results are not whole yet")
                         return
                     of = fetched
+                    if of.state == UNREAD:
+                        remarks.append(f"{of.file_name} is set aside: {of.why}")
     except (ProviderFault, InvalidInput) as fault:
         remarks.append(f"{of.file_name} waits: {of.provider}: {fault}")
 
@@ -180,19 +208,36 @@ def _is_of(desk: Desk, client: BatchClient, of: Submission, job: Job) -> bool:
     return same
 
 
-def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job) -> Submission | None:
-    """Fetch and receive the results, and record that; None where they are not whole yet."""
-    path = sent_file(desk.folders, of)
-    results, sent = path.with_suffix(".results.jsonl"), ids_in(path, of.provider)
+def _collect(desk: Desk, client: BatchClient, of: Submission, job: Job, receive: Receive) -> Submission | None:
+    """Fetch and receive the results, and record that; None where they are not whole yet.
+
+    Results that cannot be received are kept, and the submission is tried again some times.
+    """
+    results = sent_file(desk.folders, of).with_suffix(".results.jsonl")
     fetch(client, job, results)
+    try:
+        return _received(desk, client, of, job, receive, results)
+    except InvalidInput as fault:
+        tries = desk.warehouse.fetch("failed_receipts", {"submission": of.submission})[0]["times"] + 1
+        why = f"its results cannot be received: {fault}"
+        if tries < MOST_TRIES:
+            row = of.becomes(SUBMITTED, desk.now(), desk.run_id, not_before=desk.now() + PAUSE, why=why)
+        else:
+            row = of.becomes(UNREAD, desk.now(), desk.run_id, why=f"{why}. They are kept: {results}")
+        return record(desk.warehouse, row)
+
+
+def _received(
+    desk: Desk, client: BatchClient, of: Submission, job: Job, receive: Receive, results: Path
+) -> Submission | None:
+    """Receive the results of a job that ended; None where they are not whole yet."""
+    sent = ids_in(sent_file(desk.folders, of), of.provider)
     whole = set(sent) <= set(ids_in(results, of.provider))
     if not whole and job.state == "done" and desk.now() < (job.ended or job.created) + SETTLED:
         return None
     why = job.why if job.state != "done" else "the provider's results lack it"
     missing = complete(client, results, sent, f"job {job.id}: {why}")
-    usd = billed(sent_by(desk.warehouse, desk.store, decision_in_force(desk.warehouse, of.batch_id)), results)
-    changes: dict[str, Any] = {"usd": float_not_below(usd)}
+    changes: dict[str, Any] = {"usd": float_not_below(receive(of, results))}
     if missing:
         changes["why"] = f"{len(missing)} of {len(sent)} requests have no result: {why}"
-    receive_outcomes(desk.warehouse, desk.store, desk.folders, results, of.batch_id, move=True, certain=True)
     return record(desk.warehouse, of.becomes(ENDED[job.state], desk.now(), desk.run_id, **changes))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.submissions.settings import SubmitSettings
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.pricing.catalog import ModelCatalog
 from routing_assets.providers.clients import open_client
 from routing_assets.providers.clients.client import BatchClient
 from routing_assets.storage.parquet_store import Store
@@ -41,7 +42,11 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class Desk:
-    """An installation, its settings for submissions, and the run that acts."""
+    """An installation, its settings for submissions, and the run that acts.
+
+    Attributes:
+        catalog: of the prices in force, by which a judge is paid.
+    """
 
     warehouse: Warehouse
     store: Store
@@ -50,3 +55,4 @@ class Desk:
     run_id: str
     clients: Clients = field(default_factory=Clients)
     now: Callable[[], datetime] = _now
+    catalog: ModelCatalog | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from routing_assets.allocation.solver.exact import float_not_below
-from routing_assets.batches.handoff import read_manifest
+from routing_assets.batches.answers import Sent
+from routing_assets.batches.handoff import Manifest, read_manifest
 from routing_assets.batches.outbox import MANIFEST
 from routing_assets.batches.request_files import HandedFile
 from routing_assets.batches.resend import RESEND
@@ -25,22 +26,23 @@ from routing_assets.foundation.names import printable
 from routing_assets.foundation.sql import query
 
 
-def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[Submission]:
+def intend(desk: Desk, decision: Mapping[str, Any], sent: Sent, remarks: list[str]) -> list[Submission]:
     """Record the intent to send each file of a batch that can be sent now; returns what was recorded as intended.
 
     A file is sent if none of its requests is answered or under way, none was sent too often, and the money of the
     batch and of the month pays for it. A file that will never be sent is set aside with the reason.
 
     Args:
+        sent: by the decision.
         remarks: gets a sentence about each file that has to wait.
     """
     batch_id, intended = decision["batch_id"], []
     with batch_lock(desk.folders.locks, batch_id):  # so that no other hand-off comes in between
-        submissions = submissions_of(desk.warehouse, batch_id)
+        submissions = [of for of in submissions_of(desk.warehouse, batch_id) if not of.of_judge]
         files = list(_unsent(desk, decision, submissions, remarks))
         if not files:
             return []
-        progress = progress_of(desk, decision, submissions)
+        progress = progress_of(desk, decision, sent, submissions)
         for path, file in files:
             calls = calls_in(path, str(file.provider), str(file.model), progress.sent)
             row = _judged(desk, decision, file, calls, progress)
@@ -48,14 +50,9 @@ def intend(desk: Desk, decision: Mapping[str, Any], remarks: list[str]) -> list[
                 continue
             if row.state == INTENDED:
                 keep(path, sent_file(desk.folders, row))
-            if not _recorded(desk, row):
-                most = f"{desk.settings.most_usd:g}"
-                remarks.append(f"{file.name} waits: with it, more than {most} USD would be sent this month")
-            elif row.state == INTENDED:
+            if recorded(desk, row, remarks):
                 intended.append(row)
                 progress = progress.with_under_way(calls)
-            else:
-                remarks.append(f"{file.name} is set aside: {row.why}")
     return intended
 
 
@@ -76,15 +73,22 @@ def _unsent(
         manifest = read_manifest(part)
         if manifest.dagster_run_id not in runs:
             raise InvalidInput("the hand-off is not of the decision in force", source=str(part / MANIFEST))
-        for file in manifest.files:
-            if file.provider not in desk.settings.providers or file.sha256 in done:
-                continue
-            try:
-                desk.clients.of(file.provider)
-            except InvalidInput as missing:
-                remarks.append(str(missing))
-            else:
-                yield part / file.name, file
+        yield from sendable(desk, part, manifest, done, remarks)
+
+
+def sendable(
+    desk: Desk, folder: Path, manifest: Manifest, done: Collection[str], remarks: list[str]
+) -> Iterator[tuple[Path, HandedFile]]:
+    """The files of a hand-off for providers that are sent to, but for those that are done, by their SHA-256."""
+    for file in manifest.files:
+        if file.provider not in desk.settings.providers or file.sha256 in done:
+            continue
+        try:
+            desk.clients.of(file.provider)
+        except InvalidInput as missing:
+            remarks.append(str(missing))
+        else:
+            yield folder / file.name, file
 
 
 def _judged(
@@ -98,19 +102,38 @@ def _judged(
     usd, times = progress.estimated(calls), max(progress.times_sent.get(call, 0) for call in calls)
     why = None
     if times > desk.settings.resends:
-        why = f"some of its requests were sent {times} times and failed"
+        why = sent_too_often(times)
     elif usd > progress.room:
         left = float(max(progress.room, Fraction(0)))
         why = f"it is estimated at {float(usd):.6g} USD, and the batch has {left:.6g} USD left"
-    batch_id, run_id, now = decision["batch_id"], decision["dagster_run_id"], desk.now().astimezone(UTC)
+    return row_of(desk, decision["batch_id"], decision["dagster_run_id"], file, times, usd, why)
+
+
+def sent_too_often(times: int) -> str:
+    """Why a file is set aside whose requests failed so often."""
+    return f"some of its requests were sent {times} times and failed"
+
+
+def row_of(
+    desk: Desk, subject: str, run_id: str, file: HandedFile, times: int, usd: Fraction, why: str | None
+) -> Submission:
+    """The row of a file that is intended or, where there is a reason, set aside.
+
+    Args:
+        subject: the batch, or its judge.
+        run_id: of the decision.
+        times: how often its requests were sent.
+        usd: estimated.
+    """
+    now = desk.now().astimezone(UTC)
     return Submission(
-        _name(batch_id, run_id, str(times), file.sha256),
-        batch_id,
+        _name(subject, run_id, str(times), file.sha256),
+        subject,
         run_id,
         times,
         file.name,
         file.sha256,
-        len(calls),
+        int(file.rows or 0),
         str(file.model),
         str(file.api_name),
         str(file.provider),
@@ -124,15 +147,19 @@ def _judged(
     )
 
 
-def _recorded(desk: Desk, row: Submission) -> bool:
-    """Append the row, unless the month's money does not pay for it."""
+def recorded(desk: Desk, row: Submission, remarks: list[str]) -> bool:
+    """Append the row, unless the month's money does not pay for it; returns whether the file is to be sent."""
     with desk.warehouse.transaction() as connection:
         sent = connection.execute(query("sent_in_month"), {"now": row.intended_at}).fetchall()
         total = sum((Fraction(usd) for (usd,) in sent), Fraction(row.usd))
         if row.state == INTENDED and total > Fraction(str(desk.settings.most_usd)):
+            most = f"{desk.settings.most_usd:g}"
+            remarks.append(f"{row.file_name} waits: with it, more than {most} USD would be sent this month")
             return False
         append_row(connection, row)
-    return True
+    if row.state == SET_ASIDE:
+        remarks.append(f"{row.file_name} is set aside: {row.why}")
+    return row.state == INTENDED
 
 
 def _name(*parts: str) -> str:

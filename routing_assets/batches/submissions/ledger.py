@@ -9,12 +9,18 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from routing_assets.batches.outbox import JUDGE
 from routing_assets.storage.journal import append
 from routing_assets.storage.warehouse import Warehouse
 
 INTENDED, SENDING, SUBMITTED = "intended", "sending", "submitted"
 FETCHED, FAILED, EXPIRED, SET_ASIDE = "fetched", "failed", "expired", "set aside"
+UNREAD = "unread"
 OPEN = (INTENDED, SENDING, SUBMITTED)
+OF_JUDGE = f"/{JUDGE}"
+"""What the subject of questions to a judge ends with; their money is committed to the same."""
+OF_LABELS = "labels:"
+"""What the subject of a label plan begins with; no batch can be called so."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,9 @@ class Submission:
         round: how often its requests were sent before.
         state: ``intended``: the money is held, and nothing was sent. ``sending``: a call that is paid for is about to
             be made, or was made. ``submitted``: the provider's job is known. ``fetched``, ``failed``, ``expired``: the
-            job ended, and its results are received. ``set aside``: it is not sent, and ``why`` says why not.
+            job ended, and its results are received. ``unread``: it ended, and its results cannot be received. ``set
+            aside``: it is not sent. ``why`` says why not.
+        batch_id: the subject; of questions to a judge, ``<batch>/judge``; of a label plan, ``labels:<name>``.
         usd: estimated, and billed once there are results; rounded up.
         not_before: the provider asked to wait until then.
         entry: of the row; 0 where it is not recorded yet.
@@ -58,6 +66,26 @@ class Submission:
         """Whether it is under way."""
         return self.state in OPEN
 
+    @property
+    def holds_calls(self) -> bool:
+        """Whether its requests may be answered already, or yet, so that they are not sent by another file."""
+        return self.is_open or self.state == UNREAD
+
+    @property
+    def batch(self) -> str:
+        """The batch, also of questions to its judge."""
+        return self.batch_id.removesuffix(OF_JUDGE)
+
+    @property
+    def of_labels(self) -> bool:
+        """Whether its requests are of a label plan, not of a batch."""
+        return self.batch_id.startswith(OF_LABELS)
+
+    @property
+    def of_judge(self) -> bool:
+        """Whether its requests are questions to a judge."""
+        return self.batch_id.endswith(OF_JUDGE)
+
     def becomes(self, state: str, now: datetime, run_id: str, **changes: Any) -> Submission:
         """The next row; a wait that was asked for, and a reason, belong to one state only."""
         changes = {"not_before": None, "why": None} | changes
@@ -65,7 +93,7 @@ class Submission:
 
 
 def submissions_of(warehouse: Warehouse, batch_id: str | None = None) -> list[Submission]:
-    """The submissions of a batch, or of all batches."""
+    """The submissions of a batch and of its judge, or of all batches."""
     return [_read(row) for row in warehouse.fetch("submissions", {"batch_id": batch_id})]
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
-from routing_assets.batches.outbox import MANIFEST
+from routing_assets.batches.outbox import JUDGE, MANIFEST
 from routing_assets.batches.resend import RESEND
 from routing_assets.batches.second_rounds import SECOND
 from routing_assets.batches.submissions.desk import Desk
@@ -39,14 +39,15 @@ class Look:
 
 def look(desk: Desk, pages: Mapping[str, str] | None = None) -> Look:
     """Look once at every provider that has jobs under way, and at every batch that may have files to send."""
-    under_way, now = open_submissions(desk.warehouse), desk.now()
-    batches: dict[str, int] = {of.batch_id: of.entry for of in under_way if _is_due(of, now)}
+    under_way = [of for of in open_submissions(desk.warehouse) if not of.of_labels]
+    now = desk.now()
+    batches: dict[str, int] = {of.batch: of.entry for of in under_way if _is_due(of, now)}
     remarks, goes_on = list[str](), dict[str, str]()
     for provider in sorted({of.provider for of in under_way if of.state != INTENDED}):
         own = [of for of in under_way if of.provider == provider and of.state != INTENDED]
         try:
             found, after = _poll(desk, provider, own, (pages or {}).get(provider))
-            batches |= {of.batch_id: of.entry for of in found}
+            batches |= {of.batch: of.entry for of in found}
             goes_on |= {provider: after} if after else {}
         except (ProviderFault, InvalidInput) as fault:
             remarks.append(f"{provider}: {fault}")
@@ -91,15 +92,18 @@ def _to_send(desk: Desk) -> tuple[dict[str, int], list[str]]:
     rows = desk.warehouse.fetch("submittable_batches", {"routed": desk.settings.when == "routed"})
     for row in rows:
         folder = desk.folders.outbox / row["batch_id"]
-        rounds = (_unsent(desk, part / MANIFEST, row["sent_files"]) for part in (folder, folder / SECOND))
-        for provider in sorted(set[str]().union(*rounds)):
+        done = {folder: row["sent_files"], folder / SECOND: row["sent_files"]}
+        if row["has_news"]:
+            done[folder / RESEND] = row["files_aside"]
+        if not row["is_judging"]:
+            done[folder / JUDGE] = row["files_aside"] if row["has_news"] else row["sent_files"]
+        unsent = (_unsent(desk, part / MANIFEST, files) for part, files in done.items())
+        for provider in sorted(set[str]().union(*unsent)):
             try:
                 desk.clients.of(provider)
                 batches[row["batch_id"]] = row["entry"]
             except InvalidInput as why:
                 missing[str(why)] = None
-        if row["has_news"] and _unsent(desk, folder / RESEND / MANIFEST, row["files_aside"]):
-            batches[row["batch_id"]] = row["entry"]
     return batches, list(missing)
 
 

@@ -58,9 +58,11 @@ def next_step(of: Submission, jobs: Iterable[Job], others: Collection[str], now:
         jobs: of its provider. Where it is being sent, all that were created since, by either clock.
         others: ids of jobs that are known to be of other submissions.
     """
+    if of.not_before is not None and now < of.not_before:
+        asked = f"{of.provider} asked to wait until {of.not_before:%H:%M} UTC"
+        return Wait(asked if of.state == INTENDED else str(of.why))
     if of.state == INTENDED:
-        asked = of.not_before is not None and now < of.not_before
-        return Wait(f"{of.provider} asked to wait until {of.not_before:%H:%M} UTC") if asked else Send()
+        return Send()
     if of.state == SENDING:
         return _after_a_crash(of, jobs, others, now)
     job = next((job for job in jobs if job.id == of.job_id), None)

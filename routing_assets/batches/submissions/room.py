@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.answers.collect import Collected, collect
-from routing_assets.batches.answers import Sent, collect_answers, sent_by
+from routing_assets.batches.answers import Sent, answers_to
 from routing_assets.batches.request_ids import replaced_ids
 from routing_assets.batches.submissions.desk import Desk
 from routing_assets.batches.submissions.ledger import SET_ASIDE, Submission
@@ -27,7 +27,7 @@ class Progress:
     Attributes:
         estimate: USD of each call of the decision.
         answered: calls that have an answer.
-        under_way: calls that a provider may be answering.
+        under_way: calls that a provider may be answering, or that it answered in a form that cannot be read.
         times_sent: how often each call was sent.
         spent: USD of all calls that came back.
         budget: USD of the decision.
@@ -55,25 +55,24 @@ class Progress:
         return sum((self.estimate[call] for call in calls), Fraction(0))
 
 
-def progress_of(desk: Desk, decision: Mapping[str, Any], submissions: Iterable[Submission]) -> Progress:
+def progress_of(desk: Desk, decision: Mapping[str, Any], sent: Sent, submissions: Iterable[Submission]) -> Progress:
     """The progress of a batch, from the files that were sent and those that were received."""
-    sent = sent_by(desk.warehouse, desk.store, decision)
     times, under_way = Counter[Call](), set[Call]()
     for of in submissions:
-        if of.state == SET_ASIDE:
+        if of.state == SET_ASIDE or of.of_judge:
             continue
         calls = calls_in(sent_file(desk.folders, of), of.provider, of.model, sent)
         times.update(calls)
-        under_way |= set(calls) if of.is_open else set()
+        under_way |= set(calls) if of.holds_calls else set()
     estimate = estimates(sent)
-    found = collect_answers(desk.warehouse, desk.store, desk.folders, decision["batch_id"])
+    found = answers_to(sent, desk.folders)
     answered = frozenset(
         (name, str(model))
         for (name, model), calls in found.calls.items()
         if any(answer.error is None for answer, _ in calls)
     )
     spent, budget = spent_on(found, estimate), Fraction(decision["budget"])
-    return Progress(sent, estimate, answered, frozenset(under_way), times, spent, budget)
+    return Progress(sent, estimate, answered, frozenset(under_way - answered), times, spent, budget)
 
 
 def calls_in(path: Path, provider: str, model: str, sent: Sent) -> list[Call]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from routing_assets.batches.folders import BatchFolders
 from routing_assets.batches.submissions.ledger import Submission
+from routing_assets.foundation.errors import InvalidInput
 from routing_assets.foundation.files import atomic_path
 from routing_assets.providers.clients.client import BatchClient, Job, write_lines
 from routing_assets.providers.provider import PROVIDERS
@@ -17,7 +18,7 @@ from routing_assets.providers.provider import PROVIDERS
 
 def sent_file(folders: BatchFolders, of: Submission) -> Path:
     """Where a file that is sent is kept, for the hand-off that it comes from may be written again."""
-    return folders.received / of.batch_id / "sent" / f"{of.submission}.jsonl"
+    return folders.received / of.batch / "sent" / f"{of.submission}.jsonl"
 
 
 def keep(path: Path, kept: Path) -> None:
@@ -55,6 +56,9 @@ def _lines(path: Path, provider: str) -> Iterator[tuple[str, bytes]]:
     with path.open("rb") as file:
         for line in file:
             try:
-                yield str(json.loads(line)[field]), line
-            except (ValueError, KeyError, TypeError):
+                record = json.loads(line)
+            except ValueError:
                 continue
+            if not isinstance(record, dict) or field not in record:
+                raise InvalidInput(f"a line has no {field!r}, which names its request", source=str(path))
+            yield str(record[field]), line

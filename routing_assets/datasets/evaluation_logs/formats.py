@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from routing_assets.datasets.evaluation_logs import (
+    helm,
     inspect_logs,
     lm_eval,
     preferences,
@@ -49,6 +50,7 @@ LOGS = {
     log.name: log
     for log in (
         CallLog("lm_eval", False, lm_eval.recognises, _each(lm_eval.read)),
+        CallLog("helm", False, helm.recognises, _each(helm.read)),
         CallLog("inspect", True, inspect_logs.recognises, _each(inspect_logs.read)),
         CallLog("promptfoo", True, promptfoo.recognises, _each(promptfoo.read)),
         CallLog("sprout", False, sprout.recognises, _each(sprout.read)),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from routing_assets.datasets.json_arrays import REMEDY
 from routing_assets.datasets.reading import read_text
 from routing_assets.foundation.errors import InvalidInput
 
@@ -22,6 +23,4 @@ def read_json(path: Path) -> Any:
         raise InvalidInput("the values are nested too deeply", source=str(path), remedy="Nest them less") from error
     except ValueError as error:
         row = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        raise InvalidInput(
-            f"this is not JSON ({error})", source=str(path), row=row, remedy="Write the file again, or check its end"
-        ) from error
+        raise InvalidInput(f"this is not JSON ({error})", source=str(path), row=row, remedy=REMEDY) from error

@@ -1,4 +1,5 @@
-"""Pairwise preferences, as of Chatbot Arena and RouteLLM: ``model_a``, ``model_b``, ``winner``, and the prompt.
+"""Pairwise preferences: ``model_a``, ``model_b``, ``winner``, and the prompt, as of Chatbot Arena and RouteLLM; or
+``generator_1``, ``generator_2``, ``preference`` and the instruction, as AlpacaEval writes its annotations.
 
 A preference does not say whether an answer is right: both may be, or neither. So preferences are read only with a rule
 that gives a winner, a loser and a tie a success each.
@@ -17,12 +18,13 @@ from routing_assets.foundation.errors import InvalidInput
 
 OUTCOMES = ("winner", "loser", "tie", "both_bad")
 EXAMPLE = "winner=1,loser=0,tie=0.5,both_bad=0"
+_ALPACA_EVAL = {"generator_1", "generator_2", "preference"}
 _TIES = {"tie": "tie", "tie (bothbad)": "both_bad", "both_bad": "both_bad", "bothbad": "both_bad"}
 
 
 def recognises(record: Any) -> bool:
     """Whether a record of a table is a preference."""
-    return isinstance(record, dict) and {"model_a", "model_b"} <= record.keys()
+    return isinstance(record, dict) and any(names <= record.keys() for names in ({"model_a", "model_b"}, _ALPACA_EVAL))
 
 
 def read_rule(text: str) -> dict[str, float]:
@@ -52,7 +54,7 @@ def read(path: Path, rule: Mapping[str, float] | None) -> Iterator[Call]:
             source=str(path),
             remedy=f"Say what they count as, for example --preferences {EXAMPLE}; labels of success serve better",
         )
-    for row, record in enumerate(records(path), start=1):
+    for row, record in enumerate(map(_in_our_names, records(path)), start=1):
         outcome = _outcomes(record)
         if outcome is None:
             raise InvalidInput(
@@ -68,6 +70,15 @@ def read(path: Path, rule: Mapping[str, float] | None) -> Iterator[Call]:
             yield Call(str(identity), text, str(model), rule[came])
 
 
+def _in_our_names(record: dict[str, Any]) -> dict[str, Any]:
+    """The record as Chatbot Arena would write it. AlpacaEval's preference goes from 1, the first answer, to 2."""
+    if not record.keys() >= _ALPACA_EVAL:
+        return record
+    place = record["preference"]
+    winner = None if place is None else "model_a" if place < 1.5 else "model_b" if place > 1.5 else "tie"
+    return {**record, "model_a": record["generator_1"], "model_b": record["generator_2"], "winner": winner}
+
+
 def _outcomes(record: dict[str, Any]) -> tuple[str, str] | None:
     said = str(record.get("winner", "")).strip().lower()
     if not said and "winner_model_a" in record:
@@ -81,7 +92,7 @@ def _outcomes(record: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _prompt(record: dict[str, Any]) -> str:
-    for name in LIKELY["instruction"]:
+    for name in ("instruction", *LIKELY["instruction"]):
         if record.get(name):
             return text_of(record[name])
     turns = record.get("conversation_a") or []

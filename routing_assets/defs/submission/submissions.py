@@ -11,6 +11,7 @@ from routing_assets.batches.submissions.overview import SCHEMA, overview
 from routing_assets.defs.common import OWNERS, batches, data_version, failure, markdown_table, tags
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.routers.catalog_in_force import catalog_in_force
 
 GROUP = "submission"
 
@@ -34,7 +35,14 @@ def submissions(context: dg.AssetExecutionContext, home: RoutingHome) -> dg.Mate
             raise InvalidInput(
                 "nothing is sent to providers", source=str(paths.policy_file), remedy="Add submit to the policy."
             )
-        desk = Desk(paths.warehouse, paths.store, paths.folders, settings, context.run_id)
+        desk = Desk(
+            paths.warehouse,
+            paths.store,
+            paths.folders,
+            settings,
+            context.run_id,
+            catalog=catalog_in_force(paths.store),
+        )
         remarks = advance(desk, batch_id)
     except InvalidInput as error:
         raise failure(error) from error

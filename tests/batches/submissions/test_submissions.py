@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from batch_apis import BatchApis, Plan
 from submitted import MODELS, desk, history, route, states, take_in, usd
 
+from routing_assets.answers.graders.judge import Judge
 from routing_assets.audit.chain import audit_journal
+from routing_assets.audit.daily_report import day_report
 from routing_assets.batches.known import outcome_files
+from routing_assets.batches.outcomes import receive_outcomes
+from routing_assets.batches.submissions import advance as advancing
 from routing_assets.batches.submissions.advance import advance
 from routing_assets.batches.submissions.ledger import submissions_of
 from routing_assets.batches.submissions.look import look
+from routing_assets.cli.doctor import results
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.home import Home
+from routing_assets.storage.warehouse import Warehouse
 
 ALL = ("anthropic", "gemini", "openai")
+JUDGE = Judge(model="large", budget_usd=1.0, prompt="{instruction} {answer} Verdict: right", max_tokens=50)
 
 
 @pytest.fixture
@@ -283,6 +292,26 @@ def test_a_file_that_was_changed_after_its_intent_is_not_sent(home: Home, apis: 
     assert len(apis.jobs) == 0
 
 
+def test_the_warehouse_is_asked_a_few_questions_for_any_number_of_batches_and_files(
+    home: Home, apis: BatchApis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, fetch = list[str](), Warehouse.fetch
+    monkeypatch.setattr(Warehouse, "fetch", lambda self, name, *given: asked.append(name) or fetch(self, name, *given))
+    at, batches = desk(home, apis), [route(home, f"b{n}", 3) for n in range(3)]
+
+    def count(act: Callable[[], object]) -> int:
+        asked.clear()
+        act()
+        return len(asked)
+
+    assert count(lambda: look(at)) == 3
+    assert max(count(partial(advance, at, batch)) for batch in batches) <= 9
+    apis.pass_time(31)
+    assert count(lambda: look(at)) == 3
+    assert max(count(partial(advance, at, batch)) for batch in batches) <= 9
+    assert {state for _, _, state in states(home, None)} == {"fetched"}
+
+
 def test_a_look_reads_few_pages_and_goes_on_where_it_ended(home: Home, apis: BatchApis, batch: str) -> None:
     at = replace(desk(home, apis), now=lambda: apis.now)
     advance(at, batch)
@@ -297,3 +326,77 @@ def test_a_look_reads_few_pages_and_goes_on_where_it_ended(home: Home, apis: Bat
     assert first.pages.keys() == {"gemini", "openai"}
     assert second.pages == {}
     assert {*first.batches, *second.batches} == {batch}
+
+
+def answered(home: Home, apis: BatchApis, batch: str) -> None:
+    """Send a batch and take its answers in."""
+    advance(desk(home, apis), batch)
+    apis.pass_time(31)
+    advance(desk(home, apis), batch)
+
+
+def test_questions_to_a_judge_are_sent_like_a_batch_and_its_verdicts_are_grades(
+    home: Home, apis: BatchApis, batch: str
+) -> None:
+    answered(home, apis, batch)
+    assert take_in(home, grader=JUDGE).realised.judged == 0
+    at = desk(home, apis)
+    assert look(at).batches.keys() == {batch}
+    assert advance(at, batch) == []
+    (of,) = (of for of in submissions_of(home.warehouse, batch) if of.of_judge)
+    assert (of.batch_id, of.state, of.requests) == ("weekly/judge", "submitted", 9)
+    assert take_in(home, grader=JUDGE).realised.judged == 0
+    assert look(at).batches == {}
+    apis.pass_time(31)
+    assert look(at).batches.keys() == {batch}
+    advance(at, batch)
+    recorded = take_in(home, grader=JUDGE)
+    assert (recorded.realised.judged, recorded.realised.realised_success) == (9, 1.0)
+    (of,) = (of for of in submissions_of(home.warehouse, batch) if of.of_judge)
+    assert (of.state, of.usd) == ("fetched", pytest.approx(float(9 * usd("large"))))
+    assert look(at).batches == {}
+    assert advance(at, batch) == []
+    assert set(apis.paid.values()) == {1}
+    assert audit_journal(home.warehouse, home.folders).found == ()
+
+
+def test_a_judge_is_asked_nothing_without_money_committed_to_it(home: Home, apis: BatchApis, batch: str) -> None:
+    answered(home, apis, batch)
+    take_in(home, grader=JUDGE)
+    with home.warehouse.transaction() as connection:
+        connection.execute("update commitments set usd = usd * 0.999 where batch_id = 'weekly/judge'")
+    assert any("more than is committed to it" in said for said in advance(desk(home, apis), batch))
+    assert len(apis.jobs) == 3
+
+
+def test_results_that_cannot_be_received_are_left_to_people_after_some_tries(
+    home: Home, apis: BatchApis, batch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise InvalidInput("nobody can read this")
+
+    at = desk(home, apis, providers=("openai",))
+    advance(at, batch)
+    apis.pass_time(31)
+    monkeypatch.setattr(advancing, "receive_outcomes", refuses)
+    for _ in range(advancing.MOST_TRIES):
+        assert states(home) == [("openai", 0, "submitted")]
+        assert "nobody can read this" in advance(at, batch)[0]
+        assert "nobody can read this" in (advance(at, batch) or ["nobody can read this"])[0]  # it is not tried at once
+        apis.pass_time(11)
+    monkeypatch.undo()
+    (of,) = submissions_of(home.warehouse)
+    kept = home.folders.received / batch / "sent" / f"{of.submission}.results.jsonl"
+    assert (of.state, len(kept.read_text().splitlines())) == ("unread", 3)
+    assert str(kept) in str(of.why)
+    assert look(at).batches == {}
+    (found,) = results(home)
+    assert f"routing-assets answers weekly {kept}" in found.remedy
+    report = day_report(home.warehouse, home.folders, home.policy_file, apis.now.date(), [])
+    assert [row["state"] for row in report["submissions"]] == ["unread"]
+    assert [row["files_aside"] for row in home.warehouse.fetch("batches")] == [1]
+    receive_outcomes(home.warehouse, home.store, home.folders, kept, batch, move=True)
+    assert take_in(home).realised.judged == 3
+    assert list(results(home)) == []
+    assert advance(at, batch) == []
+    assert len(apis.jobs) == 1
