@@ -7,37 +7,13 @@ import dagster as dg
 import pyarrow as pa
 
 from routing_assets.dagster_instance.runs import runs_of
+from routing_assets.defs.columns import COLUMNS
 from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.locks import run_alive
 from routing_assets.routers.release_ledger import finish_release
 from routing_assets.storage.in_force import PRICES
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
-
-COLUMNS = {
-    "instruction_id": "Unique within the batch or label table.",
-    "instruction": "The text that is sent to a model.",
-    "model": "Name of the LLM.",
-    "expected_success": "Probability that the assigned model answers well.",
-    "cost": "Estimated USD of the call.",
-    "cost_std": "Standard deviation of the estimated USD.",
-    "runner_up": "Next best model at the shadow prices.",
-    "switching_price": "Expected successes lost, money accounted for, by taking the runner-up; zero for a tie.",
-    "raw": "Probability of success before calibration.",
-    "scaled": "After the model's temperature.",
-    "calibrated": "Observed success rate of the bucket.",
-    "decision": "The estimate that the allocation uses.",
-    "temperature": "scaled = sigmoid(logit / temperature).",
-    "logit": "Log-odds of success, before the temperature.",
-    "success": "Recorded success in [0, 1].",
-    "split": "train, validation, calibration or test.",
-    "lower": "Lower edge of the bucket, inclusive.",
-    "upper": "Upper edge of the bucket.",
-    "count": "Labels in the bucket.",
-    "observed_rate": "Successes over labels.",
-    "wilson_lower": "Lower end of the Wilson interval of the observed rate.",
-    "wilson_upper": "Upper end of the Wilson interval of the observed rate.",
-}
 
 
 class ParquetStoreIOManager(dg.ConfigurableIOManager):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,55 +11,43 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
-from routing_assets.allocation import POLICIES
+from routing_assets.evaluation.curve_view import MIXTURE, ORACLE, CurveView, curve_view
 from routing_assets.evaluation.evaluation import Evaluation
-from routing_assets.evaluation.intervals import mean_curves
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
-from routing_assets.evaluation.summary import difference
+from routing_assets.evaluation.summary import Row, difference
 from routing_assets.prediction.calibration.quality import reliability
+from routing_assets.prediction.calibration.reliability_figure import STYLE, reliability_png
 
-# Colour-blind safe (Okabe & Ito): the policy under test stands out, controls are grey.
-LINES: dict[str, tuple[str, dict[str, Any]]] = {
-    "oracle": ("oracle (true labels)", {"color": "#E69F00", "lw": 1.4, "ls": "-"}),
-    "mip": ("MIP", {"color": "#0072B2", "lw": 2.4}),
-    "mip_token_aware": ("MIP, token-aware costs", {"color": "#56B4E9", "lw": 1.6, "ls": "--"}),
-    "ndch_p": ("NDCH(P)", {"color": "#009E73", "lw": 1.6}),
-    "ndch": ("NDCH", {"color": "#CC79A7", "lw": 1.3}),
-    "threshold": ("threshold", {"color": "#D55E00", "lw": 1.1, "ls": "-."}),
-    "knn_mip": ("tuned kNN + MIP", {"color": "#444444", "lw": 1.4, "ls": ":"}),
-    "random": ("random, same traffic as MIP", {"color": "#999999", "lw": 1.2, "ls": ":"}),
-}
-for _name in POLICIES:  # policies without a style above
-    LINES.setdefault(_name, (_name, {"color": "#777777", "lw": 1.1}))
-BANDS = ("oracle", "mip", "ndch_p", "ndch")
+# Colour-blind safe (Okabe & Ito).
+ROUTED, FIXED, TRUTH, OTHERS = "#0072B2", "black", "#B47B00", "#AAAAAA"
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Of a logarithmic axis of budgets."""
 LEAST_PER_BIN = 10  # labels; a reliability diagram leaves out points of fewer
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "text.parse_math": False,  # a dollar sign in a name is not a formula
-}
 
 
 def draw_curves(evaluation: Evaluation, path: Path) -> None:
-    """Success against budget with bands over seeds, and MIP's gains over its controls with paired 95 % intervals."""
+    """Success against budget with the place to route, and MIP's gains over its controls with paired 95 % intervals."""
+    view = curve_view(evaluation.policies, judged_policy(evaluation.policies))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11.5, 5.6), layout="constrained")
-        left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-        _curves(left, evaluation)
-        _gains(right, evaluation)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+        figure = Figure(figsize=(7.5, 7.5), layout="constrained")
+        upper, lower = figure.subplots(2, 1, height_ratios=[3, 2], sharex=True)
+        if view is not None:
+            _curves(upper, view, evaluation.verdict.here)
+        _gains(lower, evaluation)
+        if view is not None and view.log:
+            lower.set_xscale("log")
+            lower.set_xticks([tick for tick in TICKS if tick >= view.least])
+            lower.xaxis.set_minor_locator(NullLocator())
+        lower.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
         kind = "SIMULATED data" if evaluation.simulated else "measured data"
         figure.suptitle(
-            f"{evaluation.dataset} · {kind} · {len(evaluation.models)} models · {len(evaluation.seeds)} seeds · "
+            f"{evaluation.dataset}\n{kind} · {len(evaluation.models)} models · {len(evaluation.seeds)} seeds · "
             f"{np.mean([len(seed.rows) for seed in evaluation.seeds]):,.0f} test instructions each",
             fontweight="bold",
         )
-        FigureCanvasAgg(figure).print_figure(path, dpi=160, format="png")
+        FigureCanvasAgg(figure).print_figure(path, dpi=120, format="png")
 
 
 def draw_reliability(evaluation: Evaluation, path: Path) -> None:
@@ -66,87 +55,76 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
 
     Bars are Wilson intervals of the pooled rows. They are somewhat too narrow, because several seeds test the same row.
     """
-    models = evaluation.models
-    columns = min(4, len(models))
-    rows = -(-len(models) // columns)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.6 * columns, 2.6 * rows + 0.6), layout="constrained")
-        axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
-        for step, colour in (("raw", "#D55E00"), ("decision", "#0072B2")):
-            probability = np.concatenate([seed.probabilities[step] for seed in evaluation.seeds])
-            success = np.concatenate([seed.success for seed in evaluation.seeds])
-            points = reliability(probability, success, models).to_pydict()
-            for k, model in enumerate(models):
-                mine = (np.array(points["model_index"]) == k) & (np.array(points["count"]) >= LEAST_PER_BIN)
-                x, y, low, high = (
-                    np.array(points[name])[mine]
-                    for name in ("mean_probability", "observed_rate", "wilson_lower", "wilson_upper")
-                )
-                bars = np.maximum([y - low, high - y], 0)  # at a rate of 0 or 1 rounding may leave -1e-16
-                axes[k].errorbar(x, y, yerr=bars, fmt="o-", ms=3, lw=1, color=colour, label=step)
-                axes[k].set_title(model, fontsize=8)
-        for axis in axes[: len(models)]:
-            axis.plot([0, 1], [0, 1], color="#999999", lw=0.8, zorder=0)
-        for axis in axes[len(models) :]:
-            axis.set_axis_off()
-        for axis in axes[max(0, len(models) - columns) : len(models)]:
-            axis.tick_params(labelbottom=True)
-        axes[0].legend(frameon=False, fontsize=8)
-        figure.supxlabel("predicted probability of success")
-        figure.supylabel("observed success rate")
-        figure.suptitle(f"{evaluation.title}: reliability on test")
-        FigureCanvasAgg(figure).print_figure(path, dpi=130, format="png")
+    steps = {step: reliability_points(evaluation, step) for step in ("decision", "raw")}
+    title = f"{evaluation.title}: reliability on test"
+    path.write_bytes(reliability_png(steps, evaluation.models, title))
 
 
-def _curves(axis: Axes, evaluation: Evaluation) -> None:
-    fractions, curves = evaluation.budget_fractions, evaluation.mean_curves
-    per_seed = np.stack([mean_curves([seed]).relative[0] for seed in evaluation.seeds])  # (S, P, F)
-    for policy, (label, style) in LINES.items():
-        if policy not in curves.policies:
+def reliability_points(evaluation: Evaluation, step: str) -> list[Row]:
+    """Points of the diagrams of a step, test splits of all seeds together; those of very few labels are left out."""
+    probability = np.concatenate([seed.probabilities[step] for seed in evaluation.seeds])
+    success = np.concatenate([seed.success for seed in evaluation.seeds])
+    points = reliability(probability, success, evaluation.models).to_pylist()
+    return [point for point in points if point["count"] >= LEAST_PER_BIN]
+
+
+def _curves(axis: Axes, view: CurveView, here: Row | None) -> None:
+    lines: dict[str, tuple[str, dict[str, Any]]] = {
+        view.judged: ("MIP", {"color": ROUTED, "lw": 2.6, "marker": "o", "ms": 3.5}),
+        MIXTURE: ("fixed mixture", {"color": FIXED, "lw": 1.6, "ls": (0, (6, 2))}),
+        ORACLE: ("oracle", {"color": TRUTH, "lw": 1.4}),
+    }
+    for policy in view.curves.keys() - lines.keys():
+        axis.plot(*_points(view.curves[policy]), color=OTHERS, lw=0.9, alpha=0.7, zorder=1)
+    for policy, (name, style) in lines.items():
+        if policy not in view.curves:
             continue
-        p = curves.of(policy)
-        axis.plot(fractions, curves.relative[0, p], label=label, **style)
-        if policy in BANDS:
-            known = np.isfinite(per_seed[:, p]).all(axis=0)
-            low, high = per_seed[:, p, known].min(axis=0), per_seed[:, p, known].max(axis=0)
-            axis.fill_between(fractions[known], low, high, color=str(style["color"]), alpha=0.13, lw=0)
-    hull = curves.relative[0, curves.of("zero_router")]
-    axis.plot(fractions, hull, color="black", lw=1.2, ls=(0, (6, 2)), label="best fixed mixture (hull of the models)")
-    axis.axhline(1.0, color="black", lw=0.8, zorder=0)
-    _single_models(axis, evaluation, bottom=float(np.nanmin(curves.relative[0, curves.of("ndch")], initial=1.0)) - 0.12)
-    axis.set(xlim=(0, 1.02), xlabel="budget, share of the dearest model's spend on everything")
-    axis.set_ylabel("success, relative to the best single model")
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axis.set_title("Bands: least and greatest of the seeds. Dots: single models", fontsize=8, loc="left")
+        axis.plot(*_points(view.curves[policy]), **style)
+        at, below = view.middle(policy), policy == MIXTURE
+        axis.annotate(
+            name,
+            (at["budget_fraction"], at["relative_success"]),
+            xytext=(5, -6) if below else (-5, 5),
+            textcoords="offset points",
+            ha="left" if below else "right",
+            va="top" if below else "bottom",
+            color=style["color"],
+            fontweight="bold",
+        )
+    low, high = zip(*(cell["relative_success_interval"] for cell in view.curves[view.judged]), strict=True)
+    axis.fill_between(_points(view.curves[view.judged])[0], low, high, color=ROUTED, alpha=0.13, lw=0)
+    if here is not None:
+        budget = here["budget_fraction"]
+        axis.axvline(budget, color=ROUTED, lw=1, ls=":")
+        axis.annotate(
+            f"route here: {budget:.0%}",
+            (budget, view.low),
+            xytext=(-5, 6) if budget > 0.5 else (5, 6),
+            textcoords="offset points",
+            ha="right" if budget > 0.5 else "left",
+            color=ROUTED,
+            fontweight="bold",
+        )
+    axis.set(ylim=(view.low, view.high), ylabel="success, relative to the best single model")
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=view.decimals))
+    axis.set_title("Band: 95 % interval of MIP. Grey: other policies", fontsize=8, loc="left")
 
 
-def _single_models(axis: Axes, evaluation: Evaluation, bottom: float) -> None:
-    """A dot per model at its own cost and success, where it lies above ``bottom``; the best one is named."""
-    cost = np.mean([s.cost.sum(axis=0) / s.cost[:, s.dearest].sum() for s in evaluation.seeds], axis=0)
-    relative = [s.success.mean(axis=0) / s.best_success for s in evaluation.seeds if s.best_success > 0]
-    axis.set_ylim(bottom=bottom)
-    if not relative:
-        return
-    success = np.mean(relative, axis=0)
-    shown = success > bottom
-    axis.plot(cost[shown], success[shown], "o", ms=4, color="black", alpha=0.55, zorder=3)
-    label = f"best single model: {evaluation.best_single}"
-    axis.text(0.01, 1.004, label, transform=axis.get_yaxis_transform(), ha="left", va="bottom", fontsize=8)
+def _points(curve: Sequence[Row]) -> tuple[list[float], list[float]]:
+    return [cell["budget_fraction"] for cell in curve], [cell["relative_success"] for cell in curve]
 
 
 def _gains(axis: Axes, evaluation: Evaluation) -> None:
     judged = judged_policy(evaluation.mean_curves.policies)
     mixture = "over the best fixed mixture" + (", with token-aware costs" if judged != "mip" else "")
-    gains = ((judged, SAME_SPEND, mixture, "#0072B2"), ("mip", "knn_mip", "over tuned kNN + MIP", "#444444"))
-    for shift, (policy, other, label, colour) in zip((-0.006, 0.006), gains, strict=True):
+    gains = ((judged, SAME_SPEND, mixture, ROUTED), ("mip", "knn_mip", "over tuned kNN + MIP", "#777777"))
+    for shift, (policy, other, label, colour) in zip((0.99, 1.01), gains, strict=True):
         rows = difference(evaluation.budget_fractions, evaluation.mean_curves, evaluation.bootstrap, policy, other)
-        x = np.array([row["budget_fraction"] for row in rows]) + shift
+        x = np.array([row["budget_fraction"] for row in rows]) * shift
         y = 100 * np.array([row["difference"] for row in rows])
         ends = 100 * np.array([row["interval"] for row in rows]).reshape(-1, 2).T
         axis.errorbar(x, y, yerr=np.abs(ends - y), fmt="o-", ms=4, lw=1.2, capsize=2, color=colour, label=label)
     axis.axhline(0.0, color="black", lw=0.8)
-    axis.set(xlim=(0, 1.02), xlabel="budget", ylabel="gain of MIP, points of relative success")
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.set(xlabel="budget, share of the dearest model's spend on everything", ylabel="gain of MIP, points")
     axis.legend(frameon=False, fontsize=8)
     axis.set_title("Paired 95 % bootstrap intervals over instructions and seeds", fontsize=8, loc="left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from routing_assets.evaluation.summary import Row, aiq_difference, difference
 WORTHWHILE = 0.005  # least gain in relative success that makes routing worthwhile
 LEAST_UNRELATED = 30
 """With fewer unrelated test instructions over all splits, bootstrap intervals are too narrow to judge by."""
+KEEPS = 0.95
+"""A budget that keeps this share of the best model's success is enough; a cheaper one is not recommended before it."""
 LABELS = {"mip": "MIP", "mip_token_aware": "MIP with token-aware costs"}
 
 
@@ -35,6 +38,18 @@ class Verdict:
     text: str
     gains: tuple[Row, ...] = ()
     fine_print: str = ""
+
+    @property
+    def here(self) -> Row | None:
+        """The gain at the budget to route at; None: at none."""
+        return place_to_route(self.gains, self.budgets)
+
+
+def place_to_route(gains: Sequence[Row], budgets: Sequence[float]) -> Row | None:
+    """The least budget at which routing pays and keeps enough success, or that of the largest gain; None: nowhere."""
+    worth = [gain for gain in gains if gain["budget_fraction"] in budgets]
+    enough = (gain for gain in worth if gain["mip"] >= KEEPS)
+    return next(enough, max(worth, key=lambda gain: gain["gain"], default=None))
 
 
 def give_verdict(

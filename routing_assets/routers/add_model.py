@@ -92,10 +92,13 @@ def extend(
         registry,
         shelf.folder / version / "classifier",
         router.models,
+        name=f"{fit.name} + {', '.join(names)}",
+        description=f"The classifier of router {champion['router_version']}, with {', '.join(names)} added.",
+        labels=tracking.LabelSource(fit.name, champion["label_hash"], len(fit)),
         parameters={"extended_from": champion["router_version"], "added": ", ".join(names)},
         losses=[],
         metrics={},
-        tags={"router_version": version, "label_hash": champion["label_hash"], "dagster_run_id": run_id},
+        tags={"router_version": version, "dagster_run_id": run_id},
     )
     return Extended(
         {

@@ -22,12 +22,26 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric
 from mlflow.models import infer_signature
 
 EXPERIMENT = "success_classifier"
 REGISTERED_MODEL = "success_classifier"
+ROUTER = "router_version"
+DIGEST = 36
+"""Characters that MLflow keeps of a dataset's hash."""
 CHALLENGER, IN_FORCE, PREVIOUS = "challenger", "champion", "previous"
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Labels as an experiment's dataset: their name, the hash of their content, and how many instructions they have."""
+
+    name: str
+    content_hash: str
+    instructions: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,9 @@ def log_classifier(
     directory: Path,
     models: tuple[str, ...],
     *,
+    name: str,
+    description: str,
+    labels: LabelSource,
     parameters: Mapping[str, Any],
     losses: Sequence[Mapping[str, float]],
     metrics: Mapping[str, float],
@@ -63,15 +80,21 @@ def log_classifier(
 
     Args:
         directory: what ``SuccessClassifier.save`` wrote; it becomes the model's artifact.
+        name: of the run, as the list of runs shows it.
+        description: of the run and of the model's version: one sentence.
+        labels: what it learnt from; the run's dataset.
         losses: one mapping of metric name to value per epoch.
         metrics: figures on the test split.
-        tags: label hash, Dagster run id and the like.
+        tags: Dagster run id and the like.
     """
     client = connect(registry)
     mlflow.set_experiment(EXPERIMENT)
     example = pd.DataFrame({"instruction": ["What is 2 + 2?"]})
     output = pd.DataFrame({model: np.zeros(1, dtype=np.float32) for model in models})
-    with mlflow.start_run(tags=dict(tags)) as run:
+    tags = {"dataset": labels.name, "label_hash": labels.content_hash, **tags}
+    with mlflow.start_run(run_name=name, tags=tags, description=description) as run:
+        source = CodeDatasetSource({"instructions": labels.instructions, "models": len(models)})
+        mlflow.log_input(MetaDataset(source, labels.name, labels.content_hash[:DIGEST]), context="training")
         mlflow.log_params(dict(parameters))
         now = time.time_ns() // 1_000_000
         figures = [Metric(name, loss, now, epoch) for epoch, of in enumerate(losses) for name, loss in of.items()]
@@ -90,11 +113,37 @@ def log_classifier(
     if not client.search_registered_models(f"name = '{REGISTERED_MODEL}'"):
         client.create_registered_model(REGISTERED_MODEL)
     registered = client.create_model_version(  # by the client, which prints nothing
-        REGISTERED_MODEL, logged.model_uri, run_id=run.info.run_id, model_id=logged.model_id
+        REGISTERED_MODEL,
+        logged.model_uri,
+        run_id=run.info.run_id,
+        model_id=logged.model_id,
+        tags=tags,
+        description=description,
     )
     version = int(registered.version)
     client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, str(version))
     return LoggedClassifier(run.info.run_id, version)
+
+
+def link_router(registry: Registry, model_version: int, router_version: str) -> None:
+    """Tag a model version and its run with the router that uses it: the key of the ledger ``routers``."""
+    client = connect(registry)
+    client.set_model_version_tag(REGISTERED_MODEL, str(model_version), ROUTER, router_version)
+    client.set_tag(client.get_model_version(REGISTERED_MODEL, str(model_version)).run_id, ROUTER, router_version)
+
+
+def log_evaluation(registry: Registry, label_hash: str, files: Sequence[Path]) -> str | None:
+    """Add an evaluation's files to the newest run trained on these labels; its id, or None where there is none."""
+    if not registry.exists:
+        return None
+    client = connect(registry)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id], f"tags.label_hash = '{label_hash}'", max_results=1)
+    for run in runs:
+        for file in files:
+            client.log_artifact(run.info.run_id, str(file), "evaluation")
+        return str(run.info.run_id)
+    return None
 
 
 def register_recalibrated(registry: Registry, model_version: int, *, tags: Mapping[str, str]) -> LoggedClassifier:
@@ -103,7 +152,12 @@ def register_recalibrated(registry: Registry, model_version: int, *, tags: Mappi
     parent = client.get_model_version(REGISTERED_MODEL, str(model_version))
     source, run_id = str(parent.source), str(parent.run_id)
     version = client.create_model_version(
-        REGISTERED_MODEL, source, run_id=run_id, tags=dict(tags), model_id=parent.model_id
+        REGISTERED_MODEL,
+        source,
+        run_id=run_id,
+        tags=dict(tags),
+        model_id=parent.model_id,
+        description=f"The classifier of version {model_version}, whose probabilities another router uses differently.",
     )
     client.set_registered_model_alias(REGISTERED_MODEL, CHALLENGER, version.version)
     return LoggedClassifier(run_id, int(version.version))

@@ -15,7 +15,16 @@ class Registry:
     @property
     def uri(self) -> str:
         """The database."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        return f"sqlite:///{self._database}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything has been logged."""
+        return self._database.exists()
+
+    @property
+    def _database(self) -> Path:
+        return self.root / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:

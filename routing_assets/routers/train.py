@@ -86,14 +86,19 @@ def train_and_log(
         quality.to_pylist(),
     )
     per_model = {f"{n}/{row['model']}": row[n] for row in trained.test_quality for n in ("auc", "log_loss", "brier")}
+    means = ", ".join(f"{name} {value:.3f}" for name, value in trained.test_means.items() if value is not None)
     logged = tracking.log_classifier(
         registry,
         directory,
         labels.models,
+        name=f"{labels.name} {classifier.config.method}",
+        description=f"Success of {len(labels.models)} models, learnt from {len(split.train)} instructions of "
+        f"{labels.name} by method {classifier.config.method}; on {len(split.test)} test instructions: {means}.",
+        labels=tracking.LabelSource(labels.name, labels.content_hash, len(labels)),
         parameters=settings,
         losses=trained.losses,
         metrics={f"test_{n}": value for n, value in (trained.test_means | per_model).items() if value is not None},
-        tags={"label_hash": labels.content_hash, "dataset": labels.name, "dagster_run_id": run_id},
+        tags={"dagster_run_id": run_id},
     )
     shutil.rmtree(work)
     record = {"mlflow_run_id": logged.run_id, "mlflow_model_version": logged.model_version, "dagster_run_id": run_id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -49,7 +50,13 @@ def test_mlflow_holds_the_model_and_loads_it_without_pickle(trained: Home) -> No
     router = router_in_force(trained.warehouse)
     assert int(version.version) == router["mlflow_model_version"]
     run = client.get_run(version.run_id)
-    assert run.data.tags["label_hash"] == router["label_hash"]
+    assert run.info.run_name == "r1_math (simulated) frozen"
+    assert run.inputs.dataset_inputs[0].dataset.name == "r1_math (simulated)"
+    for tags in (run.data.tags, version.tags):
+        assert {name: tags[name] for name in ("label_hash", "router_version")} == {
+            name: router[name] for name in ("label_hash", "router_version")
+        }
+    assert "5 models" in version.description
     assert {"test_log_loss", "test_auc/R1", "train", "validation"} <= set(run.data.metrics)
     files = {path.name for path in trained.registry.artifacts.rglob("*") if path.is_file()}
     assert "classifier.safetensors" in files
@@ -60,6 +67,15 @@ def test_mlflow_holds_the_model_and_loads_it_without_pickle(trained: Home) -> No
     served = model.predict(pd.DataFrame({"instruction": texts})).to_numpy()
     ours = Router.load(trained.shelf.folder / router["router_version"]).predict(texts).raw
     np.testing.assert_allclose(served, ours, atol=1e-6)
+
+
+def test_an_evaluation_of_the_same_labels_is_added_to_the_run(trained: Home, tmp_path: Path) -> None:
+    router, picture = router_in_force(trained.warehouse), tmp_path / "curves.png"
+    picture.write_bytes(b"picture")
+    assert tracking.log_evaluation(trained.registry, "other labels", [picture]) is None
+    assert tracking.log_evaluation(trained.registry, router["label_hash"], [picture]) == router["mlflow_run_id"]
+    logged = tracking.connect(trained.registry).list_artifacts(router["mlflow_run_id"], "evaluation")
+    assert [file.path for file in logged] == ["evaluation/curves.png"]
 
 
 def test_the_assets_make_the_very_router_that_the_evaluation_fits(trained: Home) -> None:

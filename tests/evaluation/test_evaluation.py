@@ -9,8 +9,9 @@ from planted import FRACTIONS, planted_evaluation
 
 from routing_assets.evaluation import writing
 from routing_assets.evaluation.figures import draw_curves, draw_reliability
-from routing_assets.evaluation.page.headline import headline, place_to_route
+from routing_assets.evaluation.page.headline import headline
 from routing_assets.evaluation.terminal import gain_rows
+from routing_assets.evaluation.verdict import place_to_route
 from routing_assets.evaluation.writing import write_evaluation
 
 CURVE_COLUMNS = {"dataset", "seed", "policy", "budget_fraction", "success", "relative_success", "cost", "cost_fraction"}

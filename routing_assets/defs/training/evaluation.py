@@ -57,11 +57,15 @@ class EvaluationSettings(LabelTable):
 def budget_curves(
     context: dg.AssetExecutionContext, config: EvaluationSettings, home: RoutingHome
 ) -> dg.MaterializeResult:
-    """Realised success and spend of every policy and control at every budget, with bands over seeds."""
+    """Realised success and spend of every policy and control at every budget, over several random splits.
+
+    Look at ``verdict``, then at ``page`` or ``budget_curve``.
+    """
     from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
     from routing_assets.evaluation.writing import write_evaluation
     from routing_assets.prediction.classifier.config import ClassifierConfig
     from routing_assets.prediction.router import RouterConfig
+    from routing_assets.routers.mlflow_registry import log_evaluation
 
     paths = home.paths()
     try:
@@ -80,16 +84,20 @@ def budget_curves(
         raise failure(error) from error
     folder = Path(config.output) if config.output else paths.evaluations / context.run_id
     written = write_evaluation(evaluation, folder, paths.folders.pages)
+    shown = [written[name] for name in ("page.html", "curves.png", "reliability.png")]
+    run_id = log_evaluation(paths.registry, evaluation.label_hash, shown)
     return dg.MaterializeResult(
         metadata={
-            "page": dg.MetadataValue.url(written["page.html"].absolute().as_uri()),
             "verdict": evaluation.verdict.text,
+            "page": dg.MetadataValue.url(written["page.html"].absolute().as_uri()),
+            "budget_curve": inline_png(written["curves.png"].read_bytes()),
+            "reliability": inline_png(written["reliability.png"].read_bytes()),
             "dataset": evaluation.dataset,
             "simulated": evaluation.simulated,
+            **({"mlflow_run_id": run_id} if run_id else {}),
             **({"second_look": evaluation.second_look.text} if evaluation.second_look else {}),
             "fine_print": dg.MetadataValue.path(str(folder / "fine_print.txt")),
             "curves": dg.MetadataValue.path(str(folder / "curves.parquet")),
-            "figure": inline_png((folder / "curves.png").read_bytes()),
             "success_by_budget": dg.MetadataValue.md(code_block(evaluation.table())),
         }
     )

@@ -154,7 +154,7 @@ def model_catalog(config: CatalogConfig, home: RoutingHome) -> dg.MaterializeRes
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, code_version="1")
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, code_version="1")
 def splits(config: SplitConfig, home: RoutingHome, labelled_instructions: pa.Table) -> dg.MaterializeResult:
     """Train, validation, calibration and test, never separating equal texts or members of one group.
 

@@ -8,7 +8,15 @@ import pyarrow as pa
 from pydantic import Field
 
 from routing_assets.datasets import LabelledInstructions
-from routing_assets.defs.common import ARROW_TABLE, OWNERS, TRAINING_POOL, data_version, failure, markdown_table
+from routing_assets.defs.common import (
+    ARROW_TABLE,
+    OWNERS,
+    TRAINING_POOL,
+    data_version,
+    failure,
+    inline_png,
+    markdown_table,
+)
 from routing_assets.defs.home import RoutingHome
 from routing_assets.defs.training.labels import split_from_table
 from routing_assets.foundation.content_version import content_version
@@ -146,7 +154,11 @@ def calibration_temperatures(
 def calibration_buckets(
     config: CalibrationSettings, home: RoutingHome, panel_refit: pa.Table, calibration_temperatures: pa.Table
 ) -> dg.MaterializeResult:
-    """The observed success rate of each model in each probability bucket, with Wilson intervals and counts."""
+    """The observed success rate of each model in each probability bucket, with Wilson intervals and counts.
+
+    Look at ``reliability``: points near the diagonal mean that predictions can be believed.
+    """
+    from routing_assets.prediction.calibration.reliability_figure import reliability_png
     from routing_assets.routers import train as router_steps
 
     fitted = router_steps.buckets(panel_refit, calibration_temperatures, config.model_dump())
@@ -156,7 +168,15 @@ def calibration_buckets(
     return dg.MaterializeResult(
         value=table,
         data_version=dg.DataVersion(version),
-        metadata={"buckets_id": version, "labels_per_bucket": float(table["count"].to_numpy().mean())},
+        metadata={
+            "reliability": inline_png(
+                reliability_png(
+                    {"calibrated": table.to_pylist()}, calibration_temperatures["model"].to_pylist(), "Held-out labels"
+                )
+            ),
+            "labels_per_bucket": float(table["count"].to_numpy().mean()),
+            "buckets_id": version,
+        },
     )
 
 
@@ -191,6 +211,7 @@ def router(
     step is.
     """
     paths = home.paths()
+    from routing_assets.routers import mlflow_registry as tracking
     from routing_assets.routers import train as router_steps
 
     labels, split = LabelledInstructions.from_arrow(labelled_instructions), split_from_table(splits)
@@ -210,6 +231,7 @@ def router(
         raise failure(error) from error
     paths.warehouse.run("insert_router_quality", assembled.test_quality)
     holds = calibration_holds(assembled.mean_quality("validation"), config)
+    tracking.link_router(paths.registry, assembled.record["mlflow_model_version"], assembled.record["router_version"])
     if holds.passed:
         record_candidate(
             paths.warehouse,

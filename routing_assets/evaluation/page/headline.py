@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from routing_assets.evaluation.summary import Row
-
-KEEPS = 0.95
-"""A budget that keeps this share of the best model's success is enough; a cheaper one is not recommended before it."""
-
-
-def place_to_route(gains: Sequence[Row], budgets: Sequence[float]) -> Row | None:
-    """The least budget at which routing pays and keeps enough success, or that of the largest gain; None: nowhere."""
-    worth = [gain for gain in gains if gain["budget_fraction"] in budgets]
-    enough = (gain for gain in worth if gain["mip"] >= KEEPS)
-    return next(enough, max(worth, key=lambda gain: gain["gain"], default=None))
 
 
 def headline(verdict: dict[str, Any], here: Row | None) -> str:

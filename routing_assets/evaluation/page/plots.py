@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from routing_assets.evaluation.curve_view import MIXTURE, ORACLE, CurveView
 from routing_assets.evaluation.evaluation import Evaluation
-from routing_assets.evaluation.figures import LEAST_PER_BIN
+from routing_assets.evaluation.figures import reliability_points
 from routing_assets.evaluation.summary import Row
 from routing_assets.foundation.vega import ACCENT, INK, MUTED, SECOND, Spec, titled
-from routing_assets.prediction.calibration.quality import reliability
 from routing_assets.prediction.calibration.reliability_plot import reliability_plot
 
-_DECADES = 30
-_MARGIN = 0.15
-MIXTURE, ORACLE = "zero_router", "oracle"
 X = {"field": "budget_fraction", "type": "quantitative", "title": "budget, share of the dearest model's spend"}
 Y = {"field": "relative_success", "type": "quantitative", "title": "success, relative to the best single model"}
 
 
-def budget_curve(policies: Mapping[str, Row], judged: str, here: Row | None) -> Spec | None:
-    """Success by budget: the policy that routes, what needs no predictions and what knows the answers; others grey.
-
-    The oracle is drawn only as far as the axis of the others goes. None where no model succeeds, so that no success is
-    relative to anything.
-    """
+def budget_curve(view: CurveView, here: Row | None) -> Spec:
+    """Success by budget: the policy that routes, what needs no predictions and what knows the answers; others grey."""
+    judged, curves = view.judged, view.curves
     lines = {judged: (ACCENT, "MIP", 3), MIXTURE: (INK, "fixed mixture", 2), ORACLE: (SECOND, "oracle", 1.5)}
-    curves = {name: _known(row["curve"]) for name, row in policies.items()}
-    curves = {name: cells for name, cells in curves.items() if cells}
-    if judged not in curves:
-        return None
-    compared = [cell for name in (judged, MIXTURE) for cell in curves.get(name, ())]
-    values = [cell["relative_success"] for cell in compared] + [1.0]
-    margin = _MARGIN * (max(values) - min(values))
-    budgets = [cell["budget_fraction"] for cell in compared] + [1.0]
-    log = max(budgets) > _DECADES * min(budgets)
-    x = {**X, "scale": {"type": "log" if log else "linear"}, "axis": {"format": ".0%", "tickCount": 8}}
+    lines = {name: line for name, line in lines.items() if name in curves}
+    x = {**X, "scale": {"type": "log" if view.log else "linear"}, "axis": {"format": ".0%", "tickCount": 8}}
     y = {
         **Y,
-        "scale": {"domain": [min(values) - margin, max(values) + margin], "zero": False},
-        "axis": {"format": ".0%" if margin > 0.005 else ".1%"},
+        "scale": {"domain": [view.low, view.high], "zero": False},
+        "axis": {"format": f".{view.decimals}%"},
     }
-    grey = [_line(name, curves[name], MUTED, 1, 0.35) for name in curves if name not in (*lines, "best_single")]
-    main = [
-        _line(label, curves[name], colour, width, 1) for name, (colour, label, width) in lines.items() if name in curves
-    ]
+    grey = [_line(name, curves[name], MUTED, 1, 0.35) for name in curves if name not in lines]
+    main = [_line(label, curves[name], colour, width, 1) for name, (colour, label, width) in lines.items()]
     labels = [
-        _label(curves[name], label, colour, max(values) + margin, above=name != MIXTURE)
-        for name, (colour, label, _) in lines.items()
-        if name in curves
+        _label(view.middle(name), label, colour, above=name != MIXTURE) for name, (colour, label, _) in lines.items()
     ]
     spec = {
         "width": "container",
@@ -60,10 +40,6 @@ def budget_curve(policies: Mapping[str, Row], judged: str, here: Row | None) -> 
     }
     said = "; ".join(f"{cell['budget_fraction']:.0%}: {cell['relative_success']:.1%}" for cell in curves[judged])
     return titled(spec, "Success by budget", said)
-
-
-def _known(curve: Sequence[Row]) -> list[Row]:
-    return [cell for cell in curve if cell["relative_success"] is not None]
 
 
 def _values(curve: Sequence[Row], name: str) -> list[Row]:
@@ -98,15 +74,12 @@ def _interval(curve: Sequence[Row]) -> Spec:
     }
 
 
-def _label(curve: Sequence[Row], label: str, colour: str, top: float, *, above: bool) -> Spec:
-    """The name of a line, in the middle of what the axis shows of it."""
-    shown = [cell for cell in curve if cell["relative_success"] <= top]
-    middle = shown[len(shown) // 2 :][:1]
+def _label(cell: Row, label: str, colour: str, *, above: bool) -> Spec:
     place = {"baseline": "bottom", "align": "right", "dx": -4, "dy": -4}
     if not above:
         place = {"baseline": "top", "align": "left", "dx": 4, "dy": 6}
     mark = {"type": "text", "color": colour, "fontWeight": "bold", **place}
-    return {"data": {"values": _values(middle, label)}, "mark": mark, "encoding": {"text": {"field": "policy"}}}
+    return {"data": {"values": _values([cell], label)}, "mark": mark, "encoding": {"text": {"field": "policy"}}}
 
 
 def _here(here: Row) -> list[Spec]:
@@ -132,7 +105,4 @@ def _percent(field: Row, title: str) -> dict[str, Any]:
 
 def calibration(evaluation: Evaluation) -> Spec | None:
     """Observed against predicted success of each model, test splits of all seeds together."""
-    probability = np.concatenate([seed.probabilities["decision"] for seed in evaluation.seeds])
-    success = np.concatenate([seed.success for seed in evaluation.seeds])
-    points = reliability(probability, success, evaluation.models).to_pylist()
-    return reliability_plot([point for point in points if point["count"] >= LEAST_PER_BIN], evaluation.models)
+    return reliability_plot(reliability_points(evaluation, "decision"), evaluation.models)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from routing_assets.evaluation.curve_view import curve_view
 from routing_assets.evaluation.evaluation import Evaluation
-from routing_assets.evaluation.page.headline import headline, place_to_route
+from routing_assets.evaluation.page.headline import headline
 from routing_assets.evaluation.page.plots import budget_curve, calibration
 from routing_assets.evaluation.policies import judged_policy
 from routing_assets.evaluation.terminal import gain_rows, second_look_rows
@@ -17,7 +18,8 @@ TEMPLATE = Path(__file__).with_name("evaluation.html.j2")
 def as_html(evaluation: Evaluation, script: str) -> str:
     """The page, whose pictures this script draws. Whatever comes from outside is escaped."""
     summary = evaluation.summary
-    here = place_to_route(summary["verdict"]["gains"], summary["verdict"]["budgets"])
+    here = evaluation.verdict.here
+    view = curve_view(summary["policies"], judged_policy(evaluation.mean_curves.policies))
     return pages.page(
         TEMPLATE,
         script,
@@ -34,7 +36,7 @@ def as_html(evaluation: Evaluation, script: str) -> str:
         },
         gains=gain_rows(summary["verdict"]["gains"]),
         here=None if here is None else f"{here['budget_fraction']:.0%}",
-        curve=budget_curve(summary["policies"], judged_policy(evaluation.mean_curves.policies), here),
+        curve=None if view is None else budget_curve(view, here),
         calibration=calibration(evaluation),
         second_looks=second_look_rows(summary["second_look"]["gains"]) if summary["second_look"] else [],
     )
