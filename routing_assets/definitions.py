@@ -40,7 +40,7 @@ def definitions(
         )
         return loaded.map_resolved_asset_specs(
             func=lambda spec: dg.apply_freshness_policy(spec, ROUTER_FRESHNESS),
-            selection=dg.AssetSelection.groups("labels", "prices", "router"),
+            selection=dg.AssetSelection.groups("labels", "router"),
         )
 
 

@@ -81,12 +81,13 @@ def _curves(axis: Axes, view: CurveView, here: Row | None) -> None:
             continue
         axis.plot(*_points(view.curves[policy]), **style)
         at, below = view.middle(policy), policy == MIXTURE
+        right = below or at is view.curves[policy][0]
         axis.annotate(
             name,
             (at["budget_fraction"], at["relative_success"]),
-            xytext=(5, -6) if below else (-5, 5),
+            xytext=(5 if right else -5, -6 if below else 5),
             textcoords="offset points",
-            ha="left" if below else "right",
+            ha="left" if right else "right",
             va="top" if below else "bottom",
             color=style["color"],
             fontweight="bold",

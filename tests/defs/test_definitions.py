@@ -125,10 +125,9 @@ def test_two_installations_live_in_one_process(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_policy_of_the_table_has_its_asset_its_choice_and_its_curve() -> None:
-    assets = {key.to_user_string() for key in defs.get_repository_def().asset_graph.get_all_asset_keys()}
+    graph = defs.get_repository_def().asset_graph
     for name, policy in POLICIES.items():
-        assert f"{name}_allocation" in assets
-        assert defs.get_repository_def().asset_graph.get(dg.AssetKey(f"{name}_allocation")).description == policy.method
+        assert (graph.get(dg.AssetKey(f"{name}_allocation")).description or "").startswith(policy.method)
         assert PolicyName().convert(name, None, None) == name
         assert name in {routed.name for routed in ROUTED}
         assert name in ORDER

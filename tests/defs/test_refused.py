@@ -31,6 +31,10 @@ def test_a_budget_that_costs_alone_rule_out_is_refused_before_anything_is_scored
 ) -> None:
     with pytest.raises(RunFailed, match=r"cost_matrix: .*cheapest feasible budget is .* withdraw weekly"):
         batch_commands.route(trained, batch_file, {"budget_usd": 1e-9})
+    with instance_of(trained) as instance:
+        events = instance.fetch_observations(dg.AssetRecordsFilter(dg.AssetKey("routed_batch"), ["weekly"]), limit=1)
+        (seen,) = [record.asset_observation for record in events.records]
+        assert "cheapest feasible budget is" in str(seen.metadata["not_routed"].value)
 
 
 @pytest.mark.usefixtures("unscored")

@@ -42,7 +42,17 @@ from routing_assets.storage.draft import Draft
 from routing_assets.storage.parquet_store import Store
 from routing_assets.storage.partitioned import PartitionedTable
 
-GROUP = "allocations"
+GROUP = "batches"
+FIGURES = """
+`expected_success`: mean probability of success. `shadow_price`: expected successes per extra USD. `gap`: share of the
+expected successes that a better allocation could gain at most. `overspend_probability`: that the true spend exceeds the
+budget. `binding`: the constraints without which more could be gained.
+"""
+"""What the metadata of an allocation mean."""
+OTHER_BUDGETS = """
+Look at `what_other_budgets_buy` first: the same batch for less or more money. `gain` is in expected success, `per USD`
+in expected successes per extra USD at that budget.
+"""
 
 
 @dg.asset(
@@ -98,7 +108,7 @@ CHECKS = {policy: checks_of(policy) for policy in POLICIES}
 @dg.multi_asset(
     outs={
         name_of(policy.name): dg.AssetOut(
-            description=policy.method,
+            description=policy.method + (OTHER_BUDGETS if policy.name == DEFAULT_POLICY else "\n") + FIGURES,
             group_name=GROUP,
             owners=OWNERS,
             kinds={policy.library, "parquet"},
@@ -222,7 +232,17 @@ def frontier_metadata(
     else:
         curve, *_ = frontier_of_batch(engine, batch, catalog, settings)
         rows = around(allocation.budget, allocation.expected_success, curve.at)
-    return {"what_other_budgets_buy": markdown_table(rows)}
+    shown_rows = [
+        {
+            "budget": f"{row['budget']:.0%}",
+            "USD": row["budget_usd"],
+            "success": row["expected_success"],
+            "gain": row["gain"],
+            "per USD": row["expected_successes_per_usd"],
+        }
+        for row in rows
+    ]
+    return {"what_other_budgets_buy": markdown_table(shown_rows)}
 
 
 def allocation_metadata(table: AnyTable) -> dict[str, Any]:

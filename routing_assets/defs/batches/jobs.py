@@ -12,12 +12,9 @@ from routing_assets.defs.common import batches, tags
 URGENT = {"dagster/priority": "10"}
 
 
-ROUTING = ("batches", "allocations", "routed")
-
-
 route_batch = dg.define_asset_job(
     "route_batch",
-    selection=dg.AssetSelection.groups(*ROUTING),
+    selection=dg.AssetSelection.groups("batches"),
     partitions_def=batches,
     # A decision is traced by its run, so a killed one is made again from the start; that takes seconds.
     tags=tags(priority=2, minutes=60) | {"dagster/retry_strategy": "ALL_STEPS"},

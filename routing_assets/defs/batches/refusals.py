@@ -12,7 +12,8 @@ from routing_assets.foundation.errors import InvalidInput
 def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Exception) -> dg.Failure:
     """The failure of a batch whose budget or constraints cannot be kept.
 
-    The warehouse records it with its inputs, so that the same attempt is not repeated.
+    The warehouse records it with its inputs, so that the same attempt is not repeated. The page of the routed batch's
+    partition shows the reason.
     """
     paths = home.paths()
     batch_id = context.partition_key
@@ -25,6 +26,7 @@ def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Excepti
                 "why": str(error),
             }
             paths.warehouse.append("refusals", pa.Table.from_pylist([row]))
+    context.log_event(dg.AssetObservation("routed_batch", partition=batch_id, metadata={"not_routed": str(error)}))
     return failure(
         InvalidInput(
             str(error),

@@ -38,7 +38,7 @@ from routing_assets.storage import journal
 from routing_assets.storage.blocks import AnyTable
 from routing_assets.storage.partitioned import PartitionedTable
 
-GROUP = "routed"
+GROUP = "batches"
 ASSIGNED_ONCE, WITHIN_BUDGET = checks_of_assignment("routed_batch", blocking=True)
 
 

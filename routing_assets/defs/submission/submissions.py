@@ -13,7 +13,7 @@ from routing_assets.defs.home import RoutingHome
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.routers.catalog_in_force import catalog_in_force
 
-GROUP = "submission"
+GROUP = "outcomes"
 
 
 @dg.asset(

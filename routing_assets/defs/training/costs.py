@@ -32,7 +32,7 @@ class CostConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="prices", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="6")
+@dg.asset(group_name="labels", owners=OWNERS, kinds={"scikitlearn"}, deps=["added_labels"], code_version="6")
 def cost_model(
     context: dg.AssetExecutionContext,
     config: CostConfig,

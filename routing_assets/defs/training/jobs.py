@@ -9,7 +9,7 @@ from routing_assets.defs.common import tags
 RELEASE = dg.AssetSelection.assets("router_comparison", "router_release")
 
 
-TRAINING = ("labels", "prices", "router")
+TRAINING = ("labels", "router")
 
 
 train_router = dg.define_asset_job(
