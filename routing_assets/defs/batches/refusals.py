@@ -12,8 +12,8 @@ from routing_assets.foundation.errors import InvalidInput
 def refused(context: dg.AssetExecutionContext, home: RoutingHome, error: Exception) -> dg.Failure:
     """The failure of a batch whose budget or constraints cannot be kept.
 
-    The warehouse records it with its inputs, so that the same attempt is not repeated. The page of the routed batch's
-    partition shows the reason.
+    The warehouse records it with its inputs, so that the same attempt is not repeated. The events of the routed batch
+    show the reason.
     """
     paths = home.paths()
     batch_id = context.partition_key
