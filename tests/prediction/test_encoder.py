@@ -55,6 +55,7 @@ def test_its_layers_are_trained_with_the_dropout_of_transformers() -> None:
         after.append(states)
     assert torch.equal(*after)
     assert set(ours.transformer.state_dict()) <= set(theirs.transformer.state_dict())
+    assert ours.transformer.config.hidden_size == theirs.transformer.config.hidden_size
 
 
 def test_other_weights_are_refused_by_checksum(toy_encoder: Path) -> None:

@@ -141,6 +141,7 @@ class Bert(nn.Module):
 
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
+        self.config = shape
         self.embeddings = Embeddings(shape)
         self.encoder = Encoder(shape)
 
