@@ -8,7 +8,7 @@ answer is right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,14 @@ from routing_assets.evaluation.results import PolicyOutcome
 from routing_assets.prediction.calibration.temperatures import scale
 from routing_assets.prediction.router import Router, calibration_data, calibration_rows
 from routing_assets.prediction.second_look import (
+    CrossFit,
     FirstModelQuality,
     SecondLook,
     carry_out,
     fit_posterior,
     judge_first_models,
     second_look_of,
+    telling,
 )
 from routing_assets.prediction.second_look.second_look import logits_of
 from routing_assets.pricing.cost_model import CostModel
@@ -40,14 +42,12 @@ class SecondLooks:
     """What is known about second looks on one test split of m instructions.
 
     Attributes:
-        quality: of each first model, on rows that nothing learnt from.
         look: None where no answer tells anything.
         alone: (m, K) probabilities of the router.
         cost: (m, K) USD, estimates.
         signals: by name, (m, K) of the answers of the test instructions.
     """
 
-    quality: tuple[FirstModelQuality, ...]
     look: SecondLook | None
     alone: np.ndarray
     cost: np.ndarray
@@ -95,15 +95,20 @@ def evaluate_second_looks(
     held_out = calibration_rows(router.classifier, split)
     scaled = logits_of(scale(logits, router.temperatures))
 
-    def learn(signals: Mapping[str, np.ndarray]) -> SecondLooks:
-        known = {name: values[held_out] for name, values in signals.items()}
-        fit = fit_posterior(labels.models, scaled, success, known, component)
-        quality = judge_first_models(fit, success, component)
-        look = second_look_of(fit, quality, scaled, cost[held_out], success)
-        tested = {name: values[rows] for name, values in signals.items()}
-        return SecondLooks(quality, look, test.estimates["scaled"], cost[rows], tested)
+    estimates = test.estimates["scaled"], cost[rows]
 
-    looks, perfect = learn(labels.signals), learn(perfect_check(labels))
+    def fitted(signals: Mapping[str, np.ndarray]) -> CrossFit:
+        return fit_posterior(
+            labels.models, scaled, success, {name: values[held_out] for name, values in signals.items()}, component
+        )
+
+    def learnt(fit: CrossFit, first: Collection[str], signals: Mapping[str, np.ndarray]) -> SecondLooks:
+        look = second_look_of(fit, first, scaled, cost[held_out], success)
+        return SecondLooks(look, *estimates, {name: values[rows] for name, values in signals.items()})
+
+    fit, right = fitted(labels.signals), perfect_check(labels)
+    quality = judge_first_models(fit, success, component)
+    looks, perfect = learnt(fit, telling(quality), labels.signals), learnt(fitted(right), labels.models, right)
     rounds = [_two_rounds(looks, test, float(budget)) for budget in budgets]
     knowing = [_two_rounds(perfect, test, float(budget)) for budget in budgets]
     outcomes = {
@@ -112,7 +117,7 @@ def evaluate_second_looks(
         "cascade_cheap_first": cascade_cheap_first(looks, test, budgets),
         "second_look_perfect": _outcome(test, [None if each is None else each.outcome(test) for each in knowing]),
     }
-    return SecondLookResult(outcomes, looks.quality)
+    return SecondLookResult(outcomes, quality)
 
 
 def perfect_check(labels: LabelledInstructions) -> dict[str, np.ndarray]:

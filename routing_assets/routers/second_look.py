@@ -29,6 +29,7 @@ from routing_assets.prediction.second_look import (
     judge_first_models,
     second_look_of,
     second_look_verdict,
+    telling,
 )
 from routing_assets.prediction.second_look.second_look import ABOUT, ARRAYS, logits_of
 from routing_assets.pricing.cost_model import CostModel
@@ -91,10 +92,10 @@ def fit_second_look(
     quality = judge_first_models(fit, success, component)
     columns = [cost_model.models.index(model) for model in labels.models]
     cost = cost_model.estimate(known.instruction, known.task).mean[:, columns]
-    made = second_look_of(fit, quality, scaled, cost, success)
+    made = second_look_of(fit, telling(quality), scaled, cost, success)
     if made is None:
         return FittedSecondLook(None, quality)
-    return FittedSecondLook(made, quality, second_look_gains(fit, quality, scaled, success, cost, component, seed))
+    return FittedSecondLook(made, quality, second_look_gains(fit, made.first, scaled, success, cost, component, seed))
 
 
 def classifier_of(shelf: Shelf, record: Mapping[str, Any]) -> SuccessClassifier:

@@ -11,7 +11,6 @@ from routing_assets.prediction.calibration.temperatures import sigmoid
 from routing_assets.prediction.panel_refit.networks import component_folds
 from routing_assets.prediction.second_look import (
     CrossFit,
-    FirstModelQuality,
     Gain,
     TriedRounds,
     carry_out,
@@ -25,7 +24,7 @@ FRACTIONS = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
 def second_look_gains(
     fit: CrossFit,
-    quality: Sequence[FirstModelQuality],
+    first: Sequence[str],
     scaled: np.ndarray,
     success: np.ndarray,
     cost: np.ndarray,
@@ -35,6 +34,7 @@ def second_look_gains(
     """Carry out both rounds on n known rows: each half is planned by what the other half taught.
 
     Args:
+        first: the models whose answers are looked at.
         scaled: (n, K) scaled logits of the router.
         success: (n, K), NaN where unlabelled; rows whose decisions have no label do not count.
         cost: (n, K) USD.
@@ -44,15 +44,15 @@ def second_look_gains(
     gain = np.full((len(FRACTIONS), len(scaled)), np.nan)
     for part in (0, 1):
         rows, others = np.flatnonzero(half == part), np.flatnonzero(half != part)
-        taught = second_look_of(fit, quality, scaled, cost, success, others)
+        taught = second_look_of(fit, first, scaled, cost, success, others)
         if taught is None or not len(rows):
             continue
         each, read = np.arange(len(rows)), [fit.posterior.first.index(name) for name in taught.first]
 
-        def after(first: np.ndarray, rows: np.ndarray = rows, read: list[int] = read) -> np.ndarray:
+        def after(asked_first: np.ndarray, rows: np.ndarray = rows, read: list[int] = read) -> np.ndarray:
             probability = alone[rows].copy()
             for j in read:
-                asked = np.flatnonzero(first == models.index(fit.posterior.first[j]))
+                asked = np.flatnonzero(asked_first == models.index(fit.posterior.first[j]))
                 probability[asked] = fit.after[j][rows[asked]]
             return probability
 

@@ -18,7 +18,6 @@ from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSi
 from routing_assets.prediction.second_look.gain import Gain
 from routing_assets.prediction.second_look.plan import BatchLooks, Lookahead, fit_lookahead
 from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
-from routing_assets.prediction.second_look.quality import FirstModelQuality
 
 Matrix = NDArray[np.float32]
 ARRAYS, ABOUT = "second_look.safetensors", "second_look.json"
@@ -143,25 +142,26 @@ class KeptSecondLook:
 
 def second_look_of(
     fit: CrossFit,
-    quality: Sequence[FirstModelQuality],
+    first: Collection[str],
     logits: Matrix,
     cost: NDArray[np.floating],
     success: Matrix,
     rows: NDArray[np.integer] | slice = slice(None),
 ) -> SecondLook | None:
-    """What a cross-fitted posterior makes of second looks; None where no answer tells anything.
+    """What a cross-fitted posterior makes of second looks; None where no answer is looked at.
 
     Args:
+        first: the models whose answers are looked at.
         logits: (n, K) scaled logits of the rows that it was fitted to.
         cost: (n, K) USD of their calls.
         success: (n, K) labels, NaN where unlabelled.
         rows: those of the n that the plan learns from.
     """
-    telling = [j for j, first in enumerate(quality) if first.tells]
-    if not telling:
+    read = [j for j, name in enumerate(fit.posterior.first) if name in first]
+    if not read:
         return None
-    columns = [fit.posterior.models.index(quality[j].first) for j in telling]
-    lookahead = fit_lookahead(logits[rows], fit.after[telling][:, rows], cost[rows], columns, success[rows])
+    columns = [fit.posterior.models.index(fit.posterior.first[j]) for j in read]
+    lookahead = fit_lookahead(logits[rows], fit.after[read][:, rows], cost[rows], columns, success[rows])
     return SecondLook(fit.posterior, lookahead)
 
 
