@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from routing_assets.foundation.ranges import ranges
 from routing_assets.prediction.second_look.gain import Gain
 from routing_assets.prediction.second_look.quality import FirstModelQuality
 
@@ -58,7 +59,7 @@ def _decision(gains: Sequence[Gain]) -> str:
     paying = [gain for gain in gains if gain.pays]
     most = max(paying or gains, key=lambda gain: gain.gain)
     if paying:
-        where = ", ".join(f"{gain.budget_fraction:.0%}" for gain in paying)
+        where = ranges([gain.budget_fraction for gain in paying], [gain.budget_fraction for gain in gains])
         return f"Second looks pay at budgets of {where}, against one call for the same money: {most}."
     if all(gain.answer == "does not pay" for gain in gains):
         return f"Do not look twice: at every budget it gains less than half a point. The most is {most}."
