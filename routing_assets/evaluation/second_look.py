@@ -58,7 +58,9 @@ class SecondLooks:
         not read.
         """
         probability = self.alone.copy()
-        for name in () if self.look is None else self.look.first:
+        if self.look is None:
+            return probability
+        for name in self.look.first:
             model = self.look.models.index(name)
             rows = np.flatnonzero(first == model)
             if rows.size:
@@ -94,7 +96,6 @@ def evaluate_second_looks(
         logits = router.refit.correct_unseen(logits, component)
     held_out = calibration_rows(router.classifier, split)
     scaled = logits_of(scale(logits, router.temperatures))
-
     estimates = test.estimates["scaled"], cost[rows]
 
     def fitted(signals: Mapping[str, np.ndarray]) -> CrossFit:

@@ -90,7 +90,7 @@ def judge_gains(fractions: Sequence[float], splits: Sequence[TriedRounds], seed:
     moved = np.concatenate([_sums(off, group), np.where(count > 0, means - mean, 0.0) / in_splits])
     unrelated = len(np.unique(group[known.any(axis=1)]))
     return tuple(
-        Gain(float(fractions[f]), float(m), float(m - width), float(m + width), unrelated)
+        Gain(float(fractions[int(f)]), float(m), float(m - width), float(m + width), unrelated)
         for f, m, width in zip(judged, mean, _simultaneous(moved.T @ moved, seed), strict=True)
     )
 
