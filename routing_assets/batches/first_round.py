@@ -160,12 +160,12 @@ def _why_not(
     if wanted.after is not None and not set(wanted.after) & set(look.first):
         return f"the answers of {', '.join(wanted.after)} tell nothing more than the instruction"
     if wanted.only_where_it_pays:
-        gain = kept.gain_at(problem.budget / float(problem.cost_matrix.sum(axis=0).max()))
+        fraction = problem.budget / float(problem.cost_matrix.sum(axis=0).max())
+        gain = kept.gain_at(fraction)
+        if gain is None:
+            return f"at {fraction:.0%} of the dearest model's cost they were not tried on held-out instructions"
         if not gain.pays:
-            return (
-                f"at {gain.budget_fraction:.0%} of the dearest model's cost they gained {100 * gain.gain:.1f} points "
-                f"on {gain.instructions} held-out instructions, which is not sure to pay"
-            )
+            return f"on {gain.unrelated} unrelated held-out instructions they gained {gain}: {gain.answer}"
     return ""
 
 

@@ -12,11 +12,13 @@ import pyarrow as pa
 
 from routing_assets.evaluation import summary as figures
 from routing_assets.evaluation.intervals import Curves, bootstrap_curves, mean_curves
+from routing_assets.evaluation.policies import judged_policy
 from routing_assets.evaluation.results import SeedResult, curves_table
 from routing_assets.evaluation.second_look import SECOND_LOOK
-from routing_assets.evaluation.second_look_verdict import SecondLookVerdict, judge_second_looks
 from routing_assets.evaluation.terminal import calibration_lines, policy_lines
 from routing_assets.evaluation.verdict import Verdict, give_verdict
+from routing_assets.prediction.second_look import TriedRounds, judge_gains, second_look_verdict
+from routing_assets.prediction.second_look.verdict import SecondLookVerdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +112,15 @@ class Evaluation:
         """Whether second looks pay, and at which budgets; None where they were not evaluated."""
         if SECOND_LOOK not in self.seeds[0].outcomes:
             return None
-        first_models = [seed.second_look for seed in self.seeds]
-        return judge_second_looks(self.budget_fractions, self.seeds, first_models, replicates=self.replicates)
+        once = judged_policy(self.seeds[0].outcomes)
+        tried = [
+            TriedRounds(
+                (seed.outcomes[SECOND_LOOK].success - seed.outcomes[once].success) / seed.best_success, seed.component
+            )
+            for seed in self.seeds
+        ]
+        gains = judge_gains(self.budget_fractions.tolist(), tried)
+        return second_look_verdict(gains, [seed.second_look for seed in self.seeds])
 
     @cached_property
     def summary(self) -> dict[str, Any]:

@@ -1,40 +1,40 @@
 """Second looks on a test split: the plan, the second round and their controls, at each budget.
 
-The controls say what the gain is due to. ``mip_panel_refit`` is one call by the network that reads no answer;
-``second_look_random`` escalates as many answers of the same models, but at random; ``cascade_cheap_first`` asks the
-cheapest model first and escalates its least sure answers, with the threshold and the second model that are best in
-hindsight; ``second_look_perfect`` plans with a check that knows whether the first answer is right.
+The controls say what the gain is due to. ``second_look_random`` escalates as many answers of the same models, but at
+random; ``cascade_cheap_first`` asks the cheapest model first and escalates its least sure answers, with the threshold
+and the second model that are best in hindsight; ``second_look_perfect`` plans with a check that knows whether the first
+answer is right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from routing_assets.allocation import AllocationProblem, InfeasibleBudget, allocate
-from routing_assets.allocation.second_look import FirstRound, decide_second_round, plan_first_round
+from routing_assets.allocation.second_look import FirstRound
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.datasets.splits import Split
 from routing_assets.evaluation.policies import TestSplit
 from routing_assets.evaluation.results import PolicyOutcome
-from routing_assets.prediction.calibration.quality import loss_saved
-from routing_assets.prediction.calibration.temperatures import sigmoid
+from routing_assets.prediction.calibration.temperatures import scale
 from routing_assets.prediction.router import Router, calibration_data, calibration_rows
 from routing_assets.prediction.second_look import (
-    BatchLooks,
+    CrossFit,
     FirstModelQuality,
-    Lookahead,
-    Posterior,
-    fit_lookahead,
+    SecondLook,
+    carry_out,
     fit_posterior,
     judge_first_models,
+    second_look_of,
+    telling,
 )
-from routing_assets.prediction.second_look.quality import STANDARD_ERRORS
+from routing_assets.prediction.second_look.second_look import logits_of
 from routing_assets.pricing.cost_model import CostModel
 
-SECOND_LOOK, REFIT = "mip_second_look", "mip_panel_refit"
+SECOND_LOOK = "mip_second_look"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,35 +42,30 @@ class SecondLooks:
     """What is known about second looks on one test split of m instructions.
 
     Attributes:
-        quality: of each first model, on rows that nothing learnt from.
-        posterior: of every model after an answer.
-        lookahead: the regressions of value and usage; None where no answer tells anything.
-        logits: (m, K) scaled logits of the router.
+        look: None where no answer tells anything.
+        alone: (m, K) probabilities of the router.
+        cost: (m, K) USD, estimates.
         signals: by name, (m, K) of the answers of the test instructions.
-        refit: (m, K) probabilities of the network that reads no answer.
-        alone: (m, K) probabilities by which one call is planned: ``refit`` where it was better on held-out rows, else
-            the router's.
     """
 
-    quality: tuple[FirstModelQuality, ...]
-    posterior: Posterior
-    lookahead: Lookahead | None
-    logits: np.ndarray
-    signals: Mapping[str, np.ndarray]
-    refit: np.ndarray
+    look: SecondLook | None
     alone: np.ndarray
+    cost: np.ndarray
+    signals: Mapping[str, np.ndarray]
 
     def after(self, first: np.ndarray) -> np.ndarray:
         """(m, K) probabilities once each instruction's first model has answered; without change where its answers are
         not read.
         """
         probability = self.alone.copy()
-        models = self.posterior.models
-        for name in self.posterior.first:
-            rows = np.flatnonzero(first == models.index(name))
+        if self.look is None:
+            return probability
+        for name in self.look.first:
+            model = self.look.models.index(name)
+            rows = np.flatnonzero(first == model)
             if rows.size:
-                answers = {signal: values[rows, models.index(name)] for signal, values in self.signals.items()}
-                probability[rows] = self.posterior.after(name, self.logits[rows], answers)
+                answers = {signal: values[rows, model] for signal, values in self.signals.items()}
+                probability[rows] = self.look.after(name, self.alone[rows], answers)
         return probability
 
 
@@ -91,63 +86,39 @@ def evaluate_second_looks(
     test: TestSplit,
     budgets: np.ndarray,
 ) -> SecondLookResult:
-    """Two rounds and their controls at each budget (USD); ``rows`` (m,) are the instructions of ``test``."""
+    """Two rounds and their controls at each budget (USD); ``rows`` (m,) are the instructions of ``test``.
+
+    They learn from the rows that the router did not learn from, as in production.
+    """
     cost = cost_model.estimate(labels.instruction, labels.task).mean
-    looks = fit_second_looks(labels, split, router, rows, cost, labels.signals)
-    perfect = fit_second_looks(labels, split, router, rows, cost, perfect_check(labels))
-    once = [_one_call(looks.refit, test, float(budget), cost[rows]) for budget in budgets]
-    rounds = [_two_rounds(looks, test, float(budget), cost[rows]) for budget in budgets]
-    knowing = [_two_rounds(perfect, test, float(budget), cost[rows]) for budget in budgets]
+    logits, success, component = calibration_data(router.classifier, labels, split)
+    if router.refit is not None:
+        logits = router.refit.correct_unseen(logits, component)
+    held_out = calibration_rows(router.classifier, split)
+    scaled = logits_of(scale(logits, router.temperatures))
+    estimates = test.estimates["scaled"], cost[rows]
+
+    def fitted(signals: Mapping[str, np.ndarray]) -> CrossFit:
+        return fit_posterior(
+            labels.models, scaled, success, {name: values[held_out] for name, values in signals.items()}, component
+        )
+
+    def learnt(fit: CrossFit, first: Collection[str], signals: Mapping[str, np.ndarray]) -> SecondLooks:
+        look = second_look_of(fit, first, scaled, cost[held_out], success)
+        return SecondLooks(look, *estimates, {name: values[rows] for name, values in signals.items()})
+
+    fit, right = fitted(labels.signals), perfect_check(labels)
+    quality = judge_first_models(fit, success, component)
+    looks, perfect = learnt(fit, telling(quality), labels.signals), learnt(fitted(right), labels.models, right)
+    rounds = [_two_rounds(looks, test, float(budget)) for budget in budgets]
+    knowing = [_two_rounds(perfect, test, float(budget)) for budget in budgets]
     outcomes = {
-        REFIT: _outcome(test, [None if each is None else each.outcome(test) for each in once]),
         SECOND_LOOK: _outcome(test, [None if each is None else each.outcome(test) for each in rounds]),
         "second_look_random": _outcome(test, [None if each is None else each.at_random(test) for each in rounds]),
         "cascade_cheap_first": cascade_cheap_first(looks, test, budgets),
         "second_look_perfect": _outcome(test, [None if each is None else each.outcome(test) for each in knowing]),
     }
-    return SecondLookResult(outcomes, looks.quality)
-
-
-def fit_second_looks(
-    labels: LabelledInstructions,
-    split: Split,
-    router: Router,
-    rows: np.ndarray,
-    cost: np.ndarray,
-    signals: Mapping[str, np.ndarray],
-) -> SecondLooks:
-    """Learn from the rows that the router did not learn from; ``rows`` (m,) are the test rows.
-
-    Args:
-        cost: (N, K) USD, estimates for all rows of the label table.
-        signals: by name, (N, K) of the answers.
-    """
-    logits, success, component = calibration_data(router.classifier, labels, split)
-    if router.refit is not None:
-        logits = router.refit.correct_unseen(logits, component)
-    unseen = calibration_rows(router.classifier, split)
-    scaled = np.asarray(logits / router.temperatures, dtype=np.float32)
-    seen = {name: values[unseen] for name, values in signals.items()}
-    fit = fit_posterior(labels.models, scaled, success, seen, component)
-    quality = judge_first_models(fit, success, component)
-    telling = [j for j, first in enumerate(quality) if first.tells]
-    saved, error = loss_saved(fit.without_answer, sigmoid(scaled), success, component)
-    refitted = saved > STANDARD_ERRORS * error
-    alone = fit.without_answer if refitted else sigmoid(scaled)
-    lookahead = fit_lookahead(scaled, fit.after[telling], cost[unseen], telling, alone, success) if telling else None
-    test = labels.take(rows)
-    tested = router.classifier.logits(test.instruction, None if test.task is None else list(test.task))
-    tested = np.asarray(router.corrected(tested) / router.temperatures, dtype=np.float32)
-    refit = fit.posterior.without_answer(tested)
-    return SecondLooks(
-        quality,
-        fit.posterior,
-        lookahead,
-        tested,
-        {name: values[rows] for name, values in signals.items()},
-        refit,
-        refit if refitted else sigmoid(tested),
-    )
+    return SecondLookResult(outcomes, quality)
 
 
 def perfect_check(labels: LabelledInstructions) -> dict[str, np.ndarray]:
@@ -194,36 +165,19 @@ class _Cell:
     predicted_cost: float
 
 
-def _one_call(success: np.ndarray, split: TestSplit, budget: float, cost: np.ndarray) -> _Rounds | None:
-    """One call per instruction; None if even that is too much."""
+def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float) -> _Rounds | None:
+    """Both rounds, or one where no answer tells anything; None if even one call is too much."""
     try:
-        answer = allocate(AllocationProblem(success, cost, budget, models=split.models))
+        if looks.look is None:
+            answer = allocate(AllocationProblem(looks.alone, looks.cost, budget))
+            plan = FirstRound(answer.choice, np.zeros(len(answer.choice), dtype=bool), answer)
+            return _Rounds(plan, plan.choice, answer.expected_success)
+        columns = looks.look.looks(looks.alone, looks.cost)
+        plan, second = carry_out(columns, looks.after, split.cost, budget)
     except InfeasibleBudget:
         return None
-    plan = FirstRound(answer.choice, np.zeros(len(cost), dtype=bool), answer)
-    return _Rounds(plan, plan.choice, answer.expected_success)
-
-
-def _two_rounds(looks: SecondLooks, split: TestSplit, budget: float, cost: np.ndarray) -> _Rounds | None:
-    """Plan, ask, look and decide with what the budget has left after the true cost; None if one call is too much."""
-    if looks.lookahead is None:
-        return _one_call(looks.alone, split, budget, cost)
-    lookahead = looks.lookahead
-    try:
-        plan = plan_first_round(
-            looks.alone,
-            cost,
-            budget,
-            BatchLooks(lookahead, looks.alone, cost),
-            lookahead.first,
-            models=split.models,
-        )
-    except InfeasibleBudget:
-        return None
-    spent = split.cost[np.arange(len(cost)), plan.choice].sum()
-    decided = decide_second_round(looks.after(plan.choice), cost, plan.choice, budget - spent, models=split.models)
-    optimism = lookahead.optimism(plan.allocation.shadow_price)
-    return _Rounds(plan, decided.choice, plan.expected_success - optimism)
+    optimism = columns.lookahead.optimism(plan.allocation.shadow_price)
+    return _Rounds(plan, second, plan.expected_success - optimism)
 
 
 def cascade_cheap_first(looks: SecondLooks, split: TestSplit, budgets: np.ndarray) -> PolicyOutcome:

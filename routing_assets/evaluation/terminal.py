@@ -13,7 +13,7 @@ FRACTIONS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 ORDER = (
     "best_single", "zero_router", "random", *POLICIES, "knn_mip", "task_rates_mip",
     "ndch_p_token_aware", "mip_token_aware", "mip_safe", "mip_known_costs",
-    "mip_panel_refit", "mip_second_look", "second_look_random", "cascade_cheap_first", "second_look_perfect",
+    "mip_second_look", "second_look_random", "cascade_cheap_first", "second_look_perfect",
     "oracle_predicted_costs", "oracle",
 )  # fmt: skip
 FED_BY = {"raw": "mip_raw", "scaled": "mip_scaled", "calibrated": "mip_bucket", "decision": "mip"}

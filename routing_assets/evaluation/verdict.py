@@ -10,6 +10,7 @@ import numpy as np
 from routing_assets.evaluation.intervals import Curves, interval
 from routing_assets.evaluation.policies import SAME_SPEND, judged_policy
 from routing_assets.evaluation.summary import Row, aiq_difference, difference
+from routing_assets.foundation.ranges import ranges
 
 WORTHWHILE = 0.005  # least gain in relative success that makes routing worthwhile
 LEAST_UNRELATED = 30
@@ -252,14 +253,3 @@ def _probability(p: float) -> str:
 
 def _fractions(gains: list[Row]) -> list[float]:
     return [gain["budget_fraction"] for gain in gains]
-
-
-def ranges(chosen: list[float], grid: list[float]) -> str:
-    """Budget fractions as ranges of neighbours on the grid: "5 %–40 % and 70 %"."""
-    runs: list[list[float]] = []
-    for fraction in chosen:
-        if runs and grid.index(fraction) == grid.index(runs[-1][-1]) + 1:
-            runs[-1].append(fraction)
-        else:
-            runs.append([fraction])
-    return ", ".join(f"{run[0]:.0%}" if len(run) == 1 else f"{run[0]:.0%}–{run[-1]:.0%}" for run in runs)

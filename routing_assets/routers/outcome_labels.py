@@ -2,7 +2,9 @@
 
 The labels are partial: every other model of the row is unlabelled. Which model answered was decided from text, prices
 and budget, never from the outcome, so these rows do not bias the likelihood. They only cover instructions for which
-the model was chosen. A batch's ``group`` (a tenant, say) does not relate rows; equal texts do, as everywhere.
+the model was chosen. Second calls are left out: they are made where the first answer looks wrong, so that any model
+fails there more often than the text tells. A batch's ``group`` (a tenant, say) does not relate rows; equal texts do, as
+everywhere.
 """
 
 from __future__ import annotations

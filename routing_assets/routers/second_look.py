@@ -28,6 +28,8 @@ from routing_assets.prediction.second_look import (
     fit_posterior,
     judge_first_models,
     second_look_of,
+    second_look_verdict,
+    telling,
 )
 from routing_assets.prediction.second_look.second_look import ABOUT, ARRAYS, logits_of
 from routing_assets.pricing.cost_model import CostModel
@@ -60,16 +62,7 @@ class FittedSecondLook:
     @property
     def verdict(self) -> str:
         """Where second looks pay, in words."""
-        if self.second_look is None:
-            return "Second looks are not planned: no answer tells more than the instruction."
-        budgets = [f"{gain.budget_fraction:.0%}" for gain in self.gains if gain.pays]
-        if not budgets:
-            return "Second looks do not pay surely at any budget, so that second_look: auto plans none."
-        best = max(self.gains, key=lambda gain: gain.gain if gain.pays else -1.0)
-        return (
-            f"Second looks pay at budgets of {', '.join(budgets)}: by up to {100 * best.gain:.1f} points of success "
-            f"(at {best.budget_fraction:.0%})."
-        )
+        return second_look_verdict(self.gains, [self.quality]).text
 
 
 def fit_second_look(
@@ -99,10 +92,10 @@ def fit_second_look(
     quality = judge_first_models(fit, success, component)
     columns = [cost_model.models.index(model) for model in labels.models]
     cost = cost_model.estimate(known.instruction, known.task).mean[:, columns]
-    made = second_look_of(fit, quality, scaled, cost)
+    made = second_look_of(fit, telling(quality), scaled, cost, success)
     if made is None:
         return FittedSecondLook(None, quality)
-    return FittedSecondLook(made, quality, second_look_gains(fit, quality, scaled, success, cost, component, seed))
+    return FittedSecondLook(made, quality, second_look_gains(fit, made.first, scaled, success, cost, component, seed))
 
 
 def classifier_of(shelf: Shelf, record: Mapping[str, Any]) -> SuccessClassifier:

@@ -137,7 +137,7 @@ def test_a_batch_of_several_parts_is_routed_replayed_and_explained(
     "policy",
     [
         "{budget_fraction: 0.4, confidence: 0.9}",
-        "{budget_fraction: 0.4, constraints: {max_share: {R1: 0.2}}}",
+        pytest.param("{budget_fraction: 0.4, constraints: {max_share: {R1: 0.2}}}", marks=pytest.mark.slow),
         "{period: {budget_usd: 0.02}}",
     ],
     ids=["confidence", "shares", "month"],

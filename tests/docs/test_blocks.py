@@ -29,7 +29,7 @@ from routing_assets.pricing.catalog_table import read_catalog
 from routing_assets.routers.label_sources import read_labels
 
 ENDING = {"json": ".jsonl", "csv": ".csv", "yaml": ".yaml"}
-NEEDS_MORE = ("make", "pip", "export", "curl")
+NEEDS_MORE = ("make", "pip", "export", "curl", "docker")
 """Commands that no test runs: .ci/run runs make; the others need a network, a key, or another installation."""
 IN_ORDER = (("README.md",), ("own-data.md", "audit.md", "data-dictionary.md", "operations.md"))
 """Pages whose commands are executed in one folder, one after the other."""

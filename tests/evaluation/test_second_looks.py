@@ -8,14 +8,13 @@ import pytest
 
 from routing_assets.datasets.labels import LabelledInstructions
 from routing_assets.evaluation.protocol import EvaluationConfig, evaluate
-from routing_assets.evaluation.results import PolicyOutcome, TestedPolicies
-from routing_assets.evaluation.second_look_verdict import LEAST_UNRELATED, NOTHING_TOLD, judge_second_looks
 from routing_assets.foundation.errors import InvalidInput
 from routing_assets.prediction.classifier.config import ClassifierConfig
 from routing_assets.prediction.classifier.network import HeadConfig
 from routing_assets.prediction.classifier.training import TrainingConfig
 from routing_assets.prediction.encoder.encoder import EncoderConfig
 from routing_assets.prediction.router import RouterConfig
+from routing_assets.prediction.second_look import NOTHING_TOLD
 from routing_assets.pricing.catalog import ModelCatalog, ModelEntry
 
 CATALOG = ModelCatalog((ModelEntry("large", 1.0, 1.0), ModelEntry("small", 0.2, 0.2)))
@@ -80,7 +79,7 @@ def test_the_summary_says_what_each_first_answer_tells(telling):
 
 def test_a_check_that_tells_nothing_is_not_used():
     evaluation = evaluate(coins(0.0), CATALOG, seeds=(0,), config=CONFIG)
-    assert not evaluation.second_look.pays
+    assert not evaluation.second_look.budgets
     assert "Do not look twice" in evaluation.table()
     assert NOTHING_TOLD in evaluation.table()
     seed = evaluation.seeds[0]
@@ -98,64 +97,3 @@ def test_labels_with_signals_are_evaluated_as_before_without_second_looks(tellin
     plain = evaluate(coins(4.0).without_signals(), CATALOG, seeds=(0,), config=replace(CONFIG, second_look=False))
     assert plain.second_look is None
     np.testing.assert_array_equal(plain.seeds[0].outcomes["mip"].success, telling.seeds[0].outcomes["mip"].success)
-
-
-FRACTIONS = np.linspace(0.1, 1.0, 14)
-
-
-def split_of(gain, n, seed) -> TestedPolicies:
-    """One split of n rows on which two rounds succeed ``gain`` (F,) more often than either kind of one call."""
-    rng = np.random.default_rng(seed)
-    rates = [0.6 + np.asarray(gain), np.full(len(FRACTIONS), 0.6), np.full(len(FRACTIONS), 0.6)]
-    nothing = np.zeros(len(FRACTIONS))
-    return TestedPolicies(
-        component=np.arange(n),
-        budget=FRACTIONS,
-        success=np.ones((n, 2), dtype=np.float32),
-        cost=np.ones((n, 2)),
-        outcomes={
-            name: PolicyOutcome(
-                success=(rng.random((len(FRACTIONS), n)) < rate[:, None]).astype(np.float32),
-                cost=np.ones((len(FRACTIONS), n)),
-                traffic=np.zeros((len(FRACTIONS), 2)),
-                predicted_success=nothing,
-                predicted_cost=nothing,
-                overspend_probability=nothing,
-            )
-            for name, rate in zip(("mip_second_look", "mip", "mip_panel_refit"), rates, strict=True)
-        },
-    )
-
-
-def test_few_rows_decide_nothing_however_large_the_gain():
-    verdict = judge_second_looks(FRACTIONS, [split_of(np.full(14, 0.3), LEAST_UNRELATED - 1, 0)], replicates=200)
-    assert not verdict.pays
-    assert {gain.answer for gain in verdict.gains} == {"too few rows to tell"}
-    assert "Too few rows to tell" in verdict.text
-    assert judge_second_looks(FRACTIONS, [split_of(np.full(14, 0.3), LEAST_UNRELATED, 0)], replicates=200).pays
-
-
-def test_of_many_budgets_none_pays_by_luck():
-    claims = sum(
-        judge_second_looks(FRACTIONS, [split_of(np.zeros(14), 400, seed)], replicates=200).pays for seed in range(30)
-    )
-    assert claims <= 2  # one in forty is wrong by promise; pointwise intervals claim in every fourth
-
-
-def test_it_pays_where_it_gains_and_only_there():
-    verdict = judge_second_looks(FRACTIONS, [split_of(np.where(FRACTIONS > 0.5, 0.1, 0.0), 3000, 1)], replicates=200)
-    np.testing.assert_allclose(verdict.budgets, FRACTIONS[FRACTIONS > 0.5])
-    assert verdict.pays_at(0.8)
-    assert verdict.pays_at(1.5)
-    assert not verdict.pays_at(0.3)
-    assert not verdict.pays_at(0.5)  # it pays on one side alone
-    assert not verdict.pays_at(0.01)
-
-
-def test_a_gain_of_nothing_is_told_from_a_lack_of_rows():
-    split = split_of(np.zeros(14), 400, 2)
-    same = replace(split, outcomes=dict.fromkeys(split.outcomes, split.outcomes["mip"]))
-    verdict = judge_second_looks(FRACTIONS, [same], replicates=200)
-    assert {gain.answer for gain in verdict.gains} == {"does not pay"}
-    assert "at every budget it gains less than half a point" in verdict.text
-    assert "Too few rows to tell" in judge_second_looks(FRACTIONS, [split], replicates=200).text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
@@ -28,6 +29,33 @@ def test_packaged_encoder_is_the_published_sentence_embedding() -> None:
     texts = ["Sort a list of dates.", "Why is the sky blue?"]
     published = SentenceTransformer(str(encoder.directory), device="cpu").encode(texts)
     np.testing.assert_allclose(encoder.embed(texts), published, atol=1e-5)
+
+
+def test_the_packaged_encoder_is_bit_for_bit_that_of_transformers() -> None:
+    ours = SentenceEncoder(EncoderConfig(), "cpu")
+    theirs = SentenceEncoder(EncoderConfig(name=str(ours.directory)), "cpu")
+    texts = ["Why is the sky blue?", "Née café, 北京 ½ [MASK]", "", "a b\x00\u200d\tc", "prime " * 400, "Sort dates."]
+    for mine, other in zip(ours.tokenize(texts), theirs.tokenize(texts), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    np.testing.assert_array_equal(ours.embed(texts), theirs.embed(texts))
+    assert (ours.layers, ours.width, ours.fingerprint) == (theirs.layers, theirs.width, theirs.fingerprint)
+
+
+def test_its_layers_are_trained_with_the_dropout_of_transformers() -> None:
+    ours = SentenceEncoder(EncoderConfig(), "cpu")
+    theirs = SentenceEncoder(EncoderConfig(name=str(ours.directory)), "cpu")
+    ids, keep = torch.arange(5, 29).view(2, 12), torch.ones(2, 12, dtype=torch.bool)
+    keep[0, 9:] = False
+    after = []
+    for model in (copy.deepcopy(ours.transformer).train(), copy.deepcopy(theirs.transformer).train()):
+        torch.manual_seed(0)
+        states = model.embeddings(input_ids=ids)
+        for layer in model.encoder.layer:
+            states = layer(states, keep[:, None, None, :])
+        after.append(states)
+    assert torch.equal(*after)
+    assert set(ours.transformer.state_dict()) <= set(theirs.transformer.state_dict())
+    assert ours.transformer.config.hidden_size == theirs.transformer.config.hidden_size
 
 
 def test_other_weights_are_refused_by_checksum(toy_encoder: Path) -> None:

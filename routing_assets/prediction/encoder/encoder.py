@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from routing_assets.foundation.errors import InvalidInput
+from routing_assets.prediction.encoder.bert import Bert, BertShape
 from routing_assets.prediction.encoder.precision import Precision, check_precision, products_in
 from routing_assets.prediction.encoder.threads import side_by_side
 
@@ -148,16 +150,20 @@ class SentenceEncoder:
 
     @property
     def _tokenizer(self) -> Any:
+        """Of ``transformers``, for other encoders than the packaged one."""
         return _tokenizer(self.directory, _as_it_is(self.directory / "model.safetensors"))
 
     @property
     def transformer(self) -> Any:
-        """The transformer (a BERT-like model of ``transformers``) in evaluation mode, which nobody may change."""
-        return _transformer(self.directory, _as_it_is(self.directory / "model.safetensors"), self.device)
+        """The transformer (a BERT-like model) in evaluation mode, which nobody may change."""
+        read = _packaged_transformer if self.config.name == PACKAGED else _transformer
+        return read(self.directory, _as_it_is(self.directory / "model.safetensors"), self.device)
 
     @cached_property
     def _shape(self) -> Any:
         """The transformer's configuration, which is read without its weights."""
+        if self.config.name == PACKAGED:
+            return BertShape.of(self.directory)
         from transformers import AutoConfig
 
         return AutoConfig.from_pretrained(str(self.directory), local_files_only=True)
@@ -176,12 +182,23 @@ class SentenceEncoder:
         """Token ids of each text with the special tokens, the middle of a long text left out."""
         if not len(texts):
             return []
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         limit = self.config.max_tokens - 2
         head = int(limit * self.config.head_share)
-        ids = self._tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        start, end = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        ids, start, end = self._token_ids(list(texts))
         kept = (row if len(row) <= limit else row[:head] + row[len(row) - (limit - head) :] for row in ids)
         return [np.array([start, *row, end], dtype=np.int32) for row in kept]
+
+    def _token_ids(self, texts: list[str]) -> tuple[list[list[int]], int, int]:
+        """Ids without special tokens, and those of the tokens that begin and end a text."""
+        if self.config.name == PACKAGED:
+            tokenizer = _packaged_tokenizer(self.directory, _as_it_is(self.directory / "model.safetensors"))
+            ids = [encoded.ids for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+            start, end = tokenizer.encode("").ids
+            return ids, start, end
+        tokenizer = self._tokenizer
+        ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids, tokenizer.cls_token_id, tokenizer.sep_token_id
 
     @property
     def embedding_width(self) -> int:
@@ -218,7 +235,6 @@ def _tokenizer(directory: Path, as_it_is: tuple[int, ...]) -> Any:
     """Read once by a process that routes many batches."""
     from transformers import AutoTokenizer
 
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     return AutoTokenizer.from_pretrained(str(directory), local_files_only=True)
 
 
@@ -231,6 +247,20 @@ def _transformer(directory: Path, as_it_is: tuple[int, ...], device: str) -> Any
     logging.disable_progress_bar()
     model = AutoModel.from_pretrained(str(directory), local_files_only=True, attn_implementation="sdpa")
     return model.eval().to(device)
+
+
+@lru_cache(maxsize=2)
+def _packaged_tokenizer(directory: Path, as_it_is: tuple[int, ...]) -> Tokenizer:
+    """The same without ``transformers``, which takes seconds to load."""
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+@lru_cache(maxsize=2)
+def _packaged_transformer(directory: Path, as_it_is: tuple[int, ...], device: str) -> Bert:
+    return Bert.read(directory).to(device)
 
 
 def pad(tokens: Sequence[Tokens], device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:

@@ -54,8 +54,10 @@ class Corrections(nn.Module):
 
     def forward(self, inputs: Tensor, logits: Tensor, networks: slice = slice(None)) -> Tensor:
         """Corrected logits of the named ``networks``, for which ``inputs`` are given."""
-        hidden = torch.baddbmm(self.first_offset[networks], inputs, self.first[networks])
-        correction = torch.baddbmm(self.offset[networks], self.dropout(torch.relu(hidden)), self.second[networks])
+        hidden = torch.relu(torch.baddbmm(self.first_offset[networks], inputs, self.first[networks]))
+        if self.training:  # one draw for all networks: drawing is what takes longest
+            hidden = hidden * self.dropout(torch.ones_like(hidden[0]))
+        correction = torch.baddbmm(self.offset[networks], hidden, self.second[networks])
         return self.slope[networks] * logits + correction + torch.bmm(inputs, self.linear[networks])
 
 

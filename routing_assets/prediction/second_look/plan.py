@@ -169,7 +169,6 @@ def fit_lookahead(
     after: Matrix,
     cost: NDArray[np.floating],
     first: Sequence[int],
-    alone: Matrix | None = None,
     success: Matrix | None = None,
 ) -> Lookahead:
     """Prepare the regressions on n rows that the router and the posterior did not learn from.
@@ -179,10 +178,9 @@ def fit_lookahead(
         after: (J, n, K) cross-fitted probabilities after the answer of each first model.
         cost: (n, K) USD.
         first: (J,) columns of the first models.
-        alone: (n, K) probabilities by which one call is planned, where they are not those of the logits.
         success: (n, K) labels, by which :meth:`Lookahead.optimism` is measured; NaN where unlabelled.
     """
-    before = np.asarray(sigmoid(logits) if alone is None else alone, dtype=np.float32)
+    before = np.asarray(sigmoid(logits), dtype=np.float32)
     labels = np.full_like(before, np.nan) if success is None else success
     return Lookahead(before, after, np.asarray(cost, np.float64), np.asarray(first, np.int64), labels)
 

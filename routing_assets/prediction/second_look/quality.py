@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,11 @@ class FirstModelQuality:
             f"{self.first} {verdict} (log-loss {self.log_loss_without:.4f} without and {self.log_loss:.4f} with its "
             f"answer, saved {self.gain:.4f} ± {self.standard_error:.4f}; AUC {self.auc_without:.3f} and {self.auc:.3f})"
         )
+
+
+def telling(quality: Iterable[FirstModelQuality]) -> tuple[str, ...]:
+    """The first models whose answers tell more than the instruction."""
+    return tuple(first.first for first in quality if first.tells)
 
 
 def judge_first_models(

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 from routing_assets.prediction.panel_refit.networks import CorrectionConfig, Corrections
 from routing_assets.prediction.second_look.encoding import ClassSignal, NumberSignal, SignalEncoding, Signals
+from routing_assets.prediction.second_look.gain import Gain
 from routing_assets.prediction.second_look.plan import BatchLooks, Lookahead, fit_lookahead
 from routing_assets.prediction.second_look.posterior import CrossFit, Posterior
-from routing_assets.prediction.second_look.quality import FirstModelQuality
 
 Matrix = NDArray[np.float32]
 ARRAYS, ABOUT = "second_look.safetensors", "second_look.json"
@@ -125,25 +125,43 @@ class SecondLook:
         return cls(posterior, Lookahead(**_within(arrays, "lookahead.")))
 
 
+@dataclass(frozen=True, eq=False)
+class KeptSecondLook:
+    """A second look that was kept under a version, and what it gained on held-out rows."""
+
+    version: str
+    second_look: SecondLook
+    gains: tuple[Gain, ...]
+
+    def gain_at(self, fraction: float) -> Gain | None:
+        """The lesser gain of the judged budgets on both sides; beyond the last, the last; None below the first."""
+        below = [gain for gain in self.gains if gain.budget_fraction <= fraction + 1e-9][-1:]
+        above = [gain for gain in self.gains if gain.budget_fraction >= fraction - 1e-9][:1]
+        return min(below + above, key=lambda gain: (gain.pays, gain.gain)) if below else None
+
+
 def second_look_of(
     fit: CrossFit,
-    quality: Sequence[FirstModelQuality],
+    first: Collection[str],
     logits: Matrix,
     cost: NDArray[np.floating],
+    success: Matrix,
     rows: NDArray[np.integer] | slice = slice(None),
 ) -> SecondLook | None:
-    """What a cross-fitted posterior makes of second looks; None where no answer tells anything.
+    """What a cross-fitted posterior makes of second looks; None where no answer is looked at.
 
     Args:
+        first: the models whose answers are looked at.
         logits: (n, K) scaled logits of the rows that it was fitted to.
         cost: (n, K) USD of their calls.
+        success: (n, K) labels, NaN where unlabelled.
         rows: those of the n that the plan learns from.
     """
-    telling = [j for j, first in enumerate(quality) if first.tells]
-    if not telling:
+    read = [j for j, name in enumerate(fit.posterior.first) if name in first]
+    if not read:
         return None
-    columns = [fit.posterior.models.index(quality[j].first) for j in telling]
-    lookahead = fit_lookahead(logits[rows], fit.after[telling][:, rows], cost[rows], columns)
+    columns = [fit.posterior.models.index(fit.posterior.first[j]) for j in read]
+    lookahead = fit_lookahead(logits[rows], fit.after[read][:, rows], cost[rows], columns, success[rows])
     return SecondLook(fit.posterior, lookahead)
 
 

@@ -83,8 +83,18 @@ def test_what_failed_is_sent_again_within_the_money_until_it_is_set_aside(home: 
     assert set(apis.paid.values()) == {1}
 
 
-@pytest.mark.parametrize("provider", ["openai", "gemini", "anthropic"])
-@pytest.mark.parametrize("plan", [Plan("expired"), Plan("failed"), Plan(failing=frozenset({0, 1, 2}))])
+ALL_FAIL = Plan(failing=frozenset({0, 1, 2}))
+ONCE_EACH = {("openai", 0), ("gemini", 1), ("anthropic", 2)}
+
+
+@pytest.mark.parametrize(
+    ("provider", "plan"),
+    [
+        pytest.param(provider, plan, marks=() if (provider, n) in ONCE_EACH else pytest.mark.slow)
+        for provider in ("openai", "gemini", "anthropic")
+        for n, plan in enumerate((Plan("expired"), Plan("failed"), ALL_FAIL))
+    ],
+)
 def test_what_expired_or_failed_as_a_whole_is_sent_again(
     home: Home, apis: BatchApis, provider: str, plan: Plan
 ) -> None:
