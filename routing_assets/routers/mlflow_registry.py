@@ -94,7 +94,8 @@ def log_classifier(
     tags = {"dataset": labels.name, "label_hash": labels.content_hash, **tags}
     with mlflow.start_run(run_name=name, tags=tags, description=description) as run:
         source = CodeDatasetSource({"instructions": labels.instructions, "models": len(models)})
-        mlflow.log_input(MetaDataset(source, labels.name, labels.content_hash[:DIGEST]), context="training")
+        dataset = MetaDataset(source, labels.name, labels.content_hash[:DIGEST])  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="training")
         mlflow.log_params(dict(parameters))
         now = time.time_ns() // 1_000_000
         figures = [Metric(name, loss, now, epoch) for epoch, of in enumerate(losses) for name, loss in of.items()]
@@ -129,7 +130,8 @@ def link_router(registry: Registry, model_version: int, router_version: str) -> 
     """Tag a model version and its run with the router that uses it: the key of the ledger ``routers``."""
     client = connect(registry)
     client.set_model_version_tag(REGISTERED_MODEL, str(model_version), ROUTER, router_version)
-    client.set_tag(client.get_model_version(REGISTERED_MODEL, str(model_version)).run_id, ROUTER, router_version)
+    run_id = str(client.get_model_version(REGISTERED_MODEL, str(model_version)).run_id)
+    client.set_tag(run_id, ROUTER, router_version)
 
 
 def log_evaluation(registry: Registry, label_hash: str, files: Sequence[Path]) -> str | None:
@@ -137,7 +139,7 @@ def log_evaluation(registry: Registry, label_hash: str, files: Sequence[Path]) -
     if not registry.exists:
         return None
     client = connect(registry)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = mlflow.set_experiment(EXPERIMENT)
     runs = client.search_runs([experiment.experiment_id], f"tags.label_hash = '{label_hash}'", max_results=1)
     for run in runs:
         for file in files:
