@@ -182,8 +182,8 @@ def receive_outcomes(
         InvalidInput: the file holds no usable outcomes of the batch, or the batch was never routed.
     """
     with intake_lock(folders):
-        decided = sent or sent_by(warehouse, store, decision_in_force(warehouse, batch_id))
         refuse_retired(warehouse, batch_id)
+        decided = sent or sent_by(warehouse, store, decision_in_force(warehouse, batch_id))
         with private_copy(folders, path, encoding) as copy:
             with copy.naming(path):
                 remarks = [f"it is read as: {', '.join(copy.said)}"] if copy.said else []

@@ -85,7 +85,8 @@ def test_a_hostile_record(home: Home, fault: str) -> None:
 @pytest.mark.usefixtures("refused")
 def test_hostile_outcomes(home: Home, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, content, pattern = OUTCOMES[fault]
-    monkeypatch.setattr(batch_outcomes, "decision_in_force", lambda warehouse, batch_id: {"batch_id": batch_id})
+    monkeypatch.setattr(batch_outcomes, "decision_in_force", lambda *_: {})
+    monkeypatch.setattr(batch_outcomes, "sent_by", lambda *_: None)  # the file is refused before the batch is looked at
     path = home.folders.outcomes / name
     path.write_bytes(content)
     with pytest.raises(InvalidInput) as caught:
