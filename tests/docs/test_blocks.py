@@ -29,7 +29,7 @@ from routing_assets.pricing.catalog_table import read_catalog
 from routing_assets.routers.label_sources import read_labels
 
 ENDING = {"json": ".jsonl", "csv": ".csv", "yaml": ".yaml"}
-NEEDS_MORE = ("make", "pip", "export", "curl", "docker")
+NEEDS_MORE = ("make", "pip", "export", "curl")
 """Commands that no test runs: .ci/run runs make; the others need a network, a key, or another installation."""
 IN_ORDER = (("README.md",), ("own-data.md", "audit.md", "data-dictionary.md", "operations.md"))
 """Pages whose commands are executed in one folder, one after the other."""
@@ -60,7 +60,7 @@ def test_every_command_of_a_block_is_understood(block: Block, monkeypatch: pytes
         if words[0] == "routing-assets":
             understood(words[1:], monkeypatch)
         else:
-            assert words[0] in NEEDS_MORE or ran_by_a_page(block), command
+            assert words[0] in NEEDS_MORE or block.tag.startswith("not run") or ran_by_a_page(block), command
 
 
 @pytest.mark.parametrize(("page", "command"), INLINE)
