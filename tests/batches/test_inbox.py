@@ -332,6 +332,7 @@ def test_a_file_over_the_cap_leaves_the_inbox_uncopied(
     assert not list(home.folders.inbox.glob("big*"))
 
 
+@pytest.mark.slow
 def test_a_join_killed_at_any_moment_loses_and_doubles_no_instruction(home: Home) -> None:
     texts, moments = ["one", "two", "three"], 0
     dropped = {f"{text}.jsonl": text for text in texts}

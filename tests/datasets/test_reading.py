@@ -37,6 +37,7 @@ def peak(path: Path) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["table", "requests"])
 def test_jsonl_is_held_as_columns_not_as_objects(tmp_path: Path, kind: str) -> None:
     numbers = list(range(300))

@@ -106,6 +106,7 @@ def test_it_is_routed_to_at_once_and_the_other_models_stay_as_they_were(
     assert NEW not in routed.store.read("routed_batch", "weekly")["model"].to_pylist()
 
 
+@pytest.mark.slow
 def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> None:
     first = load_champion(extended.warehouse, extended.shelf)
     more = few_labels(tmp_path / "more.parquet", slice(420, 500), **{NEW: BRIGHT, "weak": "R1-1.5B"})
@@ -125,6 +126,7 @@ def test_more_labels_and_another_model_later(extended: Home, tmp_path: Path) -> 
         router_commands.add_models(extended, ["weak"], more, None)
 
 
+@pytest.mark.slow
 def test_training_learns_from_the_added_labels(extended: Home, capsys: pytest.CaptureFixture[str]) -> None:
     config = {
         "labelled_instructions": {"labels": "simulated:r1_math", "size": 400},

@@ -199,6 +199,7 @@ def test_instructions_of_the_known_kind_cannot_be_told_apart(drifted: Home) -> N
     assert 0.4 < figures["embedding_auc"]["value"] < 0.6
 
 
+@pytest.mark.slow
 def test_copies_of_a_text_are_no_drift(trained: Home, tmp_path: Path) -> None:
     """120 texts five times each, every copy of a text with the outcome that its text drew."""
     once, text = simulate("r1_math", size=120, seed=24), np.repeat(np.arange(120), 5)
@@ -226,6 +227,7 @@ def test_a_batch_with_outcomes_is_frozen(drifted: Home) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_worse_challenger_stays_out_and_is_named(trained: Home, capsys: pytest.CaptureFixture[str]) -> None:
     """Labels that were spoilt, but for the test rows, teach a worse router."""
     champion = router_in_force(trained.warehouse)

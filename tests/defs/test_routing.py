@@ -200,6 +200,7 @@ def test_route_prints_what_a_confidence_holds_back(
     assert "held back" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_batch_of_far_longer_texts_than_the_labelled_is_not_priced_without_a_word(
     trained: Home, batch_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,6 +338,7 @@ def test_a_limit_on_latencies_that_no_catalog_gives_is_refused(trained: Home, ba
         batch_commands.route(trained, batch_file, {"constraints": {"mean_latency": 0.001}, "budget_fraction": 0.9})
 
 
+@pytest.mark.slow
 def test_a_budget_that_only_the_mip_can_keep_is_kept(trained: Home, batch_file: Path) -> None:
     batch_commands.route(trained, batch_file, {"constraints": {"max_share": {"R1-1.5B": 1.0}}, "budget_fraction": 0.9})
     costs = wide_matrix(trained.store.read("cost_matrix", "weekly"), "cost")

@@ -151,6 +151,7 @@ def test_the_verdict_rules_out_a_gain_only_where_intervals_do():
     assert "rule one out" not in narrow
 
 
+@pytest.mark.slow
 def test_success_bought_by_overspending_is_not_a_gain():
     """Only long instructions need the dear model, which takes more tokens for them than mean prices assume."""
     evaluation = planted_evaluation(seeds=2, token_costs=True, dear_for_long=True, n=1000)

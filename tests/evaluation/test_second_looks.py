@@ -49,6 +49,7 @@ def telling():
     return evaluate(coins(4.0), CATALOG, seeds=(0,), config=CONFIG)
 
 
+@pytest.mark.slow
 def test_a_check_that_tells_buys_success_that_no_text_can(telling):
     success = {name: telling.seeds[0].outcomes[name].success.mean(axis=1) for name in telling.policies}
     at_80 = list(CONFIG.budget_fractions).index(0.8)
@@ -77,6 +78,7 @@ def test_the_summary_says_what_each_first_answer_tells(telling):
     assert "for 2 of 2 first models" in said["text"]
 
 
+@pytest.mark.slow
 def test_a_check_that_tells_nothing_is_not_used():
     evaluation = evaluate(coins(0.0), CATALOG, seeds=(0,), config=CONFIG)
     assert not evaluation.second_look.budgets

@@ -57,6 +57,7 @@ def unsupported(*_: object) -> None:
     raise OSError(errno.EINVAL, "Invalid argument")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file_system", ["exchanges folders", "does not"])
 def test_a_hand_off_killed_at_every_step_shows_one_decision(tmp_path: Path, file_system: str) -> None:
     def work(root: Path, points: CrashPoints) -> list[str]:

@@ -165,6 +165,7 @@ def test_a_handful_of_calibration_rows_does_not_decide_how_sharp_the_router_is(
     assert 0.75 < factor < 1.33
 
 
+@pytest.mark.slow
 def test_training_on_other_rows_does_not_resume_a_checkpoint(
     labels: LabelledInstructions, split: SimpleNamespace, config: ClassifierConfig, cache: Path, tmp_path: Path
 ) -> None:
